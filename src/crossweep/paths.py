@@ -1,0 +1,30 @@
+"""Where things lie: the configuration (checkout or wheel) and what runs write (always below ``multirun/``)."""
+
+import os
+from pathlib import Path
+
+from crossweep.errors import ConfigError
+
+
+def conf_dir() -> Path:
+    """Folder of the yaml groups: inside the installed wheel, else at the top of the checkout.
+
+    Raises:
+        ConfigError: neither exists (a broken installation).
+    """
+    here = Path(__file__).resolve()
+    packaged, checkout = here.parent / "conf", here.parents[2] / "conf"
+    for candidate in (packaged, checkout):
+        if (candidate / "train.yaml").is_file():
+            return candidate
+    raise ConfigError(f"no configuration found: neither {packaged} nor {checkout} holds train.yaml; reinstall")
+
+
+def multirun_dir() -> Path:
+    """Folder below which every run writes, relative to the current directory or ``$CROSSWEEP_MULTIRUN``."""
+    return Path(os.environ.get("CROSSWEEP_MULTIRUN", "multirun")).resolve()
+
+
+def cache_dir() -> Path:
+    """Shared artefacts: pretrained weights and digital baselines."""
+    return multirun_dir() / "cache"

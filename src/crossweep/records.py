@@ -1,0 +1,98 @@
+"""What a run leaves on disk: ``record.json`` and ``history.csv``, written whole or not at all."""
+
+import csv
+import io
+import json
+import os
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+FORMAT = 1
+RECORD_NAME = "record.json"
+State = Literal["complete", "diverged", "pruned"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunRecord:
+    """One finished run. Accuracies are shares in 0..1, errors are in per cent, increases in percentage points."""
+
+    state: State
+    algorithm: str
+    metrics: Mapping[str, float | None]
+    baselines: Mapping[str, Mapping[str, float]]
+    history: Sequence[Mapping[str, float]]
+    seed: Mapping[str, int]
+    choices: Mapping[str, Any]
+    overrides: Sequence[str]
+    config: Mapping[str, Any]
+    learning_rates: Mapping[str, Any]
+    conversion: Sequence[Mapping[str, Any]]
+    cost: Mapping[str, float]
+    versions: Mapping[str, str]
+    git: Mapping[str, Any] | None
+    hardware: Mapping[str, Any]
+    started: str
+    wall_seconds: float
+    format: int = field(default=FORMAT)
+
+    def write(self, folder: Path) -> Path:
+        """Write ``record.json`` and ``history.csv`` into ``folder``; the record comes last and marks the run done."""
+        write_csv(folder / "history.csv", self.history)
+        return write_json(folder / RECORD_NAME, asdict(self))
+
+
+def write_bytes(path: Path, content: bytes) -> Path:
+    """Write a file whole or not at all: a temporary name beside it, flushed to disk, then ``os.replace``."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        umask = os.umask(0)
+        os.umask(umask)
+        Path(temporary).chmod(0o666 & ~umask)
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+    return path
+
+
+def write_json(path: Path, content: Any) -> Path:
+    """Atomic JSON; non-finite numbers become ``null`` so that every reader can parse the file."""
+    return write_bytes(path, json.dumps(_finite(content), indent=1, allow_nan=False).encode())
+
+
+def write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> Path:
+    """Atomic CSV with the union of the rows' keys as header, in order of first appearance."""
+    fields = list(dict.fromkeys(key for row in rows for key in row))
+    text = io.StringIO()
+    writer = csv.DictWriter(text, fields, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return write_bytes(path, text.getvalue().encode())
+
+
+def read_json(path: Path) -> Any:
+    """Parse a JSON file.
+
+    Raises:
+        ValueError: the file is not valid JSON.
+        OSError: it cannot be read.
+    """
+    return json.loads(path.read_bytes())
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(key): _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    if isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))):
+        return None
+    return value

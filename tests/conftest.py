@@ -1,0 +1,35 @@
+"""Fixtures for all tests: fresh streams, and a guard on the global random generators."""
+
+import random
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+import torch
+
+from crossweep.rng import Stream
+
+
+@pytest.fixture
+def rng() -> Stream:
+    """A root stream with a fixed seed."""
+    return Stream(2024)
+
+
+@pytest.fixture(autouse=True)
+def global_generators_untouched() -> Iterator[None]:
+    """Fail a test in which anything draws from a global generator."""
+    before = torch.random.get_rng_state(), random.getstate(), np.random.get_state()[1].tolist()  # noqa: NPY002
+    yield
+    assert torch.equal(before[0], torch.random.get_rng_state()), "torch's global generator was used"
+    assert before[1] == random.getstate(), "Python's global generator was used"
+    assert before[2] == np.random.get_state()[1].tolist(), "NumPy's global generator was used"  # noqa: NPY002
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests marked gpu are skipped where no CUDA device is present."""
+    if torch.cuda.is_available():
+        return
+    for item in items:
+        if item.get_closest_marker("gpu"):
+            item.add_marker(pytest.mark.skip(reason="no CUDA device"))
