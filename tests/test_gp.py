@@ -79,7 +79,7 @@ def test_conditioning_equals_having_all_the_data() -> None:
 
 
 def test_known_noise_counts_as_noise() -> None:
-    """Ten repeats averaged (variance v / 10) tell the same as the ten repeats themselves (variance v each)."""
+    """Ten repeats averaged (variance v / 10) tell the same as the ten themselves (variance v each)."""
     hyper = Hyper(length_scale=np.array([0.5]), amplitude=1.0, noise=1e-9)
     y = np.random.default_rng(3).standard_normal(10)
 
@@ -122,9 +122,11 @@ def test_fit_finds_the_noise_and_what_matters() -> None:
 
 
 def test_hyper_draws_are_calibrated() -> None:
-    """Worlds drawn from the very priors, 10 noisy points each: the 90 % interval for an eleventh observation covers in 90 % of 150.
+    """Worlds drawn from the very priors, 10 noisy points each: the 90 % interval for an eleventh observation
+    covers in 90 % of 150.
 
-    Bayes' rule makes this exact, so it tests sampler, weights and prediction at once; a plug-in fit covers about 75 %.
+    Bayes' rule makes this exact, so it tests sampler, weights and prediction at once; a plug-in fit covers
+    about 75 %.
     """
     rng, hits, worlds = np.random.default_rng(7), 0, 150
     medians, sigmas = prior_of_logs(1)

@@ -2,13 +2,15 @@
 
     y_i = f(x_i) + e_i,   f ~ GP(c, a * Matern-5/2),   e_i ~ N(0, known_i + noise)
 
-with one length scale per axis (ARD). Used by the level-set sampler (one cheap fit per question) and by the report (surface, credible
-band, contour). Inputs live in the unit cube; outputs are standardised inside and handed back in their own units.
+with one length scale per axis (ARD). Used by the level-set sampler (one cheap fit per question) and by the
+report (surface, credible band, contour). Inputs live in the unit cube; outputs are standardised inside and
+handed back in their own units.
 
-The hyper-parameters maximise marginal likelihood times weak log-normal priors. `hyper_draws` gives a set of processes whose
-hyper-parameters come from their posterior, for bands that stay honest with few points.
+The hyper-parameters maximise marginal likelihood times weak log-normal priors. `hyper_draws` gives a set of
+processes whose hyper-parameters come from their posterior, for bands that stay honest with few points.
 
-Source: Rasmussen and Williams, Gaussian Processes for Machine Learning, 2006: algorithm 2.1 and eqs. 2.43, 5.9, 5.12.
+Source: Rasmussen and Williams, Gaussian Processes for Machine Learning, 2006: algorithm 2.1 and eqs. 2.43,
+5.9, 5.12.
 """
 
 from __future__ import annotations
@@ -25,8 +27,9 @@ from crossweep.errors import ShapeError
 
 Array = NDArray[np.float64]
 
-# Priors of the logarithms, for standardised y and x in the unit cube: (median, standard deviation of the log). Chosen: with 95 %
-# probability a length scale is between 0.08 and 4 cube edges, and the noise between 1.4 % and 70 % of the spread of y.
+# Priors of the logarithms, for standardised y and x in the unit cube: (median, standard deviation of the
+# log). Chosen: with 95 % probability a length scale is between 0.08 and 4 cube edges, and the noise between
+# 1.4 % and 70 % of the spread of y.
 LENGTH_SCALE_PRIOR = (0.6, 1.0)
 AMPLITUDE_PRIOR = (1.0, 1.0)
 NOISE_PRIOR = (1e-2, 2.0)
@@ -95,7 +98,8 @@ class GaussianProcess:
         Args:
             x: [n, k] points in the unit cube, n >= 1.
             y: [n] finite observations.
-            noise_variance: [n] known variances of y, for instance s^2 / seeds; None: unknown, fitted as one number.
+            noise_variance: [n] known variances of y, for instance s^2 / seeds; None: unknown, fitted as one
+                number.
             seed: of the extra starting points.
             restarts: how many extra starting points are drawn from the prior.
             start: hyper-parameters to start from (the last fit's, when one point was added).
@@ -156,7 +160,7 @@ class GaussianProcess:
         return self.shift + self.scale * (weights @ cross + draws)
 
     def loo(self) -> tuple[Array, Array]:
-        """Mean [n] and standard deviation [n] of each *observation*, predicted from all others (closed form, noise included)."""
+        """Mean [n] and standard deviation [n] of each *observation* (noise included) predicted from the others."""
         factor, weights = self._solved
         inverse = linalg.cho_solve((factor, True), np.eye(len(self.x)), check_finite=False)
         variance = 1.0 / np.diag(inverse)
@@ -179,8 +183,8 @@ class GaussianProcess:
     def hyper_draws(self, n: int, rng: np.random.Generator, *, proposals: int = 400) -> list[GaussianProcess]:
         """n processes with hyper-parameters from their posterior (importance resampling).
 
-        The proposal is a Student-t with 4 degrees of freedom around the maximum, shaped by the curvature there: its tails are heavier
-        than the posterior's, so the weights stay bounded.
+        The proposal is a Student-t with 4 degrees of freedom around the maximum, shaped by the curvature
+        there: its tails are heavier than the posterior's, so the weights stay bounded.
         """
         posterior = _log_posterior(
             self.x, (self.y - self.shift) / self.scale, self.noise_variance / self.scale**2
@@ -215,7 +219,7 @@ class GaussianProcess:
 
 
 def matern52(a: Array, b: Array, hyper: Hyper) -> Array:
-    """Covariance [n, m] between a [n, k] and b [m, k]: v (1 + s + s^2/3) exp(-s) with s = sqrt(5) times the scaled distance."""
+    """Covariance [n, m] of a [n, k] and b [m, k]: v (1 + s + s^2/3) exp(-s), s = sqrt(5) scaled distance."""
     s = SQRT5 * _distance(a / hyper.length_scale, b / hyper.length_scale)
     return np.asarray(hyper.amplitude * (1 + s + s**2 / 3) * np.exp(-s))
 
@@ -231,7 +235,8 @@ def _checked(x: ArrayLike, y: ArrayLike, noise_variance: ArrayLike | None) -> tu
     known = np.zeros(len(y_)) if noise_variance is None else np.asarray(noise_variance, dtype=np.float64)
     if x_.ndim != 2 or y_.shape != x_.shape[:1] or known.shape != y_.shape or not len(y_):
         raise ShapeError(
-            f"`x: [n, k], y: [n], noise_variance: [n], n >= 1` must hold, got {x_.shape}, {y_.shape}, {known.shape}"
+            f"`x: [n, k], y: [n], noise_variance: [n], n >= 1` must hold, "
+            f"got {x_.shape}, {y_.shape}, {known.shape}"
         )
     if not (np.isfinite(x_).all() and np.isfinite(y_).all() and np.isfinite(known).all()):
         raise ShapeError(
@@ -308,7 +313,7 @@ def _maximise(posterior: Posterior, k: int, *, seed: int, restarts: int, start: 
 
 
 def _curvature_inverse(posterior: Posterior, centre: Array, *, step: float = 1e-3) -> Array:
-    """Covariance [k + 2, k + 2] of the normal approximation at the maximum; a flat direction gets the widest prior's variance."""
+    """Covariance [k + 2, k + 2] at the maximum; a flat direction gets the widest prior's variance."""
     size = len(centre)
     hessian = np.empty((size, size))
     for j in range(size):
