@@ -1,0 +1,292 @@
+"""A device model: two response functions, how its parameters vary, and its symmetry point. Nothing else.
+
+Everything here works in *device coordinates* ``v``: the state of the device itself. The weight that a tile
+shows is ``w = v - r`` with the reference ``r`` of ``symmetry_point.py``.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from math import exp, sqrt
+
+import torch
+from torch import Tensor
+
+from crossweep.devices import relaxation
+from crossweep.errors import ConfigError
+from crossweep.rng import Stream
+
+_NOT_NEGATIVE = (
+    *("dw_min_dtod", "dw_min_std", "up_down_dtod", "w_max_dtod", "w_min_dtod", "write_noise_std"),
+    *("corrupt_devices_range", "lifetime", "lifetime_dtod", "reset_dtod", "reset_std"),
+    *("diffusion", "diffusion_dtod", "drift_nu", "drift_nu_dtod", "drift_nu_std"),
+)
+
+
+@dataclass(frozen=True)
+class Cells:
+    """The drawn devices of one crossbar; every tensor is [..., d, x].
+
+    Args:
+        step_up: size of an up step at v = 0 [w], >= 0.
+        step_down: size of a down step at v = 0 [w], >= 0.
+        w_max: upper bound [w].
+        w_min: lower bound [w].
+        extra: what one model needs beyond these (slopes, exponents, decay), by name.
+    """
+
+    step_up: Tensor
+    step_down: Tensor
+    w_max: Tensor
+    w_min: Tensor
+    extra: Mapping[str, Tensor] = field(default_factory=dict)
+
+    def tensors(self) -> dict[str, Tensor]:
+        """All tensors by name, for a module's buffers."""
+        own = {"step_up": self.step_up, "step_down": self.step_down, "w_max": self.w_max, "w_min": self.w_min}
+        return own | dict(self.extra)
+
+    @classmethod
+    def from_tensors(cls, tensors: Mapping[str, Tensor]) -> "Cells":
+        """Inverse of ``tensors``."""
+        rest = dict(tensors)
+        up, down, high, low = (rest.pop(name) for name in ("step_up", "step_down", "w_max", "w_min"))
+        return cls(up, down, high, low, rest)
+
+
+@dataclass(frozen=True, kw_only=True)
+class AbstractDevice(ABC):
+    """Parameters common to all pulsed devices, and the contract of a model.
+
+    Every device draws, independently (standard normal numbers xi)::
+
+        b    = w_max (1 + w_max_dtod xi)          a = w_min (1 + w_min_dtod xi)
+        gain = 1 + dw_min_dtod xi                 or exp(dw_min_dtod xi) if dw_min_dtod_log_normal
+        r    = up_down_dtod xi
+        s+   = (gain + min(up_down, 0) + r) dw_min      s- = (gain - max(up_down, 0) - r) dw_min
+
+    then ``s+, s- <- |s+|, |s-|``, the bounds are ordered, and ``b <- |b|``, ``a <- -|a|``.
+
+    Args:
+        dw_min: mean step at v = 0 [w], > 0.
+        dw_min_dtod: device-to-device spread of the step [relative to dw_min], >= 0.
+        dw_min_dtod_log_normal: draw the gain log-normally; its mean is then exp(dw_min_dtod^2 / 2).
+        dw_min_std: cycle-to-cycle spread of one pulse [relative to its step], >= 0.
+        up_down: mean asymmetry [1] in (-1, 1); one-sided: positive shrinks the down step, negative the up
+            one.
+        up_down_dtod: device-to-device spread of the asymmetry [1], >= 0.
+        w_max: mean upper bound [w], > 0.
+        w_min: mean lower bound [w], < 0.
+        w_max_dtod: device-to-device spread of the upper bound [relative], >= 0.
+        w_min_dtod: device-to-device spread of the lower bound [relative], >= 0.
+        write_noise_std: spread of the visible weight around the persistent one after a pulse [dw_min], >= 0.
+        corrupt_devices_prob: share of devices that never move [1] in 0..1.
+        corrupt_devices_range: stuck values are uniform in plus or minus this [w], >= 0.
+        n_states: if given, sets ``dw_min`` so that the mean range holds this many steps [1], > 0.
+        lifetime: time constant of the decay towards ``reset`` [mini-batch]; 0 means none.
+        lifetime_dtod: its device-to-device spread [relative], >= 0.
+        reset: mean state that a device decays to and is reset to [w].
+        reset_dtod: its device-to-device spread [w], >= 0.
+        reset_std: cycle-to-cycle spread of an explicit reset [w], >= 0.
+        diffusion: random walk [w per square root of a mini-batch], >= 0.
+        diffusion_dtod: its device-to-device spread [relative], >= 0.
+        drift_nu: mean exponent of the power-law drift since the last pulse [1], >= 0; 0 means none.
+        drift_nu_dtod: its device-to-device spread [relative], >= 0.
+        drift_nu_std: its spread from one mini-batch to the next [relative], >= 0.
+
+    Raises:
+        ConfigError: a parameter breaks its rule.
+
+    Source: aihwkit, ``PulsedDevice`` (population) and its engine; Rasch et al., Nat. Commun. 15:7133 (2024),
+    eqs. 4-6.
+    Differs: bounds and steps are always made consistent (``enforce_consistency``).
+    """
+
+    dw_min: float = 0.001
+    dw_min_dtod: float = 0.3
+    dw_min_dtod_log_normal: bool = False
+    dw_min_std: float = 0.3
+    up_down: float = 0.0
+    up_down_dtod: float = 0.01
+    w_max: float = 0.6
+    w_min: float = -0.6
+    w_max_dtod: float = 0.3
+    w_min_dtod: float = 0.3
+    write_noise_std: float = 0.0
+    corrupt_devices_prob: float = 0.0
+    corrupt_devices_range: float = 0.1
+    n_states: float | None = None
+    lifetime: float = 0.0
+    lifetime_dtod: float = 0.0
+    reset: float = 0.0
+    reset_dtod: float = 0.0
+    reset_std: float = 0.01
+    diffusion: float = 0.0
+    diffusion_dtod: float = 0.0
+    drift_nu: float = 0.0
+    drift_nu_dtod: float = 0.0
+    drift_nu_std: float = 0.0
+
+    def __post_init__(self) -> None:
+        self.check_bounds()
+        if self.n_states is not None:
+            if not self.n_states > 0:
+                raise ConfigError(f"device.n_states: must be > 0, got {self.n_states}")
+            unit = self.granularity / self.dw_min if self.dw_min > 0 else 1.0
+            object.__setattr__(self, "dw_min", (self.w_max - self.w_min) / self.n_states / unit)
+        if not self.dw_min > 0:
+            raise ConfigError(f"device.dw_min: must be > 0, got {self.dw_min}")
+        for name in _NOT_NEGATIVE:
+            if not getattr(self, name) >= 0:
+                raise ConfigError(f"device.{name}: must be >= 0, got {getattr(self, name)}")
+        if 0 < self.lifetime <= 1:
+            raise ConfigError(f"device.lifetime: must be > 1 mini-batch, or 0 for none, got {self.lifetime}")
+        if not -1 < self.up_down < 1:
+            raise ConfigError(f"device.up_down: must lie in (-1, 1), got {self.up_down}")
+        if not 0 <= self.corrupt_devices_prob <= 1:
+            got = self.corrupt_devices_prob
+            raise ConfigError(f"device.corrupt_devices_prob: must lie in 0..1, got {got}")
+
+    def check_bounds(self) -> None:
+        """The mean range holds zero inside; a one-sided model may allow it at the edge."""
+        if not self.w_min < 0 < self.w_max:
+            got = f"{self.w_min}, {self.w_max}"
+            raise ConfigError(f"device.w_min, .w_max: `w_min < 0 < w_max` must hold, got {got}")
+
+    # -- the contract ----------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def step_up(self, v: Tensor, cells: Cells) -> Tensor:
+        """Mean change of one up pulse at state ``v [..., d, x]`` [w]."""
+
+    @abstractmethod
+    def step_down(self, v: Tensor, cells: Cells) -> Tensor:
+        """Mean change, counted downwards, of one down pulse at state ``v [..., d, x]`` [w]."""
+
+    @abstractmethod
+    def symmetry_point(self, cells: Cells) -> Tensor | None:
+        """State ``[..., d, x]`` at which both steps are equal, or None if the model has none."""
+
+    def slopes(self, cells: Cells) -> tuple[Tensor, Tensor] | None:
+        """``(m+, m-)``: steps ``s+ + m+ v`` up and ``s- + m- v`` down if the model is affine, else None."""
+        return None
+
+    def draw_extra(self, cells: Cells, stream: Stream) -> Cells:
+        """Draw what the model needs beyond the common parameters."""
+        return cells
+
+    def std_up(self, v: Tensor, cells: Cells) -> Tensor:
+        """Cycle-to-cycle standard deviation of one up pulse at ``v`` [w]; by default relative to the step."""
+        base = cells.step_up if self.additive_noise else self.step_up(v, cells).abs()
+        return self.dw_min_std * base
+
+    def std_down(self, v: Tensor, cells: Cells) -> Tensor:
+        """Cycle-to-cycle standard deviation of one down pulse at ``v`` [w]."""
+        base = cells.step_down if self.additive_noise else self.step_down(v, cells).abs()
+        return self.dw_min_std * base
+
+    @property
+    def additive_noise(self) -> bool:
+        """Whether the cycle-to-cycle noise of a pulse keeps its size while the step fades."""
+        return False
+
+    @property
+    def granularity(self) -> float:
+        """The step that pulse trains and transfers are scaled with [w]: the mean one in mid-range."""
+        return self.dw_min
+
+    # -- what follows from it --------------------------------------------------------------------------------
+
+    @property
+    def states(self) -> float:
+        """Number of states: mean range over granularity [1]."""
+        return (self.w_max - self.w_min) / self.granularity
+
+    @property
+    def relative_step(self) -> float:
+        """Typical share of the way to the nearer bound that one pulse covers [1], spread included."""
+        spread = exp(2 * self.dw_min_dtod**2) if self.dw_min_dtod_log_normal else 1 + self.dw_min_dtod**2
+        return self.granularity / min(self.w_max, -self.w_min or self.w_max) * sqrt(spread)
+
+    def draw(self, shape: tuple[int, ...], stream: Stream, *, device: torch.device | str = "cpu") -> Cells:
+        """Draw a crossbar of ``shape (..., d, x)``; same stream and shape, same devices."""
+        like = torch.empty(0, device=device)
+
+        def xi(name: str) -> Tensor:
+            return stream.fork(name).normal(*shape, like=like)
+
+        upper = self.w_max * (1 + self.w_max_dtod * xi("w_max"))
+        lower = self.w_min * (1 + self.w_min_dtod * xi("w_min"))
+        spread = self.dw_min_dtod * xi("dw_min")
+        gain = spread.exp() if self.dw_min_dtod_log_normal else 1 + spread
+        asymmetry = self.up_down_dtod * xi("up_down")
+        cells = Cells(
+            step_up=((gain + min(self.up_down, 0.0) + asymmetry) * self.dw_min).abs(),
+            step_down=((gain - max(self.up_down, 0.0) - asymmetry) * self.dw_min).abs(),
+            w_max=torch.maximum(upper, lower).abs(),
+            w_min=-torch.minimum(upper, lower).abs(),
+        )
+        cells = self.draw_extra(cells, stream)
+        slow = relaxation.draw(self, cells.w_max, stream)
+        return self._freeze_corrupt(replace(cells, extra=dict(cells.extra) | slow), stream)
+
+    def _freeze_corrupt(self, cells: Cells, stream: Stream) -> Cells:
+        if not self.corrupt_devices_prob:
+            return cells
+        like, shape = cells.w_max, cells.w_max.shape
+        stuck = stream.fork("corrupt").uniform(*shape, like=like) < self.corrupt_devices_prob
+        limit = self.corrupt_devices_range
+        low, high = cells.w_min.clamp(min=-limit), cells.w_max.clamp(max=limit)
+        value = low + (high - low) * stream.fork("corrupt_value").uniform(*shape, like=like)
+        zero = torch.zeros_like(like)
+        return replace(
+            cells,
+            step_up=torch.where(stuck, zero, cells.step_up),
+            step_down=torch.where(stuck, zero, cells.step_down),
+            w_max=torch.where(stuck, value, cells.w_max),
+            w_min=torch.where(stuck, value, cells.w_min),
+            extra={
+                k: t.masked_fill(stuck, 0.0) if k.startswith("slope") else t for k, t in cells.extra.items()
+            },
+        )
+
+    def pulse(self, v: Tensor, direction: Tensor, cells: Cells, noise: Tensor | None = None) -> Tensor:
+        """The state after one pulse per device: the reference that every faster path is tested against.
+
+        Args:
+            v: states [..., d, x] [w].
+            direction: +1 up, -1 down, 0 none; [..., d, x].
+            cells: the devices.
+            noise: standard normal numbers [..., d, x], or None for noise-free pulses.
+        """
+        up, down = self.step_up(v, cells), self.step_down(v, cells)
+        if noise is not None and self.dw_min_std > 0:
+            up = up + self.std_up(v, cells) * noise
+            down = down + self.std_down(v, cells) * noise
+        moved = torch.where(direction > 0, v + up, v - down)
+        moved = torch.minimum(torch.maximum(moved, cells.w_min), cells.w_max)
+        return torch.where(direction == 0, v, moved)
+
+    @property
+    def relaxes(self) -> bool:
+        """Whether the state changes without pulses: decay, diffusion or drift."""
+        return bool(self.lifetime or self.diffusion or self.drift_nu)
+
+    def relax(
+        self, v: Tensor, cells: Cells, memory: Mapping[str, Tensor], stream: Stream
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """The state after one mini-batch without pulses; free of cost for a device that does not relax.
+
+        Args:
+            v: states [..., d, x] [w].
+            cells: the devices.
+            memory: what the last call returned; empty before the first. Part of a checkpoint.
+            stream: source of the diffusion and of the drift's spread.
+        """
+        if not self.relaxes:
+            return v, dict(memory)
+        return relaxation.relax(self, v, cells, memory, stream)
+
+    def reset_state(self, cells: Cells, stream: Stream) -> Tensor:
+        """States ``[..., d, x]`` after an explicit reset: own target, ``reset_std`` around it [w]."""
+        return relaxation.reset_state(self, cells, stream)

@@ -1,0 +1,84 @@
+"""Exponential step: filamentary devices whose step fades exponentially towards the bound."""
+
+from dataclasses import dataclass
+from math import exp
+
+from torch import Tensor
+
+from crossweep.devices.balance import balance_point
+from crossweep.devices.base import AbstractDevice, Cells
+from crossweep.errors import ConfigError
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExpStep(AbstractDevice):
+    """Mean step ``s+ max(1 - A_up e^(gamma_up z), 0)`` up, ``s- max(1 - A_down e^(-gamma_down z), 0)`` down.
+
+    ``z = 2 a v / (w_max - w_min) + b`` with the device's own bounds. Symmetry point: with equal steps and
+    amplitudes of one sign ``z* = ln(A_down / A_up) / (gamma_up + gamma_down)``; in general by bisection. With
+    one of ``dw_min_std_add``, ``dw_min_std_slope`` set, one pulse of mean change ``D`` has the standard
+    deviation ``dw_min_std (|D| + dw_min_std_add + dw_min_std_slope |v|)``, all in weight units.
+
+    Args:
+        A_up: amplitude of the up branch [1]; positive fades, negative grows with ``z``.
+        A_down: amplitude of the down branch [1].
+        gamma_up: rate of the up branch [1].
+        gamma_down: rate of the down branch [1].
+        a: scale of the state in ``z`` [1].
+        b: offset of ``z`` [1].
+        dw_min_std_add: part of a pulse's noise that is always there [w / dw_min_std], >= 0.
+        dw_min_std_slope: part that grows with the state [1 / dw_min_std], >= 0.
+
+    Source: aihwkit ``ExpStepDevice``, fitted there to Gong et al., Nat. Commun. 9:2102 (2018).
+    Differs: ``w_min = 0`` is allowed, for devices that are used as a pair.
+    """
+
+    A_up: float = 0.00081
+    A_down: float = 0.36833
+    gamma_up: float = 12.44625
+    gamma_down: float = 12.78785
+    a: float = 0.244
+    b: float = 0.2425
+    dw_min_std_add: float = 0.0
+    dw_min_std_slope: float = 0.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("dw_min_std_add", "dw_min_std_slope"):
+            if not getattr(self, name) >= 0:
+                raise ConfigError(f"device.{name}: must be >= 0, got {getattr(self, name)}")
+
+    def check_bounds(self) -> None:
+        if not self.w_min <= 0 < self.w_max:
+            got = f"{self.w_min}, {self.w_max}"
+            raise ConfigError(f"device.w_min, .w_max: `w_min <= 0 < w_max` must hold, got {got}")
+
+    def _z(self, v: Tensor, cells: Cells) -> Tensor:
+        # a stuck device has no range, and zero steps to multiply whatever stands here
+        return 2 * self.a * v / (cells.w_max - cells.w_min).clamp(min=1e-12) + self.b
+
+    def step_up(self, v: Tensor, cells: Cells) -> Tensor:
+        shape = 1 - self.A_up * (self.gamma_up * self._z(v, cells)).clamp(max=60.0).exp()
+        return cells.step_up * shape.clamp(min=0.0)
+
+    def step_down(self, v: Tensor, cells: Cells) -> Tensor:
+        shape = 1 - self.A_down * (-self.gamma_down * self._z(v, cells)).clamp(max=60.0).exp()
+        return cells.step_down * shape.clamp(min=0.0)
+
+    def std_up(self, v: Tensor, cells: Cells) -> Tensor:
+        return self._std(v, self.step_up(v, cells))
+
+    def std_down(self, v: Tensor, cells: Cells) -> Tensor:
+        return self._std(v, self.step_down(v, cells))
+
+    def _std(self, v: Tensor, step: Tensor) -> Tensor:
+        return self.dw_min_std * (step + self.dw_min_std_add + self.dw_min_std_slope * v.abs())
+
+    @property
+    def granularity(self) -> float:
+        """Down step at zero of the mean device [w], as the reference simulator scales its pulse trains."""
+        shape = max(1 - self.A_down * exp(-self.gamma_down * self.b), 0.0)
+        return (1 - max(self.up_down, 0.0)) * self.dw_min * shape or self.dw_min
+
+    def symmetry_point(self, cells: Cells) -> Tensor:
+        return balance_point(self, cells)

@@ -1,0 +1,74 @@
+"""Piecewise step: any measured step curve, linear between equally spaced nodes."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from crossweep.devices.balance import balance_point
+from crossweep.devices.base import AbstractDevice, Cells
+from crossweep.errors import ConfigError
+
+
+@dataclass(frozen=True, kw_only=True)
+class PiecewiseStep(AbstractDevice):
+    """Mean step ``s+ I+(v)`` up and ``s- I-(v)`` down; ``I`` interpolates nodes from bound to bound.
+
+    The K nodes are equally spaced over each device's own range; one node is a constant factor. Symmetry point
+    by
+    bisection: one attracting balance point if there are several.
+
+    Args:
+        piecewise_up: factors of the up step at the nodes, lower bound first [1], >= 0.
+        piecewise_down: factors of the down step at the nodes, lower bound first [1], >= 0; equally many.
+
+    Raises:
+        ConfigError: no node, unequal numbers of nodes, a negative factor, or a middle up factor of zero.
+
+    Source: aihwkit ``PiecewiseStepDevice``.
+    """
+
+    piecewise_up: Sequence[float] = (1.0,)
+    piecewise_down: Sequence[float] = (1.0,)
+
+    def __post_init__(self) -> None:
+        up, down = tuple(map(float, self.piecewise_up)), tuple(map(float, self.piecewise_down))
+        object.__setattr__(self, "piecewise_up", up)
+        object.__setattr__(self, "piecewise_down", down)
+        if not up or len(up) != len(down):
+            raise ConfigError(
+                f"device.piecewise_up, .piecewise_down: equally many nodes, got {len(up)}, {len(down)}"
+            )
+        if min(up + down) < 0:
+            raise ConfigError(f"device.piecewise_up, .piecewise_down: must be >= 0, got {up}, {down}")
+        if not up[len(up) // 2] > 0:
+            raise ConfigError(
+                f"device.piecewise_up: the middle factor sets the granularity, must be > 0, got {up}"
+            )
+        super().__post_init__()
+
+    def step_up(self, v: Tensor, cells: Cells) -> Tensor:
+        return cells.step_up * _interpolate(self.piecewise_up, v, cells)
+
+    def step_down(self, v: Tensor, cells: Cells) -> Tensor:
+        return cells.step_down * _interpolate(self.piecewise_down, v, cells)
+
+    @property
+    def granularity(self) -> float:
+        """Mean up step at the middle node [w]."""
+        return self.dw_min * self.piecewise_up[len(self.piecewise_up) // 2]
+
+    def symmetry_point(self, cells: Cells) -> Tensor | None:
+        return None if len(self.piecewise_up) == 1 else balance_point(self, cells)
+
+
+def _interpolate(nodes: Sequence[float], v: Tensor, cells: Cells) -> Tensor:
+    """Linear interpolation of ``nodes`` over each device's range, constant outside; [..., d, x]."""
+    values = v.new_tensor(nodes)
+    if len(nodes) == 1:
+        return values.expand_as(v)
+    last = len(nodes) - 1
+    place = ((v - cells.w_min) / (cells.w_max - cells.w_min).clamp(min=1e-12) * last).clamp(0.0, float(last))
+    left = place.floor().clamp(max=last - 1)
+    share, k = place - left, left.long()
+    return (1 - share) * values[k] + share * values[k + 1]

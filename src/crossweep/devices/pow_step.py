@@ -1,0 +1,77 @@
+"""Power step: the step follows a power of the distance to the bound."""
+
+from dataclasses import dataclass, replace
+
+from torch import Tensor
+
+from crossweep.devices.balance import balance_point
+from crossweep.devices.base import AbstractDevice, Cells
+from crossweep.errors import ConfigError
+from crossweep.rng import Stream
+
+
+@dataclass(frozen=True, kw_only=True)
+class PowStep(AbstractDevice):
+    """Mean step ``s+ ((b - v) / (b - a))^g+`` up, ``s- ((v - a) / (b - a))^g-`` down; own bounds a, b.
+
+    Exponents are drawn like the steps: ``g+ = |pow_gamma (gain + min(pow_up_down, 0) + r)|``, ``g- =
+        |pow_gamma (gain - max(pow_up_down, 0) - r)|`` with ``gain = 1 + pow_gamma_dtod xi``, ``r =
+        pow_up_down_dtod xi``. In mid-range the step is ``s 0.5^g``, not ``s``. Symmetry point with equal
+        exponents:
+    ``v* = (b + rho a) / (1 + rho)``, ``rho = (s- / s+)^(1/g)``; in general by bisection.
+
+    Args:
+        pow_gamma: mean exponent [1], > 0.
+        pow_gamma_dtod: its device-to-device spread [relative], >= 0.
+        pow_up_down: asymmetry of the exponents [1] in (-1, 1), one-sided like ``up_down``.
+        pow_up_down_dtod: its device-to-device spread [1], >= 0.
+
+    Raises:
+        ConfigError: a parameter breaks its rule.
+
+    Source: aihwkit ``PowStepDevice``, ``PowStepReferenceDevice`` (the reference is subtracted by
+    ``SymmetryPoint``).
+    Differs: the symmetry point is solved for instead of iterated, so it has no estimation error.
+    """
+
+    pow_gamma: float = 1.0
+    pow_gamma_dtod: float = 0.1
+    pow_up_down: float = 0.0
+    pow_up_down_dtod: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not self.pow_gamma > 0:
+            raise ConfigError(f"device.pow_gamma: must be > 0, got {self.pow_gamma}")
+        super().__post_init__()
+        for name in ("pow_gamma_dtod", "pow_up_down_dtod"):
+            if not getattr(self, name) >= 0:
+                raise ConfigError(f"device.{name}: must be >= 0, got {getattr(self, name)}")
+        if not -1 < self.pow_up_down < 1:
+            raise ConfigError(f"device.pow_up_down: must lie in (-1, 1), got {self.pow_up_down}")
+
+    def step_up(self, v: Tensor, cells: Cells) -> Tensor:
+        room = (cells.w_max - v) / (cells.w_max - cells.w_min).clamp(min=1e-12)
+        return cells.step_up * room.clamp(min=0.0) ** cells.extra["gamma_up"]
+
+    def step_down(self, v: Tensor, cells: Cells) -> Tensor:
+        room = (v - cells.w_min) / (cells.w_max - cells.w_min).clamp(min=1e-12)
+        return cells.step_down * room.clamp(min=0.0) ** cells.extra["gamma_down"]
+
+    @property
+    def granularity(self) -> float:
+        """Mean step in mid-range [w]."""
+        return float(self.dw_min * 0.5**self.pow_gamma)
+
+    def symmetry_point(self, cells: Cells) -> Tensor:
+        return balance_point(self, cells)
+
+    def draw_extra(self, cells: Cells, stream: Stream) -> Cells:
+        def xi(name: str) -> Tensor:
+            return stream.fork(name).normal(*cells.w_max.shape, like=cells.w_max)
+
+        gain, split = 1 + self.pow_gamma_dtod * xi("pow_gamma"), self.pow_up_down_dtod * xi("pow_up_down")
+        gammas = {
+            "gamma_up": ((gain + min(self.pow_up_down, 0.0) + split) * self.pow_gamma).abs(),
+            "gamma_down": ((gain - max(self.pow_up_down, 0.0) - split) * self.pow_gamma).abs(),
+        }
+        return replace(cells, extra=gammas)

@@ -1,0 +1,71 @@
+"""Soft bounds: the step falls linearly to zero at the device's own bound."""
+
+from dataclasses import dataclass, replace
+
+from torch import Tensor
+
+from crossweep.devices.base import AbstractDevice, Cells
+from crossweep.errors import ConfigError
+from crossweep.rng import Stream
+
+
+@dataclass(frozen=True, kw_only=True)
+class SoftBounds(AbstractDevice):
+    """Mean step ``s+ (1 - v/b)`` up and ``s- (1 - v/a)`` down, with the device's own bounds ``a < 0 < b``.
+
+    n up pulses without noise: ``v_n = b - (b - v_0)(1 - s+/b)^n``. Symmetry point ``v* = (s+ - s-) / (s+/b -
+        s-/a)``. Cycle-to-cycle noise is additive (``s dw_min_std xi``, it does not vanish
+    at the bound) unless ``mult_noise``.
+
+    Args:
+        mult_noise: the noise of a pulse is relative to its actual step, which fades towards the bound.
+        slope_up_dtod: device-to-device spread of the up slope beyond that of step and bound [relative], >= 0.
+        slope_down_dtod: the same of the down slope [relative], >= 0.
+
+    Source: Rasch et al., Nat. Commun. 15:7133 (2024), eqs. 4-8; aihwkit ``SoftBoundsReferenceDevice``, with
+    ``mult_noise`` also ``SoftBoundsDevice``. The reference is subtracted by ``SymmetryPoint``.
+    """
+
+    mult_noise: bool = False
+    slope_up_dtod: float = 0.0
+    slope_down_dtod: float = 0.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("slope_up_dtod", "slope_down_dtod"):
+            if not getattr(self, name) >= 0:
+                raise ConfigError(f"device.{name}: must be >= 0, got {getattr(self, name)}")
+
+    @property
+    def additive_noise(self) -> bool:
+        return not self.mult_noise
+
+    def step_up(self, v: Tensor, cells: Cells) -> Tensor:
+        return cells.step_up + cells.extra["slope_up"] * v
+
+    def step_down(self, v: Tensor, cells: Cells) -> Tensor:
+        return cells.step_down + cells.extra["slope_down"] * v
+
+    def slopes(self, cells: Cells) -> tuple[Tensor, Tensor]:
+        return cells.extra["slope_up"], cells.extra["slope_down"]
+
+    def symmetry_point(self, cells: Cells) -> Tensor:
+        # s+ + m+ v = s- + m- v, solved for v; a device that never moves (zero slopes) has its point at zero
+        slope_up, slope_down = self.slopes(cells)
+        denominator = slope_down - slope_up
+        return (cells.step_up - cells.step_down) / denominator.masked_fill(denominator == 0, 1.0)
+
+    def draw_extra(self, cells: Cells, stream: Stream) -> Cells:
+        # a bound drawn at exactly zero would divide by zero; such a device cannot move that way
+        slope_up = -cells.step_up / cells.w_max.clamp(min=1e-12)
+        slope_down = cells.step_down / (-cells.w_min).clamp(min=1e-12)
+        if self.slope_up_dtod:
+            # a steeper branch reaches zero earlier: the bound moves with the slope
+            xi = stream.fork("slope_up").normal(*slope_up.shape, like=slope_up)
+            gain = (1 + self.slope_up_dtod * xi).abs()
+            slope_up, cells = slope_up * gain, replace(cells, w_max=cells.w_max / gain)
+        if self.slope_down_dtod:
+            xi = stream.fork("slope_down").normal(*slope_up.shape, like=slope_up)
+            gain = (1 + self.slope_down_dtod * xi).abs()
+            slope_down, cells = slope_down * gain, replace(cells, w_min=cells.w_min / gain)
+        return replace(cells, extra={"slope_up": slope_up, "slope_down": slope_down})
