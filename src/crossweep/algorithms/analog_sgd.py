@@ -1,0 +1,47 @@
+"""In-memory SGD: pulses straight onto the weight."""
+
+from dataclasses import dataclass, field
+
+from torch import Tensor
+
+from crossweep.algorithms.base import AbstractAlgorithm, AnalogWeight
+from crossweep.tiles.factory import TileFactory
+from crossweep.tiles.pulse_train import UpdateParameters, plan_pulses
+
+
+@dataclass(frozen=True, kw_only=True)
+class AnalogSGD(AbstractAlgorithm):
+    """Per sample one stochastic pulsed update ``-lr d x^T`` on the single tile that holds the weight.
+
+    Expected drift at a critical point is ``-lr E|grad| G(w)``: the weight is pulled to the symmetry point.
+
+    Args:
+        update: pulse trains of the gradient.
+
+    Source: Gokmen & Vlasov, Front. Neurosci. 10:333 (2016).
+    """
+
+    update: UpdateParameters = field(default_factory=UpdateParameters)
+
+    def build(self, shape: tuple[int, ...], factory: TileFactory) -> "AnalogSGDWeight":
+        return AnalogSGDWeight(shape, self, factory)
+
+
+class AnalogSGDWeight(AnalogWeight):
+    """One tile."""
+
+    def __init__(self, shape: tuple[int, ...], rule: AnalogSGD, factory: TileFactory) -> None:
+        super().__init__(shape, factory)
+        self.rule = rule
+        self.single = factory.tile("single", shape)
+
+    @property
+    def weight(self) -> Tensor:
+        return self.single.weight
+
+    def set_weight(self, weight: Tensor) -> None:
+        self.single.set_weight(weight)
+
+    def apply(self, x: Tensor, d: Tensor, lr: float) -> None:
+        plan = plan_pulses(x, d, lr, self.single.device.granularity, self.rule.update, self.single.draws)
+        self.single.update(plan, self.rule.update)

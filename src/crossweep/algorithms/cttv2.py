@@ -1,0 +1,40 @@
+"""Chopped Tiki-Taka version 2."""
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from crossweep.algorithms.chopped_transfer import ChoppedTransfer, ChoppedTransferWeight
+from crossweep.tiles.factory import TileFactory
+
+
+@dataclass(frozen=True, kw_only=True)
+class CTTv2(ChoppedTransfer):
+    """The gradient goes, with chopped signs, onto a fast tile A; single columns of A are read, un-chopped and summed in
+    a digital buffer H; where H passes its threshold the slow tile C, which holds the weight, gets a pulse.
+
+    ``H += c v lambda``; ``n = trunc(H)`` pulses. Because the chopper flips the sign of the gradient on A but not of
+    A's symmetry point, an offset of the symmetry point averages out. TTv2 is ``in_chop_prob = 0``.
+
+    Args:
+        no_buffer: forget H before every read.
+
+    Source: Rasch et al., Nat. Commun. 15:7133 (2024), eqs. 10-15; aihwkit ``ChoppedTransferCompound``.
+    Differs: none in the order of operations of its CPU engine; the visible weight with ``gamma`` uses the formula
+    ``gamma (c_d c_x) A + C`` (its CPU index layout is right for equal choppers only).
+    """
+
+    no_buffer: bool = False
+
+    def build(self, shape: tuple[int, ...], factory: TileFactory) -> "CTTv2Weight":
+        return CTTv2Weight(shape, self, factory)
+
+
+class CTTv2Weight(ChoppedTransferWeight):
+    """A, C, H and the choppers of one weight."""
+
+    rule: CTTv2
+
+    def fill(self, value: Tensor, sign: Tensor, scale: Tensor | float, columns: Tensor | slice) -> Tensor:
+        read = sign * value * scale
+        return read if self.rule.no_buffer else self.hidden[..., columns] + read

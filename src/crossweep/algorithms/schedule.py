@@ -1,0 +1,97 @@
+"""Which column is read after which sample: the transfer schedule of the Tiki-Taka family, without a loop over samples.
+
+The fast tile's columns do not interact, and column ``j`` is only looked at when it is read. So a mini-batch is cut
+into *windows*: in window ``m`` each column sees the samples between its own ``m``-th and ``(m+1)``-th read. After a
+window every column that has a read left stands exactly where a sample-by-sample simulation would read it.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Window:
+    """One window of a mini-batch.
+
+    Args:
+        start: first sample any column sees.
+        stop: one past the last sample any column sees.
+        keep: which columns see which of these samples, bool [stop - start, I]; None if all see all.
+        columns: columns read at the end of the window, a slice if it is all of them.
+        passes: number of full passes completed before each of these reads [number of reads].
+        sample: sample after which each read happens [number of reads].
+    """
+
+    start: int
+    stop: int
+    keep: Tensor | None
+    columns: Tensor | slice
+    passes: Tensor
+    sample: Tensor
+
+
+@dataclass
+class TransferClock:
+    """Counters of one transfer: samples seen, next column, full passes.
+
+    Args:
+        slices: number of columns I.
+        every: samples between two reads, >= 1.
+        samples: samples seen so far.
+        column: next column to read.
+        passes: completed full passes.
+    """
+
+    slices: int
+    every: int
+    samples: int = 0
+    column: int = 0
+    passes: int = 0
+
+    def reads_within(self, batch: int) -> int:
+        """How many reads the next ``batch`` samples bring."""
+        return (self.samples + batch) // self.every - self.samples // self.every
+
+    def advance(self, batch: int) -> None:
+        """Move on by ``batch`` samples."""
+        position = self.column + self.reads_within(batch)
+        self.passes += position // self.slices
+        self.column = position % self.slices
+        self.samples += batch
+
+    def pass_ends(self, batch: int) -> list[int]:
+        """Sample counts, within the next ``batch`` samples, after which a full pass is complete."""
+        first = self.every - self.samples % self.every  # samples until the next read
+        until_end = self.slices - self.column
+        ends = range(first + (until_end - 1) * self.every, batch + 1, self.slices * self.every)
+        return list(ends)
+
+    def windows(self, batch: int) -> list[Window]:
+        """The windows of the next ``batch`` samples."""
+        reads = self.reads_within(batch)
+        first = self.every - self.samples % self.every
+        offset = (torch.arange(self.slices) - self.column) % self.slices  # reads before this column's first one
+        windows, previous = [], torch.zeros(self.slices, dtype=torch.long)
+        for m in range(reads // self.slices + 1):
+            index = offset + m * self.slices
+            read = index < reads
+            stops = torch.where(read, first + index * self.every, torch.full_like(index, batch))
+            start, stop = int(previous.min()), int(stops.max())
+            time = torch.arange(start, stop).unsqueeze(-1)
+            keep = (time >= previous) & (time < stops)
+            columns = torch.nonzero(read).squeeze(-1)
+            if start < stop or columns.numel():
+                windows.append(
+                    Window(
+                        start,
+                        stop,
+                        None if bool(keep.all()) else keep,
+                        slice(None) if columns.numel() == self.slices else columns,
+                        self.passes + (self.column + index[columns]) // self.slices,
+                        stops[columns] - 1,
+                    )
+                )
+            previous = stops
+        return windows

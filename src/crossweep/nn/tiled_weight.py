@@ -1,0 +1,118 @@
+"""One layer's weight over a grid of tiles, each with its digital scale."""
+
+from itertools import accumulate
+
+import torch
+from torch import Tensor, nn
+
+from crossweep.algorithms.base import AbstractAlgorithm, AnalogWeight
+from crossweep.rng import Stream
+from crossweep.tiles.factory import TileFactory
+from crossweep.tiles.mapping import Mapping
+
+
+class TiledWeight(nn.Module):
+    """A ``d_size`` by ``x_size`` weight split over tiles; partial sums over inputs are added digitally.
+
+    The logical weight is ``scale * tile weight``. The scale multiplies the forward output and the error of the
+    backward read; the update divides the error by it, so the logical weight follows ``-lr d x^T`` whatever the scale.
+
+    Args:
+        weight: initial logical weight [d, x].
+        rule: the training rule.
+        mapping: splitting and scaling.
+        factory: makes the tiles.
+    """
+
+    def __init__(self, weight: Tensor, rule: AbstractAlgorithm, mapping: Mapping, factory: TileFactory) -> None:
+        super().__init__()
+        self.d_size, self.x_size = weight.shape
+        self.mapping = mapping
+        self.bound = min(factory.slow.w_max, -factory.slow.w_min)
+        self.row_edges = [0, *accumulate(mapping.pieces(self.d_size))]
+        self.column_edges = [0, *accumulate(mapping.pieces(self.x_size))]
+        self.blocks = nn.ModuleList()
+        for i, (top, bottom) in enumerate(zip(self.row_edges, self.row_edges[1:])):
+            for j, (left, right) in enumerate(zip(self.column_edges, self.column_edges[1:])):
+                block = rule.build((bottom - top, right - left), factory.within(f"tile_{i}_{j}"))
+                block.register_buffer("scale", torch.ones(bottom - top, 1, device=weight.device))
+                self.blocks.append(block)
+        self.pending: list[tuple[Tensor, Tensor]] = []
+        self.set_weight(weight)
+
+    def _grid(self) -> list[tuple[AnalogWeight, slice, slice]]:
+        rows = [slice(*edge) for edge in zip(self.row_edges, self.row_edges[1:])]
+        columns = [slice(*edge) for edge in zip(self.column_edges, self.column_edges[1:])]
+        cells = [(row, column) for row in rows for column in columns]
+        return [(block, *cell) for block, cell in zip(self.blocks, cells, strict=True)]  # type: ignore[misc]
+
+    # -- weights -----------------------------------------------------------------------------------------------
+
+    def set_weight(self, weight: Tensor, *, noise: float = 0.0, stream: Stream | None = None) -> None:
+        """Write the logical weight [d, x] onto the tiles.
+
+        Args:
+            weight: the target.
+            noise: weight-transfer noise: standard deviation of a Gaussian error of each written device
+                [w_max of the slow device]; it is added in tile units, after scaling, before clipping.
+            stream: source of that noise.
+        """
+        for block, rows, columns in self._grid():
+            part = weight[rows, columns]
+            scale = self.mapping.scale(part, self.bound)
+            written = part / scale
+            if noise > 0:
+                assert stream is not None
+                error = stream.fork(f"{rows.start}_{columns.start}").normal(*written.shape, like=written)
+                written = written + noise * self.bound * error
+            block.scale = scale
+            block.set_weight(written)
+
+    def logical_weight(self) -> Tensor:
+        """The weight that the layer's output stands for [d, x], noise-free."""
+        whole = torch.empty(self.d_size, self.x_size, device=self.blocks[0].scale.device)
+        for block, rows, columns in self._grid():
+            whole[rows, columns] = block.weight * block.scale
+        return whole
+
+    # -- read --------------------------------------------------------------------------------------------------
+
+    def read(self, x: Tensor) -> Tensor:
+        """Forward read [b, x] -> [b, d]."""
+        if len(self.blocks) == 1:
+            block = self.blocks[0]
+            return block.read(x) * block.scale.squeeze(-1)
+        y = x.new_zeros(x.shape[0], self.d_size)
+        for block, rows, columns in self._grid():
+            y[:, rows] += block.read(x[:, columns]) * block.scale.squeeze(-1)
+        return y
+
+    def read_transposed(self, d: Tensor) -> Tensor:
+        """Backward read [b, d] -> [b, x]."""
+        if len(self.blocks) == 1:
+            block = self.blocks[0]
+            return block.read_transposed(d * block.scale.squeeze(-1))
+        x = d.new_zeros(d.shape[0], self.x_size)
+        for block, rows, columns in self._grid():
+            x[:, columns] += block.read_transposed(d[:, rows] * block.scale.squeeze(-1))
+        return x
+
+    # -- train -------------------------------------------------------------------------------------------------
+
+    def remember(self, x: Tensor, d: Tensor) -> None:
+        """Keep one backward pass for the next ``update``."""
+        self.pending.append((x.detach(), d.detach()))
+
+    def forget(self) -> None:
+        """Drop what was kept."""
+        self.pending.clear()
+
+    def update(self, lr: float) -> None:
+        """Train every tile on all backward passes since the last update, in their order."""
+        if not self.pending:
+            return
+        xs, ds = zip(*self.pending)
+        x, d = (part[0] if len(part) == 1 else torch.cat(part) for part in (xs, ds))
+        self.forget()
+        for block, rows, columns in self._grid():
+            block.update(x[:, columns], d[:, rows] / block.scale.squeeze(-1), lr)

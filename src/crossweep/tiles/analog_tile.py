@@ -1,0 +1,133 @@
+"""One crossbar: drawn devices, their state, and the operations set, read and pulse."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from crossweep.devices.base import AbstractDevice, Cells
+from crossweep.devices.symmetry_point import SymmetryPoint
+from crossweep.rng import Stream
+from crossweep.shapes import require_last
+from crossweep.tiles.engine.base import AbstractEngine, Crossbar
+from crossweep.tiles.engine.pulse import pulse_in_turn
+from crossweep.tiles.io import IOParameters, read, read_slices
+from crossweep.tiles.pulse_train import PulsePlan, UpdateParameters
+
+
+@dataclass(frozen=True, kw_only=True)
+class TileParameters:
+    """How one crossbar is made: the device, where its symmetry point sits, and how its pulses are simulated."""
+
+    device: AbstractDevice
+    symmetry_point: SymmetryPoint
+    engine: AbstractEngine
+
+
+class AnalogTile(nn.Module):
+    """A crossbar of resistive devices.
+
+    The *state* ``v`` is what the devices hold; the tile shows the *weight* ``w = v - r`` with the reference ``r``
+    (and, with write noise, a disturbance that is redrawn whenever a device is pulsed).
+
+    Args:
+        shape: ``(..., d_size, x_size)``; leading dimensions are independent crossbars that train at once.
+        parameters: device, symmetry point, engine.
+        population: stream of the devices' parameters.
+        draws: stream of pulses and noise.
+        torch_device: where the tensors live.
+    """
+
+    state: Tensor
+    weight: Tensor
+    reference: Tensor
+    pulses_given: Tensor
+
+    def __init__(
+        self,
+        shape: tuple[int, ...],
+        parameters: TileParameters,
+        *,
+        population: Stream,
+        draws: Stream,
+        torch_device: torch.device | str = "cpu",
+    ) -> None:
+        super().__init__()
+        self.parameters = parameters
+        self.draws = draws
+        cells = parameters.device.draw(shape, population, device=torch_device)
+        self._cell_names = tuple(cells.tensors())
+        for name, tensor in cells.tensors().items():
+            self.register_buffer(f"cell_{name}", tensor)
+        reference = parameters.symmetry_point.reference(parameters.device, cells, population)
+        self.register_buffer("reference", reference)
+        self.register_buffer("state", torch.minimum(torch.maximum(reference, cells.w_min), cells.w_max))
+        self.register_buffer("weight", self.state - reference)
+        self.register_buffer("pulses_given", torch.zeros((), dtype=torch.float64, device=torch_device))
+
+    @property
+    def device(self) -> AbstractDevice:
+        """The device model."""
+        return self.parameters.device
+
+    @property
+    def cells(self) -> Cells:
+        """The drawn devices."""
+        return Cells.from_tensors({name: getattr(self, f"cell_{name}") for name in self._cell_names})
+
+    @property
+    def bar(self) -> Crossbar:
+        """Model and devices together, as engines take them."""
+        return Crossbar(self.device, self.cells)
+
+    # -- set and read ------------------------------------------------------------------------------------------
+
+    def set_weight(self, weight: Tensor) -> None:
+        """Write ``weight [..., d, x]``, clipped to what each device can show, ``[a - r, b - r]``.
+
+        Raises:
+            ShapeError: the shape is not the tile's.
+        """
+        require_last("weight", weight, *self.state.shape[-2:])
+        cells = self.cells
+        v = weight.expand_as(self.state) + self.reference
+        self.state = torch.minimum(torch.maximum(v, cells.w_min), cells.w_max)
+        self._show(torch.ones_like(self.state, dtype=torch.bool))
+
+    def read(self, x: Tensor, io: IOParameters) -> Tensor:
+        """``W x`` through the periphery: [..., b, x] -> [..., b, d]."""
+        return read(x, self.weight, io, self.draws.fork("forward"))
+
+    def read_columns(self, columns: Tensor | slice, io: IOParameters) -> Tensor:
+        """Columns read with one-hot inputs: [..., d, number of columns]."""
+        return read_slices(self.weight[..., columns], io, self.draws.fork("slices"))
+
+    # -- pulse -------------------------------------------------------------------------------------------------
+
+    def update(self, plan: PulsePlan, update: UpdateParameters) -> None:
+        """Apply the stochastic pulses of a mini-batch."""
+        self.state, pulses = self.parameters.engine.apply(self.state, plan, self.bar, update, self.draws)
+        self._account(pulses)
+
+    def pulse(self, counts: Tensor, columns: Tensor | slice = slice(None)) -> None:
+        """Give the devices of ``columns`` a known number of pulses, positive up: [..., d, number of columns]."""
+        cells = Cells.from_tensors({name: t[..., columns] for name, t in self.cells.tensors().items()})
+        moved = pulse_in_turn(self.state[..., columns], counts, Crossbar(self.device, cells), self.draws)
+        pulses = torch.zeros_like(self.state)
+        pulses[..., columns] = counts.abs()
+        self.state = self.state.clone()
+        self.state[..., columns] = moved
+        self._account(pulses)
+
+    def _account(self, pulses: Tensor) -> None:
+        self.pulses_given += pulses.sum(dtype=torch.float64)
+        self._show(pulses > 0)
+
+    def _show(self, touched: Tensor) -> None:
+        """Refresh the visible weight; write noise is redrawn where a device was touched."""
+        spread = self.device.write_noise_std * self.device.dw_min
+        if spread <= 0:
+            self.weight = self.state - self.reference
+            return
+        noise = self.draws.fork("write_noise").normal(*self.state.shape, like=self.state)
+        self.weight = torch.where(touched, self.state - self.reference + spread * noise, self.weight)

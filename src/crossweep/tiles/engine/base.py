@@ -1,0 +1,47 @@
+"""The contract of an engine: apply the pulses of one mini-batch to the devices of one crossbar."""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from crossweep.devices.base import AbstractDevice, Cells
+from crossweep.rng import Stream
+from crossweep.tiles.pulse_train import PulsePlan, UpdateParameters
+
+
+@dataclass(frozen=True)
+class Crossbar:
+    """What an engine needs to know of one crossbar: the model and its drawn devices."""
+
+    device: AbstractDevice
+    cells: Cells
+
+
+@dataclass(frozen=True, kw_only=True)
+class AbstractEngine(ABC):
+    """Applies a pulse plan; an engine has parameters but no state."""
+
+    @abstractmethod
+    def apply(
+        self, v: Tensor, plan: PulsePlan, bar: Crossbar, update: UpdateParameters, stream: Stream
+    ) -> tuple[Tensor, Tensor]:
+        """Run all samples of ``plan``, in order.
+
+        Args:
+            v: device states [..., d, x] [w]; left untouched.
+            plan: pulse probabilities of the samples.
+            bar: the crossbar.
+            update: pulse parameters (pulse type, bit length).
+            stream: source of pulses and noise.
+
+        Returns:
+            The new states, and the number of pulses each device received (both [..., d, x]).
+        """
+
+
+def settle(v: Tensor, moved: Tensor, pulses: Tensor, cells: Cells) -> Tensor:
+    """``moved`` clipped to the bounds where a device was pulsed, ``v`` where it was not."""
+    clipped = torch.minimum(torch.maximum(moved, cells.w_min), cells.w_max)
+    return torch.where(pulses > 0, clipped, v)

@@ -1,0 +1,102 @@
+"""What a number of mixed up and down pulses does to a device: closed form for affine models, else integrated.
+
+For an affine model one up pulse is ``v <- v + s+ + m+ v``, one down pulse ``v <- v - s- - m- v``. U up and D down
+pulses in any order multiply the starting state by exactly ``exp(-L)`` with ``L = U rho+ + D rho-``,
+``rho+ = -ln(1 + m+)``, ``rho- = -ln(1 - m-)``. With the pulses spread evenly,
+
+    v' = v + (U c+ - D c- - L v) phi(L),      phi(L) = (1 - exp(-L)) / L,   c+- = s+- rho+- / |m+-|.
+
+With ``n = U + D``, ``f = U/n``, ``q = exp(-L/n)``, ``S1 = (1 - q^n)/(1 - q)``, ``S2 = (1 - q^2n)/(1 - q^2)``:
+the pulses' own noise adds ``(f std+^2 + (1 - f) std-^2) S2``; the unknown order of ups and downs adds
+``J^2 f (1 - f) (S2 - S1^2/n) n/(n - 1) kappa`` with the jump ``J = s+(v') + s-(v')`` and the block factor
+``kappa`` (pulses of one sample share their direction).
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from crossweep.tiles.engine.base import Crossbar
+
+_LARGEST_STEP = 0.999  # a pulse that would pass the bound lands on it
+_SUBSTEPS = 4  # integration steps per segment for models without a closed form
+
+
+@dataclass(frozen=True)
+class Response:
+    """Mean, and standard deviation around it, of the state after a segment; [..., d, x] each."""
+
+    mean: Tensor
+    std: Tensor | None
+
+
+def respond(v: Tensor, up: Tensor, down: Tensor, bar: Crossbar, blocks: Tensor | float = 1.0) -> Response:
+    """State after ``up`` and ``down`` pulses in random order.
+
+    Args:
+        v: states [..., d, x] [w].
+        up: number of up pulses [..., d, x]; need not be whole.
+        down: number of down pulses [..., d, x].
+        bar: the crossbar.
+        blocks: kappa, the mean number of same-direction pulses that come together, broadcast to [..., d, x].
+    """
+    slopes = bar.device.slopes(bar.cells)
+    mean, relaxation = (_affine if slopes is not None else _integrate)(v, up, down, bar)
+    return Response(mean, _spread(v, mean, up, down, relaxation, bar, blocks))
+
+
+def _affine(v: Tensor, up: Tensor, down: Tensor, bar: Crossbar) -> tuple[Tensor, Tensor]:
+    slopes = bar.device.slopes(bar.cells)
+    assert slopes is not None
+    u, d = (-slopes[0]).clamp(max=_LARGEST_STEP), slopes[1].clamp(max=_LARGEST_STEP)
+    rho_up, rho_down = -torch.log1p(-u), -torch.log1p(-d)
+    relaxation = up * rho_up + down * rho_down
+    drive = up * bar.cells.step_up * _ratio(rho_up, u) - down * bar.cells.step_down * _ratio(rho_down, d)
+    return v + (drive - relaxation * v) * _phi(relaxation), relaxation
+
+
+def _ratio(rho: Tensor, step: Tensor) -> Tensor:
+    return torch.where(step.abs() < 1e-6, torch.ones_like(rho), rho / torch.where(step == 0, 1.0, step))
+
+
+def _phi(relaxation: Tensor) -> Tensor:
+    """``(1 - exp(-L)) / L``, 1 at L = 0."""
+    small = relaxation.abs() < 1e-6
+    return torch.where(small, 1 - relaxation / 2, -torch.expm1(-relaxation) / torch.where(small, 1.0, relaxation))
+
+
+def _integrate(v: Tensor, up: Tensor, down: Tensor, bar: Crossbar) -> tuple[Tensor, Tensor]:
+    """Midpoint rule on ``dv/dtau = U s+(v) - D s-(v)``; the bounds are kept at every step."""
+
+    def drift(at: Tensor) -> Tensor:
+        return up * bar.device.step_up(at, bar.cells) - down * bar.device.step_down(at, bar.cells)
+
+    start, low, high = v, bar.cells.w_min, bar.cells.w_max
+    for _ in range(_SUBSTEPS):
+        middle = torch.minimum(torch.maximum(v + drift(v) / (2 * _SUBSTEPS), low), high)
+        v = torch.minimum(torch.maximum(v + drift(middle) / _SUBSTEPS, low), high)
+    return v, -_derivative(drift, (start + v) / 2, (high - low) * 1e-3)
+
+
+def _derivative(function: Callable[[Tensor], Tensor], at: Tensor, step: Tensor) -> Tensor:
+    return (function(at + step) - function(at - step)) / (2 * step).clamp(min=1e-12)
+
+
+def _spread(
+    v: Tensor, mean: Tensor, up: Tensor, down: Tensor, relaxation: Tensor, bar: Crossbar, blocks: Tensor | float
+) -> Tensor:
+    n = (up + down).clamp(min=1e-12)
+    share = up / n
+    decay = relaxation / n
+    sum_two = n * _phi(2 * relaxation) / _phi(2 * decay)
+    sum_one = n * _phi(relaxation) / _phi(decay)
+    jump = bar.device.step_up(mean, bar.cells) + bar.device.step_down(mean, bar.cells)
+    order = (sum_two - sum_one.square() / n).clamp(min=0) * n / (n - 1).clamp(min=0.5)
+    variance = jump.square() * share * (1 - share) * order * blocks
+    if bar.device.dw_min_std > 0:
+        middle = (v + mean) / 2
+        std_up, std_down = bar.device.std_up(middle, bar.cells), bar.device.std_down(middle, bar.cells)
+        variance = variance + (share * std_up.square() + (1 - share) * std_down.square()) * sum_two
+    return variance.clamp(min=0).sqrt()

@@ -1,0 +1,76 @@
+"""Makes the tiles of one model: the right device for each role, and streams that depend on names alone."""
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import torch
+
+from crossweep.devices.base import AbstractDevice
+from crossweep.devices.symmetry_point import SymmetryPoint
+from crossweep.errors import ConfigError
+from crossweep.rng import Stream
+from crossweep.tiles.analog_tile import AnalogTile, TileParameters
+from crossweep.tiles.engine.base import AbstractEngine
+from crossweep.tiles.io import IOParameters
+
+Role = Literal["fast", "slow", "single"]
+_ROLES: dict[str, tuple[Role, ...]] = {
+    "fast": ("fast", "single"),
+    "slow": ("slow", "single"),
+    "both": ("fast", "slow", "single"),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class TileFactory:
+    """Everything that the tiles of a model share.
+
+    Args:
+        fast: device of the tile that takes the gradient's pulses.
+        slow: device of the tile that holds the weight; also of a ``single`` tile that does both.
+        symmetry_point: where the symmetry points sit, for the tiles named by ``symmetry_point_tiles``.
+        symmetry_point_tiles: ``fast``, ``slow`` or ``both``; a single tile plays both roles. The other tiles have the
+            same subtraction, neither skew nor variability.
+        engine: level of fidelity.
+        forward: periphery of the forward read.
+        backward: periphery of the transposed read.
+        population: stream of the devices' parameters (``seed.device``).
+        draws: stream of pulses, noise and choppers (``seed.training``).
+        torch_device: where tiles live.
+    """
+
+    fast: AbstractDevice
+    slow: AbstractDevice
+    symmetry_point: SymmetryPoint
+    symmetry_point_tiles: Literal["fast", "slow", "both"] = "fast"
+    engine: AbstractEngine
+    forward: IOParameters
+    backward: IOParameters
+    population: Stream
+    draws: Stream
+    torch_device: torch.device | str = "cpu"
+
+    def __post_init__(self) -> None:
+        if self.symmetry_point_tiles not in _ROLES:
+            raise ConfigError(
+                f"symmetry_point.tiles: must be one of {tuple(_ROLES)}, got {self.symmetry_point_tiles!r}"
+            )
+
+    def within(self, name: str) -> "TileFactory":
+        """The factory of one layer or sub-tile; its streams are named after it."""
+        return replace(self, population=self.population.fork(name), draws=self.draws.fork(name))
+
+    def tile(self, role: Role, shape: tuple[int, ...], name: str | None = None) -> AnalogTile:
+        """A crossbar of ``shape`` in a role; ``name`` tells several tiles of one role apart."""
+        point = self.symmetry_point
+        if role not in _ROLES[self.symmetry_point_tiles]:
+            point = replace(point, skew=0.0, variability=0.0)
+        device = self.fast if role == "fast" else self.slow
+        label = name or role
+        return AnalogTile(
+            shape,
+            TileParameters(device=device, symmetry_point=point, engine=self.engine),
+            population=self.population.fork(label),
+            draws=self.draws.fork(label),
+            torch_device=self.torch_device,
+        )

@@ -1,0 +1,225 @@
+"""The periphery of a crossbar: DAC and ADC with their resolution, bounds, noise, and noise/bound management."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from crossweep.errors import ConfigError
+from crossweep.rng import Stream
+
+NoiseManagement = Literal["none", "abs_max", "constant"]
+BoundManagement = Literal["none", "iterative"]
+WeightNoise = Literal["none", "additive_constant", "pcm_read"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class IOParameters:
+    """One analog matrix-vector product.
+
+    Args:
+        is_perfect: skip the whole periphery: ``y = W x``.
+        inp_bound: range of the DAC, in units of the scaled input [1], > 0.
+        inp_res: DAC bin width [share of the range 2 inp_bound]; a value above 1 is a number of steps; <= 0 is
+            continuous.
+        inp_sto_round: stochastic rounding in the DAC.
+        inp_noise: noise at the DAC's output, std [inp_bound = 1], >= 0.
+        out_bound: range of the ADC [w x input], > 0; 0 or less is unbounded.
+        out_res: ADC bin width [share of 2 out_bound], as ``inp_res``.
+        out_sto_round: stochastic rounding in the ADC.
+        out_noise: noise before the ADC, std [w x input], >= 0.
+        w_noise: weight-read noise, std [w], >= 0; how it adds up is ``w_noise_type``.
+        w_noise_type: ``additive_constant`` adds ``w_noise |x|_2 xi``; ``pcm_read`` adds
+            ``w_noise sqrt(sum |w| x^2) xi``.
+        ir_drop: strength of the IR drop along a column [1], >= 0; 0 is off.
+        ir_drop_g_ratio: wire conductance over device conductance [1].
+        noise_management: scale of the input: ``abs_max`` (largest entry), ``constant`` (``nm_thres`` or 1), ``none``.
+        nm_thres: cap of ``abs_max``, or the value of ``constant``; 0 is off.
+        bound_management: ``iterative`` halves the input of a vector whose output clipped and reads it again.
+        max_bm_factor: largest halving factor [1].
+        max_bm_res: the halving stops when the input would span fewer DAC bins than this share allows [1].
+
+    Raises:
+        ConfigError: a parameter breaks its rule.
+
+    Source: aihwkit ``IOParameters`` and ``rpu_forward_backward_pass`` (defaults are its Python defaults).
+    Differs: bound management is per vector, as in its engine (not per batch as in its torch tile).
+    """
+
+    is_perfect: bool = False
+    inp_bound: float = 1.0
+    inp_res: float = 1 / 126
+    inp_sto_round: bool = False
+    inp_noise: float = 0.0
+    out_bound: float = 12.0
+    out_res: float = 1 / 510
+    out_sto_round: bool = False
+    out_noise: float = 0.06
+    w_noise: float = 0.0
+    w_noise_type: WeightNoise = "additive_constant"
+    ir_drop: float = 0.0
+    ir_drop_g_ratio: float = 1 / 0.35 / 5e-6
+    noise_management: NoiseManagement = "abs_max"
+    nm_thres: float = 0.0
+    bound_management: BoundManagement = "iterative"
+    max_bm_factor: float = 1000.0
+    max_bm_res: float = 0.25
+
+    def __post_init__(self) -> None:
+        if not self.inp_bound > 0:
+            raise ConfigError(f"io.inp_bound: must be > 0, got {self.inp_bound}")
+        for name in ("inp_noise", "out_noise", "w_noise", "ir_drop", "nm_thres"):
+            if not getattr(self, name) >= 0:
+                raise ConfigError(f"io.{name}: must be >= 0, got {getattr(self, name)}")
+        for name, allowed in (
+            ("noise_management", ("none", "abs_max", "constant")),
+            ("bound_management", ("none", "iterative")),
+            ("w_noise_type", ("none", "additive_constant", "pcm_read")),
+        ):
+            if getattr(self, name) not in allowed:
+                raise ConfigError(f"io.{name}: must be one of {allowed}, got {getattr(self, name)!r}")
+        if self.noise_management != "none" and self.inp_bound != 1:
+            raise ConfigError(f"io.inp_bound: must be 1 with noise management on, got {self.inp_bound}")
+
+    @property
+    def inp_bin(self) -> float:
+        """DAC bin width in input units; 0 is continuous."""
+        return _bin_width(self.inp_res, self.inp_bound)
+
+    @property
+    def out_bin(self) -> float:
+        """ADC bin width in output units; 0 is continuous."""
+        return _bin_width(self.out_res, self.out_bound) if self.out_bound > 0 else 0.0
+
+
+def _bin_width(res: float, bound: float) -> float:
+    if res <= 0:
+        return 0.0
+    return (1 / res if res > 1 else res) * 2 * bound
+
+
+def read(x: Tensor, weight: Tensor, io: IOParameters, stream: Stream, *, bounded: bool = True) -> Tensor:
+    """``y = W x`` through the periphery, for every vector of a batch.
+
+    Args:
+        x: inputs [..., b, x].
+        weight: [..., d, x]; pass the transpose for the backward read.
+        io: the periphery.
+        stream: source of all noise.
+        bounded: whether bound management acts; it exists only in the forward direction.
+
+    Returns:
+        [..., b, d].
+    """
+    product = _product(weight, io)
+    if io.is_perfect:
+        return product(x)
+    scale = _input_scale(x, io)
+    dead = scale <= 0
+    scale = torch.where(dead, torch.ones_like(scale), scale)
+    y, clipped = _one_pass(x / scale, weight, product, io, stream)
+    if bounded and io.bound_management == "iterative" and io.out_bound > 0:
+        y = _halve_until_unclipped(x / scale, y, clipped, weight, io, stream)
+    return torch.where(dead, torch.zeros_like(y), y * scale)
+
+
+def _product(weight: Tensor, io: IOParameters) -> Callable[[Tensor], Tensor]:
+    transposed = weight.transpose(-1, -2)
+    return lambda x: x @ transposed
+
+
+def _input_scale(x: Tensor, io: IOParameters) -> Tensor:
+    """Noise-management scale of each vector [..., b, 1]."""
+    if io.noise_management == "abs_max":
+        scale = x.abs().amax(-1, keepdim=True)
+        return scale.clamp(max=io.nm_thres) if io.nm_thres > 0 else scale
+    constant = io.nm_thres if io.noise_management == "constant" and io.nm_thres > 0 else 1.0
+    return torch.full_like(x[..., :1], constant)
+
+
+def _round(v: Tensor, width: float, stochastic: bool, stream: Stream) -> Tensor:
+    if width <= 0:
+        return v
+    steps = v / width
+    if stochastic:
+        steps = steps + stream.uniform(*v.shape, like=v) - 0.5
+    return steps.round() * width
+
+
+def _one_pass(
+    x: Tensor, weight: Tensor, product: Callable[[Tensor], Tensor], io: IOParameters, stream: Stream
+) -> tuple[Tensor, Tensor]:
+    """One conversion of scaled inputs; also says which vectors clipped at the ADC [..., b]."""
+    x = _round(x, io.inp_bin, io.inp_sto_round, stream).clamp(-io.inp_bound, io.inp_bound)
+    if io.inp_noise > 0:
+        x = x + io.inp_noise * stream.normal(*x.shape, like=x)
+    y = product(x)
+    if io.ir_drop > 0:
+        y = y - io.ir_drop * _ir_drop(x, weight, io.ir_drop_g_ratio)
+    if io.w_noise > 0 and io.w_noise_type != "none":
+        y = y + io.w_noise * _weight_noise_scale(x, weight, io) * stream.normal(*y.shape, like=y)
+    if io.out_noise > 0:
+        y = y + io.out_noise * stream.normal(*y.shape, like=y)
+    y = _round(y, io.out_bin, io.out_sto_round, stream)
+    if io.out_bound <= 0:
+        return y, torch.zeros(y.shape[:-1], dtype=torch.bool, device=y.device)
+    clipped = (y.abs() > io.out_bound).any(-1)
+    return y.clamp(-io.out_bound, io.out_bound), clipped
+
+
+def _weight_noise_scale(x: Tensor, weight: Tensor, io: IOParameters) -> Tensor:
+    if io.w_noise_type == "pcm_read":
+        return (x.square() @ weight.abs().transpose(-1, -2)).sqrt()
+    return x.norm(dim=-1, keepdim=True)
+
+
+def _ir_drop(x: Tensor, weight: Tensor, g_ratio: float) -> Tensor:
+    """Voltage lost along the wires, to first order in the line's current.
+
+    ``a_i = (N / g_ratio) sum_j |w_ij| |x_j|``, ``c_i = a_i (a_i (0.05 a_i - 0.2) + 0.5)``,
+    drop ``c_i sum_j w_ij x_j (1 - (1 - j/N)^2)``. Source: aihwkit ``rpu_forward_backward_pass``.
+    """
+    n = weight.shape[-1]
+    a = (x.abs() @ weight.abs().transpose(-1, -2)) * (n / g_ratio)
+    c = a * (a * (0.05 * a - 0.2) + 0.5)
+    position = 1 - (1 - torch.arange(n, device=x.device, dtype=x.dtype) / n) ** 2
+    return c * ((x * position) @ weight.transpose(-1, -2))
+
+
+def _halve_until_unclipped(
+    x: Tensor, y: Tensor, clipped: Tensor, weight: Tensor, io: IOParameters, stream: Stream
+) -> Tensor:
+    """Read clipped vectors again with the input divided by 2, 4, ... until nothing clips or a limit is reached."""
+    product, factor = _product(weight, io), 1.0
+    limit = min(io.max_bm_factor, io.max_bm_res / io.inp_bin if io.inp_bin > 0 else io.max_bm_factor)
+    while factor <= limit and bool(clipped.any()):
+        factor *= 2
+        # only clipped vectors are replaced; the rest of the batch is read along, so that no shape depends on data
+        again, still = _one_pass(x / factor, weight, product, io, stream)
+        y = torch.where(clipped.unsqueeze(-1), again * factor, y)
+        clipped = clipped & still
+    return y
+
+
+def read_slices(weight: Tensor, io: IOParameters, stream: Stream) -> Tensor:
+    """Every column read with its own one-hot input, each through the periphery once: [..., d, x] -> [..., d, x].
+
+    Noise and bound management are off, as they are for the reads of the Tiki-Taka family: the ADC sees the absolute
+    values. To read rows, pass the transpose.
+    """
+    if io.is_perfect:
+        return weight
+    one = torch.ones_like(weight[..., :1, :])
+    drive = _round(one, io.inp_bin, io.inp_sto_round, stream).clamp(-io.inp_bound, io.inp_bound)
+    if io.inp_noise > 0:
+        drive = drive + io.inp_noise * stream.normal(*drive.shape, like=drive)
+    y = weight * drive
+    if io.w_noise > 0 and io.w_noise_type != "none":
+        scale = (weight.abs() * drive.square()).sqrt() if io.w_noise_type == "pcm_read" else drive.abs()
+        y = y + io.w_noise * scale * stream.normal(*y.shape, like=y)
+    if io.out_noise > 0:
+        y = y + io.out_noise * stream.normal(*y.shape, like=y)
+    y = _round(y, io.out_bin, io.out_sto_round, stream)
+    return y.clamp(-io.out_bound, io.out_bound) if io.out_bound > 0 else y

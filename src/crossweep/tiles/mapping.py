@@ -1,0 +1,60 @@
+"""How a layer's weight is laid out on tiles: splitting by size, scaling to the devices' range."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from crossweep.errors import ConfigError
+
+WeightScaling = Literal["none", "tile", "row"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mapping:
+    """Layout of a weight on crossbars.
+
+    Args:
+        max_tile_size: largest number of rows or columns of one tile [1], >= 1; 0 never splits.
+        weight_scaling: one digital factor per ``tile``, per output ``row``, or ``none`` (weights are stored as they
+            are and clipped).
+        omega: share of the mean device range that the largest weight is scaled to [1] in (0, 1].
+
+    Raises:
+        ConfigError: a parameter breaks its rule.
+
+    Source: aihwkit ``MappingParameter`` (``weight_scaling_omega``, there in weight units).
+    """
+
+    max_tile_size: int = 512
+    weight_scaling: WeightScaling = "tile"
+    omega: float = 0.6
+
+    def __post_init__(self) -> None:
+        if not self.max_tile_size >= 0:
+            raise ConfigError(f"mapping.max_tile_size: must be >= 0, got {self.max_tile_size}")
+        if self.weight_scaling not in ("none", "tile", "row"):
+            raise ConfigError(f"mapping.weight_scaling: must be none, tile or row, got {self.weight_scaling!r}")
+        if not 0 < self.omega <= 1:
+            raise ConfigError(f"mapping.omega: must lie in (0, 1], got {self.omega}")
+
+    def pieces(self, size: int) -> list[int]:
+        """Sizes of the tiles along one direction: as few as possible, differing by one at most, larger ones first."""
+        count = 1 if not self.max_tile_size else -(-size // self.max_tile_size)
+        small, larger = divmod(size, count)
+        return [small + 1] * larger + [small] * (count - larger)
+
+    def scale(self, weight: Tensor, bound: float) -> Tensor:
+        """Digital factor ``[..., d, 1]`` that a tile's weight is divided by before it is written.
+
+        Args:
+            weight: [..., d, x].
+            bound: the smaller of the device's mean bounds [w].
+        """
+        if self.weight_scaling == "none":
+            return torch.ones_like(weight[..., :1])
+        dims = (-1,) if self.weight_scaling == "row" else (-2, -1)
+        largest = weight.abs().amax(dims, keepdim=True)
+        scale = torch.where(largest > 0, largest / (self.omega * bound), torch.ones_like(largest))
+        return scale.expand_as(weight[..., :1]).contiguous()
