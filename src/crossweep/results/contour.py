@@ -1,0 +1,117 @@
+"""Where the loss crosses the budget in the plane of two axes, and how sure that is.
+
+The band is *simultaneous*: it is { x : |m(x)| <= c s(x) }, m and s being mean and standard deviation of the
+posterior draws on the fitted scale, with the smallest c for which 95 % of the draws have their *whole*
+contour inside. (The pointwise choice c = 1.96 would let about every second contour leave it somewhere.)
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from crossweep.results.surface import Surface
+
+Array = NDArray[np.float64]
+CREDIBLE = 0.95
+GRID = 33  # points per axis for the draws
+NOT_SEEN = 0.8  # share of the prior's standard deviation above which a place counts as not looked at
+
+
+@dataclass(frozen=True, kw_only=True)
+class Contour:
+    """The iso-loss line of one plane, on a regular grid of unit coordinates.
+
+    Args:
+        pair: indices of the two axes (across, up).
+        grid: [g] unit coordinates of either axis.
+        mean: [g, g] mean of the draws on the fitted scale, 0 at the level; first index is up, second across.
+        std: [g, g] their standard deviation.
+        loss: [g, g] posterior median loss [metric].
+        factor: c of the band.
+        within: [g, g] probability that the loss is within the budget.
+        crossing: probability that the level is crossed anywhere in the plane.
+        seen: [g, g] whether the data say more there than the prior does.
+        draws: [d, g, g] the draws themselves.
+    """
+
+    pair: tuple[int, int]
+    grid: Array
+    mean: Array
+    std: Array
+    loss: Array
+    factor: float
+    within: Array
+    crossing: float
+    seen: NDArray[np.bool_]
+    draws: Array
+
+    @property
+    def band(self) -> NDArray[np.bool_]:
+        """[g, g] whether a point belongs to the band."""
+        return np.abs(self.mean) <= self.factor * self.std
+
+    @property
+    def drawable(self) -> bool:
+        """Whether there is a line to draw: more likely than not, and in the mean."""
+        return self.crossing > 0.5 and bool((self.mean > 0).any() and (self.mean < 0).any())
+
+    @property
+    def safe_share(self) -> float:
+        """Posterior mean share of the plane within the budget."""
+        return float(self.within.mean())
+
+
+def contour(
+    surface: Surface, pair: tuple[int, int], at: Array, *, grid: int = GRID, each: int = 32
+) -> Contour:
+    """Draw the surface over a plane.
+
+    Args:
+        surface: k axes.
+        pair: indices of the axes across and up.
+        at: [k] unit coordinates of the other axes.
+        grid: points per axis.
+        each: draws per member of the surface.
+    """
+    line = np.linspace(0.0, 1.0, grid)
+    unit = np.tile(at, (grid * grid, 1))
+    unit[:, pair[0]] = np.tile(line, grid)
+    unit[:, pair[1]] = np.repeat(line, grid)
+    draws = surface.draws(unit, each=each).reshape(-1, grid, grid)
+    mean, std = draws.mean(axis=0), draws.std(axis=0) + 1e-12
+    _, gp_std = surface.gp.predict(unit)
+    inside = draws < 0
+    return Contour(
+        pair=pair,
+        grid=line,
+        mean=mean,
+        std=std,
+        loss=surface.warp.inverse(np.median(draws, axis=0)),
+        factor=float(np.quantile([farthest(draw, mean / std) for draw in draws], CREDIBLE)),
+        within=inside.mean(axis=0),
+        crossing=float((inside.any(axis=(1, 2)) & ~inside.all(axis=(1, 2))).mean()),
+        seen=(gp_std < NOT_SEEN * surface.prior_std).reshape(grid, grid),
+        draws=draws.astype(np.float32),
+    )
+
+
+def farthest(draw: Array, ratio: Array) -> float:
+    """The largest |m / s| anywhere on a surface's zero line; 0 for one that has none.
+
+    Args:
+        draw: [g, g] a surface on the fitted scale.
+        ratio: [g, g] m / s, read off between grid points by the place of the zero.
+    """
+    worst = 0.0
+    for a, b, ra, rb in (
+        (draw[:-1], draw[1:], ratio[:-1], ratio[1:]),
+        (draw[:, :-1], draw[:, 1:], ratio[:, :-1], ratio[:, 1:]),
+    ):
+        crosses = (a < 0) != (b < 0)
+        if crosses.any():
+            share = a[crosses] / (a[crosses] - b[crosses])
+            worst = max(worst, float(np.abs(ra[crosses] + share * (rb[crosses] - ra[crosses])).max()))
+    return worst

@@ -1,0 +1,167 @@
+"""Runs to points: replicate seeds averaged, with what the replicates say about noise and about the seeds
+themselves.
+
+Under common random numbers every point sees the same seeds. Then y_ij = f(x_i) + s_j + e_ij: the seed's own
+effect s_j is shared by all points, looks like no noise at all, and must be added to the surface's uncertainty
+on its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from crossweep.results.axes import Axis
+
+Array = NDArray[np.float64]
+USED_STATES = ("complete", "diverged")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Points:
+    """The points of one group.
+
+    Args:
+        axes: the k numeric axes that vary.
+        x: [n, k] values in the axes' units.
+        unit: [n, k] the same in [0, 1].
+        y: [n] metric, mean over seeds.
+        seeds: [n] how many seeds.
+        values: [n, s] single values, nan where a seed is missing at a point.
+        diverged: [n] whether any seed diverged.
+        folders: [n] folder of the first run at each point.
+        trials: [n] trial numbers.
+        lost: [m, k + 1] points without a value: their axis values, and 0 failed or 1 pruned.
+    """
+
+    axes: tuple[Axis, ...]
+    x: Array
+    unit: Array
+    y: Array
+    seeds: NDArray[np.int64]
+    values: Array
+    diverged: NDArray[np.bool_]
+    folders: tuple[str, ...]
+    trials: tuple[int, ...]
+    lost: Array
+
+    @property
+    def n(self) -> int:
+        return len(self.y)
+
+    def take(self, index: NDArray[np.intp]) -> Points:
+        """A part of the points."""
+        return Points(
+            axes=self.axes,
+            x=self.x[index],
+            unit=self.unit[index],
+            y=self.y[index],
+            seeds=self.seeds[index],
+            values=self.values[index],
+            diverged=self.diverged[index],
+            folders=tuple(self.folders[i] for i in index),
+            trials=tuple(self.trials[i] for i in index),
+            lost=self.lost,
+        )
+
+
+def points(rows: pd.DataFrame, axes: Sequence[Axis], metric: str) -> Points:
+    """Average the rows of each distinct setting of the axes over seeds.
+
+    A setting that a trial does not have (a conditional axis) counts as the axis's nominal, harmless or lower
+    value.
+
+    Args:
+        rows: runs of one group.
+        axes: numeric axes of the study; those that do not vary here are left out.
+        metric: column with the value.
+    """
+    x = np.column_stack([_filled(rows, axis) for axis in axes]) if axes else np.zeros((len(rows), 0))
+    varies = [j for j in range(x.shape[1]) if np.ptp(x[:, j]) > 1e-9 * (axes[j].high - axes[j].low)]
+    kept, x = tuple(axes[j] for j in varies), x[:, varies]
+    y = pd.to_numeric(rows[metric], errors="coerce").to_numpy(dtype=float)
+    used = rows["state"].isin(USED_STATES).to_numpy() & np.isfinite(y)
+    lost = np.column_stack([x[~used], (rows["state"].to_numpy()[~used] == "pruned").astype(float)])
+    unit = np.column_stack([a.to_unit(x[:, j]) for j, a in enumerate(kept)]) if kept else x
+    _, first, inverse = np.unique(np.round(unit[used], 9), axis=0, return_index=True, return_inverse=True)
+    chosen = rows[used].reset_index(drop=True)
+    values = _by_seed(y[used], inverse.ravel(), chosen["seed"], len(first))
+    diverged = np.bincount(inverse.ravel(), chosen["state"] == "diverged", minlength=len(first)) > 0
+    return Points(
+        axes=kept,
+        x=x[used][first],
+        unit=unit[used][first],
+        y=np.nanmean(values, axis=1) if len(values) else np.zeros(0),
+        seeds=np.isfinite(values).sum(axis=1),
+        values=values,
+        diverged=diverged,
+        folders=tuple(chosen["folder"].iloc[first]),
+        trials=tuple(int(t) for t in chosen["trial"].iloc[first]),
+        lost=lost,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Replication:
+    """What replicates say, on the scale on which the surface is fitted.
+
+    Args:
+        noise_variance: of one value beyond point and seed; nan when fewer than 10 degrees of freedom tell it.
+        shared_std: standard error of the mean over seeds that all points share; 0 where it cannot be told.
+        shared_freedom: degrees of freedom of that error.
+        crossed: whether all points have the same seeds, two or more.
+        seeds: the number of seeds per point (the smallest).
+    """
+
+    noise_variance: float
+    shared_std: float
+    shared_freedom: int
+    crossed: bool
+    seeds: int
+
+
+def replication(values: Array) -> Replication:
+    """Split values [n, s] into point, seed and rest (two-way analysis of variance, no interaction)."""
+    counts = np.isfinite(values).sum(axis=1)
+    least = int(counts.min()) if len(counts) else 0
+    crossed = values.shape[1] >= 2 and len(values) >= 2 and bool(np.isfinite(values).all())
+    centred = values - np.nanmean(values, axis=1, keepdims=True)
+    freedom, shared = int((counts - 1).sum()), 0.0
+    if crossed:
+        effect = centred.mean(axis=0)
+        centred = centred - effect
+        freedom = (len(values) - 1) * (values.shape[1] - 1)
+        rest = float((centred**2).sum()) / freedom
+        # the seeds' means scatter by their own effect and by what is left of the noise after averaging over
+        # points
+        shared = max(0.0, float(effect.var(ddof=1)) - rest / len(values))
+    noise = float(np.nansum(centred**2)) / freedom if freedom >= 10 else float("nan")
+    return Replication(
+        noise_variance=noise,
+        shared_std=float(np.sqrt(shared / max(1, values.shape[1]))),
+        shared_freedom=values.shape[1] - 1,
+        crossed=crossed,
+        seeds=least,
+    )
+
+
+def _filled(rows: pd.DataFrame, axis: Axis) -> Array:
+    column = f"axis.{axis.name}"
+    if column not in rows:
+        return np.zeros(len(rows))
+    values = pd.to_numeric(rows[column], errors="coerce").to_numpy(dtype=float)
+    default = next(v for v in (axis.nominal, axis.ideal, axis.low) if v is not None)
+    return np.where(np.isfinite(values), values, default)
+
+
+def _by_seed(y: Array, point: NDArray[np.intp], seeds: pd.Series, n: int) -> Array:
+    """[n points, s]: equal seeds share a column; a point that repeats a seed gets further columns."""
+    names = seeds.astype(object).where(seeds.notna(), "none").astype(str)
+    frame = pd.DataFrame({"y": y, "point": point, "seed": names.to_numpy()})
+    frame["again"] = frame.groupby(["point", "seed"]).cumcount()
+    wide = frame.pivot_table(index="point", columns=["again", "seed"], values="y")
+    return wide.reindex(range(n)).to_numpy(dtype=float).reshape(n, -1)

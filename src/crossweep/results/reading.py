@@ -1,0 +1,205 @@
+"""Reads one study folder into rows, and later only what is new.
+
+The folders are the source of truth. A study folder may come from the crossweep sweeper (`study.json`; a
+`trial.json` in every trial folder; with several seeds the runs lie below it in `seed_<s>/`) or from Hydra's
+own multirun (every sub-folder has a `record.json`; the axes are the overrides that vary). A single run's
+folder is a study of one. What cannot be read is named and counted, never fatal.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import pandas as pd
+
+from crossweep.records import RECORD_NAME
+from crossweep.results import axes as axes_
+from crossweep.results.axes import Axis
+from crossweep.results.parse import (
+    ERROR_NAME,
+    Json,
+    NotUsable,
+    Row,
+    failed_row,
+    natural,
+    overrides_of,
+    read_object,
+    run_row,
+    setting,
+)
+from crossweep.results.table import Skipped, Study
+
+TRIAL_NAME, STUDY_NAME = "trial.json", "study.json"
+OWN_FOLDERS = ("figures", "cache", "workers")  # what a study keeps beside its trials
+LEADING = ["study", "trial", "seed", "state", "algorithm"]
+GROUPS = ("axis.", "choice.", "metric.", "baseline.", "cost.")
+
+
+class StudyReader:
+    """Reads one study folder, and later only what is new: a finished trial's folder never changes.
+
+    Args:
+        root: the study folder.
+        catalogue: labels and units by configuration key; None: looked up.
+    """
+
+    def __init__(self, root: Path, catalogue: Mapping[str, Axis] | None = None) -> None:
+        self.root = root
+        self.skipped: dict[str, Skipped] = {}
+        self.described: Json = {}
+        self.first_record: Json = {}
+        self.name = root.name
+        self._catalogue = axes_.catalogue() if catalogue is None else catalogue
+        self._rows: dict[str, list[Row]] = {}
+        self._overrides: dict[str, dict[str, object]] = {}
+        self.read_description()
+
+    @property
+    def n_rows(self) -> int:
+        return sum(map(len, self._rows.values()))
+
+    def read_description(self) -> None:
+        """Read `study.json`, where there is one."""
+        path = self.root / STUDY_NAME
+        try:
+            content = read_object(path)
+        except NotUsable as problem:
+            self.skipped[STUDY_NAME] = Skipped(folder=str(path), reason=str(problem))
+            return
+        if content:
+            self.described = content
+            self.name = str(content.get("name") or self.name)
+
+    def update(self) -> int:
+        """Read the folders that were not read before.
+
+        Returns:
+            How many rows are new.
+        """
+        before = self.n_rows
+        for name, path in self._candidates():
+            self.skipped.pop(name, None)
+            try:
+                self._rows[name] = list(self._read_trial(name, path))
+            except NotUsable as problem:
+                self.skipped[name] = Skipped(folder=str(path), reason=str(problem))
+        return self.n_rows - before
+
+    def study(self) -> Study:
+        """What is known about the study."""
+        return Study(
+            name=self.name,
+            folder=self.root,
+            axes=self.axes(),
+            described=self.described,
+            first_record=self.first_record,
+        )
+
+    def axes(self) -> tuple[Axis, ...]:
+        """As described, else inferred from the overrides; the algorithm has a column of its own."""
+        if self.described:
+            found = axes_.from_study(self.described.get("axes"))
+            return tuple(axis for axis in found if axis.name != "algorithm")
+        self._complete_overrides()
+        keys = dict.fromkeys(key for row in self._overrides.values() for key in row if key != "algorithm")
+        values = {key: [row.get(key) for row in self._overrides.values()] for key in keys}
+        inferred = (axes_.inferred(key, values[key], self._catalogue) for key in keys)
+        return tuple(axis for axis in inferred if axis is not None)
+
+    def frame(self) -> pd.DataFrame:
+        """All rows read so far, in the order of trial numbers."""
+        inferred = () if self.described else self.axes()
+        rows: list[Row] = []
+        for name in sorted(self._rows, key=natural):
+            for row in self._rows[name]:
+                given = self._overrides.get(row["folder"], {})
+                rows.append(
+                    {**row, "study": self.name, **{f"axis.{a.name}": given.get(a.name) for a in inferred}}
+                )
+        frame = pd.DataFrame.from_records(rows)
+        if frame.empty:
+            return frame
+        rest = [c for c in frame.columns if c not in LEADING and not c.startswith(GROUPS)]
+        grouped = [c for group in GROUPS for c in frame.columns if c.startswith(group)]
+        return with_increase(frame[[*LEADING, *grouped, *rest]])
+
+    def _candidates(self) -> Iterator[tuple[str, Path]]:
+        if (self.root / RECORD_NAME).is_file() and "." not in self._rows:
+            yield ".", self.root
+            return
+        with os.scandir(self.root) as entries:
+            for entry in entries:
+                seen = entry.name in self._rows or entry.name in OWN_FOLDERS or entry.name.startswith(".")
+                if not seen and entry.is_dir():
+                    yield entry.name, Path(entry.path)
+
+    def _read_trial(self, name: str, path: Path) -> Iterator[Row]:
+        trial = read_object(path / TRIAL_NAME)
+        if trial is None and self.described:
+            raise NotUsable("no trial.json: in flight, interrupted, or foreign")
+        record = read_object(path / RECORD_NAME)
+        if (trial or {}).get("state") == "failed":
+            yield failed_row(name, path, trial or {})
+        elif record is not None:
+            yield self._run(name, path, record, trial or {})
+        elif trial is not None:
+            yield from self._seeds(name, path, trial)
+        elif (path / ERROR_NAME).is_file():
+            yield failed_row(name, path, {})
+        else:
+            raise NotUsable("no record.json: unfinished or foreign")
+
+    def _seeds(self, name: str, path: Path, trial: Json) -> Iterator[Row]:
+        with os.scandir(path) as entries:
+            found = sorted(
+                (e.name for e in entries if e.is_dir() and e.name.startswith("seed_")), key=natural
+            )
+        used = 0
+        for seed in found:
+            try:
+                record = read_object(path / seed / RECORD_NAME)
+                if record is None:
+                    raise NotUsable("no record.json: unfinished")
+                row = self._run(name, path / seed, record, trial)
+            except NotUsable as problem:
+                self.skipped[f"{name}/{seed}"] = Skipped(folder=str(path / seed), reason=str(problem))
+                continue
+            used += 1
+            yield row
+        if not used:
+            raise NotUsable("trial.json without any usable record.json")
+
+    def _run(self, name: str, path: Path, record: Json, trial: Json) -> Row:
+        row = run_row(name, path, record, trial)
+        if not self.first_record:
+            self.first_record = record
+        if not self.described:
+            self._overrides[str(path)] = overrides_of(record)
+        return row
+
+    def _complete_overrides(self) -> None:
+        """A run that was not given a key still has a value for it: what its own configuration holds."""
+        keys = dict.fromkeys(key for given in self._overrides.values() for key in given)
+        for folder, given in self._overrides.items():
+            missing = [key for key in keys if key not in given]
+            if missing:
+                record = read_object(Path(folder) / RECORD_NAME) or {}
+                given.update({key: setting(record, key) for key in missing})
+
+
+def with_increase(frame: pd.DataFrame) -> pd.DataFrame:
+    """Fill a missing error increase from the run's baseline, else from the digital run with the same seed."""
+    if "metric.test_error" not in frame:
+        return frame
+    error = frame["metric.test_error"]
+    filled = frame["metric.error_increase"] if "metric.error_increase" in frame else error * float("nan")
+    baselines = [c for c in frame.columns if c.startswith("baseline.") and c.endswith(".test_error")]
+    if baselines:
+        filled = filled.fillna(error - frame[baselines].bfill(axis=1).iloc[:, 0])
+    digital = frame[(frame["algorithm"] == "digital") & error.notna()]
+    if len(digital):
+        by_seed = digital.groupby("seed", dropna=False)["metric.test_error"].mean()
+        filled = filled.fillna(error - frame["seed"].map(by_seed))
+    return frame.assign(**{"metric.error_increase": filled})
