@@ -12,7 +12,9 @@ from crossweep.devices.base import AbstractDevice
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
 NEEDS_A_FILE = {"measured"}  # fitted from a user's measurement, see tests of the fit
-NAMES = sorted(p.stem for p in (CONF / "device").glob("*.yaml") if p.stem[0] != "_" and p.stem not in NEEDS_A_FILE)
+NAMES = sorted(
+    p.stem for p in (CONF / "device").glob("*.yaml") if p.stem[0] != "_" and p.stem not in NEEDS_A_FILE
+)
 SPREADS = ("dw_min_dtod", "up_down_dtod", "w_max_dtod", "w_min_dtod")
 _OWN_SPREADS = ("gamma_up_dtod", "gamma_down_dtod", "pow_gamma_dtod", "pow_up_down_dtod", "reset_dtod")
 
