@@ -25,7 +25,7 @@ def drawn(name: str, rng: Stream, **changes: float) -> tuple[AbstractDevice, Cel
 
 def inside(cells: Cells, share: Tensor | float) -> Tensor:
     """States at a share of the way from the lower to the upper bound of each device."""
-    return cells.w_min + (cells.w_max - cells.w_min) * share
+    return (cells.w_min + (cells.w_max - cells.w_min) * share).clamp(cells.w_min, cells.w_max)
 
 
 @every_device
@@ -150,9 +150,12 @@ def test_leading_dimensions_are_independent_crossbars(name: str, rng: Stream) ->
     together = device.pulse(v, direction, cells, noise)
     for i in range(3):
         one = Cells.from_tensors({key: t[i] for key, t in cells.tensors().items()})
-        assert torch.equal(device.pulse(v[i], direction[i], one, noise[i]), together[i])
+        # vectorised powers and exponentials differ by one bit between a block's inside and its rest
+        torch.testing.assert_close(device.pulse(v[i], direction[i], one, noise[i]), together[i])
         point, points = device.symmetry_point(one), device.symmetry_point(cells)
-        assert (point is None and points is None) or torch.equal(point, points[i])
+        assert (point is None) == (points is None)
+        if point is not None and points is not None:
+            torch.testing.assert_close(point, points[i])
 
 
 @every_device
