@@ -11,15 +11,8 @@ from sklearn.datasets import load_digits
 from torch import Tensor
 
 from crossweep.data.base import AbstractData, Task
-from crossweep.data.splitting import (
-    channel_stats,
-    check_classes,
-    check_count,
-    check_share,
-    hold_out,
-    make_task,
-    select_classes,
-)
+from crossweep.data.checks import check_classes, check_count, check_share
+from crossweep.data.splitting import channel_stats, hold_out, make_task, select_classes
 
 
 @dataclass(frozen=True, kw_only=True)
