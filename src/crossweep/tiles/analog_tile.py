@@ -100,7 +100,7 @@ class AnalogTile(nn.Module):
 
     def read_columns(self, columns: Tensor | slice, io: IOParameters) -> Tensor:
         """Columns read with one-hot inputs: [..., d, number of columns]."""
-        return read_slices(self.weight[..., columns], io, self.draws.fork("slices"))
+        return read_slices(self.weight, io, self.draws.fork("slices"), columns)
 
     # -- pulse -------------------------------------------------------------------------------------------------
 

@@ -203,23 +203,47 @@ def _halve_until_unclipped(
     return y
 
 
-def read_slices(weight: Tensor, io: IOParameters, stream: Stream) -> Tensor:
-    """Every column read with its own one-hot input, each through the periphery once: [..., d, x] -> [..., d, x].
+def read_slices(
+    weight: Tensor, io: IOParameters, stream: Stream, columns: Tensor | slice = slice(None)
+) -> Tensor:
+    """``columns`` read with one one-hot input each, each through the periphery once.
 
     Noise and bound management are off, as they are for the reads of the Tiki-Taka family: the ADC sees the absolute
-    values. To read rows, pass the transpose.
+    values. Noise at the DAC is on every line, so the other columns contribute to the read of one. To read rows, pass
+    the transpose.
+
+    Args:
+        weight: the whole crossbar [..., d, x].
+        io: the periphery.
+        stream: source of all noise.
+        columns: which columns are read.
+
+    Returns:
+        [..., d, number of columns].
     """
+    chosen = weight[..., columns]
     if io.is_perfect:
-        return weight
-    one = torch.ones_like(weight[..., :1, :])
+        return chosen
+    one = torch.ones_like(chosen[..., :1, :])
     drive = _round(one, io.inp_bin, io.inp_sto_round, stream).clamp(-io.inp_bound, io.inp_bound)
+    y = chosen * drive
     if io.inp_noise > 0:
-        drive = drive + io.inp_noise * stream.normal(*drive.shape, like=drive)
-    y = weight * drive
+        noise = stream.normal(*weight.shape[:-2], weight.shape[-1], chosen.shape[-1], like=weight)
+        y = y + io.inp_noise * (weight @ noise)
+    if io.ir_drop > 0:
+        y = y - io.ir_drop * _slice_drop(chosen, drive, columns, weight.shape[-1], io.ir_drop_g_ratio)
     if io.w_noise > 0 and io.w_noise_type != "none":
-        scale = (weight.abs() * drive.square()).sqrt() if io.w_noise_type == "pcm_read" else drive.abs()
+        scale = (chosen.abs() * drive.square()).sqrt() if io.w_noise_type == "pcm_read" else drive.abs()
         y = y + io.w_noise * scale * stream.normal(*y.shape, like=y)
     if io.out_noise > 0:
         y = y + io.out_noise * stream.normal(*y.shape, like=y)
     y = _round(y, io.out_bin, io.out_sto_round, stream)
     return y.clamp(-io.out_bound, io.out_bound) if io.out_bound > 0 else y
+
+
+def _slice_drop(chosen: Tensor, drive: Tensor, columns: Tensor | slice, n: int, g_ratio: float) -> Tensor:
+    """``_ir_drop`` of one-hot reads: only the driven column carries current."""
+    a = chosen.abs() * drive.abs() * (n / g_ratio)
+    c = a * (a * (0.05 * a - 0.2) + 0.5)
+    position = 1 - (1 - torch.arange(n, device=chosen.device, dtype=chosen.dtype)[columns] / n) ** 2
+    return c * chosen * drive * position

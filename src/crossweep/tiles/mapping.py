@@ -35,7 +35,9 @@ class Mapping:
         if not self.max_tile_size >= 0:
             raise ConfigError(f"mapping.max_tile_size: must be >= 0, got {self.max_tile_size}")
         if self.weight_scaling not in ("none", "tile", "row"):
-            raise ConfigError(f"mapping.weight_scaling: must be none, tile or row, got {self.weight_scaling!r}")
+            raise ConfigError(
+                f"mapping.weight_scaling: must be none, tile or row, got {self.weight_scaling!r}"
+            )
         if not 0 < self.omega <= 1:
             raise ConfigError(f"mapping.omega: must lie in (0, 1], got {self.omega}")
 

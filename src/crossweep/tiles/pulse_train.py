@@ -99,7 +99,12 @@ class PulsePlan:
 
 
 def plan_pulses(
-    x: Tensor, d: Tensor, lr: Tensor | float, granularity: float, update: UpdateParameters, stream: Stream | None = None
+    x: Tensor,
+    d: Tensor,
+    lr: Tensor | float,
+    granularity: float,
+    update: UpdateParameters,
+    stream: Stream | None = None,
 ) -> PulsePlan:
     """Pulse probabilities of a mini-batch.
 

@@ -45,7 +45,9 @@ class CountEngine(AbstractEngine):
             first, last = (int(torch.searchsorted(trains.sample, edge)) for edge in (start, stop))
             x, d = trains.x[..., first:last, :], trains.d[..., first:last, :].transpose(-1, -2)
             net, pulses = -(d @ x), d.abs() @ x.abs()
-            response = respond(v, (pulses + net) / 2, (pulses - net) / 2, bar, _blocks(plan.samples(start, stop)))
+            response = respond(
+                v, (pulses + net) / 2, (pulses - net) / 2, bar, _blocks(plan.samples(start, stop))
+            )
             moved = response.mean
             if response.std is not None:
                 moved = moved + response.std * stream.fork("noise").normal(*v.shape, like=v)

@@ -39,14 +39,11 @@ class MeanEngine(AbstractEngine):
 
 
 def _whole(mean: Tensor, thinning: Tensor, stream: Stream) -> Tensor:
-    """Whole counts with the given mean and variance ``mean * thinning``.
+    """Whole counts with the given mean and variance ``mean * thinning``: binomial, ``p = 1 - thinning``.
 
-    Rounding ``mean + std xi`` to a whole number up or down at random keeps the mean; small means stay unbiased
-    because the part below zero is folded into the chance of one pulse.
+    ``mean / p`` trials, rounded at random to a whole number, keep the mean exactly and leave the variance within
+    ``p^2 / 4``; for equal samples the counts are exact.
     """
-    few = mean < 1
-    draw = stream.uniform(*mean.shape, like=mean)
-    rare = (draw < mean).to(mean.dtype)
-    many = mean + (mean * thinning).sqrt() * stream.normal(*mean.shape, like=mean)
-    many = torch.floor(many.clamp(min=0) + draw)
-    return torch.where(few, rare, many)
+    p = (1 - thinning).clamp(min=1e-4)
+    trials = torch.floor(mean / p + stream.uniform(*mean.shape, like=mean))
+    return torch.binomial(trials, p, generator=stream.generator(mean.device))

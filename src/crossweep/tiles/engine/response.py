@@ -64,7 +64,9 @@ def _ratio(rho: Tensor, step: Tensor) -> Tensor:
 def _phi(relaxation: Tensor) -> Tensor:
     """``(1 - exp(-L)) / L``, 1 at L = 0."""
     small = relaxation.abs() < 1e-6
-    return torch.where(small, 1 - relaxation / 2, -torch.expm1(-relaxation) / torch.where(small, 1.0, relaxation))
+    return torch.where(
+        small, 1 - relaxation / 2, -torch.expm1(-relaxation) / torch.where(small, 1.0, relaxation)
+    )
 
 
 def _integrate(v: Tensor, up: Tensor, down: Tensor, bar: Crossbar) -> tuple[Tensor, Tensor]:
@@ -85,7 +87,13 @@ def _derivative(function: Callable[[Tensor], Tensor], at: Tensor, step: Tensor) 
 
 
 def _spread(
-    v: Tensor, mean: Tensor, up: Tensor, down: Tensor, relaxation: Tensor, bar: Crossbar, blocks: Tensor | float
+    v: Tensor,
+    mean: Tensor,
+    up: Tensor,
+    down: Tensor,
+    relaxation: Tensor,
+    bar: Crossbar,
+    blocks: Tensor | float,
 ) -> Tensor:
     n = (up + down).clamp(min=1e-12)
     share = up / n
