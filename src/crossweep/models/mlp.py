@@ -1,0 +1,73 @@
+"""A multilayer perceptron on the pixels."""
+
+from __future__ import annotations
+
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import prod
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from crossweep.errors import ConfigError
+from crossweep.models.base import AbstractModel, InputShape
+
+ACTIVATIONS: dict[str, type[nn.Module]] = {
+    "relu": nn.ReLU,
+    "gelu": nn.GELU,
+    "tanh": nn.Tanh,
+    "sigmoid": nn.Sigmoid,
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mlp(AbstractModel):
+    """Flattened pixels -> hidden layers -> classes, an activation after each hidden layer.
+
+    Args:
+        widths: outputs of each hidden layer [1], each >= 1; an empty list makes a linear classifier.
+        activation: relu, gelu, tanh or sigmoid.
+
+    Raises:
+        ConfigError: a width is below 1, or the activation is unknown.
+    """
+
+    widths: Sequence[int]
+    activation: str
+
+    def __post_init__(self) -> None:
+        if any(not isinstance(w, int) or isinstance(w, bool) or w < 1 for w in self.widths):
+            raise ConfigError(f"`model.widths` must hold integers >= 1, got {list(self.widths)}")
+        if self.activation not in ACTIVATIONS:
+            names = ", ".join(ACTIVATIONS)
+            raise ConfigError(f"`model.activation` must be one of {names}, got {self.activation!r}")
+
+    def create(self, input_shape: InputShape, classes: int) -> nn.Module:
+        return MlpNet(prod(input_shape), self.widths, ACTIVATIONS[self.activation], classes)
+
+
+class MlpNet(nn.Module):
+    """The network of `Mlp`; hidden layer i is `mlp.i`, the classifier `head`."""
+
+    def __init__(self, inputs: int, widths: Sequence[int], activation: type[nn.Module], classes: int) -> None:
+        super().__init__()
+        sizes = [inputs, *widths]
+        self.mlp = nn.ModuleList(nn.Linear(x, d) for x, d in itertools.pairwise(sizes))
+        self.activation = activation()
+        self.head = nn.Linear(sizes[-1], classes)
+        last = len(self.mlp) - 1
+        self.feature_info: list[dict[str, Any]] = [{"module": f"mlp.{last}"}] if widths else []
+
+    def forward(self, images: Tensor) -> Tensor:
+        hidden = torch.flatten(images, 1)
+        for layer in self.mlp:
+            hidden = self.activation(layer(hidden))
+        return self.head(hidden)  # type: ignore[no-any-return]
+
+    def get_classifier(self) -> nn.Module:
+        return self.head
+
+    def reset_classifier(self, num_classes: int) -> None:
+        self.head = nn.Linear(self.head.in_features, num_classes)
