@@ -42,6 +42,6 @@ class AnalogSGDWeight(AnalogWeight):
     def set_weight(self, weight: Tensor) -> None:
         self.single.set_weight(weight)
 
-    def apply(self, x: Tensor, d: Tensor, lr: float) -> None:
+    def train_on(self, x: Tensor, d: Tensor, lr: float) -> None:
         plan = plan_pulses(x, d, lr, self.single.device.granularity, self.rule.update, self.single.draws)
         self.single.update(plan, self.rule.update)

@@ -7,7 +7,8 @@ from torch import Tensor
 def running_scale(new: Tensor, start: Tensor, tau: float) -> Tensor:
     """Leaky averages ``m <- (1 - tau) m + tau new`` after every sample, without a loop.
 
-    Samples with ``new == 0`` leave the average as it is; an average that is still zero takes the first positive value.
+    Samples with ``new == 0`` leave the average as it is; an average that is still zero takes the first
+    positive value.
 
     Args:
         new: largest absolute value of each sample [..., b], >= 0.
@@ -22,7 +23,8 @@ def running_scale(new: Tensor, start: Tensor, tau: float) -> Tensor:
     value, valid = new.double(), new > 0
     count = valid.cumsum(-1)
     fresh = (start <= 0).unsqueeze(-1)
-    # an average that starts from nothing takes the first value whole: one factor (1 - tau) fewer from there on
+    # an average that starts from nothing takes the first value whole: one factor (1 - tau) fewer from there
+    # on
     power = (count - fresh.long()).clamp(min=0).double()
     weight = torch.where(fresh & (count == 1), 1.0, tau) * valid
     keep = 1 - tau

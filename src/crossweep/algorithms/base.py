@@ -2,10 +2,13 @@
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from math import prod
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
+from crossweep.algorithms.cost import Tally
 from crossweep.shapes import require_batch
 from crossweep.tiles.analog_tile import AnalogTile
 from crossweep.tiles.factory import TileFactory
@@ -16,7 +19,14 @@ class AnalogWeight(nn.Module, ABC):
     """A ``d_size`` by ``x_size`` weight in memory: tiles and digital state of one training rule.
 
     Tensors accept leading batch dimensions ``...``: independent crossbars that train at once.
+
+    Attributes:
+        scale: digital factor between this weight and the one it stands for, [d, 1] or []; set by the layer.
+            Only rules whose step does not grow with the gradient need it.
+        tally: events so far.
     """
+
+    scale: Tensor
 
     def __init__(self, shape: tuple[int, ...], factory: TileFactory) -> None:
         super().__init__()
@@ -24,6 +34,8 @@ class AnalogWeight(nn.Module, ABC):
         self.forward_io = factory.forward
         self.backward_io = factory.backward
         self.reads = factory.draws.fork("reads")
+        self.tally = Tally()
+        self.register_buffer("scale", torch.ones((), device=factory.torch_device))
 
     @property
     @abstractmethod
@@ -35,15 +47,19 @@ class AnalogWeight(nn.Module, ABC):
         """Write ``weight [..., d, x]`` (clipped to the devices' range) and reset what depends on it."""
 
     @abstractmethod
-    def apply(self, x: Tensor, d: Tensor, lr: float) -> None:
-        """Train on a mini-batch, sample by sample: ``x [..., b, x]``, ``d [..., b, d]``, target ``-lr d x^T``."""
+    def train_on(self, x: Tensor, d: Tensor, lr: float) -> None:
+        """Train on a mini-batch, sample by sample: ``x [..., b, x]``, ``d [..., b, d]``, target ``-lr d
+        x^T``.
+        """
 
     def read(self, x: Tensor) -> Tensor:
         """Forward read ``W x``: [..., b, x] -> [..., b, d]."""
+        self.tally.forward_reads += prod(x.shape[:-1])
         return read(x, self.weight, self.forward_io, self.reads.fork("forward"))
 
     def read_transposed(self, d: Tensor) -> Tensor:
         """Backward read ``W^T d``: [..., b, d] -> [..., b, x]; it has no bound management."""
+        self.tally.backward_reads += prod(d.shape[:-1])
         weight = self.weight.transpose(-1, -2)
         return read(d, weight, self.backward_io, self.reads.fork("backward"), bounded=False)
 
@@ -55,18 +71,51 @@ class AnalogWeight(nn.Module, ABC):
         """
         require_batch(x, d, self.shape[-2], self.shape[-1])
         if lr != 0:
-            self.apply(x, d, lr)
+            samples = prod(x.shape[:-1])
+            self.tally.samples += samples
+            self.tally.digital_operations += samples * (
+                x.shape[-1] + d.shape[-1]
+            )  # values become pulse chances
+            self.train_on(x, d, lr)
 
     def tiles(self) -> dict[str, AnalogTile]:
         """The tiles by name, in a fixed order."""
         return {name: module for name, module in self.named_children() if isinstance(module, AnalogTile)}
 
+    # -- cost --------------------------------------------------------------------------------------
+
+    @property
+    def digital_values(self) -> int:
+        """Numbers that the rule keeps in digital memory per weight."""
+        return 0
+
+    def cost(self) -> dict[str, float]:
+        """What training has cost so far; every number may be summed over the weights of a model.
+
+        Keys: those of ``Tally``; ``weights``; ``devices``; ``digital_memory`` [values]; ``pulses`` and, for
+            every
+        tile, ``pulses_<tile>``.
+        """
+        tiles, weights = self.tiles(), prod(self.shape)
+        given = {f"pulses_{name}": float(tile.pulses_given) for name, tile in tiles.items()}
+        return {
+            **self.tally.as_dict(),
+            "weights": weights,
+            "devices": weights * len(tiles),
+            "digital_memory": weights * self.digital_values,
+            "pulses": sum(given.values()),
+            **given,
+        }
+
+    # -- checkpoints -------------------------------------------------------------------------------
+
     def counters(self) -> dict[str, Any]:
-        """Whole-number state beyond the buffers, for checkpoints."""
-        return {}
+        """State beyond the buffers, for checkpoints."""
+        return {"tally": self.tally.as_dict()}
 
     def load_counters(self, counters: dict[str, Any]) -> None:
         """Inverse of ``counters``."""
+        self.tally = Tally(**counters["tally"])
 
     def get_extra_state(self) -> dict[str, Any]:
         return self.counters()

@@ -16,13 +16,15 @@ class ChopperRule:
 
     Args:
         probability: chance of a flip per read [1] in 0..1; 0 never flips.
-        random: flip at random; else regularly, once in ``max(ceil(1/probability), 2)`` passes, all columns in the
-            same pass (the last one of each period).
+        random: flip at random; else regularly, once in ``max(ceil(1/probability), 2)`` passes, all columns
+            in the same pass (the last one of each period).
 
     Raises:
         ConfigError: probability outside 0..1.
 
-    Source: Rasch et al., Nat. Commun. 15:7133 (2024); aihwkit ``ChoppedTransferCompound``, CPU engine.
+    Source: Rasch et al., Nat. Commun. 15:7133 (2024); aihwkit ``ChoppedTransferCompound``, CPU engine (its
+        CUDA
+    engine flips in the first pass of a period).
     """
 
     probability: float
@@ -45,3 +47,42 @@ class ChopperRule:
             return stream.uniform(*shape, like=like) < self.probability
         regular = (passes % self.period) + 1 == self.period
         return regular.to(like.device).expand(shape)
+
+
+NO_CHOPPER = ChopperRule(probability=0.0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Chopped:
+    """Chopper parameters of a transfer rule.
+
+    Args:
+        in_chop_prob: flip chance of a column's chopper per read (or 1/period).
+        in_chop_random: flip at random or regularly.
+        out_chop_prob: flip chance of a row's chopper per full pass.
+
+    Raises:
+        ConfigError: a probability lies outside 0..1.
+    """
+
+    in_chop_prob: float = 0.1
+    in_chop_random: bool = True
+    out_chop_prob: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.out_chop_prob <= 1:
+            raise ConfigError(f"algorithm.out_chop_prob: must lie in 0..1, got {self.out_chop_prob}")
+        self.chopper_rule  # noqa: B018  (its own check)
+        parent = getattr(super(), "__post_init__", None)
+        if parent is not None:
+            parent()
+
+    @property
+    def chopper_rule(self) -> ChopperRule:
+        """Flip rule of the columns' choppers."""
+        return ChopperRule(probability=self.in_chop_prob, random=self.in_chop_random)
+
+    @property
+    def row_flip_prob(self) -> float:
+        """Flip chance of a row's chopper per full pass."""
+        return self.out_chop_prob

@@ -4,23 +4,27 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from crossweep.algorithms.chopped_transfer import ChoppedTransfer, ChoppedTransferWeight
+from crossweep.algorithms.buffered_transfer import BufferedTransfer, BufferedTransferWeight
+from crossweep.algorithms.chopper import Chopped
+from crossweep.algorithms.schedule import Window
 from crossweep.tiles.factory import TileFactory
 
 
 @dataclass(frozen=True, kw_only=True)
-class CTTv2(ChoppedTransfer):
-    """The gradient goes, with chopped signs, onto a fast tile A; single columns of A are read, un-chopped and summed in
-    a digital buffer H; where H passes its threshold the slow tile C, which holds the weight, gets a pulse.
+class CTTv2(Chopped, BufferedTransfer):
+    """The gradient goes, with chopped signs, onto a fast tile A; single columns of A are read, un-chopped
+    and summed in a digital buffer H; where H passes its threshold the slow tile C, which holds the weight,
+    gets a pulse.
 
-    ``H += c v lambda``; ``n = trunc(H)`` pulses. Because the chopper flips the sign of the gradient on A but not of
-    A's symmetry point, an offset of the symmetry point averages out. TTv2 is ``in_chop_prob = 0``.
+    ``H += c v lambda``; ``n = trunc(H)`` pulses. Because the chopper flips the sign of the gradient on A but
+    not of A's symmetry point, an offset of the symmetry point averages out. ``in_chop_prob = 0`` is TTv2.
 
     Args:
         no_buffer: forget H before every read.
 
     Source: Rasch et al., Nat. Commun. 15:7133 (2024), eqs. 10-15; aihwkit ``ChoppedTransferCompound``.
-    Differs: none in the order of operations of its CPU engine; the visible weight with ``gamma`` uses the formula
+    Differs: nothing in the order of operations of its CPU engine; the visible weight with ``gamma`` uses the
+        formula
     ``gamma (c_d c_x) A + C`` (its CPU index layout is right for equal choppers only).
     """
 
@@ -30,11 +34,11 @@ class CTTv2(ChoppedTransfer):
         return CTTv2Weight(shape, self, factory)
 
 
-class CTTv2Weight(ChoppedTransferWeight):
+class CTTv2Weight(BufferedTransferWeight):
     """A, C, H and the choppers of one weight."""
 
     rule: CTTv2
 
-    def fill(self, value: Tensor, sign: Tensor, scale: Tensor | float, columns: Tensor | slice) -> Tensor:
-        read = sign * value * scale
+    def fill(self, value: Tensor, scale: Tensor | float, window: Window, columns: Tensor | slice) -> Tensor:
+        read = self.signs(columns) * value * scale
         return read if self.rule.no_buffer else self.hidden[..., columns] + read

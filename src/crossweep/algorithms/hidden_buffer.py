@@ -1,4 +1,4 @@
-"""The digital buffer between the fast and the slow tile: what it keeps, and how many pulses it sends."""
+"""The digital buffer between the fast and the slow tile, and the pulses that write a slice of a tile."""
 
 from dataclasses import dataclass
 
@@ -22,7 +22,8 @@ class BufferRule:
     Raises:
         ConfigError: momentum outside 0..1.
 
-    Source: Gokmen, Front. Artif. Intell. 4:699148 (2021); aihwkit ``BufferedTransferCompound``. The papers describe
+    Source: Gokmen, Front. Artif. Intell. 4:699148 (2021); aihwkit ``BufferedTransferCompound``. The papers
+        describe
     ``forget_buffer=False``; the reference simulator's default is True.
     """
 
@@ -40,23 +41,59 @@ class BufferRule:
         return n, torch.where(n == 0, hidden, rest)
 
 
-def transfer_counts(n: Tensor, step: float, update: UpdateParameters, stream: Stream) -> Tensor:
-    """Pulses that the slow tile really gets for wanted pulses ``n``: signed, positive up, [..., o, r].
+def slice_counts(
+    value: Tensor,
+    rate: float,
+    granularity: float,
+    update: UpdateParameters,
+    stream: Stream,
+    *,
+    as_input: bool = False,
+) -> Tensor:
+    """Pulses of the update ``C[:, k] += rate value[:, k]``, slice by slice: signed, positive up, [..., o, r].
 
-    Each of the ``r`` slices is one pulsed update with a one-hot input, errors ``-n`` and learning rate
-    ``step * granularity`` (so that one wanted pulse is one step). With one slot, no management and step 1 every wanted
-    pulse happens, once.
+    Each of the ``r`` slices is one pulsed update with a one-hot vector on the other side.
 
-    Source: reference section 6.3; aihwkit ``transfer_update``.
+    Args:
+        value: what to add [..., o, r].
+        rate: learning rate, > 0.
+        granularity: step of the written tile [w].
+        update: pulse parameters.
+        stream: source of the pulses.
+        as_input: the vector drives the columns and the one-hot the rows (a row is written); else the other
+            way round. It decides which side clips where more pulses are wanted than ``desired_bl``.
+    """
+    vector = -value.transpose(-1, -2)  # one slice is one sample: [..., r, o]
+    one = torch.ones_like(vector[..., :1])
+    x, d = (vector, one) if as_input else (one, vector)
+    plan = plan_pulses(x, d, rate, granularity, update, stream)
+    bl = plan.bl.unsqueeze(-1)
+    if update.pulse_type == "deterministic_implicit":
+        size = (bl * (plan.p_d * plan.p_x)).round()
+    elif update.pulse_type == "mean_count":
+        size = ((bl * plan.p_d).round() * (bl * plan.p_x).round() / bl.clamp(min=1)).round()
+    else:
+        slot = torch.arange(plan.longest, device=value.device, dtype=value.dtype)
+        alive = (slot < bl).unsqueeze(-2)  # [..., r, 1, slot]
+        bits_x, bits_d = (
+            stream.fork(f"transfer_{name}").uniform(*p.shape, plan.longest, like=value) < p.unsqueeze(-1)
+            for name, p in (("x", plan.p_x), ("d", plan.p_d))
+        )
+        size = (bits_x & bits_d & alive).sum(-1).to(value.dtype)
+    return -(plan.sign_d * plan.sign_x * size).transpose(-1, -2)
+
+
+def transfer_counts(
+    n: Tensor, step: float, update: UpdateParameters, stream: Stream, *, as_input: bool = False
+) -> Tensor:
+    """Pulses that the slow tile really gets for wanted pulses ``n [..., o, r]``: signed, positive up.
+
+    The learning rate is ``step * granularity``, so that one wanted pulse is one step. With one slot, no
+    management and step 1 every wanted pulse happens, once.
+
+    Source: aihwkit ``transfer_update`` of its buffered compounds.
     """
     plain = not (update.update_management or update.update_bl_management)
-    if plain and update.desired_bl == 1 and step == 1:
+    if plain and update.desired_bl == 1 and step == 1 and not update.res:
         return n.sign()
-    d = -n.transpose(-1, -2)  # one slice is one sample: [..., r, o]
-    plan = plan_pulses(torch.ones_like(d[..., :1]), d, step, 1.0, update, stream)
-    slot = torch.arange(plan.longest, device=n.device, dtype=n.dtype)
-    alive = (slot < plan.bl.unsqueeze(-1)).unsqueeze(-2)  # [..., r, 1, slot]
-    p_x, p_d = plan.p_x.unsqueeze(-1).expand(*plan.p_x.shape, plan.longest), plan.p_d.unsqueeze(-1)
-    bits_x = stream.fork("transfer_x").uniform(*p_x.shape, like=n) < p_x
-    bits_d = stream.fork("transfer_d").uniform(*d.shape, plan.longest, like=n) < p_d
-    return -plan.sign_d.transpose(-1, -2) * (bits_x & bits_d & alive).sum(-1).to(n.dtype).transpose(-1, -2)
+    return slice_counts(n, step, 1.0, update, stream, as_input=as_input)

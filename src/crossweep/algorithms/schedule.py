@@ -1,8 +1,10 @@
-"""Which column is read after which sample: the transfer schedule of the Tiki-Taka family, without a loop over samples.
+"""Which column is read after which sample: the transfer schedule of the Tiki-Taka family, without a loop
+over samples.
 
-The fast tile's columns do not interact, and column ``j`` is only looked at when it is read. So a mini-batch is cut
-into *windows*: in window ``m`` each column sees the samples between its own ``m``-th and ``(m+1)``-th read. After a
-window every column that has a read left stands exactly where a sample-by-sample simulation would read it.
+The fast tile's columns do not interact, and column ``j`` is only looked at when it is read. So a mini-batch
+is cut into *windows*: in window ``m`` each column sees the samples between its own ``m``-th and ``(m+1)``-th
+read. After a window every column that has a read left stands exactly where a sample-by-sample simulation
+would read it.
 """
 
 from dataclasses import dataclass
@@ -38,21 +40,32 @@ class TransferClock:
 
     Args:
         slices: number of columns I.
-        every: samples between two reads, >= 1.
+        every: samples between two transfers, >= 1.
+        reads_at_once: columns read at every transfer, one after the other, >= 1.
         samples: samples seen so far.
         column: next column to read.
         passes: completed full passes.
     """
 
     slices: int
-    every: int
+    every: int = 1
+    reads_at_once: int = 1
     samples: int = 0
     column: int = 0
     passes: int = 0
 
     def reads_within(self, batch: int) -> int:
         """How many reads the next ``batch`` samples bring."""
-        return (self.samples + batch) // self.every - self.samples // self.every
+        events = (self.samples + batch) // self.every - self.samples // self.every
+        return events * self.reads_at_once
+
+    def events(self, batch: int) -> list[int]:
+        """Sample counts, within the next ``batch`` samples, after which a transfer happens."""
+        return list(range(self.every - self.samples % self.every, batch + 1, self.every))
+
+    def next_columns(self) -> Tensor:
+        """The columns of the next transfer, in order."""
+        return (self.column + torch.arange(self.reads_at_once)) % self.slices
 
     def advance(self, batch: int) -> None:
         """Move on by ``batch`` samples."""
@@ -63,26 +76,28 @@ class TransferClock:
 
     def pass_ends(self, batch: int) -> list[int]:
         """Sample counts, within the next ``batch`` samples, after which a full pass is complete."""
-        first = self.every - self.samples % self.every  # samples until the next read
-        until_end = self.slices - self.column
-        ends = range(first + (until_end - 1) * self.every, batch + 1, self.slices * self.every)
-        return list(ends)
+        first = self.every - self.samples % self.every  # samples until the next transfer
+        last = range(self.slices - self.column - 1, self.reads_within(batch), self.slices)
+        return [first + read // self.reads_at_once * self.every for read in last]
 
     def windows(self, batch: int) -> list[Window]:
         """The windows of the next ``batch`` samples."""
         reads = self.reads_within(batch)
         first = self.every - self.samples % self.every
-        offset = (torch.arange(self.slices) - self.column) % self.slices  # reads before this column's first one
+        offset = (
+            torch.arange(self.slices) - self.column
+        ) % self.slices  # reads before this column's first one
         windows, previous = [], torch.zeros(self.slices, dtype=torch.long)
-        for m in range(reads // self.slices + 1):
+        for m in range(-(-reads // self.slices) + 1):
             index = offset + m * self.slices
             read = index < reads
-            stops = torch.where(read, first + index * self.every, torch.full_like(index, batch))
+            at = first + index.div(self.reads_at_once, rounding_mode="floor") * self.every
+            stops = torch.where(read, at, torch.full_like(index, batch))
             start, stop = int(previous.min()), int(stops.max())
             time = torch.arange(start, stop).unsqueeze(-1)
             keep = (time >= previous) & (time < stops)
             columns = torch.nonzero(read).squeeze(-1)
-            if start < stop or columns.numel():
+            if bool(keep.any()) or columns.numel():
                 windows.append(
                     Window(
                         start,

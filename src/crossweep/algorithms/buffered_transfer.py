@@ -1,0 +1,121 @@
+"""Transfer through a digital buffer with a threshold: the body of TTv2, c-TTv2 and AGAD."""
+
+from abc import abstractmethod
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from crossweep.algorithms.hidden_buffer import BufferRule, transfer_counts
+from crossweep.algorithms.schedule import Window
+from crossweep.algorithms.transfer import Transfer, TransferWeight
+from crossweep.errors import ConfigError
+from crossweep.tiles.factory import TileFactory
+
+
+@dataclass(frozen=True, kw_only=True)
+class BufferedTransfer(Transfer):
+    """Parameters of the buffer H between A and C; H is dimensionless, its threshold is 1.
+
+    Args:
+        buffer_granularity: threshold of H in steps of A, > 0.
+        auto_granularity: if > 0, multiplies the threshold by ``auto_granularity / (I |transfer_every|)``:
+            one pulse of C per ``auto_granularity * granularity / (lr * content of A)`` samples, whatever the
+            tile's size.
+        correct_gradient_magnitudes: divide the transfer by the rate of A, with C's step as granularity.
+        step: size of one transfer pulse in steps of C [1] in (0, 1].
+        momentum: share of H that stays after a transfer.
+        forget_buffer: drop the remainder of H at a transfer.
+
+    Raises:
+        ConfigError: a parameter breaks its rule.
+
+    Differs: nothing; ``auto_granularity`` also acts together with ``correct_gradient_magnitudes``, and there
+        is no
+    ``thres_scale`` for chopped rules, as in the engine of aihwkit (its documentation says otherwise).
+    """
+
+    buffer_granularity: float = 1.0
+    auto_granularity: float = 0.0
+    correct_gradient_magnitudes: bool = False
+    step: float = 1.0
+    momentum: float = 0.0
+    forget_buffer: bool = True
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.auto_granularity >= 0:
+            raise ConfigError(f"algorithm.auto_granularity: must be >= 0, got {self.auto_granularity}")
+        if not self.buffer_granularity > 0:
+            raise ConfigError(f"algorithm.buffer_granularity: must be > 0, got {self.buffer_granularity}")
+        if not 0 < self.step <= 1:
+            raise ConfigError(f"algorithm.step: must lie in (0, 1], got {self.step}")
+        self.buffer_rule  # noqa: B018  (its own check)
+
+    @property
+    def buffer_rule(self) -> BufferRule:
+        """Threshold rule of the buffer."""
+        return BufferRule(momentum=self.momentum, forget_buffer=self.forget_buffer)
+
+
+class BufferedTransferWeight(TransferWeight):
+    """A, H and C of one weight."""
+
+    rule: BufferedTransfer
+    hidden: Tensor
+
+    def __init__(self, shape: tuple[int, ...], rule: BufferedTransfer, factory: TileFactory) -> None:
+        super().__init__(shape, rule, factory)
+        self.register_buffer("hidden", torch.zeros_like(self.fast.state))
+
+    @property
+    def digital_values(self) -> int:
+        return 1
+
+    def transfer_rate(self, lr: float) -> float:
+        return super().transfer_rate(lr) * (self.rule.gamma or 1.0)
+
+    def buffer_scale(self, rate: Tensor, sample: Tensor, lr: float) -> Tensor | float:
+        """lambda: what one unit of A's content adds to H; a number, or one per read [..., 1, r]."""
+        rule = self.rule
+        granularity = rule.buffer_granularity * self.fast.device.granularity
+        if rule.auto_granularity > 0:
+            granularity *= rule.auto_granularity / (self.clock.slices * abs(rule.transfer_every))
+        scale = self.transfer_rate(lr) / granularity
+        if not rule.correct_gradient_magnitudes:
+            return scale
+        ratio = self.fast.device.granularity / self.slow.device.granularity
+        return scale * ratio / rate[..., sample.to(rate.device)].unsqueeze(-2)
+
+    def transfer(
+        self, value: Tensor, window: Window, columns: Tensor | slice, rate: Tensor, lr: float
+    ) -> None:
+        scale = self.buffer_scale(rate, window.sample, lr)
+        filled = self.fill(value, scale, window, columns)
+        wanted, kept = self.release(filled, self.rule.transfer_update.desired_bl)
+        self.hidden[..., columns] = kept
+        wanted = self.gate(wanted, window.passes.to(wanted.device))
+        counts = transfer_counts(
+            wanted,
+            self.rule.step,
+            self.rule.transfer_update,
+            self.transfers,
+            as_input=not self.rule.transfer_columns,
+        )
+        self.slow.pulse(counts, columns)
+        self.tally.digital_operations += 2 * value.numel()  # scale and add
+        self.tally.transfers += int((counts != 0).any(-2).sum())
+
+    # -- what the rules differ in ------------------------------------------------------------------
+
+    @abstractmethod
+    def fill(self, value: Tensor, scale: Tensor | float, window: Window, columns: Tensor | slice) -> Tensor:
+        """The buffer's new content [..., O, r] for the read ``value``."""
+
+    def release(self, filled: Tensor, longest: int) -> tuple[Tensor, Tensor]:
+        """Pulses wanted of C, and what the buffer keeps."""
+        return self.rule.buffer_rule.release(filled, longest)
+
+    def gate(self, wanted: Tensor, passes: Tensor) -> Tensor:
+        """Pulses that are let through."""
+        return wanted

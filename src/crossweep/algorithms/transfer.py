@@ -1,0 +1,256 @@
+"""What the whole Tiki-Taka family shares: a fast tile that takes the gradient, read column by column into a
+slow one.
+"""
+
+from abc import abstractmethod
+from dataclasses import dataclass, field
+from math import ceil, prod
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from crossweep.algorithms.auto_scale import running_scale
+from crossweep.algorithms.base import AbstractAlgorithm, AnalogWeight
+from crossweep.algorithms.chopper import NO_CHOPPER, ChopperRule
+from crossweep.algorithms.schedule import TransferClock, Window
+from crossweep.errors import ConfigError
+from crossweep.tiles.factory import TileFactory
+from crossweep.tiles.io import IOParameters
+from crossweep.tiles.pulse_train import PulsePlan, UpdateParameters, plan_pulses
+
+
+def single_pulse() -> UpdateParameters:
+    """Pulse parameters of a transfer that sends one pulse per wanted step."""
+    return UpdateParameters(desired_bl=1, update_management=False, update_bl_management=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Transfer(AbstractAlgorithm):
+    """Parameters common to the family. Symbols: fast tile A, slow tile C, I columns of length O.
+
+    Args:
+        fast_lr: learning rate of A; with ``auto_scale`` the wanted pulses at the strongest cross-point are
+            ``fast_lr * desired_bl``, whatever the size of the gradient. 0 uses the learning rate itself.
+        scale_fast_lr: multiply ``fast_lr`` by the learning rate.
+        auto_scale: divide the rate of A by running averages of ``max|x|`` and ``max|d|``.
+        auto_momentum: of these averages, per mini-batch [1] in 0..1.
+        update: pulse trains onto A.
+        transfer_every: samples between two column reads; negative: so that the whole tile is read once per
+            ``|transfer_every|`` times the number of states of A.
+        units_in_mbatch: count ``transfer_every`` in mini-batches instead of samples.
+        transfer_lr: rate of the transfer [1].
+        scale_transfer_lr: multiply it by the learning rate.
+        gamma: share of A in the visible weight, ``W = gamma A + C`` (with choppers ``gamma (c_d c_x) A +
+            C``); 0 hides A.
+        transfer_columns: read columns of A; else rows.
+        transfer_io: periphery of these reads; noise and bound management are always off for them.
+        transfer_update: pulse trains onto C.
+
+    Raises:
+        ConfigError: a parameter breaks its rule.
+
+    Differs: pulse trains onto A are scaled with A's own step; aihwkit takes the mean over all tiles of the
+        compound.
+    Averages of ``auto_scale`` move after every sample, as in its CPU engine (its CUDA engine: after every
+    batch).
+    """
+
+    fast_lr: float = 1.0
+    scale_fast_lr: bool = False
+    auto_scale: bool = True
+    auto_momentum: float = 0.99
+    update: UpdateParameters = field(default_factory=lambda: UpdateParameters(desired_bl=5))
+    transfer_every: float = 1.0
+    units_in_mbatch: bool = False
+    transfer_lr: float = 1.0
+    scale_transfer_lr: bool = True
+    gamma: float = 0.0
+    transfer_columns: bool = True
+    transfer_io: IOParameters = field(default_factory=lambda: IOParameters(is_perfect=True))
+    transfer_update: UpdateParameters = field(default_factory=single_pulse)
+
+    def __post_init__(self) -> None:
+        for name in ("fast_lr", "transfer_lr", "gamma"):
+            if not getattr(self, name) >= 0:
+                raise ConfigError(f"algorithm.{name}: must be >= 0, got {getattr(self, name)}")
+        if not 0 <= self.auto_momentum <= 1:
+            raise ConfigError(f"algorithm.auto_momentum: must lie in 0..1, got {self.auto_momentum}")
+        if self.transfer_every == 0:
+            raise ConfigError("algorithm.transfer_every: must not be 0")
+
+    @property
+    def chopper_rule(self) -> ChopperRule:
+        """Flip rule of the columns' choppers."""
+        return NO_CHOPPER
+
+    @property
+    def row_flip_prob(self) -> float:
+        """Flip chance of a row's chopper per full pass."""
+        return 0.0
+
+    @property
+    def reads_at_once(self) -> int:
+        """Columns read at every transfer."""
+        return 1
+
+
+class TransferWeight(AnalogWeight):
+    """State of one weight. With ``transfer_columns=False`` all tensors are kept transposed, so that a
+    *slice* is always a column here; ``I`` is the number of slices, ``O`` their length.
+
+    Source: aihwkit ``rpu_chopped_transfer_device`` (CPU engine, exact order of operations).
+    """
+
+    chop_in: Tensor
+    chop_out: Tensor
+    scale_x: Tensor
+    scale_d: Tensor
+
+    def __init__(self, shape: tuple[int, ...], rule: Transfer, factory: TileFactory) -> None:
+        super().__init__(shape, factory)
+        self.rule = rule
+        *batch, d_size, x_size = shape
+        self.instances = prod(batch)
+        self.inner = shape if rule.transfer_columns else (*batch, x_size, d_size)
+        self.fast = factory.tile("fast", self.inner)
+        self.slow = factory.tile("slow", self.inner)
+        like = self.fast.state
+        self.register_buffer("chop_in", torch.ones_like(like[..., 0, :]))  # +1 or -1 [..., I]
+        self.register_buffer("chop_out", torch.ones_like(like[..., 0]))  # +1 or -1 [..., O]
+        self.register_buffer("scale_x", torch.zeros_like(like[..., 0, 0]))
+        self.register_buffer("scale_d", torch.zeros_like(like[..., 0, 0]))
+        self.clock = TransferClock(slices=self.inner[-1], reads_at_once=rule.reads_at_once)
+        self.flips = factory.draws.fork("choppers")
+        self.transfers = factory.draws.fork("transfers")
+
+    # -- what layers see ---------------------------------------------------------------------------
+
+    @property
+    def weight(self) -> Tensor:
+        inner = self.slow.weight
+        if self.rule.gamma:
+            inner = inner + self.rule.gamma * self.signs() * self.residual()
+        return inner if self.rule.transfer_columns else inner.transpose(-1, -2)
+
+    def residual(self) -> Tensor:
+        """The part of A that the visible weight contains, before ``gamma`` and choppers [..., O, I]."""
+        return self.fast.weight
+
+    def signs(self, columns: Tensor | slice = slice(None)) -> Tensor:
+        """Chopper sign of every device of ``columns`` [..., O, r]."""
+        return self.chop_out.unsqueeze(-1) * self.chop_in[..., columns].unsqueeze(-2)
+
+    def set_weight(self, weight: Tensor) -> None:
+        """Write C, erase A, restart the clock; buffer, choppers and averages stay (as in the reference)."""
+        self.slow.set_weight(weight if self.rule.transfer_columns else weight.transpose(-1, -2))
+        self.fast.set_weight(torch.zeros_like(self.fast.state))
+        self.clock = TransferClock(slices=self.inner[-1], reads_at_once=self.rule.reads_at_once)
+
+    def counters(self) -> dict[str, Any]:
+        clock = {"samples": self.clock.samples, "column": self.clock.column, "passes": self.clock.passes}
+        return super().counters() | {"clock": clock}
+
+    def load_counters(self, counters: dict[str, Any]) -> None:
+        super().load_counters(counters)
+        self.clock = TransferClock(
+            slices=self.inner[-1], reads_at_once=self.rule.reads_at_once, **counters["clock"]
+        )
+
+    # -- training ----------------------------------------------------------------------------------
+
+    def train_on(self, x: Tensor, d: Tensor, lr: float) -> None:
+        batch = x.shape[-2]
+        self.clock.every = self.every(batch)
+        rate = self.fast_rate(x, d, lr)
+        plan = plan_pulses(x, d, rate, self.fast.device.granularity, self.rule.update, self.fast.draws)
+        if not self.rule.transfer_columns:
+            plan = plan.transposed()
+        start, cuts = 0, set(self.cuts(batch))
+        for stop in sorted(cuts | {batch}):
+            self._run(plan.samples(start, stop), rate[..., start:stop], lr)
+            self.after_segment(stop - start, lr, cut=stop in cuts)
+            start = stop
+
+    def cuts(self, batch: int) -> list[int]:
+        """Sample counts after which something happens to all columns at once; between them windows are
+        enough.
+        """
+        return self.clock.pass_ends(batch) if self.rule.row_flip_prob else []
+
+    def after_segment(self, samples: int, lr: float, *, cut: bool) -> None:
+        """What happens after each run of ``samples`` samples; ``cut`` tells whether it ends at a cut."""
+        if cut:  # the end of a pass
+            draw = self.flips.fork("rows").uniform(*self.chop_out.shape, like=self.chop_out)
+            self.chop_out = torch.where(draw < self.rule.row_flip_prob, -self.chop_out, self.chop_out)
+
+    def _run(self, plan: PulsePlan, rate: Tensor, lr: float) -> None:
+        batch = plan.bl.shape[-1]
+        chopped = self.rule.chopper_rule.probability > 0
+        if self.rule.row_flip_prob:
+            plan = plan.flip_rows(self.chop_out.unsqueeze(-2))
+        for window in self.clock.windows(batch):
+            part = plan.samples(window.start, window.stop)
+            if chopped:
+                part = part.flip_columns(self.chop_in.unsqueeze(-2))
+            if window.keep is not None:
+                part = part.where_columns(window.keep.to(self.chop_in.device))
+            if window.start < window.stop:
+                self.fast.update(part, self.rule.update)
+            reads = window.passes.numel()
+            if reads:
+                device = self.chop_in.device
+                columns = window.columns if isinstance(window.columns, slice) else window.columns.to(device)
+                value = self.fast.read_columns(columns, self.rule.transfer_io)
+                self.tally.slice_reads += reads * self.instances
+                self.transfer(value, window, columns, rate, lr)
+                if chopped:
+                    flips = self.flips_after(window, columns)
+                    signs = self.chop_in[..., columns]
+                    self.chop_in[..., columns] = torch.where(flips, -signs, signs)
+        self.clock.advance(batch)
+
+    def every(self, batch: int) -> int:
+        """Samples between two transfers."""
+        return samples_between(self.rule.transfer_every, batch, self)
+
+    def fast_rate(self, x: Tensor, d: Tensor, lr: float) -> Tensor:
+        """Learning rate of A for every sample [..., b]."""
+        rule, batch = self.rule, x.shape[-2]
+        if rule.fast_lr <= 0:
+            return torch.full_like(x[..., 0], lr)
+        base = rule.fast_lr * (lr if rule.scale_fast_lr else 1.0)
+        if not rule.auto_scale:
+            return torch.full_like(x[..., 0], base)
+        tau = (1 - rule.auto_momentum) / batch
+        mean_x = running_scale(x.abs().amax(-1), self.scale_x, tau)
+        mean_d = running_scale(d.abs().amax(-1), self.scale_d, tau)
+        self.scale_x, self.scale_d = mean_x[..., -1], mean_d[..., -1]
+        top = torch.where(mean_x > 0, mean_x, 1.0) * torch.where(mean_d > 0, mean_d, 1.0)
+        return base * rule.update.desired_bl * self.fast.device.granularity / top
+
+    def transfer_rate(self, lr: float) -> float:
+        """Effective rate of the transfer."""
+        return self.rule.transfer_lr * (lr if self.rule.scale_transfer_lr else 1.0)
+
+    # -- what the rules differ in ------------------------------------------------------------------
+
+    @abstractmethod
+    def transfer(
+        self, value: Tensor, window: Window, columns: Tensor | slice, rate: Tensor, lr: float
+    ) -> None:
+        """Do with the read ``value [..., O, r]`` of ``columns`` what the rule does."""
+
+    def flips_after(self, window: Window, columns: Tensor | slice) -> Tensor:
+        """Which of the columns flip their chopper after this read [..., r]."""
+        shape = tuple(self.chop_in[..., columns].shape)
+        return self.rule.chopper_rule.flips(window.passes, shape, self.flips.fork("columns"), self.chop_in)
+
+
+def samples_between(wanted: float, batch: int, weight: TransferWeight) -> int:
+    """``transfer_every`` as a number of samples, >= 1."""
+    if wanted < 0:
+        return max(1, round(weight.fast.device.states / weight.clock.slices * -wanted))
+    if weight.rule.units_in_mbatch:
+        return max(1, ceil(wanted * batch))
+    return max(1, round(wanted))

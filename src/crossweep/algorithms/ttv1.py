@@ -1,0 +1,186 @@
+"""Tiki-Taka version 1, with any number of tiles; with ``gamma > 0`` it is residual learning."""
+
+from dataclasses import dataclass, field
+from math import prod
+from typing import Any
+
+from torch import Tensor
+
+from crossweep.algorithms.hidden_buffer import slice_counts
+from crossweep.algorithms.schedule import TransferClock, Window
+from crossweep.algorithms.transfer import Transfer, TransferWeight, samples_between
+from crossweep.errors import ConfigError
+from crossweep.tiles.analog_tile import AnalogTile
+from crossweep.tiles.factory import TileFactory
+from crossweep.tiles.pulse_train import UpdateParameters
+
+
+@dataclass(frozen=True, kw_only=True)
+class TTv1(Transfer):
+    """Tiles ``W_0`` (fast) to ``W_(n-1)`` (last); each is read column by column into the next one by a
+    pulsed update ``W_(j+1) += transfer_lr W_j``; the visible weight is ``sum_k gamma_k W_k``.
+
+    Args:
+        n_tiles: number of tiles n, >= 2.
+        gamma_vec: ``gamma_k``, fast tile first; empty: ``gamma_(n-1-i) = gamma^i``, so that ``gamma = 0``
+            shows the last tile alone.
+        transfer_every_vec: samples (or mini-batches) between transfers out of tile j; empty:
+            ``transfer_every``, and ``O / n_reads_per_transfer`` times as many from tile to tile, one full
+            pass of the tile before.
+        transfer_lr_vec: rate of the transfer out of tile j; empty: ``transfer_lr`` for all.
+        n_reads_per_transfer: columns read at every transfer, >= 1.
+        transfer_update: pulse trains of all transfers.
+
+    Raises:
+        ConfigError: a parameter breaks its rule.
+
+    Source: Gokmen & Haensch, Front. Neurosci. 14:103 (2020); with gamma: Wu et al., arXiv 2502.06309, eqs.
+        10-11;
+    aihwkit ``TransferCompound`` (1.2.0: scale_fast_lr true, units_in_mbatch true, no auto_scale).
+    Differs: without ``transfer_every_vec`` the period grows with the *length of a column*, as in the engine
+        (its
+    documentation says with their number). No reset after a transfer, columns in order.
+    """
+
+    n_tiles: int = 2
+    gamma_vec: tuple[float, ...] = ()
+    transfer_every_vec: tuple[float, ...] = ()
+    transfer_lr_vec: tuple[float, ...] = ()
+    n_reads_per_transfer: int = 1
+    transfer_update: UpdateParameters = field(default_factory=UpdateParameters)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("gamma_vec", "transfer_every_vec", "transfer_lr_vec"):
+            object.__setattr__(self, name, tuple(getattr(self, name)))
+        if not self.n_tiles >= 2:
+            raise ConfigError(f"algorithm.n_tiles: must be >= 2, got {self.n_tiles}")
+        if not self.n_reads_per_transfer >= 1:
+            raise ConfigError(
+                f"algorithm.n_reads_per_transfer: must be >= 1, got {self.n_reads_per_transfer}"
+            )
+        transfers = self.n_tiles - 1
+        for name, length in (
+            ("gamma_vec", self.n_tiles),
+            ("transfer_every_vec", transfers),
+            ("transfer_lr_vec", transfers),
+        ):
+            if len(getattr(self, name)) not in (0, length):
+                raise ConfigError(
+                    f"algorithm.{name}: needs {length} numbers, got {list(getattr(self, name))}"
+                )
+        if not self.gammas[-1] > 0:
+            raise ConfigError(f"algorithm.gamma_vec: the last must be > 0, got {list(self.gamma_vec)}")
+        if any(not every > 0 for every in self.transfer_every_vec):
+            raise ConfigError(
+                f"algorithm.transfer_every_vec: must be > 0, got {list(self.transfer_every_vec)}"
+            )
+
+    @property
+    def gammas(self) -> tuple[float, ...]:
+        """Share of every tile in the visible weight."""
+        powers = range(self.n_tiles - 1, -1, -1)
+        return self.gamma_vec or tuple(float(self.gamma) ** power for power in powers)
+
+    @property
+    def reads_at_once(self) -> int:
+        return self.n_reads_per_transfer
+
+    def build(self, shape: tuple[int, ...], factory: TileFactory) -> "TTv1Weight":
+        return TTv1Weight(shape, self, factory)
+
+
+class TTv1Weight(TransferWeight):
+    """The tiles of one weight. The first transfer runs in windows; the later, rarer ones cut a mini-batch in
+    time.
+    """
+
+    rule: TTv1
+
+    def __init__(self, shape: tuple[int, ...], rule: TTv1, factory: TileFactory) -> None:
+        super().__init__(shape, rule, factory)
+        if rule.n_tiles > 2:
+            del self.slow  # the last tile again, after those in between
+        for k in range(1, rule.n_tiles - 1):
+            setattr(self, f"middle_{k}", factory.tile("slow", self.inner, f"middle_{k}"))
+        if rule.n_tiles > 2:
+            self.slow = factory.tile("slow", self.inner)
+        self.later = self._clocks()
+
+    def _clocks(self) -> list[TransferClock]:
+        many = self.rule.reads_at_once
+        return [
+            TransferClock(slices=self.inner[-1], reads_at_once=many) for _ in range(self.rule.n_tiles - 2)
+        ]
+
+    @property
+    def chain(self) -> list[AnalogTile]:
+        """All tiles, fast one first."""
+        return list(self.tiles().values())
+
+    @property
+    def weight(self) -> Tensor:
+        parts = zip(self.rule.gammas, self.chain, strict=True)
+        inner: Tensor = sum(gamma * tile.weight for gamma, tile in parts if gamma)  # type: ignore[assignment]
+        return inner if self.rule.transfer_columns else inner.transpose(-1, -2)
+
+    def set_weight(self, weight: Tensor) -> None:
+        super().set_weight(weight / self.rule.gammas[-1])
+        for tile in self.chain[1:-1]:
+            tile.set_weight(weight.new_zeros(self.inner))
+        self.later = self._clocks()
+
+    def counters(self) -> dict[str, Any]:
+        later = [{"samples": c.samples, "column": c.column, "passes": c.passes} for c in self.later]
+        return super().counters() | {"later": later}
+
+    def load_counters(self, counters: dict[str, Any]) -> None:
+        super().load_counters(counters)
+        many = self.rule.reads_at_once
+        self.later = [
+            TransferClock(slices=self.inner[-1], reads_at_once=many, **c) for c in counters["later"]
+        ]
+
+    def every(self, batch: int) -> int:
+        for j, clock in enumerate(self.later, start=1):
+            clock.every = samples_between(self._every(j), batch, self)
+        return samples_between(self._every(0), batch, self)
+
+    def _every(self, j: int) -> float:
+        if self.rule.transfer_every_vec:
+            return self.rule.transfer_every_vec[j]
+        return self.rule.transfer_every * (self.inner[-2] / self.rule.reads_at_once) ** j
+
+    def cuts(self, batch: int) -> list[int]:
+        return [event for clock in self.later for event in clock.events(batch)]
+
+    def after_segment(self, samples: int, lr: float, *, cut: bool) -> None:
+        for j, clock in enumerate(self.later, start=1):
+            if clock.reads_within(samples):
+                columns = clock.next_columns().to(self.chop_in.device)
+                for one in columns.split(1):  # in turn, should a column come twice
+                    value = self.chain[j].read_columns(one, self.rule.transfer_io)
+                    self.tally.slice_reads += prod(self.inner[:-2])
+                    self._write(j, value, one, lr)
+            clock.advance(samples)
+
+    def transfer(
+        self, value: Tensor, window: Window, columns: Tensor | slice, rate: Tensor, lr: float
+    ) -> None:
+        self._write(0, value, columns, lr)
+
+    def _write(self, j: int, value: Tensor, columns: Tensor | slice, lr: float) -> None:
+        rule, tile = self.rule, self.chain[j + 1]
+        wanted = rule.transfer_lr_vec[j] if rule.transfer_lr_vec else rule.transfer_lr
+        strength = wanted * (lr if rule.scale_transfer_lr else 1.0)
+        counts = slice_counts(
+            value,
+            strength,
+            tile.device.granularity,
+            rule.transfer_update,
+            self.transfers,
+            as_input=not rule.transfer_columns,
+        )
+        tile.pulse(counts, columns)
+        self.tally.digital_operations += value.numel()
+        self.tally.transfers += int((counts != 0).any(-2).sum())

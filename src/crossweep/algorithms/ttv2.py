@@ -1,0 +1,68 @@
+"""Tiki-Taka version 2."""
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from crossweep.algorithms.buffered_transfer import BufferedTransfer, BufferedTransferWeight
+from crossweep.algorithms.schedule import Window
+from crossweep.errors import ConfigError
+from crossweep.tiles.factory import TileFactory
+
+
+@dataclass(frozen=True, kw_only=True)
+class TTv2(BufferedTransfer):
+    """The gradient goes onto a fast tile A; single columns of A are read and summed in a digital buffer H;
+    where H passes its threshold the slow tile C, which holds the weight, gets a pulse: ``H += v lambda``.
+
+    The buffer is a low-pass filter: it forgives few states and noisy pulses, but integrates an offset of A's
+    symmetry point as if it were gradient.
+
+    Args:
+        thres_scale: if > 0, the threshold of H is this many steps of C, and ``buffer_granularity``,
+            ``auto_granularity`` and ``correct_gradient_magnitudes`` have no say: the convention of
+            ``BufferedTransferCompound``. 0 measures H in steps of A, the convention of
+            ``ChoppedTransferCompound``.
+        n_reads_per_transfer: columns read at every transfer, >= 1.
+
+    Raises:
+        ConfigError: a parameter breaks its rule.
+
+    Source: Gokmen, Front. Artif. Intell. 4:699148 (2021); aihwkit ``BufferedTransferCompound`` (1.2.0
+        defaults:
+    thres_scale 1, momentum 0.1, scale_fast_lr and units_in_mbatch true, no auto_scale) and its
+    ``build_config("ttv2")`` (thres_scale 0, momentum 0, pulse trains of 5).
+    """
+
+    thres_scale: float = 0.0
+    n_reads_per_transfer: int = 1
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.thres_scale >= 0:
+            raise ConfigError(f"algorithm.thres_scale: must be >= 0, got {self.thres_scale}")
+        if not self.n_reads_per_transfer >= 1:
+            raise ConfigError(
+                f"algorithm.n_reads_per_transfer: must be >= 1, got {self.n_reads_per_transfer}"
+            )
+
+    @property
+    def reads_at_once(self) -> int:
+        return self.n_reads_per_transfer
+
+    def build(self, shape: tuple[int, ...], factory: TileFactory) -> "TTv2Weight":
+        return TTv2Weight(shape, self, factory)
+
+
+class TTv2Weight(BufferedTransferWeight):
+    """A, C and H of one weight."""
+
+    rule: TTv2
+
+    def buffer_scale(self, rate: Tensor, sample: Tensor, lr: float) -> Tensor | float:
+        if self.rule.thres_scale > 0:
+            return self.transfer_rate(lr) / (self.rule.thres_scale * self.slow.device.granularity)
+        return super().buffer_scale(rate, sample, lr)
+
+    def fill(self, value: Tensor, scale: Tensor | float, window: Window, columns: Tensor | slice) -> Tensor:
+        return self.hidden[..., columns] + value * scale
