@@ -74,9 +74,9 @@ class Synthetic(AbstractData):
         return self._task("synthetic target", self.prototypes()[1], stream=2)
 
     def fingerprint(self) -> dict[str, Any]:
-        target = {"data": "synthetic", **asdict(self)}
-        only_target = ("target_classes", "shared")
-        return {"source": {k: v for k, v in target.items() if k not in only_target}, "target": target}
+        keys = {"data": "synthetic", **asdict(self)}
+        others = {"source": ("target_classes", "shared"), "target": ("source_classes",)}  # what a task ignores
+        return {task: {k: v for k, v in keys.items() if k not in ignored} for task, ignored in others.items()}
 
     def prototypes(self) -> tuple[Tensor, Tensor]:
         """Prototypes [classes, channels, size, size] of the source and of the target."""
