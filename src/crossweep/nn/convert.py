@@ -1,6 +1,7 @@
 """A digital model into an analog one: which layers, and a table of what became analog."""
 
-from collections.abc import Collection, Iterable
+import copy
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
@@ -11,7 +12,7 @@ from crossweep.errors import ConfigError
 from crossweep.nn.layers import AnalogConv2d, AnalogLayer, AnalogLinear
 from crossweep.nn.tiled_weight import TiledWeight
 from crossweep.tiles.factory import TileFactory
-from crossweep.tiles.mapping import Mapping
+from crossweep.tiles.mapping import Mapping as TileMapping
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,30 +44,69 @@ def convertible(model: nn.Module) -> dict[str, nn.Module]:
     return found
 
 
-def select(names: Collection[str], include: Iterable[str], exclude: Iterable[str]) -> list[str]:
-    """Names that match a pattern of ``include`` and none of ``exclude`` (shell patterns on the full module name).
+def select(
+    model: nn.Module,
+    layers: str,
+    parts: Mapping[str, Collection[str]],
+    include: Iterable[str] = (),
+    exclude: Iterable[str] = (),
+) -> list[str]:
+    """Names of the layers to convert, in the model's order.
+
+    Args:
+        model: the digital model.
+        layers: a part's name, or ``none``.
+        parts: module names of each named part.
+        include: further layers, as shell patterns on full module names.
+        exclude: layers that stay digital, likewise; they win.
 
     Raises:
-        ConfigError: a pattern matches nothing.
+        ConfigError: the part is unknown, a pattern matches nothing, or no layer is left although some were asked for.
     """
-    chosen: dict[str, None] = {}
-    for key, patterns in (("include", include), ("exclude", exclude)):
-        for pattern in patterns:
-            hits = [name for name in names if fnmatchcase(name, pattern)]
-            if not hits:
-                raise ConfigError(
-                    f"model.analog.{key}: pattern {pattern!r} matches none of the {len(names)} convertible layers "
-                    f"({', '.join(sorted(names)[:8])}{', ...' if len(names) > 8 else ''})"
-                )
-            for name in hits:
-                chosen.pop(name, None) if key == "exclude" else chosen.setdefault(name)
+    names = list(convertible(model))
+    if layers != "none" and layers not in parts:
+        raise ConfigError(f"analog.layers: must be none or one of {tuple(parts)}, got {layers!r}")
+    chosen = set(parts[layers]) & set(names) if layers != "none" else set()
+    if layers != "none" and not chosen:
+        raise ConfigError(f"analog.layers: the model has no convertible layer in part {layers!r}")
+    chosen |= _matching(names, include, "include")
+    chosen -= _matching(names, exclude, "exclude")
+    if not chosen and layers != "none":
+        raise ConfigError("analog.exclude: leaves no layer to convert; use analog.layers=none for a digital model")
     return [name for name in names if name in chosen]
 
 
+def _matching(names: Collection[str], patterns: Iterable[str], key: str) -> set[str]:
+    found: set[str] = set()
+    for pattern in patterns:
+        hits = {name for name in names if fnmatchcase(name, pattern)}
+        if not hits:
+            examples = ", ".join(sorted(names)[:6])
+            raise ConfigError(
+                f"analog.{key}: pattern {pattern!r} matches none of the {len(names)} convertible layers ({examples}, ...)"
+            )
+        found |= hits
+    return found
+
+
 def convert(
-    model: nn.Module, names: Iterable[str], rule: AbstractAlgorithm, mapping: Mapping, factory: TileFactory
+    model: nn.Module,
+    names: Iterable[str],
+    rule: AbstractAlgorithm,
+    mapping: TileMapping,
+    factory: TileFactory,
+    *,
+    transfer_noise: float = 0.0,
 ) -> list[ConvertedLayer]:
-    """Replace the named layers of ``model`` by analog ones, in place; weights are written without noise.
+    """Replace the named layers of ``model`` by analog ones, in place.
+
+    Args:
+        model: a digital model.
+        names: layers to replace.
+        rule: training rule of the weights.
+        mapping: splitting and scaling.
+        factory: makes the tiles; each layer has streams of its own name.
+        transfer_noise: standard deviation of the error of each written weight [w_max].
 
     Returns:
         One row per converted layer, in the model's order.
@@ -76,8 +116,11 @@ def convert(
     table = []
     for name in names:
         layer = layers[name]
-        analog = _replace(model, name, layer, rule, mapping, factory.within(name))
-        weight = analog.analog
+        within = factory.within(name)
+        matrix = layer.weight.detach().flatten(1)  # type: ignore[operator,union-attr]
+        weight = TiledWeight(matrix, rule, mapping, within, transfer_noise=transfer_noise)
+        is_conv = isinstance(layer, nn.Conv2d)
+        _put(model, name, AnalogConv2d(weight, layer) if is_conv else AnalogLinear(weight, layer.bias))
         devices = sum(tile.state.numel() for block in weight.blocks for tile in block.tiles().values())
         table.append(
             ConvertedLayer(
@@ -93,18 +136,21 @@ def convert(
     return table
 
 
-def _replace(
-    model: nn.Module, name: str, layer: nn.Module, rule: AbstractAlgorithm, mapping: Mapping, factory: TileFactory
-) -> AnalogLayer:
-    analog: AnalogLayer
-    if isinstance(layer, nn.Conv2d):
-        analog = AnalogConv2d(TiledWeight(AnalogConv2d.matrix(layer), rule, mapping, factory), layer)
-    else:
-        assert isinstance(layer, nn.Linear)
-        analog = AnalogLinear(TiledWeight(AnalogLinear.matrix(layer), rule, mapping, factory), layer.bias)
+def to_digital(model: nn.Module) -> nn.Module:
+    """A copy of ``model`` in which every analog layer is an ordinary one with its logical weight."""
+    # tiles hold streams and devices that a copy does not need: swap them out while the rest is copied
+    layers = {name: module for name, module in model.named_modules() if isinstance(module, AnalogLayer)}
+    for name, layer in layers.items():
+        _put(model, name, layer.to_digital())
+    copied = copy.deepcopy(model)
+    for name, layer in layers.items():
+        _put(model, name, layer)
+    return copied
+
+
+def _put(model: nn.Module, name: str, layer: nn.Module) -> None:
     parent, _, child = name.rpartition(".")
-    setattr(model.get_submodule(parent), child, analog)
-    return analog
+    setattr(model.get_submodule(parent), child, layer)
 
 
 def analog_weights(model: nn.Module) -> dict[str, TiledWeight]:

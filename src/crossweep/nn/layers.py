@@ -1,5 +1,8 @@
 """Analog layers: a digital layer's stand-in, with its weight on crossbars and its bias digital."""
 
+from abc import abstractmethod
+from typing import TypeVar
+
 import torch
 from torch import Tensor, nn
 
@@ -15,12 +18,28 @@ class AnalogLayer(nn.Module):
         self.analog = analog
         self.bias = None if bias is None else nn.Parameter(bias.detach().clone())
 
+    @abstractmethod
+    def to_digital(self) -> nn.Module:
+        """An ordinary layer with the logical weight."""
+
     @property
     def weight(self) -> Tensor:
         raise RuntimeError(
             "an analog layer has no `weight` parameter: read `layer.analog.logical_weight()`, write "
             "`layer.analog.set_weight(...)`; a model that uses `.weight` functionally cannot be converted"
         )
+
+
+L = TypeVar("L", nn.Linear, nn.Conv2d)
+
+
+def _fill(layer: L, source: AnalogLayer) -> L:
+    with torch.no_grad():
+        weight = source.analog.logical_weight()
+        layer.weight = nn.Parameter(weight.reshape(layer.weight.shape))
+        if source.bias is not None:
+            layer.bias = nn.Parameter(source.bias.detach().clone())
+    return layer
 
 
 class AnalogLinear(AnalogLayer):
@@ -38,14 +57,13 @@ class AnalogLinear(AnalogLayer):
         y = y.reshape(*x.shape[:-1], self.out_features)
         return y if self.bias is None else y + self.bias
 
+    def to_digital(self) -> nn.Linear:
+        """An ordinary layer with the logical weight."""
+        layer = nn.utils.skip_init(nn.Linear, self.in_features, self.out_features, bias=self.bias is not None)
+        return _fill(layer, self)
+
     def extra_repr(self) -> str:
         return f"{self.in_features} -> {self.out_features}, bias={self.bias is not None}"
-
-    @staticmethod
-    def matrix(layer: nn.Module) -> Tensor:
-        """The weight of a digital layer as [d, x]."""
-        assert isinstance(layer, nn.Linear)
-        return layer.weight.detach()
 
 
 class AnalogConv2d(AnalogLayer):
@@ -56,6 +74,7 @@ class AnalogConv2d(AnalogLayer):
 
     def __init__(self, analog: TiledWeight, layer: nn.Conv2d) -> None:
         super().__init__(analog, layer.bias)
+        self.in_channels, self.out_channels = layer.in_channels, layer.out_channels
         self.kernel_size, self.stride = layer.kernel_size, layer.stride
         self.padding, self.dilation = layer.padding, layer.dilation
 
@@ -74,8 +93,16 @@ class AnalogConv2d(AnalogLayer):
         y = y.reshape(n, -1, h, w)
         return y if self.bias is None else y + self.bias.view(1, -1, 1, 1)
 
-    @staticmethod
-    def matrix(layer: nn.Module) -> Tensor:
-        """The weight of a digital layer as [d, x]."""
-        assert isinstance(layer, nn.Conv2d)
-        return layer.weight.detach().flatten(1)
+    def to_digital(self) -> nn.Conv2d:
+        """An ordinary layer with the logical weight."""
+        layer = nn.utils.skip_init(
+            nn.Conv2d,
+            self.in_channels,
+            self.out_channels,
+            self.kernel_size,
+            stride=self.stride,
+            padding=self.padding,
+            dilation=self.dilation,
+            bias=self.bias is not None,
+        )
+        return _fill(layer, self)

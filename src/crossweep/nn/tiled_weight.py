@@ -6,7 +6,6 @@ import torch
 from torch import Tensor, nn
 
 from crossweep.algorithms.base import AbstractAlgorithm, AnalogWeight
-from crossweep.rng import Stream
 from crossweep.tiles.factory import TileFactory
 from crossweep.tiles.mapping import Mapping
 
@@ -22,13 +21,24 @@ class TiledWeight(nn.Module):
         rule: the training rule.
         mapping: splitting and scaling.
         factory: makes the tiles.
+        transfer_noise: standard deviation of the error of each written device [w_max of the slow device], >= 0.
     """
 
-    def __init__(self, weight: Tensor, rule: AbstractAlgorithm, mapping: Mapping, factory: TileFactory) -> None:
+    def __init__(
+        self,
+        weight: Tensor,
+        rule: AbstractAlgorithm,
+        mapping: Mapping,
+        factory: TileFactory,
+        *,
+        transfer_noise: float = 0.0,
+    ) -> None:
         super().__init__()
         self.d_size, self.x_size = weight.shape
         self.mapping = mapping
-        self.bound = min(factory.slow.w_max, -factory.slow.w_min)
+        self.bound = factory.slow.reach
+        self.transfer_noise = transfer_noise * factory.slow.w_max
+        self.transfers = factory.draws.fork("weight_transfer")
         self.row_edges = [0, *accumulate(mapping.pieces(self.d_size))]
         self.column_edges = [0, *accumulate(mapping.pieces(self.x_size))]
         self.blocks = nn.ModuleList()
@@ -48,23 +58,19 @@ class TiledWeight(nn.Module):
 
     # -- weights -----------------------------------------------------------------------------------------------
 
-    def set_weight(self, weight: Tensor, *, noise: float = 0.0, stream: Stream | None = None) -> None:
-        """Write the logical weight [d, x] onto the tiles.
+    def set_weight(self, weight: Tensor) -> None:
+        """Write the logical weight [d, x] onto the tiles, with weight-transfer noise.
 
-        Args:
-            weight: the target.
-            noise: weight-transfer noise: standard deviation of a Gaussian error of each written device
-                [w_max of the slow device]; it is added in tile units, after scaling, before clipping.
-            stream: source of that noise.
+        The error of each device is Gaussian and independent of its value; it is added in tile units, after scaling,
+        before the devices clip.
         """
         for block, rows, columns in self._grid():
             part = weight[rows, columns]
             scale = self.mapping.scale(part, self.bound)
             written = part / scale
-            if noise > 0:
-                assert stream is not None
-                error = stream.fork(f"{rows.start}_{columns.start}").normal(*written.shape, like=written)
-                written = written + noise * self.bound * error
+            if self.transfer_noise > 0:
+                stream = self.transfers.fork(f"{rows.start}_{columns.start}")
+                written = written + self.transfer_noise * stream.normal(*written.shape, like=written)
             block.scale = scale
             block.set_weight(written)
 

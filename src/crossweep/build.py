@@ -1,0 +1,269 @@
+"""Configuration into objects: the only place where a yaml's values meet the classes they describe.
+
+A node with ``_target_`` names a frozen dataclass; its other keys are the fields. Every key and value is checked here,
+before anything trains, and a mistake is one line: the full key, the rule, the value.
+"""
+
+import dataclasses
+import importlib
+import types
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+
+import torch
+from omegaconf import DictConfig, OmegaConf
+
+from crossweep.algorithms.base import AbstractAlgorithm
+from crossweep.devices.base import AbstractDevice
+from crossweep.devices.symmetry_point import SymmetryPoint
+from crossweep.errors import ConfigError
+from crossweep.paths import cache_dir
+from crossweep.rng import Stream
+from crossweep.tiles.factory import TileFactory
+from crossweep.tiles.io import IOParameters
+from crossweep.tiles.mapping import Mapping as TileMapping
+from crossweep.training.settings import FitSettings, OptimizerSettings, Schedule
+from crossweep.training.transfer import Conversion, Transfer
+
+Node = Mapping[str, Any]
+T = TypeVar("T")
+
+
+def plain(cfg: DictConfig) -> dict[str, Any]:
+    """The resolved configuration as plain dictionaries."""
+    resolved = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
+    assert isinstance(resolved, dict)
+    return {str(key): value for key, value in resolved.items()}
+
+
+def build(cfg: Node) -> Transfer:
+    """A complete experiment.
+
+    Args:
+        cfg: the plain, resolved configuration (see ``plain``).
+
+    Raises:
+        ConfigError: a key or a value breaks its rule.
+    """
+    rule = make(cfg["algorithm"], "algorithm")
+    _expect(rule, AbstractAlgorithm, "algorithm")
+    training = cfg["training"]
+    pretrain = fit_settings(training["pretrain"], "training.pretrain")
+    finetune = fit_settings(training["finetune"], "training.finetune")
+    device = torch_device(cfg["compute_device"])
+    return Transfer(
+        data=make(cfg["data"], "data"),
+        model=make(cfg["model"], "model"),
+        model_key=cfg["model"],
+        rule=rule,
+        factory=tile_factory(cfg, device),
+        conversion=conversion(cfg),
+        pretrain=pretrain,
+        finetune=finetune,
+        baselines=baselines(training),
+        pretraining_seed=_whole(cfg["seed"]["pretraining"], "seed.pretraining"),
+        fresh_devices=_whole(cfg["evaluation"]["fresh_devices"], "evaluation.fresh_devices"),
+        cache=cache_dir(),
+        torch_device=device,
+    )
+
+
+# -- parts of the configuration ------------------------------------------------------------------------------------
+
+
+def devices(cfg: Node) -> tuple[AbstractDevice, AbstractDevice]:
+    """The fast and the slow tile's device: the shared one, its overrides by role, then noise and variability."""
+    shared = {key: value for key, value in cfg["device"].items() if key not in ("fast", "slow")}
+    fast, slow = (_device(shared, cfg["device"].get(role) or {}, cfg, role) for role in ("fast", "slow"))
+    return fast, slow
+
+
+def _device(shared: Node, own: Node, cfg: Node, role: str) -> AbstractDevice:
+    # a role with a device of its own starts from that; single keys are laid over the shared device
+    node = dict(own) if "_target_" in own else {**shared, **own}
+    noise, variability = cfg["noise"], cfg["variability"]
+    overlay = {
+        "write_noise_std": noise["write"],
+        "dw_min_std": noise["pulse"],
+        "dw_min_dtod": variability["step"],
+        "w_max_dtod": variability["w_max"],
+        "w_min_dtod": variability["w_min"],
+        "up_down_dtod": variability["asymmetry"],
+    }
+    node |= {key: value for key, value in overlay.items() if value is not None}
+    device = make(node, f"device.{role}" if own else "device")
+    _expect(device, AbstractDevice, "device")
+    assert isinstance(device, AbstractDevice)
+    return device
+
+
+def periphery(cfg: Node) -> tuple[IOParameters, IOParameters]:
+    """Forward and backward reads: the io option, then the noise group's read noise."""
+    noise = cfg["noise"]
+    overlay = {"out_noise": noise["output"], "inp_noise": noise["input"], "w_noise": noise["weight_read"]}
+    given = {key: value for key, value in overlay.items() if value is not None}
+    forward, backward = (make({**cfg["io"][way], **given}, f"io.{way}") for way in ("forward", "backward"))
+    return forward, backward
+
+
+def tile_factory(cfg: Node, device: torch.device) -> TileFactory:
+    """Makes the tiles; its streams are those of ``seed.device`` and ``seed.training``."""
+    fast, slow = devices(cfg)
+    forward, backward = periphery(cfg)
+    point = dict(cfg["symmetry_point"])
+    tiles = point.pop("tiles")
+    return TileFactory(
+        fast=fast,
+        slow=slow,
+        symmetry_point=fill(SymmetryPoint, point, "symmetry_point"),
+        symmetry_point_tiles=tiles,
+        engine=make(cfg["engine"], "engine"),
+        forward=forward,
+        backward=backward,
+        population=Stream(_whole(cfg["seed"]["device"], "seed.device"), "devices"),
+        draws=Stream(_whole(cfg["seed"]["training"], "seed.training"), "draws"),
+        torch_device=device,
+    )
+
+
+def conversion(cfg: Node) -> Conversion:
+    """Which layers become analog, and how."""
+    node = dict(cfg["analog"])
+    mapping = {key: node.pop(key) for key in ("max_tile_size", "weight_scaling", "omega")}
+    noise = cfg["noise"]["weight_transfer"]
+    if not isinstance(noise, int | float) or not noise >= 0:
+        raise ConfigError(f"noise.weight_transfer: must be a number >= 0, got {noise!r}")
+    return fill(
+        Conversion,
+        {**node, "mapping": fill(TileMapping, mapping, "analog"), "weight_transfer": float(noise)},
+        "analog",
+    )
+
+
+def fit_settings(node: Node, key: str) -> FitSettings:
+    """One training loop."""
+    parts = {
+        "optimizer": fill(OptimizerSettings, node["optimizer"], f"{key}.optimizer"),
+        "schedule": fill(Schedule, node["schedule"], f"{key}.schedule"),
+    }
+    return fill(FitSettings, {**node, **parts}, key)
+
+
+def baselines(training: Node) -> dict[str, OptimizerSettings]:
+    """The paired digital runs that are asked for, by name."""
+    known = training["baseline_optimizers"]
+    wanted = training["baseline"] or []
+    if isinstance(wanted, str) or not all(name in known for name in wanted):
+        raise ConfigError(f"training.baseline: must be a list of names among {tuple(known)}, got {wanted!r}")
+    return {name: fill(OptimizerSettings, known[name], f"training.baseline_optimizers.{name}") for name in wanted}
+
+
+def torch_device(name: str) -> torch.device:
+    """The device to compute on.
+
+    Raises:
+        ConfigError: the name is unknown to torch, or there is no such device.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError, TypeError) as error:
+        raise ConfigError(f"compute_device: must be auto, cpu or a device of this machine, got {name!r}") from error
+    return device
+
+
+def _whole(value: Any, key: str) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        raise ConfigError(f"{key}: must be a whole number >= 0, got {value!r}")
+    return value
+
+
+# -- nodes into frozen dataclasses ---------------------------------------------------------------------------------
+
+
+def make(node: Node, key: str) -> Any:
+    """The object that a node with ``_target_`` describes."""
+    target = node.get("_target_")
+    if not isinstance(target, str) or "." not in target:
+        raise ConfigError(f"{key}._target_: must be the full name of a class, got {target!r}")
+    module, _, name = target.rpartition(".")
+    try:
+        cls = getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError) as error:
+        raise ConfigError(f"{key}._target_: cannot import {target!r} ({error})") from error
+    if not dataclasses.is_dataclass(cls):
+        raise ConfigError(f"{key}._target_: must be a dataclass of parameters, got {target!r}")
+    return fill(cls, {k: v for k, v in node.items() if k != "_target_"}, key)  # type: ignore[arg-type]
+
+
+def fill(cls: type[T], node: Node, key: str) -> T:
+    """An instance of a dataclass from plain values, each checked against the field's type."""
+    hints = get_type_hints(cls)
+    fields = {f.name: f for f in dataclasses.fields(cls) if f.init}  # type: ignore[arg-type]
+    unknown = sorted(set(node) - set(fields))
+    if unknown:
+        raise ConfigError(f"{key}.{unknown[0]}: is no parameter of {cls.__name__}; it has {', '.join(fields)}")
+    values = {name: _checked(value, hints[name], f"{key}.{name}") for name, value in node.items()}
+    missing = [n for n, f in fields.items() if n not in values and _required(f)]
+    if missing:
+        raise ConfigError(f"{key}.{missing[0]}: is required by {cls.__name__}")
+    return cls(**values)
+
+
+def _required(field: "dataclasses.Field[Any]") -> bool:
+    return field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+
+
+def _checked(value: Any, hint: Any, key: str) -> Any:
+    """``value`` as the field's type wants it."""
+    if isinstance(value, Mapping) and "_target_" in value:
+        return make(value, key)
+    accepted, converted = _fits(value, hint)
+    if not accepted:
+        raise ConfigError(f"{key}: must be {_name(hint)}, got {value!r}")
+    return converted
+
+
+def _fits(value: Any, hint: Any) -> tuple[bool, Any]:
+    origin = get_origin(hint)
+    if hint is Any:
+        return True, value
+    if origin in (Union, types.UnionType):
+        tries = [_fits(value, option) for option in get_args(hint)]
+        return next((t for t in tries if t[0]), (False, value))
+    if origin is Literal:
+        return value in get_args(hint), value
+    if hint is float:
+        ok = isinstance(value, int | float) and not isinstance(value, bool) and value == value
+        return ok, float(value) if ok else value
+    if hint is int:
+        return isinstance(value, int) and not isinstance(value, bool), value
+    if origin in (tuple, list, Sequence) or hint in (tuple, list):
+        items = get_args(hint)[:1]
+        if not isinstance(value, list | tuple):
+            return False, value
+        checked = [_fits(item, items[0]) if items else (True, item) for item in value]
+        return all(ok for ok, _ in checked), tuple(item for _, item in checked)
+    kind = origin or hint
+    return (isinstance(value, kind) if isinstance(kind, type) else True), value
+
+
+def _name(hint: Any) -> str:
+    if get_origin(hint) is Literal:
+        return "one of " + ", ".join(repr(option) for option in get_args(hint))
+    if get_origin(hint) in (Union, types.UnionType):
+        return " or ".join(_name(option) for option in get_args(hint))
+    known = {float: "a number", int: "a whole number", str: "a text", bool: "true or false", type(None): "null"}
+    if hint in known:
+        return known[hint]
+    return "a list" if get_origin(hint) in (tuple, list, Sequence) else str(getattr(hint, "__name__", hint))
+
+
+def _expect(value: object, kind: type, key: str) -> None:
+    if not isinstance(value, kind):
+        raise ConfigError(f"{key}._target_: must name a subclass of {kind.__name__}, got {type(value).__name__}")
+
+
+

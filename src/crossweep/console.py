@@ -1,0 +1,95 @@
+"""What a person sees while a run goes on and when it is over."""
+
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+_SHOWN = ("train_loss", "train_accuracy", "validation_accuracy", "test_accuracy")
+
+
+class ConsoleProgress:
+    """A bar per loop on a terminal, a line per epoch elsewhere.
+
+    Args:
+        on_epoch: called with the epoch's number and row for the fine-tuning only; True stops it (a pruned trial).
+        quiet: show nothing.
+    """
+
+    def __init__(self, on_epoch: Callable[[int, Mapping[str, float]], bool] | None = None, *, quiet: bool = False) -> None:
+        self.console = Console(stderr=True, quiet=quiet)
+        self.on_epoch = on_epoch
+        self.bars: Progress | None = None
+        self.tasks: dict[str, TaskID] = {}
+        if self.console.is_terminal and not quiet:
+            columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+            self.bars = Progress(*columns, console=self.console, transient=True)
+            self.bars.start()
+
+    def batch(self, title: str, done: int, total: int) -> None:
+        if self.bars is None:
+            return
+        if title not in self.tasks:
+            self.tasks[title] = self.bars.add_task(title, total=total)
+        self.bars.update(self.tasks[title], completed=done, total=total)
+
+    def epoch(self, title: str, row: Mapping[str, float], epochs: int) -> bool:
+        shown = "  ".join(f"{name.replace('_', ' ')} {row[name]:.4f}" for name in _SHOWN if name in row)
+        self.console.print(f"{title:<16} epoch {row['epoch']:.0f}/{epochs}  {shown}  {row['seconds']:.1f} s", highlight=False)
+        if self.on_epoch is None or title != "fine-tune":
+            return False
+        return self.on_epoch(int(row["epoch"]), row)
+
+    def close(self) -> None:
+        """Remove the bars."""
+        if self.bars is not None:
+            self.bars.stop()
+
+
+def conversion_table(rows: Sequence[Mapping[str, Any]]) -> Table:
+    """What became analog."""
+    table = Table(title="analog layers", title_justify="left")
+    for name in ("layer", "kind", "tile", "tiles", "devices", "share of weights"):
+        table.add_column(name, justify="left" if name in ("layer", "kind") else "right")
+    for row in rows:
+        size = f"{row['d_size']} x {row['x_size']}"
+        cells = (row["layer"], row["kind"], size, str(row["tiles"]), f"{row['devices']:,}", f"{row['share']:.1%}")
+        table.add_row(*cells)
+    share, devices = sum(r["share"] for r in rows), sum(r["devices"] for r in rows)
+    table.add_section()
+    table.add_row("all", "", "", str(sum(r["tiles"] for r in rows)), f"{devices:,}", f"{share:.1%}")
+    return table
+
+
+def result_table(record: Mapping[str, Any]) -> Table:
+    """The closing table of one run."""
+    metrics, choices = record["metrics"], record["choices"]
+    title = f"{record['algorithm']} on {choices.get('device', '?')}, {choices.get('data', '?')}: {record['state']}"
+    table = Table(title=title, title_justify="left")
+    for name in ("", "test error", "test accuracy", "vs baseline"):
+        table.add_column(name, justify="left" if not name else "right")
+    for name, found in record["baselines"].items():
+        table.add_row(f"digital {name}", f"{found['test_error']:.2f} %", f"{found['test_accuracy']:.4f}", "")
+    increase = metrics.get("error_increase")
+    delta = "" if increase is None else f"{increase:+.2f} points"
+    table.add_row(
+        record["algorithm"], f"{metrics['test_error']:.2f} %", f"{metrics['test_accuracy']:.4f}", delta, style="bold"
+    )
+    if (fresh := metrics.get("fresh_error_mean")) is not None:
+        spread = metrics.get("fresh_error_std")
+        text = f"{fresh:.2f} %" if spread is None else f"{fresh:.2f} +- {spread:.2f} %"
+        table.add_row("  on fresh devices", text, f"{1 - fresh / 100:.4f}", "")
+    return table
+
+
+def show_result(record: Mapping[str, Any], folder: Path) -> None:
+    """Print the closing table and where the run lies."""
+    console = Console(file=sys.stdout)
+    console.print(result_table(record))
+    rates = ", ".join(f"{k} {v:g}" for k, v in record["learning_rates"].items() if isinstance(v, int | float))
+    console.print(f"learning rates: {rates}", highlight=False)
+    console.print(f"{record['wall_seconds']:.0f} s; results in {folder}", highlight=False, soft_wrap=True)

@@ -1,0 +1,223 @@
+"""The entry point: one training run, from configuration to ``record.json``.
+
+``python -m crossweep.train`` or ``crossweep-train``; ``--help`` shows groups and examples.
+"""
+
+import os
+import platform
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+import crossweep
+from crossweep.errors import ConfigError, CrossweepError
+from crossweep.paths import conf_dir
+from crossweep.records import RECORD_NAME, RunRecord, read_json
+
+# keys that say how a run is carried out, not what it computes
+_NOT_IDENTITY = ("hydra", "resume", "compute_device", "quiet", "keep_checkpoint", "study", "axis")
+
+
+def _key(*, _root_: DictConfig) -> str:
+    """Twelve hex digits that name a run's folder: a hash of everything that determines its result."""
+    from crossweep.training.cache import fingerprint
+
+    names = [name for name in _root_ if name not in _NOT_IDENTITY]
+    kept = OmegaConf.masked_copy(_root_, names)  # type: ignore[arg-type]
+    content = OmegaConf.to_container(kept, resolve=True)
+    assert isinstance(content, dict)
+    return fingerprint({str(k): v for k, v in content.items()})[:12]
+
+
+OmegaConf.register_new_resolver("crossweep_key", _key, replace=True)
+
+
+def run(cfg: DictConfig) -> dict[str, float]:
+    """One run in the folder that Hydra made; returns the record's metrics."""
+    from crossweep.build import plain
+
+    hydra_cfg = HydraConfig.get()
+    folder = Path(hydra_cfg.runtime.output_dir)
+    choices = {group: choice for group, choice in hydra_cfg.runtime.choices.items() if not group.startswith("hydra/")}
+    on_epoch = _sweep_hook()
+    record = train(plain(cfg), folder, choices=choices, overrides=list(hydra_cfg.overrides.task), on_epoch=on_epoch)
+    return {name: value for name, value in record["metrics"].items() if value is not None}
+
+
+def train(
+    cfg: Mapping[str, Any],
+    folder: Path,
+    *,
+    choices: Mapping[str, Any],
+    overrides: list[str],
+    on_epoch: Callable[[int, Mapping[str, float]], bool] | None = None,
+) -> dict[str, Any]:
+    """Run one experiment in ``folder``, or go on with it, or return its record if it is finished.
+
+    Args:
+        cfg: plain, resolved configuration.
+        folder: where checkpoint, history and record go.
+        choices: the chosen option of every group, for the record.
+        overrides: what the user typed, for the record.
+        on_epoch: called after every epoch of the fine-tuning; True stops it.
+    """
+    from crossweep.build import build
+    from crossweep.console import ConsoleProgress, conversion_table, show_result
+    from crossweep.training.transfer import CHECKPOINT_NAME
+
+    if cfg["resume"] not in ("auto", "never"):
+        raise ConfigError(f"resume: must be auto or never, got {cfg['resume']!r}")
+    done = folder / RECORD_NAME
+    if cfg["resume"] == "never":
+        for name in (RECORD_NAME, CHECKPOINT_NAME):
+            (folder / name).unlink(missing_ok=True)
+    elif done.exists():
+        record: dict[str, Any] = read_json(done)
+        if not cfg["quiet"]:
+            print("already finished; resume=never runs it again")
+            show_result(record, folder)
+        return record
+    experiment = build(cfg)
+    began, started = time.perf_counter(), datetime.now(UTC).isoformat(timespec="seconds")
+    progress = ConsoleProgress(on_epoch, quiet=cfg["quiet"])
+    try:
+        result = experiment.run(folder, progress)
+    finally:
+        progress.close()
+    record_ = RunRecord(
+        state=result.state,  # type: ignore[arg-type]
+        algorithm=str(choices.get("algorithm", type(experiment.rule).__name__)),
+        metrics=result.metrics,
+        baselines=result.baselines,
+        history=result.history,
+        seed=cfg["seed"],
+        choices=choices,
+        overrides=overrides,
+        config=cfg,
+        learning_rates=_learning_rates(cfg),
+        conversion=[asdict(row) for row in result.conversion],
+        cost=result.cost,
+        versions=_versions(),
+        git=_git(),
+        hardware=_hardware(str(experiment.torch_device)),
+        started=started,
+        wall_seconds=time.perf_counter() - began,
+    )
+    record_.write(folder)
+    if not cfg["keep_checkpoint"]:
+        (folder / CHECKPOINT_NAME).unlink(missing_ok=True)
+    if not cfg["quiet"]:
+        if result.conversion:
+            progress.console.print(conversion_table([asdict(row) for row in result.conversion]))
+        show_result(asdict(record_), folder)
+    return asdict(record_)
+
+
+def _sweep_hook() -> Callable[[int, Mapping[str, float]], bool] | None:
+    """The study's view of a run, where one is going on: report every epoch, stop when the pruner says so."""
+    try:
+        from crossweep.sweep.trial import current_trial
+    except ImportError:
+        return None
+    trial = current_trial()
+
+    def on_epoch(epoch: int, row: Mapping[str, float]) -> bool:
+        score = row.get("validation_accuracy", row.get("test_accuracy"))
+        if score is not None:
+            trial.report(epoch, score)
+        return trial.should_prune()
+
+    return on_epoch
+
+
+# -- provenance ------------------------------------------------------------------------------------------------------
+
+
+def _learning_rates(cfg: Mapping[str, Any]) -> dict[str, Any]:
+    """The effective rates at the start of the schedule, by what they drive."""
+    finetune, algorithm = cfg["training"]["finetune"], cfg["algorithm"]
+    rates = {"analog": finetune["analog_lr"], "digital": finetune["optimizer"]["lr"]}
+    rates |= {name: algorithm[name] for name in ("fast_lr", "transfer_lr") if name in algorithm}
+    optimizers = cfg["training"]["baseline_optimizers"]
+    return rates | {"baselines": {name: optimizers[name] for name in cfg["training"]["baseline"]}}
+
+
+def _versions() -> dict[str, str]:
+    packages = ("torch", "timm", "numpy", "hydra-core", "optuna")
+    return {"crossweep": crossweep.__version__, "python": platform.python_version()} | {p: version(p) for p in packages}
+
+
+def _git() -> dict[str, Any] | None:
+    """Commit of the code, if it runs from a checkout."""
+    here = Path(__file__).parent
+
+    def ask(*words: str) -> str:
+        return subprocess.run(["git", *words], cwd=here, capture_output=True, text=True, check=True).stdout.strip()
+
+    try:
+        tracked = ask("ls-files", Path(__file__).name)
+        return {"commit": ask("rev-parse", "HEAD"), "dirty": bool(ask("status", "--porcelain"))} if tracked else None
+    except (OSError, subprocess.CalledProcessError):
+        return None
+
+
+def _hardware(device: str) -> dict[str, Any]:
+    import torch
+
+    found: dict[str, Any] = {"device": device, "cpu": platform.processor() or platform.machine()}
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        names = [line.split(":", 1)[1].strip() for line in cpuinfo.read_text().splitlines() if "model name" in line]
+        found["cpu"] = names[0] if names else found["cpu"]
+    if device.startswith("cuda"):
+        found["gpu"] = torch.cuda.get_device_name(device)
+    return found | {"threads": torch.get_num_threads(), "host": platform.node()}
+
+
+# -- command line ----------------------------------------------------------------------------------------------------
+
+
+def main() -> None:
+    """Console script: like Hydra's own, but a user's mistake is one line and exit code 2."""
+    # Hydra would print its own mixture of hints and cut tracebacks; with this it lets exceptions through
+    os.environ.setdefault("HYDRA_FULL_ERROR", "1")
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="train")(run)()
+    except (CrossweepError, HydraException, OmegaConfBaseException) as error:
+        print(f"crossweep: {one_line(error)}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("crossweep: interrupted; the same command goes on from the last epoch", file=sys.stderr)
+        sys.exit(130)
+
+
+def _interrupt(signum: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+def one_line(error: BaseException) -> str:
+    """The message of an error on one line; of a chain, the innermost message of ours."""
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, CrossweepError):
+        cause = cause.__cause__
+    lines = [line.strip() for line in str(cause or error).splitlines()]
+    return " ".join(line for line in lines if line and not line.startswith(("full_key", "object_type")))
+
+
+if __name__ == "__main__":
+    main()

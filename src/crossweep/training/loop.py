@@ -1,0 +1,157 @@
+"""The training loop, for digital and analog models alike."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import ceil
+from pathlib import Path
+from time import perf_counter
+from typing import Literal
+
+import torch
+from torch import nn
+
+from crossweep.data.base import Split, Task, batches
+from crossweep.errors import ConfigError, DivergedError
+from crossweep.rng import Stream, derive_key
+from crossweep.training.checkpoint import load_checkpoint, save_checkpoint
+from crossweep.training.evaluate import accuracy
+from crossweep.training.optimizer import HybridOptimizer
+from crossweep.training.progress import Progress
+from crossweep.training.settings import FitSettings
+
+Row = dict[str, float]
+
+
+@dataclass(frozen=True)
+class FitResult:
+    """How a loop ended, and its history (one row per epoch)."""
+
+    state: Literal["complete", "diverged", "pruned"]
+    history: list[Row]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Loop:
+    """Everything one training loop needs.
+
+    Args:
+        title: what progress output calls it.
+        model: trained in place.
+        task: train split, and validation and test splits for the history.
+        settings: epochs, rates, batch size.
+        head: names of the modules that count as head.
+        streams: random streams that the checkpoint must hold; ``batches`` is forked from the first.
+        checkpoint: file to resume from and to write after every epoch, or None.
+        progress: where life signs go.
+        watch_test: also evaluate the test split after every epoch (for the history only).
+    """
+
+    title: str
+    model: nn.Module
+    task: Task
+    settings: FitSettings
+    head: Sequence[str]
+    streams: Sequence[Stream]
+    checkpoint: Path | None
+    progress: Progress
+    watch_test: bool = True
+
+    def run(self) -> FitResult:
+        """Train, from the checkpoint on if there is one."""
+        batch_size, samples = self.settings.batch_size, len(self.task.train)
+        if batch_size > samples:
+            raise ConfigError(
+                f"training.batch_size: must be at most the {samples} training samples of {self.task.name}, got {batch_size}"
+            )
+        optimizer = HybridOptimizer(
+            self.model,
+            analog_lr=self.settings.analog_lr,
+            settings=self.settings.optimizer,
+            kinds=self.settings.digital_parameters,
+            head=self.head,
+        )
+        history = self._restore(optimizer)
+        for epoch in range(len(history), self.settings.epochs):
+            try:
+                history.append(self._epoch(epoch, optimizer))
+            except DivergedError:
+                optimizer.drop()
+                return FitResult("diverged", history)
+            self._save(optimizer, history)
+            if self.progress.epoch(self.title, history[-1], self.settings.epochs):
+                return FitResult("pruned", history)
+        return FitResult("complete", history)
+
+    def _epoch(self, epoch: int, optimizer: HybridOptimizer) -> Row:
+        began, settings = perf_counter(), self.settings
+        total = ceil(len(self.task.train) / settings.batch_size)
+        order = self.streams[0].fork("batches").generator("cpu")
+        self.model.train()
+        loss_sum = torch.zeros((), device=self.task.train.images.device)
+        correct = torch.zeros_like(loss_sum)
+        augment = self.task.augment if settings.augment else None
+        factor = 1.0
+        # dropout and stochastic depth inside a model know only torch's global generator: lend them a seeded one
+        with torch.random.fork_rng(_cuda_devices(self.model)):
+            torch.manual_seed(derive_key(self.streams[0].seed, "layers", epoch))
+            for i, (images, labels) in enumerate(
+                batches(self.task.train, settings.batch_size, generator=order, augment=augment)
+            ):
+                factor = settings.schedule.at(epoch + i / total, settings.epochs)
+                logits = self.model(images)
+                loss = nn.functional.cross_entropy(logits, labels, label_smoothing=settings.label_smoothing)
+                if not bool(torch.isfinite(loss)):  # before the update: pulses from a non-finite error mean nothing
+                    raise DivergedError(f"loss is {loss.item()} in epoch {epoch + 1}")
+                loss.backward()
+                optimizer.step(factor)
+                loss_sum += loss.detach() * len(labels)
+                correct += (logits.detach().argmax(-1) == labels).sum()
+                self.progress.batch(self.title, i + 1, total)
+        samples = len(self.task.train)
+        row = {"epoch": epoch + 1, "train_loss": float(loss_sum) / samples, "train_accuracy": float(correct) / samples}
+        row |= self._scores()
+        row |= {"analog_lr": settings.analog_lr * factor, "digital_lr": settings.optimizer.lr * factor}
+        return row | {"seconds": perf_counter() - began}
+
+    def _scores(self) -> Row:
+        splits: dict[str, Split | None] = {"validation_accuracy": self.task.validation}
+        if self.watch_test:
+            splits["test_accuracy"] = self.task.test
+        return {name: accuracy(self.model, split) for name, split in splits.items() if split is not None}
+
+    # -- resume ------------------------------------------------------------------------------------------------
+
+    def _save(self, optimizer: HybridOptimizer, history: list[Row]) -> None:
+        if self.checkpoint is None:
+            return
+        state = {
+            "model": self.model.state_dict(),
+            "optimizer": optimizer.state_dict(),
+            "streams": [stream.state_dict() for stream in self.streams],
+            "history": history,
+        }
+        save_checkpoint(self.checkpoint, state)
+
+    def _restore(self, optimizer: HybridOptimizer) -> list[Row]:
+        if self.checkpoint is None or not self.checkpoint.exists():
+            return []
+        state = load_checkpoint(self.checkpoint)
+        try:
+            self.model.load_state_dict(state["model"])
+            optimizer.load_state_dict(state["optimizer"])
+            for stream, saved in zip(self.streams, state["streams"], strict=True):
+                stream.load_state_dict(saved)
+        except (KeyError, RuntimeError, ValueError) as error:
+            reason = str(error).splitlines()[0]
+            raise ConfigError(
+                f"checkpoint: {self.checkpoint} does not fit this run ({reason}); delete it to start afresh"
+            ) from error
+        history: list[Row] = state["history"]
+        return history
+
+
+def _cuda_devices(model: nn.Module) -> list[int]:
+    devices = {p.device for p in model.parameters() if p.device.type == "cuda"}
+    return sorted(device.index or 0 for device in devices)
+
+

@@ -1,0 +1,91 @@
+"""One step for a mixed model: pulses for the tiles, a torch optimizer for what stays digital."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from torch import nn
+
+from crossweep.nn.convert import analog_weights
+from crossweep.training.settings import OptimizerSettings
+
+_NORMS = (nn.LayerNorm, nn.modules.batchnorm._BatchNorm, nn.GroupNorm)
+
+
+def parameter_kind(model: nn.Module, name: str, head: Iterable[str]) -> str:
+    """``norm``, ``head``, ``bias`` or ``weight``: what a digital parameter is, for choosing what trains."""
+    owner, _, leaf = name.rpartition(".")
+    if isinstance(model.get_submodule(owner), _NORMS):
+        return "norm"
+    if any(owner == part or owner.startswith(f"{part}.") for part in head):
+        return "head"
+    return "bias" if leaf == "bias" else "weight"
+
+
+class HybridOptimizer:
+    """Steps tiles and digital parameters together; both learning rates follow one schedule.
+
+    Args:
+        model: a model with any number of analog layers, none included.
+        analog_lr: learning rate of the tiles.
+        settings: optimizer of the digital parameters.
+        kinds: which digital parameters train; the others are frozen.
+        head: names of the modules that count as head.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        *,
+        analog_lr: float,
+        settings: OptimizerSettings,
+        kinds: Iterable[str],
+        head: Iterable[str],
+    ) -> None:
+        self.weights = list(analog_weights(model).values())
+        self.analog_lr = analog_lr
+        self.settings = settings
+        chosen, head = set(kinds), list(head)
+        trained = []
+        for name, parameter in model.named_parameters():
+            parameter.requires_grad_(parameter_kind(model, name, head) in chosen)
+            if parameter.requires_grad:
+                trained.append(parameter)
+        self.digital = _torch_optimizer(trained, settings)
+        self.trained = sum(parameter.numel() for parameter in trained)
+
+    def step(self, factor: float) -> None:
+        """Update everything with the learning rates times ``factor``, and forget the gradients."""
+        for weight in self.weights:
+            weight.update(self.analog_lr * factor)
+        if self.digital is not None:
+            for group in self.digital.param_groups:
+                group["lr"] = self.settings.lr * factor
+            self.digital.step()
+            self.digital.zero_grad(set_to_none=True)
+
+    def drop(self) -> None:
+        """Forget the gradients without a step."""
+        for weight in self.weights:
+            weight.forget()
+        if self.digital is not None:
+            self.digital.zero_grad(set_to_none=True)
+
+    def state_dict(self) -> dict[str, Any]:
+        """State of the torch optimizer; tiles keep theirs in the model."""
+        return self.digital.state_dict() if self.digital is not None else {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Inverse of ``state_dict``."""
+        if self.digital is not None:
+            self.digital.load_state_dict(state)
+
+
+def _torch_optimizer(parameters: list[nn.Parameter], settings: OptimizerSettings) -> torch.optim.Optimizer | None:
+    if not parameters:
+        return None
+    if settings.name == "adamw":
+        return torch.optim.AdamW(parameters, lr=settings.lr, weight_decay=settings.weight_decay)
+    return torch.optim.SGD(
+        parameters, lr=settings.lr, momentum=settings.momentum, weight_decay=settings.weight_decay
+    )

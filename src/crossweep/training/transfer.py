@@ -1,0 +1,265 @@
+"""The experiment: pretrain digitally, transfer to crossbars, fine-tune in memory, compare with digital training."""
+
+import copy
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from statistics import fmean, stdev
+from typing import Any
+
+import torch
+from torch import nn
+
+import crossweep
+from crossweep.algorithms.base import AbstractAlgorithm
+from crossweep.data.base import AbstractData, Task
+from crossweep.models.base import AbstractModel, new_head
+from crossweep.models.parts import parts
+from crossweep.nn.convert import ConvertedLayer, analog_weights, convert, select, to_digital
+from crossweep.rng import Stream
+from crossweep.tiles.factory import TileFactory
+from crossweep.tiles.mapping import Mapping as TileMapping
+from crossweep.training.cache import once
+from crossweep.training.evaluate import accuracy
+from crossweep.training.loop import FitResult, Loop, Row
+from crossweep.training.progress import Progress
+from crossweep.training.settings import PARAMETER_KINDS, FitSettings, OptimizerSettings
+
+
+CHECKPOINT_NAME = "checkpoint.safetensors"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Conversion:
+    """Which layers become analog, and how they are laid out.
+
+    Args:
+        layers: a named part of the model (see ``crossweep.models.parts``) or ``none``.
+        include: further layers, as shell patterns on module names.
+        exclude: layers that stay digital, likewise.
+        mapping: splitting over tiles and scaling.
+        weight_transfer: standard deviation of the error when a weight is written [w_max], >= 0.
+    """
+
+    layers: str
+    include: tuple[str, ...]
+    exclude: tuple[str, ...]
+    mapping: TileMapping
+    weight_transfer: float
+
+    def names(self, model: nn.Module) -> list[str]:
+        """The chosen layers of ``model``, in its order."""
+        return select(model, self.layers, parts(model), self.include, self.exclude)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """What an experiment found. Accuracies are shares in 0..1, errors per cent, increases percentage points."""
+
+    state: str
+    metrics: Mapping[str, float | None]
+    baselines: Mapping[str, Mapping[str, float]]
+    history: Sequence[Row]
+    conversion: Sequence[ConvertedLayer]
+    cost: Mapping[str, float]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Transfer:
+    """A complete experiment, ready to run.
+
+    Args:
+        data: source and target task.
+        model: the network's description.
+        model_key: plain values that determine the network, for cache keys.
+        rule: training rule of the tiles.
+        factory: makes the tiles; holds the streams of ``seed.device`` and ``seed.training``.
+        conversion: which layers become analog.
+        pretrain: the digital loop on the source task.
+        finetune: the loop on the target task.
+        baselines: optimizers of the paired digital runs by name; the first is the one compared with.
+        pretraining_seed: seed of the pretrained network.
+        fresh_devices: number of fresh device populations at the end.
+        cache: folder of shared artefacts.
+        torch_device: where to compute.
+    """
+
+    data: AbstractData
+    model: AbstractModel
+    model_key: Mapping[str, Any]
+    rule: AbstractAlgorithm
+    factory: TileFactory
+    conversion: Conversion
+    pretrain: FitSettings
+    finetune: FitSettings
+    baselines: Mapping[str, OptimizerSettings]
+    pretraining_seed: int
+    fresh_devices: int
+    cache: Path
+    torch_device: torch.device
+
+    def run(self, folder: Path, progress: Progress) -> Result:
+        """Do it all; the fine-tuning's checkpoint lies in ``folder``."""
+        task = self.data.target().to(self.torch_device)
+        pretrained = self.pretrained(progress)
+        digital = self.digital_model(pretrained, task.classes)
+        model, table = self.analog_model(digital, self.factory)
+        written, head = _write_error(digital, model), sorted(parts(digital)["head"])
+        baselines = {name: self.baseline(name, pretrained, task, progress) for name in self.baselines}
+        training = Stream(self.factory.draws.seed, "training")
+        streams = [training, self.factory.draws]
+        kinds = PARAMETER_KINDS if self.rule.is_digital else self.finetune.digital_parameters
+        settings = replace(self.finetune, digital_parameters=kinds)
+        checkpoint = folder / CHECKPOINT_NAME
+        fit = self._loop("fine-tune", model, task, settings, streams, checkpoint, progress, head=head).run()
+        metrics: dict[str, float | None] = {**scores(model, task, fit), "transfer_weight_error": written}
+        if fit.state == "complete" and table:
+            metrics |= self._fresh(model, task)
+        if baselines:
+            reference = next(iter(baselines.values()))["test_error"]
+            metrics |= {"baseline_error": reference, "error_increase": metrics["test_error"] - reference}  # type: ignore[operator]
+        return Result(
+            state=fit.state,
+            metrics=metrics,
+            baselines=baselines,
+            history=fit.history,
+            conversion=table,
+            cost=_cost(model),
+        )
+
+    # -- the parts ---------------------------------------------------------------------------------------------
+
+    @property
+    def source_key(self) -> dict[str, Any]:
+        """Everything that determines the pretrained weights."""
+        return {
+            "crossweep": crossweep.__version__,
+            "data": self.data.fingerprint()["source"],
+            "model": self.model_key,
+            "pretrain": asdict(self.pretrain),
+            "seed": self.pretraining_seed,
+            "device": self.torch_device.type,
+        }
+
+    def pretrained(self, progress: Progress) -> nn.Module:
+        """The network trained on the source task, from the cache or computed now; on the CPU."""
+        task = self.data.source()
+        stream = Stream(self.pretraining_seed, "pretraining")
+        model = self.model.build(task.input_shape, task.classes, stream.fork("init").generator())
+
+        def compute(unfinished: Path) -> Mapping[str, Any]:
+            here, moved = model.to(self.torch_device), task.to(self.torch_device)
+            fit = self._loop("pretrain", here, moved, self.pretrain, [stream], unfinished, progress).run()
+            return {"model": here.state_dict(), "history": fit.history, "scores": scores(here, moved, fit)}
+
+        saved = once(self.cache / "pretrained", self.source_key, compute)
+        model.cpu().load_state_dict(saved["model"])
+        return model
+
+    def digital_model(self, pretrained: nn.Module, classes: int) -> nn.Module:
+        """The pretrained network with a fresh head for the target task; the head depends on ``seed.training``."""
+        generator = Stream(self.factory.draws.seed, "head").generator()
+        return new_head(pretrained, classes, generator).to(self.torch_device)
+
+    def analog_model(self, digital: nn.Module, factory: TileFactory) -> tuple[nn.Module, list[ConvertedLayer]]:
+        """A copy of ``digital`` with the chosen layers on crossbars."""
+        model = copy.deepcopy(digital)
+        if self.rule.is_digital or not (names := self.conversion.names(model)):
+            return model, []
+        noise = self.conversion.weight_transfer
+        return model, convert(model, names, self.rule, self.conversion.mapping, factory, transfer_noise=noise)
+
+    def baseline(self, name: str, pretrained: nn.Module, task: Task, progress: Progress) -> dict[str, float]:
+        """Scores of a paired digital run: same weights, same batches, every parameter trains."""
+        seed = self.factory.draws.seed
+        settings = replace(self.finetune, optimizer=self.baselines[name], digital_parameters=PARAMETER_KINDS)
+        key = {
+            "source": self.source_key,
+            "data": self.data.fingerprint()["target"],
+            "finetune": {k: v for k, v in asdict(settings).items() if k != "analog_lr"},
+            "seed": seed,
+        }
+
+        def compute(unfinished: Path) -> Mapping[str, Any]:
+            model = self.digital_model(pretrained, task.classes)
+            streams = [Stream(seed, "training")]
+            fit = self._loop(f"baseline {name}", model, task, settings, streams, unfinished, progress).run()
+            return {"scores": scores(model, task, fit), "history": fit.history}
+
+        found: dict[str, float] = once(self.cache / "baselines", key, compute)["scores"]
+        return found
+
+    def _fresh(self, model: nn.Module, task: Task) -> dict[str, float]:
+        """Test error after writing the trained weights to new device populations."""
+        trained, errors = to_digital(model), []
+        for i in range(self.fresh_devices):
+            name = f"fresh_{i}"
+            factory = replace(
+                self.factory, population=self.factory.population.fork(name), draws=self.factory.draws.fork(name)
+            )
+            fresh, _ = self.analog_model(trained, factory)
+            errors.append(100 * (1 - accuracy(fresh, task.test)))
+        found = {"fresh_error_mean": fmean(errors)} if errors else {}
+        return found | ({"fresh_error_std": stdev(errors)} if len(errors) > 1 else {})
+
+    def _loop(
+        self,
+        title: str,
+        model: nn.Module,
+        task: Task,
+        settings: FitSettings,
+        streams: Sequence[Stream],
+        checkpoint: Path,
+        progress: Progress,
+        head: Sequence[str] | None = None,
+    ) -> Loop:
+        return Loop(
+            title=title,
+            model=model,
+            task=task,
+            settings=settings,
+            head=sorted(parts(model)["head"]) if head is None else head,
+            streams=streams,
+            checkpoint=checkpoint,
+            progress=progress,
+        )
+
+
+def scores(model: nn.Module, task: Task, fit: FitResult) -> dict[str, float]:
+    """Final scores; a diverged run scores as chance does."""
+    chance = 1 / task.classes
+    if fit.state == "diverged":
+        test = validation = chance
+    else:
+        test = accuracy(model, task.test)
+        validation = test if task.validation is None else accuracy(model, task.validation)
+    found = {"test_accuracy": test, "test_error": 100 * (1 - test)}
+    if task.validation is not None:
+        found["validation_accuracy"] = validation
+    if fit.history:
+        found["train_loss"] = fit.history[-1]["train_loss"]
+    return found
+
+
+def _write_error(digital: nn.Module, model: nn.Module) -> float | None:
+    """Root mean square error of the written weights, relative to the weights' own root mean square [1]."""
+    error = total = 0.0
+    for name, weight in analog_weights(model).items():
+        target = digital.get_submodule(name).weight.detach().flatten(1)  # type: ignore[operator,union-attr]
+        error += float((weight.logical_weight() - target).square().sum())
+        total += float(target.square().sum())
+    return (error / total) ** 0.5 if total else None
+
+
+def _cost(model: nn.Module) -> dict[str, float]:
+    """Pulses that each tile role received, in total and per device."""
+    pulses: dict[str, float] = {}
+    devices: dict[str, int] = {}
+    for weight in analog_weights(model).values():
+        for block in weight.blocks:
+            for role, tile in block.tiles().items():
+                pulses[role] = pulses.get(role, 0.0) + float(tile.pulses_given)
+                devices[role] = devices.get(role, 0) + tile.state.numel()
+    return {f"{role}_pulses": n for role, n in pulses.items()} | {
+        f"{role}_pulses_per_device": n / devices[role] for role, n in pulses.items()
+    }
