@@ -77,6 +77,8 @@ class AnalogWeight(nn.Module, ABC):
                 x.shape[-1] + d.shape[-1]
             )  # values become pulse chances
             self.train_on(x, d, lr)
+            for tile in self.tiles().values():
+                tile.end_batch()
 
     def tiles(self) -> dict[str, AnalogTile]:
         """The tiles by name, in a fixed order."""
@@ -101,7 +103,7 @@ class AnalogWeight(nn.Module, ABC):
         return {
             **self.tally.as_dict(),
             "weights": weights,
-            "devices": weights * len(tiles),
+            "devices": weights * sum(tile.device.n_devices for tile in tiles.values()),
             "digital_memory": weights * self.digital_values,
             "pulses": sum(given.values()),
             **given,

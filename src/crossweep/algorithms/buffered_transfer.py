@@ -66,7 +66,7 @@ class BufferedTransferWeight(TransferWeight):
 
     def __init__(self, shape: tuple[int, ...], rule: BufferedTransfer, factory: TileFactory) -> None:
         super().__init__(shape, rule, factory)
-        self.register_buffer("hidden", torch.zeros_like(self.fast.state))
+        self.register_buffer("hidden", torch.zeros_like(self.fast.weight))
 
     @property
     def digital_values(self) -> int:

@@ -115,7 +115,7 @@ class TransferWeight(AnalogWeight):
         self.inner = shape if rule.transfer_columns else (*batch, x_size, d_size)
         self.fast = factory.tile("fast", self.inner)
         self.slow = factory.tile("slow", self.inner)
-        like = self.fast.state
+        like = self.fast.weight
         self.register_buffer("chop_in", torch.ones_like(like[..., 0, :]))  # +1 or -1 [..., I]
         self.register_buffer("chop_out", torch.ones_like(like[..., 0]))  # +1 or -1 [..., O]
         self.register_buffer("scale_x", torch.zeros_like(like[..., 0, 0]))
@@ -144,7 +144,7 @@ class TransferWeight(AnalogWeight):
     def set_weight(self, weight: Tensor) -> None:
         """Write C, erase A, restart the clock; buffer, choppers and averages stay (as in the reference)."""
         self.slow.set_weight(weight if self.rule.transfer_columns else weight.transpose(-1, -2))
-        self.fast.set_weight(torch.zeros_like(self.fast.state))
+        self.fast.set_weight(torch.zeros_like(self.fast.weight))
         self.clock = TransferClock(slices=self.inner[-1], reads_at_once=self.rule.reads_at_once)
 
     def counters(self) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from math import exp, sqrt
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor
@@ -16,10 +17,12 @@ from crossweep.devices import relaxation
 from crossweep.errors import ConfigError
 from crossweep.rng import Stream
 
+UpdatePolicy = Literal["all", "single_fixed", "single_sequential", "single_random", "one_sided"]
 _NOT_NEGATIVE = (
     *("dw_min_dtod", "dw_min_std", "up_down_dtod", "w_max_dtod", "w_min_dtod", "write_noise_std"),
     *("corrupt_devices_range", "lifetime", "lifetime_dtod", "reset_dtod", "reset_std"),
     *("diffusion", "diffusion_dtod", "drift_nu", "drift_nu_dtod", "drift_nu_std"),
+    *("refresh_every", "refresh_upper_thres", "refresh_lower_thres"),
 )
 
 
@@ -93,6 +96,13 @@ class AbstractDevice(ABC):
         drift_nu: mean exponent of the power-law drift since the last pulse [1], >= 0; 0 means none.
         drift_nu_dtod: its device-to-device spread [relative], >= 0.
         drift_nu_std: its spread from one mini-batch to the next [relative], >= 0.
+        n_devices: devices per weight [1], >= 1; their mean is the weight (their sum, if ``one_sided``).
+        update_policy: which of several devices a pulse reaches: ``all``, ``single_fixed`` (the first),
+            ``single_sequential`` or ``single_random`` (another one for each sample), or ``one_sided`` (a
+            pair: up pulses move the first up, down pulses the second, and the weight is their difference).
+        refresh_every: a one-sided pair is checked for saturation after so many [mini-batch]; 0 means never.
+        refresh_upper_thres: it is rewritten if the larger state is above this [w_max] ...
+        refresh_lower_thres: ... and the smaller above this [w_max].
 
     Raises:
         ConfigError: a parameter breaks its rule.
@@ -126,6 +136,11 @@ class AbstractDevice(ABC):
     drift_nu: float = 0.0
     drift_nu_dtod: float = 0.0
     drift_nu_std: float = 0.0
+    n_devices: int = 1
+    update_policy: UpdatePolicy = "all"
+    refresh_every: int = 0
+    refresh_upper_thres: float = 0.75
+    refresh_lower_thres: float = 0.25
 
     def __post_init__(self) -> None:
         self.check_bounds()
@@ -147,11 +162,26 @@ class AbstractDevice(ABC):
             got = self.corrupt_devices_prob
             raise ConfigError(f"device.corrupt_devices_prob: must lie in 0..1, got {got}")
 
+        self._check_cell()
+
     def check_bounds(self) -> None:
-        """The mean range holds zero inside; a one-sided model may allow it at the edge."""
-        if not self.w_min < 0 < self.w_max:
+        """The mean range holds zero inside, for a pair at its edge."""
+        pair = self.update_policy == "one_sided"
+        if not (self.w_min <= 0 < self.w_max and (pair or self.w_min < 0)):
+            rule = "w_min <= 0 < w_max" if pair else "w_min < 0 < w_max"
             got = f"{self.w_min}, {self.w_max}"
-            raise ConfigError(f"device.w_min, .w_max: `w_min < 0 < w_max` must hold, got {got}")
+            raise ConfigError(
+                f"device.w_min, .w_max: `{rule}` must hold, got {got}; one-sided devices "
+                "must have device.update_policy=one_sided"
+            )
+
+    def _check_cell(self) -> None:
+        if self.update_policy not in get_args(UpdatePolicy):
+            rule = f"must be one of {get_args(UpdatePolicy)}"
+            raise ConfigError(f"device.update_policy: {rule}, got {self.update_policy!r}")
+        if self.n_devices < 1 or (self.update_policy == "one_sided" and self.n_devices != 2):
+            rule = "must be 2 with device.update_policy=one_sided, else >= 1"
+            raise ConfigError(f"device.n_devices: {rule}, got {self.n_devices}")
 
     # -- the contract ----------------------------------------------------------------------------------------
 
@@ -206,7 +236,12 @@ class AbstractDevice(ABC):
     def relative_step(self) -> float:
         """Typical share of the way to the nearer bound that one pulse covers [1], spread included."""
         spread = exp(2 * self.dw_min_dtod**2) if self.dw_min_dtod_log_normal else 1 + self.dw_min_dtod**2
-        return self.granularity / min(self.w_max, -self.w_min or self.w_max) * sqrt(spread)
+        return self.granularity / self.reach * sqrt(spread)
+
+    @property
+    def reach(self) -> float:
+        """Largest weight that the mean device can hold in both directions [w]."""
+        return self.w_max if self.update_policy == "one_sided" else min(self.w_max, -self.w_min)
 
     def draw(self, shape: tuple[int, ...], stream: Stream, *, device: torch.device | str = "cpu") -> Cells:
         """Draw a crossbar of ``shape (..., d, x)``; same stream and shape, same devices."""

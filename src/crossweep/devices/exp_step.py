@@ -30,7 +30,6 @@ class ExpStep(AbstractDevice):
         dw_min_std_slope: part that grows with the state [1 / dw_min_std], >= 0.
 
     Source: aihwkit ``ExpStepDevice``, fitted there to Gong et al., Nat. Commun. 9:2102 (2018).
-    Differs: ``w_min = 0`` is allowed, for devices that are used as a pair.
     """
 
     A_up: float = 0.00081
@@ -47,11 +46,6 @@ class ExpStep(AbstractDevice):
         for name in ("dw_min_std_add", "dw_min_std_slope"):
             if not getattr(self, name) >= 0:
                 raise ConfigError(f"device.{name}: must be >= 0, got {getattr(self, name)}")
-
-    def check_bounds(self) -> None:
-        if not self.w_min <= 0 < self.w_max:
-            got = f"{self.w_min}, {self.w_max}"
-            raise ConfigError(f"device.w_min, .w_max: `w_min <= 0 < w_max` must hold, got {got}")
 
     def _z(self, v: Tensor, cells: Cells) -> Tensor:
         # a stuck device has no range, and zero steps to multiply whatever stands here

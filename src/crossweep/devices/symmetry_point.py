@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 from crossweep.devices.base import AbstractDevice, Cells
@@ -41,13 +40,19 @@ class SymmetryPoint:
     def reference(self, device: AbstractDevice, cells: Cells, stream: Stream) -> Tensor:
         """The reference ``r [..., d, x]`` [w] of drawn devices."""
         own = device.symmetry_point(cells)
-        if own is None:
-            if self.skew or self.variability:
-                raise ConfigError(
-                    f"symmetry_point.skew, .variability: must be 0 for {type(device).__name__}, which has no "
-                    f"symmetry point, got {self.skew}, {self.variability}"
-                )
-            return torch.zeros_like(cells.w_max)
-        xi = stream.fork("reference").normal(*own.shape, like=own)
-        shift = device.w_max * (self.skew + self.variability * xi)
-        return own - shift if self.subtract else -shift
+        self.require(device, own)
+        shift = self.shift(device, cells.w_max, stream)
+        return own - shift if self.subtract and own is not None else -shift
+
+    def require(self, device: AbstractDevice, own: Tensor | None) -> None:
+        """Only a device that has a symmetry point ``own`` can have it moved."""
+        if own is None and (self.skew or self.variability):
+            raise ConfigError(
+                f"symmetry_point.skew, .variability: must be 0 for {type(device).__name__}, which has no "
+                f"symmetry point, got {self.skew}, {self.variability}"
+            )
+
+    def shift(self, device: AbstractDevice, like: Tensor, stream: Stream) -> Tensor:
+        """What the visible symmetry point is moved by, of the shape of ``like`` [w]."""
+        xi = stream.fork("reference").normal(*like.shape, like=like)
+        return device.w_max * (self.skew + self.variability * xi)

@@ -42,6 +42,8 @@ class AnalogTile(nn.Module):
     weight: Tensor
     reference: Tensor
     pulses_given: Tensor
+    age: Tensor
+    settled: Tensor
 
     def __init__(
         self,
@@ -63,6 +65,9 @@ class AnalogTile(nn.Module):
         self.register_buffer("reference", reference)
         self.register_buffer("state", torch.minimum(torch.maximum(reference, cells.w_min), cells.w_max))
         self.register_buffer("weight", self.state - reference)
+        if parameters.device.drift_nu:  # since when, and from where, each state drifts
+            self.register_buffer("age", torch.ones_like(self.state))
+            self.register_buffer("settled", torch.full_like(self.state, torch.nan))
         self.register_buffer("pulses_given", torch.zeros((), dtype=torch.float64, device=torch_device))
 
     @property
@@ -118,6 +123,16 @@ class AnalogTile(nn.Module):
         self.state = self.state.clone()
         self.state[..., columns] = moved
         self._account(pulses)
+
+    def end_batch(self) -> None:
+        """What happens between two mini-batches without pulses: decay, diffusion, drift."""
+        if not self.device.relaxes:
+            return
+        memory = {"age": self.age, "settled": self.settled} if self.device.drift_nu else {}
+        self.state, memory = self.device.relax(self.state, self.cells, memory, self.draws.fork("relax"))
+        for name, tensor in memory.items():
+            setattr(self, name, tensor)
+        self._show(torch.ones_like(self.state, dtype=torch.bool))
 
     def _account(self, pulses: Tensor) -> None:
         self.pulses_given += pulses.sum(dtype=torch.float64)

@@ -12,6 +12,7 @@ from crossweep.rng import Stream
 from crossweep.tiles.analog_tile import AnalogTile, TileParameters
 from crossweep.tiles.engine.base import AbstractEngine
 from crossweep.tiles.io import IOParameters
+from crossweep.tiles.unit_cells import UnitCellTile
 
 Role = Literal["fast", "slow", "single"]
 _ROLES: dict[str, tuple[Role, ...]] = {
@@ -67,7 +68,8 @@ class TileFactory:
             point = replace(point, skew=0.0, variability=0.0)
         device = self.fast if role == "fast" else self.slow
         label = name or role
-        return AnalogTile(
+        kind = UnitCellTile if device.n_devices > 1 else AnalogTile
+        return kind(
             shape,
             TileParameters(device=device, symmetry_point=point, engine=self.engine),
             population=self.population.fork(label),
