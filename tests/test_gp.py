@@ -112,6 +112,18 @@ def test_draws_are_joint_and_smooth() -> None:
     assert np.abs(draws[:, 0] - draws[:, 1]).max() < 0.02 < draws.std(0).min()
 
 
+def test_paths_agree_with_exact_draws() -> None:
+    gp = drawn_from_prior(9)
+    at = np.random.default_rng(1).random((20, 2))
+    mean, std = gp.predict(at)
+    rng = np.random.default_rng(2)
+    draws = np.concatenate([gp.paths(8, rng, features=256)(at) for _ in range(250)])
+    z = stats.norm.isf(FALSE_ALARM / 2 / 20)
+    # the eight paths of one call share their waves, hence fewer independent draws than rows: 250 at least
+    assert (np.abs(draws.mean(0) - mean) / (std / np.sqrt(250))).max() < z
+    np.testing.assert_allclose(draws.std(0), std, rtol=0.15)
+
+
 def test_fit_finds_the_noise_and_what_matters() -> None:
     rng = np.random.default_rng(6)
     x = rng.random((150, 2))

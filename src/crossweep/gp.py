@@ -159,8 +159,39 @@ class GaussianProcess:
         draws = rng.standard_normal((n, len(at))) @ _root(covariance).T
         return self.shift + self.scale * (weights @ cross + draws)
 
+    def paths(self, n: int, rng: np.random.Generator, *, features: int = 512) -> Callable[[ArrayLike], Array]:
+        """n draws as functions: x [m, k] -> [n, m], cheap at any number of places.
+
+        A prior draw from random Fourier features, corrected by the data (Matheron's rule). The features
+        approximate the prior alone, so the draws are right near the data and approximate far from them.
+
+        Source: Wilson et al., Efficiently sampling functions from Gaussian process posteriors, ICML 2020, eq.
+            12.
+        """
+        factor, _ = self._solved
+        k = self.x.shape[1]
+        # the spectral density of Matern-5/2 is a multivariate t with 5 degrees of freedom
+        waves = rng.standard_normal((features, k)) * np.sqrt(5 / rng.chisquare(5, features))[:, None]
+        waves, phases = waves / self.hyper.length_scale, rng.uniform(0, 2 * np.pi, features)
+        weights = rng.standard_normal((n, features)) * np.sqrt(2 * self.hyper.amplitude / features)
+        mean = rng.standard_normal((n, 1)) * np.sqrt(MEAN_VARIANCE)
+
+        def prior(at: Array) -> Array:
+            return np.asarray(mean + weights @ np.cos(waves @ at.T + phases[:, None]))
+
+        seen = prior(self.x) + rng.standard_normal((n, len(self.x))) * np.sqrt(self._noise)
+        missing = (self.y - self.shift) / self.scale - seen
+        correction = linalg.cho_solve((factor, True), missing.T, check_finite=False)
+
+        def function(x: ArrayLike) -> Array:
+            at = np.atleast_2d(np.asarray(x, dtype=np.float64))
+            cross = matern52(at, self.x, self.hyper) + MEAN_VARIANCE
+            return np.asarray(self.shift + self.scale * (prior(at) + (cross @ correction).T))
+
+        return function
+
     def loo(self) -> tuple[Array, Array]:
-        """Mean [n] and standard deviation [n] of each *observation* (noise included) predicted from the others."""
+        """Mean [n] and standard deviation [n] of each *observation* (noise included) from all others."""
         factor, weights = self._solved
         inverse = linalg.cho_solve((factor, True), np.eye(len(self.x)), check_finite=False)
         variance = 1.0 / np.diag(inverse)

@@ -82,14 +82,14 @@ def contour(
     unit[:, pair[1]] = np.repeat(line, grid)
     draws = surface.draws(unit, each=each).reshape(-1, grid, grid)
     mean, std = draws.mean(axis=0), draws.std(axis=0) + 1e-12
-    _, gp_std = surface.gp.predict(unit)
+    _, gp_std = surface.fitted.gp.predict(unit)
     inside = draws < 0
     return Contour(
         pair=pair,
         grid=line,
         mean=mean,
         std=std,
-        loss=surface.warp.inverse(np.median(draws, axis=0)),
+        loss=surface.to_loss(np.median(draws, axis=0)),
         factor=float(np.quantile([farthest(draw, mean / std) for draw in draws], CREDIBLE)),
         within=inside.mean(axis=0),
         crossing=float((inside.any(axis=(1, 2)) & ~inside.all(axis=(1, 2))).mean()),

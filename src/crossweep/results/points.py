@@ -107,10 +107,11 @@ def points(rows: pd.DataFrame, axes: Sequence[Axis], metric: str) -> Points:
 
 @dataclass(frozen=True, kw_only=True)
 class Replication:
-    """What replicates say, on the scale on which the surface is fitted.
+    """What replicates say.
 
     Args:
-        noise_variance: of one value beyond point and seed; nan when fewer than 10 degrees of freedom tell it.
+        noise_variance: of one value beyond point and seed [metric^2]; nan when fewer than 10 degrees of
+            freedom tell it.
         shared_std: standard error of the mean over seeds that all points share; 0 where it cannot be told.
         shared_freedom: degrees of freedom of that error.
         crossed: whether all points have the same seeds, two or more.
@@ -124,8 +125,14 @@ class Replication:
     seeds: int
 
 
-def replication(values: Array) -> Replication:
-    """Split values [n, s] into point, seed and rest (two-way analysis of variance, no interaction)."""
+def replication(values: Array, level: float) -> Replication:
+    """Split values [n, s] into point, seed and rest (two-way analysis of variance, no interaction).
+
+    Only points with a loss up to a few times the level count, where there are enough: on a cliff replicates
+    scatter by far more, and that scatter says nothing about the loss near the level.
+    """
+    low = np.nanmean(values, axis=1) < 4 * max(abs(level), 1e-9)
+    values = values[low] if low.sum() >= 8 else values
     counts = np.isfinite(values).sum(axis=1)
     least = int(counts.min()) if len(counts) else 0
     crossed = values.shape[1] >= 2 and len(values) >= 2 and bool(np.isfinite(values).all())

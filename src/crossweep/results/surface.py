@@ -1,56 +1,29 @@
-"""The loss as a smooth function of the axes: a Gaussian process, how well it fits, and when it must not be
-drawn.
+"""The loss as a smooth function of the axes: a Gaussian process, how well it fits, when it must not be drawn.
 
-The loss of a robust training is flat and then climbs a cliff, which no stationary process likes. So the
-process is fitted to z = asinh((y - level) / s): linear near the level, which is where the answer lies,
-logarithmic far from it. The width s (or no transformation) is the one with the best leave-one-out density.
-The level is z = 0.
-
-Every statement comes from draws of the posterior, hyper-parameters included, plus the error that all points
-share because they share their seeds.
+loss = T(g) + noise, with a process g and a monotone link T (see `link` and `linked`); the link with the best
+leave-one-out density of the measured losses wins. Every statement comes from draws of the posterior,
+hyper-parameters included, plus the error that all points share because they share their seeds.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from functools import cached_property
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import stats
 
 from crossweep.gp import GaussianProcess
 from crossweep.results.axes import Axis
+from crossweep.results.link import Link, candidates, with_other_floors
+from crossweep.results.linked import LinkedFit, fit_linked
 from crossweep.results.points import Points, Replication, replication
 
 Array = NDArray[np.float64]
 MAX_FITTED = 400  # points beyond this are chosen by closeness to the level; exact fits cost n^3
 MEMBERS = 16  # draws of the hyper-parameters
-LEAST_Q2 = 0.3  # chosen: below this the surface says less than the mean does
+LEAST_Q2 = 0.3  # chosen: below this the surface says little more than the mean does
 LEAST_COVERAGE = 0.8  # of the 95 % leave-one-out intervals, from 20 points on
-
-
-@dataclass(frozen=True, kw_only=True)
-class Warp:
-    """z = asinh((y - level) / width), or z = y - level for an infinite width."""
-
-    level: float
-    width: float
-
-    def forward(self, y: ArrayLike) -> Array:
-        centred = np.asarray(y, dtype=np.float64) - self.level
-        return np.arcsinh(centred / self.width) if np.isfinite(self.width) else centred
-
-    def inverse(self, z: ArrayLike) -> Array:
-        z_ = np.asarray(z, dtype=np.float64)
-        return self.level + (np.sinh(np.clip(z_, -20, 20)) * self.width if np.isfinite(self.width) else z_)
-
-    def log_slope(self, y: Array) -> Array:
-        """log dz/dy, the Jacobian that makes densities of different warps comparable."""
-        if not np.isfinite(self.width):
-            return np.zeros(len(y))
-        return -0.5 * np.log(self.width**2 + (y - self.level) ** 2)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,10 +32,13 @@ class Quality:
 
     Args:
         n: points fitted.
-        q2: 1 - residual / total variance, on the fitted scale; 1 is perfect, 0 no better than the mean.
+        q2: 1 - residual / total variance, on a scale that is logarithmic beyond the budget; 1 is perfect, 0
+        is
+            no better than the mean.
         error: median absolute error [metric].
         coverage: share of points inside their own 95 % prediction interval.
         side: share of points put on the right side of the level.
+        predicted: [n] the predictions; low, high: [n] their 95 % intervals.
     """
 
     n: int
@@ -70,6 +46,9 @@ class Quality:
     error: float
     coverage: float
     side: float
+    predicted: Array
+    low: Array
+    high: Array
 
     @property
     def text(self) -> str:
@@ -81,58 +60,77 @@ class Quality:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Member:
+    """One process with hyper-parameters drawn from their posterior, behind its link."""
+
+    link: Link
+    gp: GaussianProcess
+
+
+@dataclass(frozen=True, kw_only=True)
 class Surface:
     """A fitted surface.
 
     Args:
         axes: the k axes.
         points: what it was fitted to.
-        warp: the scale of the fit.
-        gp: the most probable process, on the scale of the fit.
-        members: processes with hyper-parameters drawn from their posterior.
+        level: the budget [metric].
+        fitted: the process behind its link.
+        members: what all statements are drawn from.
         replication: noise and shared error.
         quality: leave-one-out.
-        problems: why it must not be drawn, in words; empty when it may.
+        problems: why it must not be used, in words; empty when it may.
         seed: of all draws.
     """
 
     axes: tuple[Axis, ...]
     points: Points
-    warp: Warp
-    gp: GaussianProcess
-    members: tuple[GaussianProcess, ...]
+    level: float
+    fitted: LinkedFit
+    members: tuple[Member, ...]
     replication: Replication
     quality: Quality
     problems: tuple[str, ...] = ()
     seed: int = 0
-    _cache: dict[str, float] = field(default_factory=dict, repr=False)
-
-    @property
-    def level(self) -> float:
-        return self.warp.level
 
     @property
     def usable(self) -> bool:
         return not self.problems
 
-    def mean(self, unit: ArrayLike) -> Array:
-        """[m] the posterior median of the loss [metric] at unit points [m, k]."""
-        return self.warp.inverse(self.gp.predict(unit)[0])
+    @property
+    def link(self) -> Link:
+        return self.fitted.link
+
+    def loss(self, unit: ArrayLike) -> Array:
+        """[m] most probable loss [metric] at places [m, k]."""
+        return self.link.loss(self.fitted.gp.predict(unit)[0])
 
     def draws(self, unit: ArrayLike, *, each: int = 32) -> Array:
-        """[MEMBERS * each, m] joint draws on the fitted scale; the level is 0."""
+        """[MEMBERS * each, m] joint draws on the best fit's scale of g, moved so that zero is the level."""
         rng = np.random.default_rng([self.seed, 1])
-        latent = np.concatenate([member.sample(unit, each, rng) for member in self.members])
-        return latent + self._shared(len(latent), rng)[:, None]
-
-    def _shared(self, n: int, rng: np.random.Generator) -> Array:
         r = self.replication
-        return r.shared_std * rng.standard_t(max(1, r.shared_freedom), n) if r.shared_std else np.zeros(n)
+        return np.concatenate([self._drawn(member, unit, each, r, rng) for member in self.members])
 
-    @cached_property
+    def _drawn(
+        self, member: Member, unit: ArrayLike, each: int, r: Replication, rng: np.random.Generator
+    ) -> Array:
+        g = member.gp.sample(unit, each, rng)
+        shared = r.shared_std * rng.standard_t(max(1, r.shared_freedom), (each, 1))
+        # the seeds' common offset moves the loss, hence the place of the level on the scale of g
+        centred = g - member.link.inverse(self.level - shared)
+        if member.link == self.link:
+            return centred
+        loss = member.link.loss(centred + member.link.inverse(self.level))
+        return self.link.inverse(loss) - self.link.inverse(self.level)
+
+    def to_loss(self, centred: Array) -> Array:
+        """Draws of `draws` as losses [metric]."""
+        return self.link.loss(centred + self.link.inverse(self.level))
+
+    @property
     def prior_std(self) -> float:
-        """Standard deviation of the process far from all data, on the fitted scale."""
-        return float(np.sqrt(self.gp.hyper.amplitude)) * self.gp.scale
+        """Standard deviation of g far from all data."""
+        return float(np.sqrt(self.fitted.gp.hyper.amplitude)) * self.fitted.gp.scale
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,39 +142,69 @@ class Refused:
 
 def fit(points: Points, level: float, *, seed: int = 0) -> Surface | Refused:
     """Fit a surface, or say why the data cannot support one."""
-    k, n = len(points.axes), points.n
-    least = least_points(k)
-    if not k:
-        return Refused(reason="no axis varies among the finished trials")
-    if n < least:
-        what = "axis" if k == 1 else "axes"
-        what = "axis" if k == 1 else "axes"
-        return Refused(reason=f"{n} finished points; a surface over {k} {what} needs {least}")
-    few = [a.short for j, a in enumerate(points.axes) if len(np.unique(np.round(points.unit[:, j], 6))) < 3]
-    if few:
-        return Refused(reason=f"fewer than three different values along {', '.join(few)}")
-    if np.ptp(points.y) == 0:
-        return Refused(reason=f"every finished point has the same value, {points.y[0]:.3g}")
+    reason = _too_little(points)
+    if reason:
+        return Refused(reason=reason)
     chosen = _subset(points, level, seed)
-    warp, gp, shared = _best(chosen, level, seed)
-    members = gp.hyper_draws(MEMBERS, np.random.default_rng([seed, 0]))
-    quality = _quality(gp, chosen.y, warp)
+    told = replication(chosen.values, level)
+    fits, weights = _weighed(chosen, level, told.noise_variance, seed)
+    best = fits[int(np.argmax(weights))]
+    quality = _quality(best, level, seed)
     return Surface(
         axes=points.axes,
         points=chosen,
-        warp=warp,
-        gp=gp,
-        members=tuple(members),
-        replication=shared,
+        level=level,
+        fitted=best,
+        members=_members(fits, weights, seed),
+        replication=told,
         quality=quality,
         problems=_problems(quality),
         seed=seed,
     )
 
 
+def _weighed(points: Points, level: float, noise: float, seed: int) -> tuple[list[LinkedFit], Array]:
+    """All fits, weighted by the exponential of their leave-one-out log density (pseudo Bayes factors)."""
+
+    def fitted(link: Link) -> LinkedFit:
+        return fit_linked(points.unit, points.y, points.seeds, link, known=noise, seed=seed)
+
+    fits = [fitted(link) for link in candidates(points.y, level)]
+    best = max(fits, key=LinkedFit.log_density)
+    fits += [fitted(link) for link in with_other_floors(best.link, points.y, level)]
+    density = np.array([f.log_density() for f in fits])
+    weights = np.exp(density - density.max())
+    return fits, weights / weights.sum()
+
+
+def _members(fits: list[LinkedFit], weights: Array, seed: int) -> tuple[Member, ...]:
+    """Hyper-parameter draws of all fits, each in proportion to its weight."""
+    rng = np.random.default_rng([seed, 0])
+    counts = np.diff(np.round(np.concatenate([[0.0], np.cumsum(weights)]) * MEMBERS)).astype(int)
+    return tuple(
+        Member(link=f.link, gp=gp)
+        for f, count in zip(fits, counts)
+        if count
+        for gp in f.gp.hyper_draws(int(count), rng)
+    )
+
+
 def least_points(k: int) -> int:
     """Fewest points for a surface over k axes: 5 for one, 10 for two, 5 more for each further one."""
     return 5 * k
+
+
+def _too_little(points: Points) -> str:
+    k, n = len(points.axes), points.n
+    if not k:
+        return "no axis varies among the finished trials"
+    if n < least_points(k):
+        what = "axis" if k == 1 else "axes"
+        return f"{n} finished points; a surface over {k} {what} needs {least_points(k)}"
+    few = [a.short for j, a in enumerate(points.axes) if len(np.unique(np.round(points.unit[:, j], 6))) < 3]
+    if few:
+        return f"fewer than three different values along {', '.join(few)}"
+    return f"every finished point has the same value, {points.y[0]:.3g}" if np.ptp(points.y) == 0 else ""
 
 
 def _problems(quality: Quality) -> tuple[str, ...]:
@@ -194,51 +222,34 @@ def _problems(quality: Quality) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _best(points: Points, level: float, seed: int) -> tuple[Warp, GaussianProcess, Replication]:
-    """The warp with the best leave-one-out log density of the untransformed values."""
-    spread = float(np.subtract(*np.percentile(points.y, [90, 10]))) or float(np.ptp(points.y))
-    widths = [np.inf, spread, spread / 4, spread / 16]
-    found = [_fit_warped(points, Warp(level=level, width=w), seed) for w in widths]
-    return max(found, key=lambda f: _log_density(f[1], points.y, f[0]))
-
-
-def _fit_warped(points: Points, warp: Warp, seed: int) -> tuple[Warp, GaussianProcess, Replication]:
-    told = replication(warp.forward(points.values))
-    known = None
-    if np.isfinite(told.noise_variance):
-        known = told.noise_variance / points.seeds
-    gp = GaussianProcess.fit(points.unit, warp.forward(points.y), known, seed=seed)
-    return warp, gp, told
-
-
-def _log_density(gp: GaussianProcess, y: Array, warp: Warp) -> float:
-    mean, std = gp.loo()
-    return float((stats.norm.logpdf(gp.y, mean, std) + warp.log_slope(y)).sum())
-
-
-def _quality(gp: GaussianProcess, y: Array, warp: Warp) -> Quality:
-    mean, std = gp.loo()
-    total = float(((gp.y - gp.y.mean()) ** 2).sum())
+def _quality(fitted: LinkedFit, level: float, seed: int) -> Quality:
+    drawn, y = fitted.predicted(np.random.default_rng([seed, 4])), fitted.y
+    low, middle, high = np.quantile(drawn, [0.025, 0.5, 0.975], axis=0)
+    unit = abs(level) or float(np.std(y)) or 1.0
+    scaled, guessed = np.arcsinh((y - level) / unit), np.arcsinh((middle - level) / unit)
     return Quality(
         n=len(y),
-        q2=1 - float(((gp.y - mean) ** 2).sum()) / total,
-        error=float(np.median(np.abs(y - warp.inverse(mean)))),
-        coverage=float((np.abs(gp.y - mean) < stats.norm.isf(0.025) * std).mean()),
-        side=float(((mean > 0) == (gp.y > 0)).mean()),
+        q2=1 - float(((scaled - guessed) ** 2).sum() / ((scaled - scaled.mean()) ** 2).sum()),
+        error=float(np.median(np.abs(y - middle))),
+        coverage=float(((low < y) & (y < high)).mean()),
+        side=float(((middle > level) == (y > level)).mean()),
+        predicted=middle,
+        low=low,
+        high=high,
     )
 
 
 def _subset(points: Points, level: float, seed: int) -> Points:
     """At most MAX_FITTED points: half at random, half where a first fit puts the level.
 
-    The second half is chosen by what the first half predicts, never by the points' own values, which would
-    bias them.
+    The second half is chosen by what the first half predicts, never by the points' own values: that would
+    bias.
     """
     if points.n <= MAX_FITTED:
         return points
     order = np.random.default_rng([seed, 2]).permutation(points.n)
     first, rest = order[: MAX_FITTED // 2], order[MAX_FITTED // 2 :]
-    _, gp, _ = _fit_warped(points.take(first), Warp(level=level, width=np.inf), seed)
+    gp = GaussianProcess.fit(points.unit[first], points.y[first] - level, seed=seed)
     mean, std = gp.predict(points.unit[rest])
     nearest = rest[np.argsort(np.abs(mean) / std)[: MAX_FITTED - len(first)]]
     return points.take(np.sort(np.concatenate([first, nearest])))

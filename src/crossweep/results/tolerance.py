@@ -10,7 +10,7 @@ draw that never crosses within the range counts as "beyond the range", one that 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,6 +41,8 @@ class Tolerance:
         crosses: probability that the loss crosses within the range.
         starts_above: probability that it is above the budget at the harmless end already.
         others: where the other axes stand, name to value.
+        samples: the tolerance of every draw, larger is laxer (negated for a downward axis), censored by
+            infinities.
     """
 
     axis: Axis
@@ -52,6 +54,7 @@ class Tolerance:
     crosses: float
     starts_above: float
     others: dict[str, float]
+    samples: Array = field(repr=False)
 
     @property
     def end(self) -> float:
@@ -114,7 +117,7 @@ def ideals(surface: Surface) -> tuple[float, ...]:
             place = float(axis.to_unit(0.0))
         else:
             ends = [np.insert(np.delete(base, j, axis=1), j, end, axis=1) for end in (0.0, 1.0)]
-            lower, upper = (surface.gp.predict(unit)[0].mean() for unit in ends)
+            lower, upper = (surface.loss(unit).mean() for unit in ends)
             place = 0.0 if lower <= upper else 1.0
         found.append(float(np.clip(place, 0.0, 1.0)))
     return tuple(found)
@@ -151,6 +154,7 @@ def _along(surface: Surface, j: int, start: float, end: float, at: Array, each: 
         crosses=float(np.isfinite(first).mean()),
         starts_above=float(np.isneginf(first).mean()),
         others=others,
+        samples=own,
     )
 
 

@@ -1,0 +1,201 @@
+"""The map: loss over two axes, the budget's contour with its band, and what was actually run."""
+
+from __future__ import annotations
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib import patheffects
+from matplotlib.axes import Axes
+from matplotlib.colors import BoundaryNorm
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+from numpy.typing import NDArray
+from scipy.ndimage import zoom
+
+from crossweep.results.analysis import Analysis, Fit, Group
+from crossweep.results.contour import Contour
+from crossweep.results.plots.style import COLUMN, INK, MAP, MUTED, PAPER, Figure, Tip, canvas, label_axis
+from crossweep.results.points import Points
+
+Array = NDArray[np.float64]
+FINE = 4  # subdivisions of the drawn grid
+MAX_MARKS = 1500  # with tips; more marks are drawn small and mute
+
+
+def landscape(analysis: Analysis, group: Group, fit: Fit, contour: Contour, number: int) -> Figure:
+    """One plane of one group's surface.
+
+    Args:
+        analysis: for budget and names.
+        group: whose surface it is.
+        fit: the surface.
+        contour: the plane.
+        number: of the figure, for its file name.
+    """
+    axes = fit.points.axes
+    across, up = (axes[j] for j in contour.pair)
+    made, ax = canvas(COLUMN, COLUMN * 0.98)
+    norm = loss_norm(analysis.budget, contour.loss, fit.points.y)
+    fine = np.linspace(0, 1, (len(contour.grid) - 1) * FINE + 1)
+    loss = _fine(contour.loss)
+    clipped = np.clip(loss, norm.boundaries[0] + 1e-9, norm.boundaries[-1] - 1e-9)
+    filled = ax.contourf(fine, fine, clipped, levels=list(norm.boundaries), norm=norm, cmap=MAP)
+    _not_seen(ax, contour)
+    drawn = _line_and_band(ax, contour, fine)
+    tips = _marks(ax, fit.points, contour.pair, norm, analysis)
+    bar = made.colorbar(filled, ax=ax, pad=0.02, aspect=28, spacing="uniform")
+    bar.set_ticks(list(norm.boundaries), labels=[f"{v:.3g}" for v in norm.boundaries])
+    bar.set_label(analysis.metric_title)
+    bar.outline.set_linewidth(0.4)
+    label_axis(ax, across, "x")
+    label_axis(ax, up, "y")
+    _legend(made, fit.points, contour, drawn, analysis.budget)
+    return Figure(
+        name=f"landscape_{number}",
+        title=f"{group.name}: {analysis.metric_title} over {across.short} and {up.short}",
+        caption=_caption(analysis, fit, contour, drawn),
+        canvas=made,
+        tips=tips,
+    )
+
+
+def loss_norm(budget: float, *values: Array) -> BoundaryNorm:
+    """Colour steps at multiples of the budget, doubling away from it: those near it stay visible."""
+    everything = np.concatenate([np.ravel(v) for v in values])
+    low, high = float(np.nanmin(everything)), float(np.nanpercentile(everything, 99.5))
+    unit = abs(budget) or 1.0
+    above = [f * unit for f in (0.0, 0.25, 0.5, 1, 2, 4, 8, 16, 32, 64)]
+    below = [-f * unit for f in (64, 32, 16, 8, 4, 2, 1, 0.5)]
+    steps = [s for s in below if s > low * 2] + [s for s in above if s < high * 2]
+    steps = steps if len(steps) > 2 else [-unit, 0.0, unit, 2 * unit]
+    return BoundaryNorm(steps, mpl.colormaps[MAP].N)
+
+
+def _fine(values: Array) -> Array:
+    size = (values.shape[0] - 1) * FINE + 1
+    return np.asarray(zoom(values, size / values.shape[0], order=1, grid_mode=False, mode="nearest"))
+
+
+def _not_seen(ax: Axes, contour: Contour) -> None:
+    """Hatch where no trial was near: the surface says no more there than it would without data."""
+    if not contour.seen.all():
+        away = (~contour.seen).astype(float)
+        ax.contourf(
+            contour.grid,
+            contour.grid,
+            away,
+            levels=[0.5, 1.5],
+            colors=["#9a9a9a"],
+            hatches=["////"],
+            alpha=0.6,
+        )
+
+
+def _line_and_band(ax: Axes, contour: Contour, fine: Array) -> bool:
+    if not contour.drawable:
+        return False
+    mean, std = _fine(contour.mean), _fine(contour.std)
+    distance = np.abs(mean) - contour.factor * std
+    if (distance < 0).any():
+        ax.contourf(fine, fine, distance, levels=[-1e9, 0], colors=["white"], alpha=0.38)
+        if (distance > 0).any():
+            ax.contour(fine, fine, distance, levels=[0], colors=["white"], linewidths=0.6, linestyles="--")
+    line = ax.contour(fine, fine, mean, levels=[0], colors=["white"], linewidths=1.8)
+    line.set_path_effects([patheffects.Stroke(linewidth=3.2, foreground="black"), patheffects.Normal()])
+    return True
+
+
+def _marks(
+    ax: Axes, points: Points, pair: tuple[int, int], norm: BoundaryNorm, analysis: Analysis
+) -> dict[str, list[Tip]]:
+    x, y = points.unit[:, pair[0]], points.unit[:, pair[1]]
+    many = points.n > MAX_MARKS
+    tips: dict[str, list[Tip]] = {}
+    for name, chosen, marker in (("done", ~points.diverged, "o"), ("diverged", points.diverged, "^")):
+        if not chosen.any():
+            continue
+        drawn = ax.scatter(
+            x[chosen],
+            y[chosen],
+            c=points.y[chosen],
+            s=3 if many else 15,
+            marker=marker,
+            cmap=MAP,
+            norm=norm,
+            edgecolors="white",
+            linewidths=0.2 if many else 0.7,
+            zorder=3,
+            rasterized=many,
+            clip_on=False,
+        )
+        drawn.set_gid(f"{name}")
+        if not many:
+            tips[name] = [point_tip(points, int(i), analysis) for i in np.flatnonzero(chosen)]
+    _lost(ax, points, pair)
+    return tips
+
+
+def _lost(ax: Axes, points: Points, pair: tuple[int, int]) -> None:
+    if not len(points.lost):
+        return
+    x, y = (points.axes[j].to_unit(points.lost[:, j]) for j in pair)
+    pruned = points.lost[:, -1] > 0
+    for chosen, marker in ((~pruned, "x"), (pruned, "+")):
+        ax.scatter(
+            x[chosen], y[chosen], s=18, marker=marker, c="white", linewidths=1.8, zorder=3, clip_on=False
+        )
+        ax.scatter(x[chosen], y[chosen], s=14, marker=marker, c=INK, linewidths=0.9, zorder=4, clip_on=False)
+
+
+def point_tip(points: Points, i: int, analysis: Analysis) -> Tip:
+    """Everything about one point on one line."""
+    where = ", ".join(f"{a.short} {a.text(points.x[i, j])}" for j, a in enumerate(points.axes))
+    values = points.values[i][np.isfinite(points.values[i])]
+    spread = f" ± {values.std(ddof=1):.2f} over {len(values)} seeds" if len(values) > 1 else ""
+    state = ", diverged" if points.diverged[i] else ""
+    what = analysis.metric.replace("_", " ")
+    text = f"trial {points.trials[i]}: {where}: {what} {points.y[i]:.2f}{spread}{state}"
+    return Tip(text=text, folder=points.folders[i])
+
+
+def _legend(made: mpl.figure.Figure, points: Points, contour: Contour, drawn: bool, budget: float) -> None:
+    entries: list[Line2D | Patch] = []
+    if drawn:
+        effects = [patheffects.Stroke(linewidth=3.0, foreground="black"), patheffects.Normal()]
+        entries.append(
+            Line2D([], [], color="white", lw=1.6, path_effects=effects, label=f"budget {budget:g}")
+        )
+        entries.append(Patch(facecolor="#c9c9c9", edgecolor=MUTED, ls="--", lw=0.6, label="95 % band"))
+    for marker, label, present in (("o", "trial", True), ("^", "diverged", points.diverged.any())):
+        if present:
+            entries.append(Line2D([], [], marker=marker, ls="", mec=MUTED, mfc="#8d8d8d", ms=4, label=label))
+    pruned = points.lost[:, -1] > 0
+    if (~pruned).any():
+        entries.append(Line2D([], [], marker="x", ls="", color=INK, ms=4, label="failed"))
+    if pruned.any():
+        entries.append(Line2D([], [], marker="+", ls="", color=INK, ms=5, label="pruned"))
+    if not contour.seen.all():
+        entries.append(Patch(facecolor="#9a9a9a", hatch="////", edgecolor=PAPER, label="not explored"))
+    made.legend(handles=entries, loc="outside lower center", ncols=4, handlelength=1.4, columnspacing=1.0)
+
+
+def _caption(analysis: Analysis, fit: Fit, contour: Contour, drawn: bool) -> str:
+    axes = fit.points.axes
+    held = [
+        f"{a.short} = {a.text(float(a.from_unit(fit.at[j])))}"
+        for j, a in enumerate(axes)
+        if j not in contour.pair and fit.at is not None
+    ]
+    text = "Colour: posterior median loss; dots: trials, in the colour of what they measured. "
+    if drawn:
+        text += (
+            f"White line: a loss of {analysis.budget:g} points. Pale band: the whole line lies inside it "
+            "with 95 % probability (simultaneous, not pointwise). "
+        )
+    else:
+        text += (
+            f"No line at {analysis.budget:g} points: within this plane the loss crosses it with "
+            f"{contour.crossing:.0%} probability only. "
+        )
+    text += f"{contour.safe_share:.0%} of the plane is within the budget. "
+    return text + (f"Held at {', '.join(held)}." if held else "")

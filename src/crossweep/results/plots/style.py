@@ -1,0 +1,136 @@
+"""Sizes, colours and the figure that a page and a paper share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure as Canvas
+from matplotlib.ticker import FuncFormatter
+from numpy.typing import NDArray
+
+from crossweep.results.axes import Axis
+
+COLUMN = 8.5 / 2.54  # width of a paper column [inch]
+# Three colours that stand for the page's own in SVG (see `svg.py`); in PNG and PDF they are what they are.
+INK, MUTED, PAPER = "#1b1b1c", "#6a6a6d", "#fefefd"
+MAP = "cividis"
+# Okabe and Ito's colours without yellow (too pale on white) and black (the ink)
+LINES = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00")
+MARKERS = ("o", "s", "D", "^", "v", "P")
+RC: dict[Any, Any] = {
+    "font.size": 8,
+    "font.family": "sans-serif",
+    "axes.labelsize": 8,
+    "axes.titlesize": 8,
+    "xtick.labelsize": 7,
+    "ytick.labelsize": 7,
+    "legend.fontsize": 7,
+    "legend.frameon": False,
+    "axes.linewidth": 0.6,
+    "xtick.major.width": 0.6,
+    "ytick.major.width": 0.6,
+    "lines.linewidth": 1.2,
+    "hatch.linewidth": 0.4,
+    "text.color": INK,
+    "axes.labelcolor": INK,
+    "axes.edgecolor": MUTED,
+    "axes.facecolor": "none",
+    "figure.facecolor": "none",
+    "xtick.color": MUTED,
+    "ytick.color": MUTED,
+    "xtick.labelcolor": INK,
+    "ytick.labelcolor": INK,
+    "svg.fonttype": "none",
+    "svg.hashsalt": "crossweep",
+    "pdf.fonttype": 42,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "figure.constrained_layout.use": True,
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tip:
+    """What a reader sees on hovering over one mark, and where a click leads."""
+
+    text: str
+    folder: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Figure:
+    """A finished figure.
+
+    Args:
+        name: file name without ending.
+        title: heading on the page.
+        caption: how to read it.
+        canvas: the matplotlib figure.
+        tips: for a collection's group id, one tip per mark in drawing order.
+    """
+
+    name: str
+    title: str
+    caption: str
+    canvas: Canvas
+    tips: Mapping[str, Sequence[Tip]] = field(default_factory=dict)
+
+
+@contextmanager
+def drawing() -> Iterator[None]:
+    """Everything inside is drawn, and must be saved, in this project's style; nothing outside changes."""
+    with mpl.rc_context(RC):
+        yield
+
+
+def canvas(width: float = COLUMN, height: float = COLUMN * 0.75, **subplots: Any) -> tuple[Canvas, Any]:
+    """A figure of its own (never pyplot's global one) with its axes."""
+    made = Canvas(figsize=(width, height))
+    return made, made.subplots(**subplots)
+
+
+def label_axis(ax: Axes, axis: Axis, which: str) -> None:
+    """Ticks and title of a study's axis drawn in unit coordinates.
+
+    Args:
+        ax: the plot, whose coordinate runs over 0..1.
+        axis: the study's axis.
+        which: "x" or "y".
+    """
+    values = _ticks(axis)
+    target = ax.xaxis if which == "x" else ax.yaxis
+    target.set_ticks(list(axis.to_unit(values)), [f"{v:.4g}" for v in values])
+    target.set_label_text(axis.title)
+    (ax.set_xlim if which == "x" else ax.set_ylim)(-0.02, 1.02)
+
+
+def _ticks(axis: Axis) -> NDArray[np.float64]:
+    if axis.log:
+        decades = np.arange(np.floor(np.log10(axis.low)), np.ceil(np.log10(axis.high)) + 1)
+        steps = (1, 3) if len(decades) < 4 else (1,)
+        values = np.array([s * 10.0**d for d in decades for s in steps])
+    else:
+        values = np.asarray(
+            mpl.ticker.MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]).tick_values(axis.low, axis.high)
+        )
+    inside = values[(values >= axis.low * (1 - 1e-9) - 1e-12) & (values <= axis.high * (1 + 1e-9))]
+    return inside if len(inside) > 1 else np.array([axis.low, axis.high])
+
+
+def loss_axis(ax: Axes, title: str, which: str, budget: float) -> None:
+    """A loss, linear up to a few budgets and logarithmic beyond: a cliff must not hide the budget."""
+    scale = ax.set_xscale if which == "x" else ax.set_yscale
+    scale("symlog", linthresh=4 * max(abs(budget), 1e-3), linscale=2)
+    target = ax.xaxis if which == "x" else ax.yaxis
+    low, high = ax.get_xlim() if which == "x" else ax.get_ylim()
+    candidates = [-20, -10, -5, *np.array([-2, -1, 0, 1, 2, 4]) * abs(budget), 10, 20, 50, 100]
+    target.set_ticks([t for t in dict.fromkeys(candidates) if low <= t <= high])
+    target.set_minor_locator(mpl.ticker.NullLocator())
+    target.set_major_formatter(FuncFormatter(lambda v, _: f"{v:.3g}"))
+    target.set_label_text(title)
