@@ -1,0 +1,363 @@
+"""Who runs what: numbers are claimed under one lock, finished trials are counted, dead ones queued again.
+
+Optuna has no notion of a trial that may be lost. Every change of a trial's state goes through this file, and
+every decision that depends on a count is taken under a lock in the study folder, so the number of finished
+trials is exact.
+"""
+
+import contextlib
+import logging
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from filelock import FileLock
+
+from crossweep.records import read_json, write_bytes, write_json
+from crossweep.sweep.lease import is_stale, lease_path
+from crossweep.sweep.objective import Outcome
+from crossweep.sweep.settings import Settings
+from crossweep.sweep.space import Space
+
+if TYPE_CHECKING:
+    from optuna.samplers import BaseSampler
+    from optuna.study import Study
+    from optuna.trial import FrozenTrial, Trial
+
+log = logging.getLogger(__name__)
+
+TRIAL_FORMAT = 1
+TARGET_REACHED, LAST_ARE_RUNNING = "target reached", "the last trials are running"
+TOO_MANY_FAILURES, TIME_IS_UP, NOTHING_LEFT = (
+    "too many failures",
+    "time budget used up",
+    "nothing left to ask",
+)
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A trial that this process may run: no other one has it, and the target cannot be overshot."""
+
+    trial: "Trial"
+    values: Mapping[str, Any]
+
+    @property
+    def number(self) -> int:
+        return self.trial.number
+
+
+@dataclass(frozen=True)
+class Tally:
+    """Trials by what became of them; ``failed`` does not count trials that were queued again."""
+
+    complete: int
+    pruned: int
+    running: int
+    waiting: int
+    failed: int
+
+    @property
+    def finished(self) -> int:
+        return self.complete + self.pruned
+
+
+class Ledger:
+    """The book of one study, opened by every worker and by the controller.
+
+    Args:
+        study: the Optuna study.
+        directory: the study folder.
+        settings, space: what the study is.
+        sampler_for: sampler that chooses the point of a trial number, None to keep the study's.
+        failures_before: trials that had failed when this start of the study began.
+        deadline: no trial starts after this moment [s since the epoch].
+    """
+
+    def __init__(
+        self,
+        study: "Study",
+        directory: Path,
+        settings: Settings,
+        space: Space,
+        *,
+        sampler_for: "Callable[[int], BaseSampler] | None" = None,
+        failures_before: int = 0,
+        deadline: float | None = None,
+    ) -> None:
+        self.study, self.directory, self.settings, self.space = study, directory, settings, space
+        self._sampler_for, self._failures_before, self._deadline = sampler_for, failures_before, deadline
+        self._lock = FileLock(directory / ".ledger.lock")
+        self._unleased: dict[int, float] = {}
+        self._last_reap = -1e9
+
+    @property
+    def target(self) -> int:
+        """Finished trials to reach."""
+        return self.settings.n_trials or 1 << 60
+
+    def trials(self) -> "list[FrozenTrial]":
+        return self.study.get_trials(deepcopy=False)
+
+    def folder(self, number: int) -> Path:
+        return trial_folder(self.directory, number)
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Alone with the study's counts. The lock goes with the process, so a killed holder blocks nobody."""
+        with self._lock:
+            yield
+
+    # -- starting a trial -------------------------------------------------------------------------------
+
+    def claim(self) -> "Claim | str":
+        """A new trial, or the reason why none may start now."""
+        with self.locked():
+            self._reap()
+            trials = self.trials()
+            if self._sampler_for is not None:
+                self.study.sampler = self._sampler_for(len(trials))
+            reason = self.reason_to_stop(trials)
+            if reason:
+                return reason
+            trial = self.study.ask()
+            try:
+                write_json(lease_path(self.directory, trial.number), _claimed())
+                values = self.space.suggest(trial)
+            except BaseException as error:
+                self._tell_failed(trial.number, f"no point could be chosen: {error!r}", requeue=False)
+                raise
+            return Claim(trial, values)
+
+    def reason_to_stop(self, trials: "Sequence[FrozenTrial]") -> str | None:
+        """Why no further trial may start, None if one may."""
+        tally = tally_of(trials)
+        if tally.finished >= self.target:
+            return TARGET_REACHED
+        if tally.failed - self._failures_before > self.settings.max_failures:
+            return TOO_MANY_FAILURES
+        if self._deadline is not None and time.time() > self._deadline:
+            return TIME_IS_UP
+        if tally.finished + tally.running >= self.target:
+            return LAST_ARE_RUNNING
+        if tally.waiting == 0:
+            # samplers of our own know when nothing is left to ask
+            exhausted = getattr(self.study.sampler, "exhausted", None)
+            reason = exhausted(self.study) if exhausted else None
+            if reason:
+                return f"{NOTHING_LEFT}: {reason}"
+        return None
+
+    def reason_to_stop_now(self) -> str | None:
+        """The same, for a controller that looks from time to time."""
+        trials = self.trials()
+        if self._sampler_for is not None:
+            self.study.sampler = self._sampler_for(len(trials))
+        return self.reason_to_stop(trials)
+
+    # -- ending a trial ---------------------------------------------------------------------------------
+
+    def finish(self, claim: Claim, outcome: Outcome, started: str) -> None:
+        """Write ``trial.json``, then tell the study: in this order a kill in between loses nothing."""
+        with self.locked():
+            if self._given_up(claim.number):
+                return
+            if outcome.metrics:
+                claim.trial.set_user_attr("metrics", dict(outcome.metrics))
+            if len(self.settings.seed_list) > 1 and outcome.seed_values:
+                claim.trial.set_user_attr("seed_values", [list(column) for column in outcome.seed_values])
+            for name, value in outcome.constraints.items():
+                claim.trial.set_constraint(name, value)
+            self._write(claim.number, outcome.state, claim.values, started=started, outcome=outcome)
+            self._tell(claim.number, outcome.state, outcome.values)
+
+    def fail(self, claim: Claim, error: str, text: str, started: str) -> None:
+        """Record a crash with its traceback; the point is not tried again by itself."""
+        with self.locked():
+            if self._given_up(claim.number):
+                return
+            write_bytes(self.folder(claim.number) / "error.txt", text.encode())
+            self._write(claim.number, "failed", claim.values, started=started, error=error)
+            claim.trial.set_user_attr("error", error[:500])
+            self._tell(claim.number, "failed", None)
+
+    def _given_up(self, number: int) -> bool:
+        """Whether others took this trial for dead and queued its point again: its result comes too late."""
+        finished = self._by_number(number).state.is_finished()
+        if finished:
+            log.warning("trial %d was given up while its worker was silent; its result is dropped", number)
+        return finished
+
+    def put_back(self, claim: Claim, reason: str) -> None:
+        """The trial in flight was interrupted: its point goes back to the queue, at no cost in retries."""
+        with self.locked():
+            self._tell_failed(claim.number, reason, requeue=True, free=True)
+
+    def lost(self, claim: Claim, reason: str) -> None:
+        """The trial hung or its worker broke: queued again a bounded number of times."""
+        with self.locked():
+            self._tell_failed(claim.number, reason, requeue=True)
+
+    # -- dead trials ------------------------------------------------------------------------------------
+
+    def reap(self) -> None:
+        """Settle every running trial whose worker is gone."""
+        with self.locked():
+            self._last_reap = -1e9
+            self._reap()
+            running = {f"{trial.number}.json" for trial in self._running()}
+            for lease in lease_path(self.directory, 0).parent.glob("*.json"):
+                if lease.name not in running:
+                    lease.unlink(missing_ok=True)
+
+    def _reap(self) -> None:
+        # checking leases costs one file access per running trial, so a busy study does it once a second
+        if time.monotonic() - self._last_reap < min(1.0, self.settings.lease_timeout / 10):
+            return
+        self._last_reap = time.monotonic()
+        for trial in self._running():
+            if self._is_dead(trial.number):
+                self._settle(trial)
+
+    def _running(self) -> "list[FrozenTrial]":
+        from optuna.trial import TrialState
+
+        return self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+
+    def _is_dead(self, number: int) -> bool:
+        lease = lease_path(self.directory, number)
+        if lease.exists():
+            return is_stale(lease, self.settings.lease_timeout)
+        # killed between asking and signing: nobody signs later, so wait one timeout from when we first saw it
+        first_seen = self._unleased.setdefault(number, time.monotonic())
+        return time.monotonic() - first_seen > min(5.0, self.settings.lease_timeout)
+
+    def _settle(self, trial: "FrozenTrial") -> None:
+        """A dead worker's trial: told if it had finished, queued again if not."""
+        told = read_trial(self.folder(trial.number))
+        if told is not None and not told["retried"]:
+            log.info("trial %d had ended before its worker died", trial.number)
+            self._tell(trial.number, told["state"], told["values"])
+        else:
+            self._tell_failed(trial.number, "its worker died or fell silent", requeue=True)
+        lease_path(self.directory, trial.number).unlink(missing_ok=True)
+
+    def requeue_failed(self) -> int:
+        """Queue every point that failed for good again; returns how many."""
+        with self.locked():
+            trials = self.trials()
+            replaced = {trial.user_attrs.get("retry_of") for trial in trials}
+            failed = [
+                trial for trial in trials if trial.state.name == "FAIL" and trial.number not in replaced
+            ]
+            for trial in failed:
+                self.enqueue(trial.params, retry_of=trial.number, retries=0)
+        return len(failed)
+
+    def _tell_failed(self, number: int, reason: str, *, requeue: bool, free: bool = False) -> None:
+        trials = self.trials()
+        trial = trials[number]
+        if trial.state.is_finished():
+            return
+        retries = int(trial.user_attrs.get("retries", 0)) + (0 if free else 1)
+        again = requeue and retries <= self.settings.max_retries
+        self._write(
+            number, "failed", trial.params, error=reason, retried=again, started=_iso(trial.datetime_start)
+        )
+        # queued first and told second: whoever repeats this after a kill finds the successor and adds no
+        # other
+        if again and not any(later.user_attrs.get("retry_of") == number for later in trials):
+            self.enqueue(trial.params or trial.user_attrs.get("queued", {}), retry_of=number, retries=retries)
+        self._tell(number, "failed", None)
+        log.warning("trial %d: %s; %s", number, reason, "queued again" if again else "not tried again")
+
+    def enqueue(self, params: Mapping[str, Any], **attributes: Any) -> None:
+        """Queue a point; ``queued`` tells our samplers that they did not choose it."""
+        point = dict(params)
+        self.study.enqueue_trial(point, user_attrs={"queued": point, **attributes})
+
+    def _by_number(self, number: int) -> "FrozenTrial":
+        return self.trials()[number]
+
+    def _tell(self, number: int, state: str, values: Sequence[float] | None) -> None:
+        from optuna.trial import TrialState
+
+        final = {"pruned": TrialState.PRUNED, "failed": TrialState.FAIL}.get(state, TrialState.COMPLETE)
+        self.study.tell(
+            number, list(values) if values and final is TrialState.COMPLETE else None, state=final
+        )
+
+    def _write(
+        self,
+        number: int,
+        state: str,
+        values: Mapping[str, Any],
+        *,
+        started: str | None,
+        outcome: Outcome | None = None,
+        error: str | None = None,
+        retried: bool = False,
+    ) -> None:
+        trial = self._by_number(number)
+        content = {
+            "format": TRIAL_FORMAT,
+            "study": self.study.study_name,
+            "number": number,
+            "state": state,
+            "params": dict(values),
+            "values": None if outcome is None or outcome.values is None else list(outcome.values),
+            "seeds": list(self.settings.seed_list),
+            "seed_values": [] if outcome is None else [list(column) for column in outcome.seed_values],
+            "metrics": {} if outcome is None else dict(outcome.metrics),
+            "constraints": {} if outcome is None else dict(outcome.constraints),
+            "retry_of": trial.user_attrs.get("retry_of"),
+            "retried": retried,
+            "error": error,
+            "started": started,
+            "finished": now(),
+        }
+        write_json(self.folder(number) / "trial.json", content)
+
+
+def tally_of(trials: "Sequence[FrozenTrial]") -> Tally:
+    """Count trials by state."""
+    counts = Counter(trial.state.name for trial in trials)
+    retried = sum("retry_of" in trial.user_attrs for trial in trials)
+    return Tally(
+        complete=counts["COMPLETE"],
+        pruned=counts["PRUNED"],
+        running=counts["RUNNING"],
+        waiting=counts["WAITING"],
+        failed=counts["FAIL"] - retried,
+    )
+
+
+def trial_folder(directory: Path, number: int) -> Path:
+    return directory / f"trial_{number}"
+
+
+def read_trial(folder: Path) -> dict[str, Any] | None:
+    """Content of ``trial.json``, None if there is none."""
+    try:
+        content: dict[str, Any] = read_json(folder / "trial.json")
+        return content
+    except (OSError, ValueError):
+        return None
+
+
+def now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
+
+
+def _iso(moment: datetime | None) -> str | None:
+    return None if moment is None else moment.astimezone(UTC).isoformat(timespec="milliseconds")
+
+
+def _claimed() -> dict[str, Any]:
+    from crossweep.sweep.lease import identity
+
+    return {**identity(), "started": time.time()}

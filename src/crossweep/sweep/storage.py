@@ -1,0 +1,213 @@
+"""Where the study's state lives: ``journal`` (default), ``sqlite``, ``rdb``, ``grpc``, ``memory``.
+
+The trial folders are the source of truth; the storage holds what samplers need and can be rebuilt from them.
+"""
+
+import fcntl
+import os
+import socket
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from crossweep.errors import ConfigError, StudyError
+from crossweep.sweep.plugins import call, choose, split
+
+if TYPE_CHECKING:
+    from optuna.storages import BaseStorage
+
+JOURNAL = "study.journal"
+
+
+class HealingLock:
+    """Kernel lock around appends to a journal, which first cuts off a half-written last line.
+
+    Unlike a lock file it vanishes with its process, so a killed worker makes nobody wait; and a line torn by
+    the kill would otherwise make the journal unreadable for good once another line follows it.
+    """
+
+    def __init__(self, journal: Path) -> None:
+        self._journal = journal
+        self._path = journal.with_name(journal.name + ".flock")
+        self._mutex = threading.Lock()
+        self._handle: int | None = None
+
+    def acquire(self) -> bool:
+        """Take the lock, waiting as long as it needs."""
+        self._mutex.acquire()
+        handle = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o666)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX)
+            self._heal()
+        except BaseException:
+            os.close(handle)
+            self._mutex.release()
+            raise
+        self._handle = handle
+        return True
+
+    def release(self) -> None:
+        """Give the lock back."""
+        handle, self._handle = self._handle, None
+        if handle is not None:
+            os.close(handle)
+            self._mutex.release()
+
+    def _heal(self) -> None:
+        with self._journal.open("rb+") as file:
+            end = file.seek(0, os.SEEK_END)
+            if end == 0:
+                return
+            file.seek(end - 1)
+            if file.read(1) == b"\n":
+                return
+            block = min(end, 1 << 20)
+            file.seek(end - block)
+            kept = file.read(block).rfind(b"\n") + 1
+            file.truncate(end - block + kept)
+
+
+def journal(directory: Path, path: str | None = None, lock: str = "kernel") -> "BaseStorage":
+    """A log file in the study folder; several processes and hosts may share it.
+
+    Args:
+        directory: the study folder.
+        path: another place for the file.
+        lock: ``kernel`` (flock) or ``symlink`` for file systems without it (NFS before version 4).
+    """
+    from optuna.storages import JournalStorage
+    from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
+
+    if lock not in ("kernel", "symlink"):
+        raise ConfigError(f"study.storage.lock: kernel or symlink, got {lock!r}")
+    file = Path(path) if path else directory / JOURNAL
+    file.parent.mkdir(parents=True, exist_ok=True)
+    # Optuna asks of a lock no more than acquire and release
+    guard: Any = HealingLock(file) if lock == "kernel" else JournalFileSymlinkLock(str(file))
+    return JournalStorage(JournalFileBackend(str(file), lock_obj=guard))
+
+
+def sqlite(directory: Path, path: str | None = None, timeout: float = 120.0) -> "BaseStorage":
+    """A database file in the study folder; slow with more than a few workers."""
+    from optuna.storages import RDBStorage
+
+    file = Path(path) if path else directory / "study.db"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    return RDBStorage(f"sqlite:///{file}", engine_kwargs={"connect_args": {"timeout": timeout}})
+
+
+def rdb(
+    directory: Path, url: str | None = None, engine_kwargs: dict[str, Any] | None = None
+) -> "BaseStorage":
+    """A database server, for example ``postgresql+psycopg2://user@host/name``."""
+    from optuna.storages import RDBStorage
+
+    del directory
+    if not url:
+        raise ConfigError(
+            "study.storage.url: the rdb storage needs one, for example postgresql://user@host/name"
+        )
+    # a database server may drop idle connections during a long trial
+    return RDBStorage(url, engine_kwargs={"pool_pre_ping": True, **(engine_kwargs or {})})
+
+
+def grpc(
+    directory: Path,
+    host: str | None = None,
+    port: int | None = None,
+    inner: Any = "journal",
+    bind: str = "localhost",
+) -> "BaseStorage":
+    """A server process in front of another storage: the one to use for very many workers.
+
+    Args:
+        directory: the study folder.
+        host, port: a running server. Without ``host`` the sweep starts one and hands its address to the
+            workers.
+        inner: the storage behind the server that the sweep starts.
+        bind: interface of that server; ``0.0.0.0`` lets other hosts in (it asks for no password).
+    """
+    from optuna.storages import GrpcStorageProxy
+
+    del directory, inner, bind
+    if not host or not port:
+        raise ConfigError(
+            "study.storage: grpc needs host and port of a running server, or neither to start one"
+        )
+    proxy = GrpcStorageProxy(host=host, port=int(port))
+    proxy.wait_server_ready(timeout=60)
+    return proxy
+
+
+def memory(directory: Path) -> "BaseStorage":
+    """Nothing but the trial folders on disk; one worker, in this process."""
+    from optuna.storages import InMemoryStorage
+
+    del directory
+    return InMemoryStorage()
+
+
+KNOWN: dict[str, Callable[..., "BaseStorage"]] = {
+    "journal": journal,
+    "sqlite": sqlite,
+    "rdb": rdb,
+    "grpc": grpc,
+    "memory": memory,
+}
+
+
+def open_storage(spec: Any, directory: Path) -> "BaseStorage":
+    """The storage of a study.
+
+    Raises:
+        ConfigError: no such storage or option.
+        StudyError: it cannot be reached.
+    """
+    part, options = choose(spec, "storage", KNOWN)
+    options = {key: value for key, value in options.items() if value is not None}
+    if part in KNOWN.values():
+        options["directory"] = directory
+    try:
+        return cast("BaseStorage", call(part, options, "storage"))
+    except (ImportError, OSError, RuntimeError) as error:
+        raise StudyError(f"study.storage: cannot open {spec!r} ({error})") from error
+
+
+def serve(spec: Any, directory: Path) -> Any:
+    """Start the server of a ``grpc`` storage that names no host; returns the spec that workers connect with.
+
+    Raises:
+        StudyError: the server does not come up.
+    """
+    name, options = split(spec, "storage")
+    if name != "grpc" or options.get("host"):
+        return spec
+    from optuna.storages import run_grpc_proxy_server
+
+    inner = open_storage(options.get("inner") or "journal", directory)
+    port, bind = int(options.get("port") or _free_port()), str(options.get("bind") or "localhost")
+    kwargs = {"storage": inner, "host": bind, "port": port}
+    threading.Thread(target=run_grpc_proxy_server, kwargs=kwargs, daemon=True).start()
+    host = socket.gethostname() if bind in ("0.0.0.0", "[::]") else bind
+    if not _answers(host, port):
+        raise StudyError(f"study.storage: the gRPC server does not answer on {host}:{port}")
+    return {"name": "grpc", "host": host, "port": port}
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("", 0))
+        return int(probe.getsockname()[1])
+
+
+def _answers(host: str, port: int, patience: float = 10.0) -> bool:
+    deadline = time.monotonic() + patience
+    while time.monotonic() < deadline:
+        try:
+            socket.create_connection((host, port), timeout=1).close()
+            return True
+        except OSError:
+            time.sleep(0.1)
+    return False

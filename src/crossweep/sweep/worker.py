@@ -1,0 +1,259 @@
+"""The worker: ask, compose, run, tell, until nothing is left. To a Hydra launcher it is the job."""
+
+import logging
+import os
+import sys
+import time
+import traceback
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from crossweep.sweep import ledger as book
+from crossweep.sweep.compose import Composer
+from crossweep.sweep.hooks import Refresher
+from crossweep.sweep.lease import Lease, lease_path
+from crossweep.sweep.ledger import Claim, Ledger
+from crossweep.sweep.objective import Outcome, combine, metrics_of
+from crossweep.sweep.settings import Settings, seconds, visible_gpus
+from crossweep.sweep.signals import Signals, Stopped, TimedOut
+from crossweep.sweep.space import Space
+from crossweep.sweep.trial import TrialHandle, TrialPruned, running
+
+if TYPE_CHECKING:
+    from hydra.types import HydraContext
+    from omegaconf import DictConfig
+
+log = logging.getLogger(__name__)
+THREAD_LIMITS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """What a worker needs to know; travels to other processes and hosts.
+
+    Args:
+        name: of the study in its storage.
+        directory: the study folder, absolute.
+        settings, space: what the study is.
+        fixed: overrides that all trials share.
+        storage: how to reach the storage (the address of a server is filled in by then).
+        failures_before: trials that had failed before this start.
+        deadline: no trial starts after it [s since the epoch].
+    """
+
+    name: str
+    directory: Path
+    settings: Settings
+    space: Space
+    fixed: tuple[str, ...]
+    storage: Any
+    failures_before: int = 0
+    deadline: float | None = None
+
+
+class Worker:
+    """Runs trials one after another; a module-level class, so that every launcher can send it anywhere."""
+
+    def __init__(
+        self, task: Task, config: "DictConfig", hydra_context: "HydraContext", function: Callable[[Any], Any]
+    ) -> None:
+        self._task, self._config, self._context, self._function = task, config, hydra_context, function
+        self._composer = Composer(
+            config, hydra_context.config_loader, task.fixed, task.space, task.settings.seed_keys
+        )
+
+    def __call__(self, _: "DictConfig") -> dict[str, Any]:
+        """The launcher's job."""
+        from hydra.core.hydra_config import HydraConfig
+
+        index = int(HydraConfig.get().job.num or 0)
+        use_resources(index, self._task.settings)
+        return self.loop(f"{index}")
+
+    def loop(
+        self, label: str, *, parent: int | None = None, most: int | None = None, wait: bool = False
+    ) -> dict[str, Any]:
+        """Run trials until none may start.
+
+        Args:
+            label: of this worker, for the log.
+            parent: end when this process ends.
+            most: give way to a fresh process after so many trials.
+            wait: stay while the last trials run elsewhere, in case one has to be repeated.
+
+        Returns:
+            Why it ended and how many trials it ran.
+        """
+        ledger = open_ledger(self._task)
+        refresh = Refresher(self._task.settings.table, self._task.directory)
+        done, reason = 0, "as many trials as one process may run"
+        with Signals() as signals:
+            while most is None or done < most:
+                if signals.received is not None:
+                    raise Stopped(signals.received)
+                if parent is not None and os.getppid() != parent:
+                    reason = "the controlling process is gone"
+                    break
+                claim = ledger.claim()
+                if isinstance(claim, str):
+                    if claim == book.LAST_ARE_RUNNING and wait:
+                        time.sleep(0.5)
+                        continue
+                    reason = claim
+                    break
+                try:
+                    self._run(claim, ledger, signals, parent)
+                finally:
+                    refresh()
+                done += 1
+            refresh(force=done > 0)
+        log.info("worker %s: %d trials, %s", label, done, reason)
+        return {"trials": done, "reason": reason}
+
+    def _run(self, claim: Claim, ledger: Ledger, signals: Signals, parent: int | None) -> None:
+        """One trial, whatever becomes of it."""
+        settings, started = self._task.settings, book.now()
+        folder = ledger.folder(claim.number)
+        single = len(settings.objectives) == 1
+        lease: Lease | None = None
+        try:
+            with signals.job() as token, running(TrialHandle(claim.trial if single else None)) as handle:
+                lease = Lease(
+                    lease_path(self._task.directory, claim.number),
+                    timeout=settings.lease_timeout,
+                    limit=seconds(settings.trial_timeout, "study.trial_timeout"),
+                    on_limit=lambda: signals.expire(token),
+                    parent=parent,
+                    on_lost=signals.stop,
+                    log=folder / "error.txt",
+                ).acquire()
+                outcome = self._replicates(claim, handle)
+        except TimedOut:
+            ledger.lost(claim, f"over the time limit of {settings.trial_timeout}")
+        except Exception as error:
+            ledger.fail(claim, _one_line(error), _text(error), started)
+            log.error("trial %d failed: %s (see %s)", claim.number, _one_line(error), folder / "error.txt")
+        except BaseException as error:
+            # Ctrl-C, SIGTERM, or a scheduler ending this process: the point is not lost
+            ledger.put_back(claim, str(error) or type(error).__name__)
+            raise
+        else:
+            ledger.finish(claim, outcome, started)
+        finally:
+            if lease is not None:
+                lease.release()
+
+    def _replicates(self, claim: Claim, handle: TrialHandle) -> Outcome:
+        """All seeds of one point, one run each."""
+        settings = self._task.settings
+        seeds: tuple[int | None, ...] = settings.seed_list or (None,)
+        runs: list[dict[str, float]] = []
+        states: list[str] = []
+        for position, seed in enumerate(seeds):
+            if position:
+                handle.next_replicate()
+            name = f"trial_{claim.number}" + (f"/seed_{seed}" if len(seeds) > 1 else "")
+            try:
+                returned = self._job(claim, seed, name)
+            except Exception as error:
+                if isinstance(error, TrialPruned) or type(error).__name__ == "TrialPruned":
+                    return Outcome(state="pruned", values=None)
+                raise
+            states.append(self._state(name))
+            if states[-1] == "pruned":
+                return Outcome(state="pruned", values=None, metrics=_numbers(returned))
+            runs.append(metrics_of(returned, settings))
+        return combine(runs, states, settings)
+
+    def _job(self, claim: Claim, seed: int | None, name: str) -> Any:
+        """One run of the user's function as a Hydra job in its own folder; raises what it raised."""
+        from hydra.core.utils import run_job
+        from omegaconf import open_dict
+
+        config = self._composer(claim.values, seed)
+        with open_dict(config):
+            config.hydra.sweep.dir = str(self._task.directory)
+            config.hydra.sweep.subdir = name
+            config.hydra.job.num = claim.number
+            config.hydra.job.id = f"{self._task.name}_{claim.number}"
+        result = run_job(
+            task_function=self._function,
+            config=config,
+            job_dir_key="hydra.sweep.dir",
+            job_subdir_key="hydra.sweep.subdir",
+            hydra_context=self._context,
+        )
+        return result.return_value
+
+    def _state(self, name: str) -> str:
+        """What the run itself says about its end, if it left a record."""
+        from crossweep.records import RECORD_NAME, read_json
+
+        try:
+            return str(read_json(self._task.directory / name / RECORD_NAME).get("state", "complete"))
+        except (OSError, ValueError):
+            return "complete"
+
+
+def open_ledger(task: Task) -> Ledger:
+    """The ledger of a study that exists."""
+    from crossweep.sweep.samplers.factory import sampler_for
+    from crossweep.sweep.study import load, storage_of
+
+    return Ledger(
+        load(task.settings, task.name, storage_of(task.storage, task.directory)),
+        task.directory,
+        task.settings,
+        task.space,
+        sampler_for=sampler_for(task.settings, task.space),
+        failures_before=task.failures_before,
+        deadline=task.deadline,
+    )
+
+
+def resources(index: int, settings: Settings, workers: int) -> dict[str, str]:
+    """Environment of one worker among several on one machine: its cores and its GPU."""
+    from crossweep.sweep.settings import cores
+
+    threads = str(settings.threads or max(1, cores() // workers))
+    env = dict.fromkeys(THREAD_LIMITS, threads)
+    if settings.gpus is None:
+        return env
+    gpus = visible_gpus() if isinstance(settings.gpus, str) else [str(item) for item in settings.gpus]
+    if gpus:
+        env["CUDA_VISIBLE_DEVICES"] = gpus[index % len(gpus)]
+    return env
+
+
+def use_resources(index: int, settings: Settings) -> None:
+    """Apply an explicit choice of cores and GPUs in a launcher's process; otherwise its own stays."""
+    chosen = settings if isinstance(settings.gpus, list | tuple) else replace(settings, gpus=None)
+    env = resources(index, chosen, settings.n_workers)
+    if settings.threads is None:
+        env = {key: value for key, value in env.items() if key == "CUDA_VISIBLE_DEVICES"}
+    os.environ.update(env)
+    torch = sys.modules.get("torch")
+    if torch is not None and settings.threads is not None:
+        torch.set_num_threads(settings.threads)  # it read the environment when it was imported
+
+
+def _numbers(returned: Any) -> Mapping[str, float]:
+    import math
+
+    items = returned.items() if isinstance(returned, Mapping) else ()
+    return {
+        str(key): float(value)
+        for key, value in items
+        if isinstance(value, int | float) and math.isfinite(value)
+    }
+
+
+def _one_line(error: BaseException) -> str:
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
+
+
+def _text(error: BaseException) -> str:
+    return "".join(traceback.format_exception(error))

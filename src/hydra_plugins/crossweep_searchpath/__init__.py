@@ -1,0 +1,1 @@
+"""Makes crossweep's configuration groups available to other Hydra programs."""

@@ -1,0 +1,71 @@
+"""A very small Hydra program: a noisy function of x and y that can crash, hang, return NaN, prune."""
+
+import json
+import math
+import os
+import random
+import signal
+import sys
+import time
+from pathlib import Path
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig
+
+from crossweep.sweep.trial import current_trial
+
+HERE = Path(__file__).resolve().parent
+
+
+def misbehave(cfg: DictConfig, draw: random.Random) -> None:
+    """What jobs do on bad days, each with its own probability."""
+    if draw.random() < cfg.chaos.kill:
+        os.kill(os.getpid(), signal.SIGKILL)
+    if draw.random() < cfg.chaos.hang:
+        time.sleep(3600)
+    if draw.random() < cfg.chaos.crash:
+        raise RuntimeError("bad day")
+
+
+def run(cfg: DictConfig) -> dict[str, float] | float:
+    folder = Path(HydraConfig.get().runtime.output_dir)
+    # another draw for every attempt at a point, as real failures are
+    draw = random.Random(f"{folder.name}{time.time_ns()}")
+    time.sleep(draw.choice(list(cfg.sleep)))
+    misbehave(cfg, draw)
+    value = math.hypot(cfg.x, cfg.y) + {"round": 0.0, "square": 0.1}[cfg.shape.name]
+    value += cfg.noise * random.Random(int(cfg.seed)).gauss(0, 1)
+    if draw.random() < cfg.chaos.nan:
+        value = math.nan
+    trial = current_trial()
+    for step in range(cfg.steps):
+        trial.report(step, value + 1 / (step + 1))
+        if trial.should_prune():
+            trial.prune()
+    metrics = {"loss": value, "cost": abs(cfg.x), "where": float(os.getpid())}
+    record = {
+        "format": 1,
+        "state": "diverged" if math.isnan(value) else "complete",
+        "algorithm": "none",
+        "metrics": {key: None if math.isnan(item) else item for key, item in metrics.items()},
+        "baselines": {},
+        "history": [],
+        "seed": {"device": int(cfg.seed), "training": int(cfg.seed)},
+        "choices": {},
+        "overrides": list(HydraConfig.get().overrides.task),
+        "config": {"x": float(cfg.x), "y": float(cfg.y)},
+        "threads": os.environ.get("OMP_NUM_THREADS"),
+        "gpu": os.environ.get("CUDA_VISIBLE_DEVICES"),
+        "wall_seconds": 0.0,
+    }
+    (folder / "record.json").write_text(json.dumps(record))
+    return value if cfg.bare else metrics
+
+
+main = hydra.main(version_base="1.3", config_path=str(HERE / "conf"), config_name="main")(run)
+
+if __name__ == "__main__":
+    if os.environ.get("APP_TRACE"):
+        print(sys.orig_argv)
+    main()

@@ -1,0 +1,108 @@
+"""Running the program of ``app/`` as a study: in this process (fast) or as a command (real signals)."""
+
+import json
+import logging
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+APP = Path(__file__).resolve().parent / "app" / "main.py"
+BASE = ("study=map", "+study.progress=none")
+Sweep = Callable[..., Path]
+
+
+@pytest.fixture
+def sweep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Sweep]:
+    """Run the program with ``study=map`` and more overrides in this process; returns the study folder."""
+    from hydra.core.global_hydra import GlobalHydra
+    from hydra.core.hydra_config import HydraConfig
+
+    from tests.sweep.app.main import main
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
+    root = logging.getLogger()
+    saved = root.handlers[:], root.level
+
+    def run(*overrides: str, base: tuple[str, ...] = BASE) -> Path:
+        monkeypatch.setattr(sys, "argv", ["main.py", *base, *overrides])
+        GlobalHydra.instance().clear()
+        main()
+        return tmp_path / "multirun" / "map"
+
+    yield run
+    GlobalHydra.instance().clear()
+    HydraConfig.instance().cfg = None
+    for handler in root.handlers:
+        if handler not in saved[0]:
+            handler.close()
+    root.handlers[:], root.level = saved
+    # Hydra's logging set-up switches existing loggers off
+    for logger in logging.Logger.manager.loggerDict.values():
+        if isinstance(logger, logging.Logger):
+            logger.disabled = False
+
+
+@pytest.fixture
+def command(tmp_path: Path) -> Iterator[Callable[..., "subprocess.Popen[str]"]]:
+    """Start the program as a command in its own session; whatever is left of it ends with the test."""
+    started: list[subprocess.Popen[str]] = []
+
+    def start(*overrides: str, base: tuple[str, ...] = ("study=map",), **env: str) -> "subprocess.Popen[str]":
+        process = subprocess.Popen(
+            [sys.executable, str(APP), *base, *overrides],
+            cwd=tmp_path,
+            env={**os.environ, "OMP_NUM_THREADS": "1", **env},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+        started.append(process)
+        return process
+
+    yield start
+    for process in started:
+        if process.poll() is None:
+            process.terminate()
+            try:
+                process.communicate(timeout=30)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.communicate()
+
+
+def done(process: "subprocess.Popen[str]", timeout: float = 120) -> str:
+    """Wait for a command that must succeed; returns what it printed."""
+    output, _ = process.communicate(timeout=timeout)
+    assert process.returncode == 0, output
+    return output
+
+
+def trials_of(folder: Path) -> list[dict[str, Any]]:
+    """Every trial.json of a study, in order of their numbers."""
+    found = [json.loads(path.read_text()) for path in folder.glob("trial_*/trial.json")]
+    return sorted(found, key=lambda trial: trial["number"])
+
+
+def finished(folder: Path) -> list[dict[str, Any]]:
+    """The trials that count."""
+    return [trial for trial in trials_of(folder) if trial["state"] != "failed"]
+
+
+def optuna_states(folder: Path, storage: Any = "journal") -> dict[str, int]:
+    """Number of trials per state as Optuna sees them."""
+    import optuna
+
+    from crossweep.sweep.storage import open_storage
+
+    study = optuna.load_study(study_name=folder.name, storage=open_storage(storage, folder))
+    states: dict[str, int] = {}
+    for trial in study.get_trials(deepcopy=False):
+        states[trial.state.name] = states.get(trial.state.name, 0) + 1
+    return states
