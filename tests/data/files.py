@@ -120,4 +120,6 @@ def write_image_folder(root: Path, classes: list[str], *, side: int = 12) -> Non
             folder = root / part / name
             folder.mkdir(parents=True, exist_ok=True)
             for i in range(PER_CLASS):
-                Image.fromarray(rng.integers(0, 256, (side, side, 3), dtype=np.uint8)).save(folder / f"{i}.png")
+                Image.fromarray(rng.integers(0, 256, (side, side, 3), dtype=np.uint8)).save(
+                    folder / f"{i}.png"
+                )
