@@ -1,0 +1,183 @@
+"""Mixed precision: gradients accumulate digitally, whole device steps of them are written."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from math import prod
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from crossweep.algorithms.base import AbstractAlgorithm, AnalogWeight
+from crossweep.algorithms.hidden_buffer import slice_counts
+from crossweep.errors import ConfigError
+from crossweep.rng import Stream
+from crossweep.tiles.factory import TileFactory
+from crossweep.tiles.pulse_train import UpdateParameters
+
+Optimizer = Callable[[list[Tensor]], torch.optim.Optimizer]
+
+
+@dataclass(frozen=True, kw_only=True)
+class MixedPrecision(AbstractAlgorithm):
+    """``chi += wanted -dW`` in floating point; every ``transfer_every`` mini-batches ``n = trunc(chi /
+    granularity)`` blind pulses per device, ``chi -= n granularity``.
+
+    The digital outer product costs what in-memory training wants to avoid, and is the upper baseline for
+    that.
+
+    Args:
+        transfer_every: mini-batches between two transfers, >= 1.
+        n_rows_per_transfer: rows written at a transfer, in turn; -1 writes all.
+        granularity: what one pulse is taken to change [w]; 0 is the device's step.
+        transfer_lr: rate of the transfer [1], > 0.
+        n_x_bins: levels that x is rounded to before the product, per vector; 0 keeps it.
+        n_d_bins: the same of d.
+        sto_round: round to these levels stochastically.
+        update: pulse trains of a transfer; both managements are always on. ``desired_bl`` limits the pulses
+            per transfer, the rest is lost.
+        optimizer: makes any torch optimizer of a list of tensors; what it would change the logical weight by
+            is accumulated instead of ``-lr d x^T``. None is plain SGD.
+
+    Raises:
+        ConfigError: a parameter breaks its rule.
+
+    Source: Nandakumar et al., Front. Neurosci. 14:406 (2020); aihwkit ``MixedPrecisionCompound``; with an
+        optimizer:
+    Wu et al., arXiv 2609.36584 (2026).
+    Differs: a transfer comes at the end of its mini-batch, as in aihwkit's CUDA engine (its CPU engine: one
+        sample
+    later); both vectors are rounded independently (its CPU engine garbles the one that is not rounded).
+    """
+
+    transfer_every: int = 1
+    n_rows_per_transfer: int = -1
+    granularity: float = 0.0
+    transfer_lr: float = 1.0
+    n_x_bins: int = 0
+    n_d_bins: int = 0
+    sto_round: bool = True
+    update: UpdateParameters = field(default_factory=UpdateParameters)
+    optimizer: Optimizer | None = None
+
+    def __post_init__(self) -> None:
+        if not self.transfer_every >= 1:
+            raise ConfigError(f"algorithm.transfer_every: must be >= 1, got {self.transfer_every}")
+        if not (self.n_rows_per_transfer == -1 or self.n_rows_per_transfer >= 1):
+            raise ConfigError(
+                f"algorithm.n_rows_per_transfer: must be -1 or >= 1, got {self.n_rows_per_transfer}"
+            )
+        if not self.transfer_lr > 0:
+            raise ConfigError(f"algorithm.transfer_lr: must be > 0, got {self.transfer_lr}")
+        for name in ("granularity", "n_x_bins", "n_d_bins"):
+            if not getattr(self, name) >= 0:
+                raise ConfigError(f"algorithm.{name}: must be >= 0, got {getattr(self, name)}")
+        for name in ("n_x_bins", "n_d_bins"):
+            if getattr(self, name) == 1:
+                raise ConfigError(f"algorithm.{name}: must be 0 or >= 2, got 1")
+
+    def build(self, shape: tuple[int, ...], factory: TileFactory) -> "MixedPrecisionWeight":
+        return MixedPrecisionWeight(shape, self, factory)
+
+
+class MixedPrecisionWeight(AnalogWeight):
+    """One tile and the accumulator chi (of the wanted decrease) of one weight."""
+
+    chi: Tensor
+
+    def __init__(self, shape: tuple[int, ...], rule: MixedPrecision, factory: TileFactory) -> None:
+        super().__init__(shape, factory)
+        self.rule = rule
+        self.single = factory.tile("single", shape)
+        self.register_buffer("chi", torch.zeros_like(self.single.state))
+        self.row = 0
+        self.batches = 0
+        self.rounding = factory.draws.fork("rounding")
+        self.transfers = factory.draws.fork("transfers")
+        self.logical = torch.zeros_like(self.chi)  # what the optimizer believes to change
+        self.optimizer = rule.optimizer([self.logical]) if rule.optimizer else None
+
+    @property
+    def weight(self) -> Tensor:
+        return self.single.weight
+
+    @property
+    def digital_values(self) -> int:
+        state = self.optimizer.state.get(self.logical, {}) if self.optimizer else {}
+        return 1 + sum(isinstance(v, Tensor) and v.shape == self.chi.shape for v in state.values())
+
+    def set_weight(self, weight: Tensor) -> None:
+        """Write the weight and empty the accumulator."""
+        self.single.set_weight(weight)
+        self.chi = torch.zeros_like(self.chi)
+        self.row = self.batches = 0
+
+    def train_on(self, x: Tensor, d: Tensor, lr: float) -> None:
+        self.accumulate(x, d, lr)
+        self.batches += 1
+        if self.batches % self.rule.transfer_every == 0:
+            self.transfer()
+
+    def accumulate(self, x: Tensor, d: Tensor, lr: float) -> None:
+        """Add the mini-batch's wanted decrease of the weight to chi."""
+        x = quantise(x, self.rule.n_x_bins, self.rule.sto_round, self.rounding.fork("x"))
+        d = quantise(d, self.rule.n_d_bins, self.rule.sto_round, self.rounding.fork("d"))
+        gradient = d.transpose(-1, -2) @ x
+        self.chi = self.chi + (lr * gradient if self.optimizer is None else self._decrease(gradient, lr))
+        self.tally.digital_operations += 2 * prod(x.shape[:-1]) * x.shape[-1] * d.shape[-1]
+
+    def _decrease(self, gradient: Tensor, lr: float) -> Tensor:
+        """What the optimizer would subtract from the weight, in units of the tile."""
+        assert self.optimizer is not None
+        before = self.weight * self.scale
+        self.logical.data = before.clone()
+        self.logical.grad = gradient * self.scale
+        for group in self.optimizer.param_groups:
+            group["lr"] = lr
+        self.optimizer.step()
+        return (before - self.logical.data) / self.scale
+
+    def transfer(self) -> None:
+        """Write whole steps of chi, the next rows of it."""
+        rule, tile, d_size = self.rule, self.single, self.shape[-2]
+        grain = rule.granularity or tile.device.granularity
+        many = d_size if rule.n_rows_per_transfer < 0 else min(rule.n_rows_per_transfer, d_size)
+        rows = (self.row + torch.arange(many, device=self.chi.device)) % d_size
+        self.row = (self.row + many) % d_size
+        n = (self.chi[..., rows, :] / grain).trunc()
+        self.chi[..., rows, :] = self.chi[..., rows, :] - n * grain
+        update = replace(rule.update, update_management=True, update_bl_management=True)
+        rate = grain * rule.transfer_lr
+        written = -n.transpose(-1, -2)
+        counts = torch.zeros_like(self.chi)
+        pulses = slice_counts(written, rate, tile.device.granularity, update, self.transfers, as_input=True)
+        counts[..., rows, :] = pulses.transpose(-1, -2)
+        tile.pulse(counts)
+        self.tally.digital_operations += n.numel()
+        self.tally.transfers += int((n != 0).any(-1).sum())
+
+    def counters(self) -> dict[str, Any]:
+        own = {"row": self.row, "batches": self.batches}
+        if self.optimizer is not None:
+            own["optimizer"] = self.optimizer.state_dict()
+        return super().counters() | {"mixed_precision": own}
+
+    def load_counters(self, counters: dict[str, Any]) -> None:
+        super().load_counters(counters)
+        own = counters["mixed_precision"]
+        self.row, self.batches = own["row"], own["batches"]
+        if self.optimizer is not None:
+            self.optimizer.load_state_dict(own["optimizer"])
+
+
+def quantise(v: Tensor, bins: int, sto_round: bool, stream: Stream) -> Tensor:
+    """``v [..., b, n]`` on ``bins`` levels between minus and plus the largest entry of each vector; 0 keeps
+    it.
+    """
+    if not bins:
+        return v
+    width = v.abs().amax(-1, keepdim=True) / (bins // 2)
+    steps = v / torch.where(width > 0, width, 1.0)
+    if sto_round:
+        steps = steps + stream.uniform(*v.shape, like=v) - 0.5
+    return steps.round().clamp(-(bins // 2), bins // 2) * width
