@@ -20,7 +20,8 @@ class Window:
     Args:
         start: first sample any column sees.
         stop: one past the last sample any column sees.
-        keep: which columns see which of these samples, bool [stop - start, I]; None if all see all.
+        since: first sample that each column sees [I]; None if all see all.
+        until: one past the last sample that each column sees [I]; None if all see all.
         columns: columns read at the end of the window, a slice if it is all of them.
         passes: number of full passes completed before each of these reads [number of reads].
         sample: sample after which each read happens [number of reads].
@@ -28,7 +29,8 @@ class Window:
 
     start: int
     stop: int
-    keep: Tensor | None
+    since: Tensor | None
+    until: Tensor | None
     columns: Tensor | slice
     passes: Tensor
     sample: Tensor
@@ -94,15 +96,15 @@ class TransferClock:
             at = first + index.div(self.reads_at_once, rounding_mode="floor") * self.every
             stops = torch.where(read, at, torch.full_like(index, batch))
             start, stop = int(previous.min()), int(stops.max())
-            time = torch.arange(start, stop).unsqueeze(-1)
-            keep = (time >= previous) & (time < stops)
+            whole = bool((previous == start).all() and (stops == stop).all())
             columns = torch.nonzero(read).squeeze(-1)
-            if bool(keep.any()) or columns.numel():
+            if bool((previous < stops).any()) or columns.numel():
                 windows.append(
                     Window(
                         start,
                         stop,
-                        None if bool(keep.all()) else keep,
+                        None if whole else previous,
+                        None if whole else stops,
                         slice(None) if columns.numel() == self.slices else columns,
                         self.passes + (self.column + index[columns]) // self.slices,
                         stops[columns] - 1,

@@ -13,11 +13,13 @@ from torch import Tensor
 from crossweep.algorithms.auto_scale import running_scale
 from crossweep.algorithms.base import AbstractAlgorithm, AnalogWeight
 from crossweep.algorithms.chopper import NO_CHOPPER, ChopperRule
+from crossweep.algorithms.hidden_buffer import slice_counts
 from crossweep.algorithms.schedule import TransferClock, Window
 from crossweep.errors import ConfigError
+from crossweep.tiles.analog_tile import AnalogTile
 from crossweep.tiles.factory import TileFactory
 from crossweep.tiles.io import IOParameters
-from crossweep.tiles.pulse_train import PulsePlan, UpdateParameters, plan_pulses
+from crossweep.tiles.pulse_train import PulsePlan, UpdateParameters, largest, plan_pulses
 
 
 def single_pulse() -> UpdateParameters:
@@ -188,13 +190,14 @@ class TransferWeight(AnalogWeight):
         batch = plan.bl.shape[-1]
         chopped = self.rule.chopper_rule.probability > 0
         if self.rule.row_flip_prob:
-            plan = plan.flip_rows(self.chop_out.unsqueeze(-2))
+            plan = plan.flip_rows(self.chop_out)
         for window in self.clock.windows(batch):
             part = plan.samples(window.start, window.stop)
             if chopped:
-                part = part.flip_columns(self.chop_in.unsqueeze(-2))
-            if window.keep is not None:
-                part = part.where_columns(window.keep.to(self.chop_in.device))
+                part = part.flip_columns(self.chop_in)
+            if window.since is not None and window.until is not None:
+                since, until = (t.to(self.chop_in.device) + plan.first for t in (window.since, window.until))
+                part = part.within(since, until)
             if window.start < window.stop:
                 self.fast.update(part, self.rule.update)
             reads = window.passes.numel()
@@ -223,8 +226,8 @@ class TransferWeight(AnalogWeight):
         if not rule.auto_scale:
             return torch.full_like(x[..., 0], base)
         tau = (1 - rule.auto_momentum) / batch
-        mean_x = running_scale(x.abs().amax(-1), self.scale_x, tau)
-        mean_d = running_scale(d.abs().amax(-1), self.scale_d, tau)
+        mean_x = running_scale(largest(x), self.scale_x, tau)
+        mean_d = running_scale(largest(d), self.scale_d, tau)
         self.scale_x, self.scale_d = mean_x[..., -1], mean_d[..., -1]
         top = torch.where(mean_x > 0, mean_x, 1.0) * torch.where(mean_d > 0, mean_d, 1.0)
         return base * rule.update.desired_bl * self.fast.device.granularity / top
@@ -232,6 +235,26 @@ class TransferWeight(AnalogWeight):
     def transfer_rate(self, lr: float) -> float:
         """Effective rate of the transfer."""
         return self.rule.transfer_lr * (lr if self.rule.scale_transfer_lr else 1.0)
+
+    def write_slow(self, value: Tensor, columns: Tensor | slice, rate: float) -> None:
+        """One pulsed update ``C[:, columns] += rate value`` for each column, ``value [..., O, r]``."""
+        self.write(self.slow, value, columns, rate)
+
+    def write(self, tile: AnalogTile, value: Tensor, columns: Tensor | slice, rate: float) -> None:
+        """One pulsed update of ``tile`` for each column; nothing happens at rate 0."""
+        if rate == 0:
+            return
+        counts = slice_counts(
+            value,
+            rate,
+            tile.device.granularity,
+            self.rule.transfer_update,
+            self.transfers,
+            as_input=not self.rule.transfer_columns,
+        )
+        tile.pulse(counts, columns)
+        self.tally.digital_operations += value.numel()  # values become pulse chances
+        self.tally.transfers += int((counts != 0).any(-2).sum())
 
     # -- what the rules differ in ------------------------------------------------------------------
 

@@ -3,8 +3,8 @@
 Sign convention: the target is ``dW = -lr d x^T``, so a coincidence with ``x_j d_i > 0`` is a *down* pulse.
 """
 
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -56,46 +56,120 @@ class UpdateParameters:
             raise ConfigError(f"update.res: must lie in 0..1 (a bin width), got {self.res}")
 
 
-@dataclass(frozen=True)
+@dataclass
+class Drawn:
+    """Pulses of a plan that an engine has drawn and its parts share; ``words`` belongs to the compiled engine."""
+
+    words: Any = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class PulsePlan:
-    """Pulse probabilities of one mini-batch.
+    """Pulse probabilities of one mini-batch, or of a part of one. Parts share the pulses that were drawn.
 
     Args:
-        p_x: probability of a pulse per slot on each column [..., b, x].
-        p_d: probability of a pulse per slot on each row [..., b, d].
-        sign_x: sign of each column [..., b, x] in {-1, 0, 1}.
-        sign_d: sign of each row [..., b, d] in {-1, 0, 1}; up pulses where ``sign_x sign_d < 0``.
+        x: inputs [..., b, x]; a column pulses with probability ``p_x = min(1, |x| scale_x)`` per slot.
+        d: errors [..., b, d]; a row pulses with probability ``p_d = min(1, |d| scale_d)`` per slot.
+        scale_x: [..., b].
+        scale_d: [..., b].
         bl: slots used by each sample [..., b], whole numbers.
         longest: upper bound of ``bl``, known without looking at the data.
+        first: number of this plan's first sample within the mini-batch.
+        turn_x: +1 or -1, multiplies the signs of the columns [..., x]; None: +1.
+        turn_d: +1 or -1, multiplies the signs of the rows [..., d]; None: +1.
+        since: number of the first sample, within the mini-batch, that each column sees [x]; None: all.
+        until: one past the last sample that each column sees [x]; None: all.
+        drawn: pulses of the whole mini-batch, once drawn.
     """
 
-    p_x: Tensor
-    p_d: Tensor
-    sign_x: Tensor
-    sign_d: Tensor
+    x: Tensor
+    d: Tensor
+    scale_x: Tensor
+    scale_d: Tensor
     bl: Tensor
     longest: int
+    first: int = 0
+    turn_x: Tensor | None = None
+    turn_d: Tensor | None = None
+    since: Tensor | None = None
+    until: Tensor | None = None
+    drawn: Drawn = field(default_factory=Drawn)
+
+    @classmethod
+    def of_probabilities(
+        cls, p_x: Tensor, p_d: Tensor, sign_x: Tensor, sign_d: Tensor, bl: Tensor, longest: int
+    ) -> "PulsePlan":
+        """The plan with given probabilities and signs [..., b, x] and [..., b, d]."""
+        return cls(
+            x=p_x * sign_x, d=p_d * sign_d, scale_x=torch.ones_like(p_x[..., 0]),
+            scale_d=torch.ones_like(p_d[..., 0]), bl=bl, longest=longest,
+        )  # fmt: skip
+
+    # -- what it says ------------------------------------------------------------------------------------------
+
+    @property
+    def p_x(self) -> Tensor:
+        """Probability of a pulse per slot on each column [..., b, x]."""
+        p = (self.x.abs() * self.scale_x.unsqueeze(-1)).clamp(max=1)
+        if self.since is None or self.until is None:
+            return p
+        sample = torch.arange(self.first, self.first + p.shape[-2], device=p.device).unsqueeze(-1)
+        return p * ((sample >= self.since) & (sample < self.until))
+
+    @property
+    def p_d(self) -> Tensor:
+        """Probability of a pulse per slot on each row [..., b, d]."""
+        return (self.d.abs() * self.scale_d.unsqueeze(-1)).clamp(max=1)
+
+    @property
+    def sign_x(self) -> Tensor:
+        """Sign of each column [..., b, x] in {-1, 0, 1}."""
+        return self.x.sign() if self.turn_x is None else self.x.sign() * self.turn_x.unsqueeze(-2)
+
+    @property
+    def sign_d(self) -> Tensor:
+        """Sign of each row [..., b, d] in {-1, 0, 1}; up pulses where ``sign_x sign_d < 0``."""
+        return self.d.sign() if self.turn_d is None else self.d.sign() * self.turn_d.unsqueeze(-2)
+
+    @property
+    def samples_count(self) -> int:
+        """Number of samples."""
+        return self.bl.shape[-1]
+
+    # -- parts and variants ------------------------------------------------------------------------------------
 
     def samples(self, start: int, stop: int) -> "PulsePlan":
         """The plan of samples ``start`` to ``stop``."""
-        part = [t[..., start:stop, :] for t in (self.p_x, self.p_d, self.sign_x, self.sign_d)]
-        return PulsePlan(*part, self.bl[..., start:stop], self.longest)
+        rows = {name: getattr(self, name)[..., start:stop, :] for name in ("x", "d")}
+        each = {name: getattr(self, name)[..., start:stop] for name in ("scale_x", "scale_d", "bl")}
+        return replace(self, **rows, **each, first=self.first + start)
 
-    def where_columns(self, keep: Tensor) -> "PulsePlan":
-        """The plan with columns silenced where ``keep [..., b, x]`` is false."""
-        return PulsePlan(self.p_x * keep, self.p_d, self.sign_x, self.sign_d, self.bl, self.longest)
-
-    def transposed(self) -> "PulsePlan":
-        """The same pulses with rows and columns exchanged."""
-        return PulsePlan(self.p_d, self.p_x, self.sign_d, self.sign_x, self.bl, self.longest)
+    def within(self, since: Tensor, until: Tensor) -> "PulsePlan":
+        """The plan in which column ``j`` sees the samples ``since[j]`` to ``until[j]`` of the mini-batch only."""
+        return replace(self, since=since, until=until)
 
     def flip_rows(self, sign: Tensor) -> "PulsePlan":
-        """The plan with the signs of the rows multiplied by ``sign`` (broadcast to [..., b, d])."""
-        return PulsePlan(self.p_x, self.p_d, self.sign_x, self.sign_d * sign, self.bl, self.longest)
+        """The plan with the signs of the rows multiplied by ``sign [..., d]``."""
+        return replace(self, turn_d=sign if self.turn_d is None else self.turn_d * sign)
 
     def flip_columns(self, sign: Tensor) -> "PulsePlan":
-        """The plan with the signs of the columns multiplied by ``sign`` (broadcast to [..., b, x])."""
-        return PulsePlan(self.p_x, self.p_d, self.sign_x * sign, self.sign_d, self.bl, self.longest)
+        """The plan with the signs of the columns multiplied by ``sign [..., x]``."""
+        return replace(self, turn_x=sign if self.turn_x is None else self.turn_x * sign)
+
+    def where_columns(self, keep: Tensor) -> "PulsePlan":
+        """The plan with columns silenced where ``keep [..., b, x]`` is false; it draws pulses of its own."""
+        return replace(self, x=self.x * keep, drawn=Drawn())
+
+    def transposed(self) -> "PulsePlan":
+        """The same pulses with rows and columns exchanged; for a whole mini-batch."""
+        assert self.since is None, "columns that see different samples have no transpose"
+        sides = {"x": self.d, "d": self.x, "scale_x": self.scale_d, "scale_d": self.scale_x}
+        return replace(self, **sides, turn_x=self.turn_d, turn_d=self.turn_x, drawn=Drawn())
+
+
+def largest(values: Tensor) -> Tensor:
+    """Largest absolute value of each vector [..., n] -> [...]; no copy of the values is made."""
+    return torch.linalg.vector_norm(values, float("inf"), dim=-1)
 
 
 def plan_pulses(
@@ -122,9 +196,8 @@ def plan_pulses(
         stream: needed for stochastic rounding only.
     """
     rate = torch.as_tensor(lr, dtype=x.dtype, device=x.device).expand(x.shape[:-1])
-    size_x, size_d = x.abs(), d.abs()
     if update.update_management or update.update_bl_management:
-        top_x, top_d = size_x.amax(-1), size_d.amax(-1) * update.um_grad_scale
+        top_x, top_d = largest(x), largest(d) * update.um_grad_scale
         wanted = rate * top_x * top_d / granularity
         bl = torch.full_like(wanted, update.desired_bl)
         if update.update_bl_management:
@@ -140,20 +213,22 @@ def plan_pulses(
         bl = torch.where(rate > 0, torch.full_like(rate, update.desired_bl), torch.zeros_like(rate))
         scale_d = scale_x = (rate / (granularity * update.desired_bl)).sqrt()
         longest = update.desired_bl
-    p_x = _bin(size_x * scale_x.unsqueeze(-1), update, stream, "x").clamp(0, 1)
-    p_d = _bin(size_d * scale_d.unsqueeze(-1), update, stream, "d").clamp(0, 1)
-    return PulsePlan(p_x, p_d, x.sign(), d.sign(), bl, longest)
+    plan = PulsePlan(x=x, d=d, scale_x=scale_x, scale_d=scale_d, bl=bl, longest=longest)
+    return _binned(plan, update, stream) if update.res else plan
 
 
-def _bin(p: Tensor, update: UpdateParameters, stream: Stream | None, name: str) -> Tensor:
-    if not update.res:
-        return p
-    steps = p / update.res
-    if update.sto_round:
-        if stream is None:
-            raise ValueError("stochastic rounding draws random numbers and needs a stream")
-        steps = steps + stream.fork(f"round_{name}").uniform(*p.shape, like=p) - 0.5
-    return steps.round() * update.res
+def _binned(plan: PulsePlan, update: UpdateParameters, stream: Stream | None) -> PulsePlan:
+    """The plan with its probabilities rounded to bins; rounding comes before clipping."""
+    rounded = {}
+    for name, values, scale in (("x", plan.x, plan.scale_x), ("d", plan.d, plan.scale_d)):
+        steps = values.abs() * scale.unsqueeze(-1) / update.res
+        if update.sto_round:
+            if stream is None:
+                raise ValueError("stochastic rounding draws random numbers and needs a stream")
+            steps = steps + stream.fork(f"round_{name}").uniform(*steps.shape, like=steps) - 0.5
+        rounded[name] = values.sign() * steps.round() * update.res
+        rounded[f"scale_{name}"] = torch.ones_like(scale)
+    return replace(plan, **rounded)
 
 
 @dataclass(frozen=True)

@@ -109,7 +109,8 @@ class UnitCellTile(AnalogTile):
     def update(self, plan: PulsePlan, update: UpdateParameters) -> None:
         """Apply the stochastic pulses of a mini-batch, each sample to the devices its policy names."""
         p_x, p_d, sign_x, sign_d = (t.unsqueeze(PAIR) for t in (plan.p_x, plan.p_d, plan.sign_x, plan.sign_d))
-        shared = PulsePlan(p_x, p_d, sign_x, sign_d, plan.bl.unsqueeze(-2), plan.longest)
+        bl, longest = plan.bl.unsqueeze(-2), plan.longest
+        shared = PulsePlan.of_probabilities(p_x, p_d, sign_x, sign_d, bl, longest)
         if self.device.update_policy.startswith("single"):
             chosen = self._choose(plan.bl.shape[-1])
             each = torch.arange(self.device.n_devices, device=chosen.device).unsqueeze(-1)
