@@ -1,4 +1,6 @@
-"""Exact states: every recorded trace of the peer simulator is followed to 1e-5, more than 500 samples each."""
+"""Exact states: every recorded trace of the peer simulator is followed to 1e-5, more than 500 samples
+each.
+"""
 
 from collections.abc import Iterator
 
@@ -77,7 +79,9 @@ class RecordedFlips:
 
 
 def play_late(trace: Trace, weight: MixedPrecisionWeight) -> Iterator[int]:
-    """The peer's CPU engine transfers after the first sample of the next mini-batch; so the order is driven here."""
+    """The peer's CPU engine transfers after the first sample of the next mini-batch; so the order is driven
+    here.
+    """
     seen = 0
     for t, (x, d, lr) in enumerate(trace.updates()):
         if lr == 0:

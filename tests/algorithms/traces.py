@@ -166,8 +166,8 @@ def build(trace: Trace) -> AnalogWeight:
     for tile, role in zip(weight.tiles().values(), trace.meta["roles"], strict=True):
         load_cells(tile, trace, role, rows)
     weight.set_weight(trace.tensor("start"))
-    # the peer clips what is written to the bounds without the reference; a device that starts out of reach is pulled
-    # back by its first pulse, here as there
+    # the peer clips what is written to the bounds without the reference; a device that starts out of reach
+    # is pulled back by its first pulse, here as there
     last = list(weight.tiles().values())[-1]
     share = made.gammas[-1] if isinstance(made, TTv1) else 1.0
     start = trace.tensor("start") / share

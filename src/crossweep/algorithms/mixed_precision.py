@@ -157,7 +157,7 @@ class MixedPrecisionWeight(AnalogWeight):
         self.tally.transfers += int((n != 0).any(-1).sum())
 
     def counters(self) -> dict[str, Any]:
-        own = {"row": self.row, "batches": self.batches}
+        own: dict[str, Any] = {"row": self.row, "batches": self.batches}
         if self.optimizer is not None:
             own["optimizer"] = self.optimizer.state_dict()
         return super().counters() | {"mixed_precision": own}

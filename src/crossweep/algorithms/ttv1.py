@@ -6,7 +6,6 @@ from typing import Any
 
 from torch import Tensor
 
-from crossweep.algorithms.hidden_buffer import slice_counts
 from crossweep.algorithms.schedule import TransferClock, Window
 from crossweep.algorithms.transfer import Transfer, TransferWeight, samples_between
 from crossweep.errors import ConfigError
@@ -173,14 +172,4 @@ class TTv1Weight(TransferWeight):
         rule, tile = self.rule, self.chain[j + 1]
         wanted = rule.transfer_lr_vec[j] if rule.transfer_lr_vec else rule.transfer_lr
         strength = wanted * (lr if rule.scale_transfer_lr else 1.0)
-        counts = slice_counts(
-            value,
-            strength,
-            tile.device.granularity,
-            rule.transfer_update,
-            self.transfers,
-            as_input=not rule.transfer_columns,
-        )
-        tile.pulse(counts, columns)
-        self.tally.digital_operations += value.numel()
-        self.tally.transfers += int((counts != 0).any(-2).sum())
+        self.write(tile, value, columns, strength)

@@ -1,0 +1,79 @@
+"""E-RIDER: residual learning with a tracked symmetry point. A reconstruction, see below."""
+
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from crossweep.algorithms.chopper import Chopped
+from crossweep.algorithms.schedule import Window
+from crossweep.algorithms.transfer import Transfer, TransferWeight
+from crossweep.errors import ConfigError
+from crossweep.tiles.factory import TileFactory
+from crossweep.tiles.pulse_train import UpdateParameters
+
+
+@dataclass(frozen=True, kw_only=True)
+class ERIDER(Chopped, Transfer):
+    """The gradient, with chopped signs, is taken at ``C + gamma c (A - Q)`` and goes onto A; at each read of
+    a column ``Q <- (1 - eta) Q + eta v`` follows A's symmetry point, and ``C += transfer_lr c (v - Q)`` by a
+    pulsed update.
+
+    Because the chopper inverts the signal on A but not its symmetry point, the slow average Q keeps the
+    point and loses the signal. ``in_chop_prob = 0`` is RIDER.
+
+    Args:
+        reference_rate: eta, weight of a new read in Q [1], in (0, 1].
+        transfer_update: pulse trains of the transfer.
+
+    Raises:
+        ConfigError: a parameter breaks its rule.
+
+    Source: Xiao et al., arXiv 2602.21321 (ICML 2026), of which only the abstract was at hand: **the
+        equations are a
+    reconstruction from third-party notes** and no published number has been compared. Q is one digital
+    number per device here (the paper keeps an analog copy that is corrected now and then).
+    """
+
+    gamma: float = 0.1
+    reference_rate: float = 0.05
+    transfer_update: UpdateParameters = field(default_factory=UpdateParameters)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0 < self.reference_rate <= 1:
+            raise ConfigError(f"algorithm.reference_rate: must lie in (0, 1], got {self.reference_rate}")
+
+    def build(self, shape: tuple[int, ...], factory: TileFactory) -> "ERIDERWeight":
+        return ERIDERWeight(shape, self, factory)
+
+
+class ERIDERWeight(TransferWeight):
+    """A, Q, C and the choppers of one weight."""
+
+    rule: ERIDER
+    tracked: Tensor
+
+    def __init__(self, shape: tuple[int, ...], rule: ERIDER, factory: TileFactory) -> None:
+        super().__init__(shape, rule, factory)
+        self.register_buffer("tracked", torch.zeros_like(self.fast.state))
+
+    @property
+    def digital_values(self) -> int:
+        return 1
+
+    def residual(self) -> Tensor:
+        return self.fast.weight - self.tracked
+
+    def set_weight(self, weight: Tensor) -> None:
+        super().set_weight(weight)
+        self.tracked = torch.zeros_like(self.tracked)  # A is erased too; the visible weight is C
+
+    def transfer(
+        self, value: Tensor, window: Window, columns: Tensor | slice, rate: Tensor, lr: float
+    ) -> None:
+        eta = self.rule.reference_rate
+        tracked = (1 - eta) * self.tracked[..., columns] + eta * value
+        self.tracked[..., columns] = tracked
+        self.write_slow(self.signs(columns) * (value - tracked), columns, self.transfer_rate(lr))
+        self.tally.digital_operations += 4 * value.numel()  # two products, a sum, a difference

@@ -1,0 +1,71 @@
+"""Residual learning version 2: residual learning through a leaky digital buffer."""
+
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from crossweep.algorithms.schedule import Window
+from crossweep.algorithms.transfer import Transfer, TransferWeight
+from crossweep.errors import ConfigError
+from crossweep.tiles.factory import TileFactory
+from crossweep.tiles.pulse_train import UpdateParameters
+
+
+@dataclass(frozen=True, kw_only=True)
+class RLv2(Transfer):
+    """The gradient is taken at ``C + gamma A``; ``H <- (1 - b) H + b v`` smooths the reads of A; where
+    ``|H| > thres_scale dw_min`` the slow tile moves by a pulsed update ``C += transfer_lr H``.
+
+    Against TTv2: H forgets (it is an average, not a sum, and is not emptied), and A is part of the visible
+    weight.
+
+    Args:
+        buffer_rate: b, weight of a new read in H [1], in (0, 1].
+        thres_scale: smallest ``|H|`` that is transferred [steps of C], >= 0.
+        transfer_update: pulse trains of the transfer.
+
+    Raises:
+        ConfigError: a parameter breaks its rule.
+
+    Source: Wu et al., arXiv 2502.06309 (NeurIPS 2025), eqs. 14-15.
+    """
+
+    buffer_rate: float = 0.1
+    thres_scale: float = 1.0
+    transfer_update: UpdateParameters = field(default_factory=UpdateParameters)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0 < self.buffer_rate <= 1:
+            raise ConfigError(f"algorithm.buffer_rate: must lie in (0, 1], got {self.buffer_rate}")
+        if not self.thres_scale >= 0:
+            raise ConfigError(f"algorithm.thres_scale: must be >= 0, got {self.thres_scale}")
+
+    def build(self, shape: tuple[int, ...], factory: TileFactory) -> "RLv2Weight":
+        return RLv2Weight(shape, self, factory)
+
+
+class RLv2Weight(TransferWeight):
+    """A, H and C of one weight."""
+
+    rule: RLv2
+    hidden: Tensor
+
+    def __init__(self, shape: tuple[int, ...], rule: RLv2, factory: TileFactory) -> None:
+        super().__init__(shape, rule, factory)
+        self.register_buffer("hidden", torch.zeros_like(self.fast.state))
+
+    @property
+    def digital_values(self) -> int:
+        return 1
+
+    def transfer(
+        self, value: Tensor, window: Window, columns: Tensor | slice, rate: Tensor, lr: float
+    ) -> None:
+        rule, step = self.rule, self.slow.device.granularity
+        hidden = (1 - rule.buffer_rate) * self.hidden[..., columns] + rule.buffer_rate * value
+        self.hidden[..., columns] = hidden
+        wanted = torch.where(hidden.abs() > rule.thres_scale * step, hidden, 0.0)
+        self.write_slow(wanted, columns, self.transfer_rate(lr))
+        self.tally.digital_operations += 3 * value.numel()  # two products and a sum
