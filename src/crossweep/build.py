@@ -1,13 +1,14 @@
 """Configuration into objects: the only place where a yaml's values meet the classes they describe.
 
-A node with ``_target_`` names a frozen dataclass; its other keys are the fields. Every key and value is checked here,
-before anything trains, and a mistake is one line: the full key, the rule, the value.
+A node with ``_target_`` names a frozen dataclass; its other keys are the fields. Every key and value is
+checked here, before anything trains, and a mistake is one line: the full key, the rule, the value.
 """
 
 import dataclasses
 import importlib
+import inspect
 import types
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import torch
@@ -193,9 +194,19 @@ def make(node: Node, key: str) -> Any:
         cls = getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError) as error:
         raise ConfigError(f"{key}._target_: cannot import {target!r} ({error})") from error
+    if inspect.isfunction(cls):
+        return make(_recipe(cls, node, key), key)
     if not dataclasses.is_dataclass(cls):
         raise ConfigError(f"{key}._target_: must be a dataclass of parameters, got {target!r}")
     return fill(cls, {k: v for k, v in node.items() if k != "_target_"}, key)  # type: ignore[arg-type]
+
+
+def _recipe(function: Callable[..., Node], node: Node, key: str) -> Node:
+    """The node that a function makes of its keys; keys that the function does not name pass through."""
+    hints = get_type_hints(function)
+    values = {name: value for name, value in node.items() if name != "_target_"}
+    own = set(inspect.signature(function).parameters)
+    return function(**{n: _checked(v, hints[n], f"{key}.{n}") if n in own else v for n, v in values.items()})
 
 
 def fill(cls: type[T], node: Node, key: str) -> T:

@@ -24,6 +24,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 import crossweep
+from crossweep.devices import measured
 from crossweep.errors import ConfigError, CrossweepError
 from crossweep.paths import conf_dir
 from crossweep.records import RECORD_NAME, RunRecord, read_json
@@ -44,6 +45,8 @@ def _key(*, _root_: DictConfig) -> str:
 
 
 OmegaConf.register_new_resolver("crossweep_key", _key, replace=True)
+# the content of a fitted device becomes part of the configuration, so of the record and of the folder's name
+OmegaConf.register_new_resolver("crossweep_yaml", measured.read, replace=True)
 
 
 def run(cfg: DictConfig) -> dict[str, float]:

@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from hydra import compose, initialize_config_dir
-from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
+from crossweep.build import make
 from crossweep.devices.base import AbstractDevice
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
@@ -31,7 +31,7 @@ def settings(name: str) -> dict[str, Any]:
 
 def load(name: str, **changes: Any) -> AbstractDevice:
     """The device of one option with some keys changed."""
-    device = instantiate(settings(name) | changes)
+    device = make(settings(name) | changes, "device")
     assert isinstance(device, AbstractDevice)
     return device
 

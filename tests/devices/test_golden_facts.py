@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from crossweep.build import make
 from crossweep.devices.base import AbstractDevice, Cells
 from crossweep.devices.constant_step import ConstantStep
 from crossweep.devices.exp_step import ExpStep
@@ -284,7 +285,9 @@ def test_a_device_that_does_not_relax_costs_nothing(rng: Stream) -> None:
 
 @pytest.mark.parametrize(("range_min", "range_max"), [(-1.0, 1.0), (-0.5, 0.8), (-2.0, 0.3)])
 def test_soft_bounds_by_p_max_follow_their_curve(range_min: float, range_max: float) -> None:
-    device = from_p_max(p_max=1000.0, alpha=0.0005, range_min=range_min, range_max=range_max, **ALIKE)
+    device = make(
+        from_p_max(p_max=1000.0, alpha=0.0005, range_min=range_min, range_max=range_max, **ALIKE), "device"
+    )
     cells, v = one(device), at(range_min)
     height = (range_max - range_min) / (1 - exp(-0.5))
     for block in range(10):

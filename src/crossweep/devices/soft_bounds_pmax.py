@@ -3,7 +3,6 @@
 from math import exp
 from typing import Any
 
-from crossweep.devices.soft_bounds import SoftBounds
 from crossweep.errors import ConfigError
 
 
@@ -18,7 +17,7 @@ def from_p_max(
     w_max: float | None = None,
     w_min: float | None = None,
     **common: Any,
-) -> SoftBounds:
+) -> dict[str, Any]:
     """Soft bounds whose p-th up pulse from ``range_min`` ends at ``range_min + B (1 - e^(-alpha p))``.
 
     ``B = (range_max - range_min) / (1 - e^(-alpha p_max))``, so ``p_max`` pulses reach ``range_max``. The
@@ -51,10 +50,11 @@ def from_p_max(
     low, high = range_min, range_min + (range_max - range_min) / (1 - exp(-alpha * p_max))
     # the asymmetry is one-sided: dw_min is the larger step, up_down shrinks the other
     skew = 1 + low / high if high >= -low else -1 - high / low
-    return SoftBounds(
-        dw_min=(1 - exp(-alpha)) * max(high, -low) if dw_min is None else dw_min,
-        up_down=skew if up_down is None else up_down,
-        w_max=high if w_max is None else w_max,
-        w_min=low if w_min is None else w_min,
+    return {
+        "_target_": "crossweep.devices.soft_bounds.SoftBounds",
+        "dw_min": (1 - exp(-alpha)) * max(high, -low) if dw_min is None else dw_min,
+        "up_down": skew if up_down is None else up_down,
+        "w_max": high if w_max is None else w_max,
+        "w_min": low if w_min is None else w_min,
         **common,
-    )
+    }

@@ -1,0 +1,45 @@
+"""A device as `crossweep-fit-device` wrote it: a yaml file beside the user's measurement."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from crossweep.errors import ConfigError
+
+
+def read(file: str) -> dict[str, Any]:
+    """The keys of a fitted device.
+
+    Args:
+        file: path of the yaml, relative to the current directory.
+
+    Raises:
+        ConfigError: there is no such file, or it is not a fitted device.
+    """
+    path = Path(file)
+    if not path.is_file():
+        raise ConfigError(
+            f"device.file: must be a yaml written by crossweep-fit-device, got {file!r} (no such file)"
+        )
+    try:
+        content = yaml.safe_load(path.read_text())
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"device.file: {file!r} is not yaml ({type(error).__name__})") from error
+    if not isinstance(content, dict) or not isinstance(content.get("_target_"), str):
+        raise ConfigError(
+            f"device.file: {file!r} is no fitted device, it lacks `_target_`; see crossweep-fit-device"
+        )
+    return {str(key): value for key, value in content.items()}
+
+
+def measured(*, file: str, fitted: Mapping[str, Any], **changes: Any) -> dict[str, Any]:
+    """The fitted device with some keys changed.
+
+    Args:
+        file: where ``fitted`` was read from; kept for the record.
+        fitted: the keys of the file, ``_target_`` included.
+        changes: keys of the device that replace those of the file; None keeps the fitted value.
+    """
+    return {**fitted, **{key: value for key, value in changes.items() if value is not None}}
