@@ -92,7 +92,7 @@ class Settings:
     allow_changes: bool = False
     dry_run: bool = False
     progress: str = "auto"
-    table: str | None = "crossweep.results.collect.TableWriter"
+    table: str | None = "crossweep.results.TableWriter"
     report: str | None = None
 
     def __post_init__(self) -> None:
