@@ -9,6 +9,7 @@ from crossweep.devices.base import AbstractDevice, Cells
 from crossweep.devices.symmetry_point import SymmetryPoint
 from crossweep.rng import Stream
 from crossweep.shapes import require_last
+from crossweep.tiles.engine import compiled
 from crossweep.tiles.engine.base import AbstractEngine, Crossbar
 from crossweep.tiles.engine.pulse import pulse_in_turn
 from crossweep.tiles.io import IOParameters, read, read_slices
@@ -97,7 +98,7 @@ class AnalogTile(nn.Module):
         cells = self.cells
         v = weight.expand_as(self.state) + self.reference
         self.state = torch.minimum(torch.maximum(v, cells.w_min), cells.w_max)
-        self._show(torch.ones_like(self.state, dtype=torch.bool))
+        self._show(torch.ones_like(self.state))
 
     def read(self, x: Tensor, io: IOParameters) -> Tensor:
         """``W x`` through the periphery: [..., b, x] -> [..., b, d]."""
@@ -132,17 +133,21 @@ class AnalogTile(nn.Module):
         self.state, memory = self.device.relax(self.state, self.cells, memory, self.draws.fork("relax"))
         for name, tensor in memory.items():
             setattr(self, name, tensor)
-        self._show(torch.ones_like(self.state, dtype=torch.bool))
+        self._show(torch.ones_like(self.state))
 
     def _account(self, pulses: Tensor) -> None:
         self.pulses_given += pulses.sum(dtype=torch.float64)
-        self._show(pulses > 0)
+        self._show(pulses)
 
     def _show(self, touched: Tensor) -> None:
-        """Refresh the visible weight; write noise is redrawn where a device was touched."""
+        """Refresh the visible weight; write noise is redrawn where ``touched`` is positive."""
         spread = self.device.write_noise_std * self.device.dw_min
         if spread <= 0:
             self.weight = self.state - self.reference
             return
-        noise = self.draws.fork("write_noise").normal(*self.state.shape, like=self.state)
-        self.weight = torch.where(touched, self.state - self.reference + spread * noise, self.weight)
+        stream = self.draws.fork("write_noise")
+        if self.parameters.engine.backend == "auto" and compiled.usable(self.state):
+            self.weight = compiled.show(self.state, self.reference, self.weight, touched, spread, stream)
+            return
+        noise = stream.normal(*self.state.shape, like=self.state)
+        self.weight = torch.where(touched > 0, self.state - self.reference + spread * noise, self.weight)

@@ -58,9 +58,23 @@ class UpdateParameters:
 
 @dataclass
 class Drawn:
-    """Pulses of a plan that an engine has drawn and its parts share; ``words`` belongs to the compiled engine."""
+    """A whole mini-batch, and its pulses once they are drawn: what the parts of a plan share.
 
-    words: Any = None
+    Args:
+        x: as in ``PulsePlan``, of all samples.
+        d: of all samples.
+        scale_x: of all samples.
+        scale_d: of all samples.
+        bl: of all samples.
+        words: pulses by leading index; they belong to the compiled engine.
+    """
+
+    x: Tensor
+    d: Tensor
+    scale_x: Tensor
+    scale_d: Tensor
+    bl: Tensor
+    words: dict[tuple[int, ...], Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,7 +93,7 @@ class PulsePlan:
         turn_d: +1 or -1, multiplies the signs of the rows [..., d]; None: +1.
         since: number of the first sample, within the mini-batch, that each column sees [x]; None: all.
         until: one past the last sample that each column sees [x]; None: all.
-        drawn: pulses of the whole mini-batch, once drawn.
+        whole: the mini-batch that this is a part of; None: this is all of it.
     """
 
     x: Tensor
@@ -93,7 +107,12 @@ class PulsePlan:
     turn_d: Tensor | None = None
     since: Tensor | None = None
     until: Tensor | None = None
-    drawn: Drawn = field(default_factory=Drawn)
+    whole: Drawn | None = None
+
+    def __post_init__(self) -> None:
+        if self.whole is None:
+            batch = Drawn(self.x, self.d, self.scale_x, self.scale_d, self.bl)
+            object.__setattr__(self, "whole", batch)
 
     @classmethod
     def of_probabilities(
@@ -132,9 +151,10 @@ class PulsePlan:
         return self.d.sign() if self.turn_d is None else self.d.sign() * self.turn_d.unsqueeze(-2)
 
     @property
-    def samples_count(self) -> int:
-        """Number of samples."""
-        return self.bl.shape[-1]
+    def drawn(self) -> Drawn:
+        """The whole mini-batch."""
+        assert self.whole is not None
+        return self.whole
 
     # -- parts and variants ------------------------------------------------------------------------------------
 
@@ -158,18 +178,18 @@ class PulsePlan:
 
     def where_columns(self, keep: Tensor) -> "PulsePlan":
         """The plan with columns silenced where ``keep [..., b, x]`` is false; it draws pulses of its own."""
-        return replace(self, x=self.x * keep, drawn=Drawn())
+        return replace(self, x=self.x * keep, whole=None)
 
     def transposed(self) -> "PulsePlan":
         """The same pulses with rows and columns exchanged; for a whole mini-batch."""
         assert self.since is None, "columns that see different samples have no transpose"
         sides = {"x": self.d, "d": self.x, "scale_x": self.scale_d, "scale_d": self.scale_x}
-        return replace(self, **sides, turn_x=self.turn_d, turn_d=self.turn_x, drawn=Drawn())
+        return replace(self, **sides, turn_x=self.turn_d, turn_d=self.turn_x, whole=None)
 
 
 def largest(values: Tensor) -> Tensor:
     """Largest absolute value of each vector [..., n] -> [...]; no copy of the values is made."""
-    return torch.linalg.vector_norm(values, float("inf"), dim=-1)
+    return torch.maximum(values.amax(-1), -values.amin(-1))
 
 
 def plan_pulses(
@@ -228,7 +248,7 @@ def _binned(plan: PulsePlan, update: UpdateParameters, stream: Stream | None) ->
             steps = steps + stream.fork(f"round_{name}").uniform(*steps.shape, like=steps) - 0.5
         rounded[name] = values.sign() * steps.round() * update.res
         rounded[f"scale_{name}"] = torch.ones_like(scale)
-    return replace(plan, **rounded)
+    return replace(plan, **rounded, whole=None)
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -21,7 +22,14 @@ class Crossbar:
 
 @dataclass(frozen=True, kw_only=True)
 class AbstractEngine(ABC):
-    """Applies a pulse plan; an engine has parameters but no state."""
+    """Applies a pulse plan; an engine has parameters but no state.
+
+    Args:
+        backend: ``auto`` uses compiled kernels where there are any (float32 on the CPU), ``torch`` never does. The
+            two draw different random numbers of the same distribution.
+    """
+
+    backend: Literal["auto", "torch"] = "auto"
 
     @abstractmethod
     def apply(
@@ -39,9 +47,3 @@ class AbstractEngine(ABC):
         Returns:
             The new states, and the number of pulses each device received (both [..., d, x]).
         """
-
-
-def settle(v: Tensor, moved: Tensor, pulses: Tensor, cells: Cells) -> Tensor:
-    """``moved`` clipped to the bounds where a device was pulsed, ``v`` where it was not."""
-    clipped = torch.minimum(torch.maximum(moved, cells.w_min), cells.w_max)
-    return torch.where(pulses > 0, clipped, v)

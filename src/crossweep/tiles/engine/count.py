@@ -8,7 +8,8 @@ from torch import Tensor
 
 from crossweep.errors import ConfigError
 from crossweep.rng import Stream
-from crossweep.tiles.engine.base import AbstractEngine, Crossbar, settle
+from crossweep.tiles.engine import compiled
+from crossweep.tiles.engine.base import AbstractEngine, Crossbar
 from crossweep.tiles.engine.pulse import PulseEngine
 from crossweep.tiles.engine.response import respond
 from crossweep.tiles.pulse_train import PulsePlan, UpdateParameters, draw_trains
@@ -38,20 +39,21 @@ class CountEngine(AbstractEngine):
         self, v: Tensor, plan: PulsePlan, bar: Crossbar, update: UpdateParameters, stream: Stream
     ) -> tuple[Tensor, Tensor]:
         if update.pulse_type != "stochastic":  # rounded products have no matrix form
-            return PulseEngine().apply(v, plan, bar, update, stream)
+            return PulseEngine(backend=self.backend).apply(v, plan, bar, update, stream)
+        if self.backend == "auto" and compiled.usable(v) and compiled.affine(bar):
+            return compiled.update_affine(v, plan, bar, self.max_relaxation, stream)
+        if self.backend == "auto" and compiled.usable(v):
+            return compiled.update_counted(v, plan, bar, self.max_relaxation, stream)
         trains = draw_trains(plan, stream)
         total = torch.zeros_like(v)
         for start, stop in self.segments(plan, bar):
             first, last = (int(torch.searchsorted(trains.sample, edge)) for edge in (start, stop))
             x, d = trains.x[..., first:last, :], trains.d[..., first:last, :].transpose(-1, -2)
             net, pulses = -(d @ x), d.abs() @ x.abs()
-            response = respond(
-                v, (pulses + net) / 2, (pulses - net) / 2, bar, _blocks(plan.samples(start, stop))
+            moved = respond(
+                v, (pulses + net) / 2, (pulses - net) / 2, bar, stream, _blocks(plan.samples(start, stop))
             )
-            moved = response.mean
-            if response.std is not None:
-                moved = moved + response.std * stream.fork("noise").normal(*v.shape, like=v)
-            v = settle(v, moved, pulses, bar.cells)
+            v = torch.where(pulses > 0, moved, v)
             total += pulses
         return v, total
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from crossweep.rng import Stream
-from crossweep.tiles.engine.base import AbstractEngine, Crossbar, settle
+from crossweep.tiles.engine.base import AbstractEngine, Crossbar
 from crossweep.tiles.engine.response import respond
 from crossweep.tiles.pulse_train import PulsePlan, UpdateParameters
 
@@ -31,11 +31,7 @@ class MeanEngine(AbstractEngine):
             _whole((total + sign * net).clamp(min=0) / 2, thinning, stream.fork(name))
             for name, sign in (("up", 1), ("down", -1))
         )
-        response = respond(v, up, down, bar)
-        moved = response.mean
-        if response.std is not None:
-            moved = moved + response.std * stream.fork("noise").normal(*v.shape, like=v)
-        return settle(v, moved, up + down, bar.cells), up + down
+        return torch.where(up + down > 0, respond(v, up, down, bar, stream), v), up + down
 
 
 def _whole(mean: Tensor, thinning: Tensor, stream: Stream) -> Tensor:

@@ -13,38 +13,35 @@ the pulses' own noise adds ``(f std+^2 + (1 - f) std-^2) S2``; the unknown order
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from crossweep.rng import Stream
 from crossweep.tiles.engine.base import Crossbar
 
 _LARGEST_STEP = 0.999  # a pulse that would pass the bound lands on it
 _SUBSTEPS = 4  # integration steps per segment for models without a closed form
 
 
-@dataclass(frozen=True)
-class Response:
-    """Mean, and standard deviation around it, of the state after a segment; [..., d, x] each."""
-
-    mean: Tensor
-    std: Tensor | None
-
-
-def respond(v: Tensor, up: Tensor, down: Tensor, bar: Crossbar, blocks: Tensor | float = 1.0) -> Response:
-    """State after ``up`` and ``down`` pulses in random order.
+def respond(
+    v: Tensor, up: Tensor, down: Tensor, bar: Crossbar, stream: Stream, blocks: Tensor | float = 1.0
+) -> Tensor:
+    """State after ``up`` and ``down`` pulses in random order, within the bounds.
 
     Args:
         v: states [..., d, x] [w].
         up: number of up pulses [..., d, x]; need not be whole.
         down: number of down pulses [..., d, x].
         bar: the crossbar.
+        stream: source of the noise.
         blocks: kappa, the mean number of same-direction pulses that come together, broadcast to [..., d, x].
     """
     slopes = bar.device.slopes(bar.cells)
     mean, relaxation = (_affine if slopes is not None else _integrate)(v, up, down, bar)
-    return Response(mean, _spread(v, mean, up, down, relaxation, bar, blocks))
+    noise, order, jump = _spread(v, mean, up, down, relaxation, bar, blocks)
+    end = mean + (noise + jump.square() * order).sqrt() * stream.fork("noise").normal(*v.shape, like=v)
+    return _kept_inside(v, end, up, down, noise, jump, bar, stream.fork("bound"), blocks)
 
 
 def _affine(v: Tensor, up: Tensor, down: Tensor, bar: Crossbar) -> tuple[Tensor, Tensor]:
@@ -94,7 +91,8 @@ def _spread(
     relaxation: Tensor,
     bar: Crossbar,
     blocks: Tensor | float,
-) -> Tensor:
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Variance of the pulses' noise, variance of the order in units of the squared jump, and the jump."""
     n = (up + down).clamp(min=1e-12)
     share = up / n
     decay = relaxation / n
@@ -102,9 +100,39 @@ def _spread(
     sum_one = n * _phi(relaxation) / _phi(decay)
     jump = bar.device.step_up(mean, bar.cells) + bar.device.step_down(mean, bar.cells)
     order = (sum_two - sum_one.square() / n).clamp(min=0) * n / (n - 1).clamp(min=0.5)
-    variance = jump.square() * share * (1 - share) * order * blocks
+    noise = torch.zeros_like(v)
     if bar.device.dw_min_std > 0:
         middle = (v + mean) / 2
         std_up, std_down = bar.device.std_up(middle, bar.cells), bar.device.std_down(middle, bar.cells)
-        variance = variance + (share * std_up.square() + (1 - share) * std_down.square()) * sum_two
-    return variance.clamp(min=0).sqrt()
+        noise = (share * std_up.square() + (1 - share) * std_down.square()) * sum_two
+    return noise.clamp(min=0), share * (1 - share) * order * blocks, jump
+
+
+def _kept_inside(
+    v: Tensor, end: Tensor, up: Tensor, down: Tensor, noise: Tensor, jump: Tensor, bar: Crossbar, stream: Stream,
+    blocks: Tensor | float,
+) -> Tensor:  # fmt: skip
+    """``end`` less what every single pulse would have lost at the nearer bound, clipped.
+
+    A walk that is clipped after every step ends lower than the free one by what its highest point exceeds the bound.
+    The highest point of a Brownian path with both ends given is ``(v + end + sqrt((end - v)^2 - 2 V ln U)) / 2``; that
+    of a walk in discrete steps lies 0.5826 of one step's standard deviation lower.
+
+    Source: Siegmund, Sequential Analysis (1985), for the discrete walk.
+    """
+    device, cells = bar.device, bar.cells
+    n = (up + down).clamp(min=1e-12)
+    upper = v + end > cells.w_max + cells.w_min
+    bound = torch.where(upper, cells.w_max, cells.w_min)
+    rising, falling = device.step_up(bound, cells), device.step_down(bound, cells)
+    # ups and downs shake a device at its bound only as far as a step outwards is left there (none for soft bounds)
+    outward = torch.where(upper, rising, falling) / (rising + falling).clamp(min=1e-12)
+    shake = (2 * outward).clamp(max=1) * jump
+    path = noise + shake.square() * up * down / n * blocks
+    sign = torch.where(upper, 1.0, -1.0)
+    a, b = sign * v, sign * end
+    uniform = 1 - stream.uniform(*v.shape, like=v)  # in (0, 1]
+    peak = (a + b + ((b - a).square() - 2 * path * uniform.log()).sqrt()) / 2 - 0.5826 * (path / n).sqrt()
+    peak = torch.maximum(torch.where(n < 1.5, torch.maximum(a, b), peak), torch.maximum(a, b))
+    inside = sign * (b - (peak - sign * bound).clamp(min=0))
+    return torch.minimum(torch.maximum(inside, cells.w_min), cells.w_max)

@@ -1,0 +1,150 @@
+"""From an engine's tensors to the compiled kernels and back, one leading instance after the other."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from itertools import pairwise, product
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from crossweep.devices.base import AbstractDevice, Cells
+from crossweep.rng import Stream
+from crossweep.tiles.engine.base import Crossbar
+from crossweep.tiles.engine.response import respond
+from crossweep.tiles.pulse_train import PulsePlan
+from crossweep.tiles.words import PulseWords, at, column_slots, pulse_words, turned
+
+Floats = NDArray[np.float32]
+_OPERATIONS = 150.0  # elementary operations of one response, in units of those of one pulse word
+
+
+def usable(v: Tensor) -> bool:
+    """Whether the compiled kernels can work on ``v``."""
+    return v.device.type == "cpu" and v.dtype == torch.float32
+
+
+def affine(bar: Crossbar) -> bool:
+    """Whether the closed form of the compiled kernels holds for this device."""
+    kind, plain = type(bar.device), AbstractDevice
+    own_noise = kind.std_up is not plain.std_up or kind.std_down is not plain.std_down
+    return not own_noise and bar.device.slopes(bar.cells) is not None
+
+
+@dataclass(frozen=True)
+class Part:
+    """One leading instance of a plan, as the kernels take it."""
+
+    words: PulseWords
+    first: int
+    last: int
+    lines: tuple[Any, ...]  # d, e, x, s, since, until, turn_x, turn_d
+
+    @classmethod
+    def of(cls, plan: PulsePlan, stream: Stream, place: tuple[int, ...]) -> "Part":
+        """The part at leading index ``place``; draws the pulses if nobody has."""
+        words = pulse_words(plan, stream, place)
+        since, until = column_slots(plan, words)
+        x, d = words.x, words.d
+        turns = (
+            turned(plan.turn_x, x.pulses.shape[1], place),
+            turned(plan.turn_d, d.pulses.shape[1], place),
+        )
+        lines = (d.pulses, d.signs, x.pulses, x.signs, since, until, *turns)
+        return cls(words, plan.first, plan.first + plan.bl.shape[-1], lines)
+
+    def work(self, segments: int = 1) -> float:
+        """Elementary operations per device, roughly."""
+        used = int(self.words.slots[self.last] - self.words.slots[self.first])
+        return used / 64 + 1 + _OPERATIONS * segments
+
+
+def places(v: Tensor) -> Iterator[tuple[int, ...]]:
+    """All leading indices of states ``v [..., d, x]``."""
+    return product(*(range(size) for size in v.shape[:-2]))
+
+
+def array(tensor: Tensor, place: tuple[int, ...]) -> Floats:
+    """The ``[d, x]`` matrix of ``tensor`` at leading index ``place``, shared if contiguous."""
+    matrix: Floats = tensor.detach()[at(tuple(tensor.shape[:-2]), place)].contiguous().numpy()
+    return matrix
+
+
+def device_arrays(bar: Crossbar, v: Tensor, place: tuple[int, ...]) -> tuple[Floats, ...]:
+    """Steps, slopes and bounds of affine devices."""
+    cells, slopes = bar.cells, bar.device.slopes(bar.cells)
+    assert slopes is not None
+    tensors = (cells.step_up, cells.step_down, *slopes, cells.w_max, cells.w_min)
+    return tuple(array(tensor.expand_as(v), place) for tensor in tensors)
+
+
+def scalars(bar: Crossbar, kappa: float = 1.0) -> Floats:
+    """Noise of a pulse, whether it is relative to the step at the state, kappa."""
+    return np.array([bar.device.dw_min_std, not bar.device.additive_noise, kappa], np.float32)
+
+
+def update_affine(
+    v: Tensor, plan: PulsePlan, bar: Crossbar, most: float, stream: Stream
+) -> tuple[Tensor, Tensor]:
+    """``count`` level for affine devices."""
+    from crossweep.tiles.kernels.threads import spread
+    from crossweep.tiles.kernels.update import update_rows
+
+    v, given = v.clone(memory_format=torch.contiguous_format), torch.zeros_like(v)
+    for place in places(v):
+        part = Part.of(plan, stream, place)
+        edges = part.words.edges(part.first, part.last, bar.device.relative_step, most)
+        kappa = part.words.blocks(part.first, part.last)
+        state, total = v[place].numpy(), given[place].numpy()
+        constants = (*device_arrays(bar, v, place), scalars(bar, kappa))
+        key = stream.fork("noise").next_key()
+        work = partial(update_rows, *part.lines, edges, state, total, *constants, key)
+        spread(work, state.shape[0], state.size * part.work(edges.size - 1))
+    return v, given
+
+
+def update_counted(
+    v: Tensor, plan: PulsePlan, bar: Crossbar, most: float, stream: Stream
+) -> tuple[Tensor, Tensor]:
+    """``count`` level for any device: compiled counts, the response in torch."""
+    v, given = v.clone(memory_format=torch.contiguous_format), torch.zeros_like(v)
+    for place in places(v):
+        part = Part.of(plan, stream, place)
+        edges = part.words.edges(part.first, part.last, bar.device.relative_step, most)
+        kappa = part.words.blocks(part.first, part.last)
+        tensors = {name: t.expand_as(v)[place] for name, t in bar.cells.tensors().items()}
+        own, state = Crossbar(bar.device, Cells.from_tensors(tensors)), v[place]
+        for begin, end in pairwise(edges.tolist()):
+            up, total = count(part, begin, end, state)
+            state = torch.where(total > 0, respond(state, up, total - up, own, stream, kappa), state)
+            given[place] += total
+        v[place] = state
+    return v, given
+
+
+def count(part: Part, begin: int, end: int, like: Tensor) -> tuple[Tensor, Tensor]:
+    """Up counts and all counts between two slots, [d, x] each."""
+    from crossweep.tiles.kernels.threads import spread
+    from crossweep.tiles.kernels.update import count_rows
+
+    up, total = torch.zeros_like(like), torch.zeros_like(like)
+    work = partial(count_rows, *part.lines, begin, end, up.numpy(), total.numpy())
+    spread(work, like.shape[0], like.numel() * ((end - begin) / 64 + 1))
+    return up, total
+
+
+def show(v: Tensor, reference: Tensor, w: Tensor, touched: Tensor, std: float, stream: Stream) -> Tensor:
+    """Visible weights with write noise of ``std``, redrawn where ``touched`` is positive."""
+    from crossweep.tiles.kernels.threads import spread
+    from crossweep.tiles.kernels.update import show_rows
+
+    shown = w.clone(memory_format=torch.contiguous_format)
+    for place in places(v):
+        out = shown[place].numpy()
+        inputs = array(v, place), array(reference.expand_as(v), place), out, array(touched, place)
+        work: Callable[[int, int], object] = partial(show_rows, *inputs, np.float32(std), stream.next_key())
+        spread(work, out.shape[0], 20.0 * out.size)
+    return shown

@@ -1,0 +1,116 @@
+"""The response of affine devices to mixed pulses, one device at a time in straight-line float32 code.
+
+The formulas are those of ``crossweep.tiles.engine.response``; that module is the readable version.
+"""
+
+import numpy as np
+from numba import njit
+
+from crossweep.tiles.kernels.bits import mix, square_root
+from crossweep.tiles.kernels.maths import exp, log, normal, open_uniform
+
+F = np.float32
+_LARGEST = F(0.999)
+_TINY = F(1e-12)
+_DISCRETE = F(0.5826)  # how far below a continuous path's extreme that of its steps stays [one step's std]
+
+
+_GENTLE = F(0.1)  # relative step up to which series replace logarithms and exponentials
+
+
+@njit(forceinline=True, error_model="numpy", fastmath={"contract"})
+def is_gentle(mu, md):  # type: ignore[no-untyped-def]
+    """Whether one pulse covers so little of a device's way to its bounds that short series are exact in float32."""
+    return max(abs(mu), abs(md)) <= _GENTLE
+
+
+@njit(forceinline=True, error_model="numpy", fastmath={"contract"})
+def phi_series(x):  # type: ignore[no-untyped-def]
+    """``(1 - exp(-x)) / x`` near zero."""
+    return F(F(1.0) - x * (F(0.5) - x * (F(1 / 6) - x * (F(1 / 24) - x * (F(1 / 120) - x * F(1 / 720))))))
+
+
+@njit(forceinline=True, error_model="numpy", fastmath={"contract"})
+def phi(x, e):  # type: ignore[no-untyped-def]
+    """``(1 - exp(-x)) / x`` with ``e = exp(-x)``."""
+    small = abs(x) < F(0.1)
+    return F(phi_series(x) if small else (F(1.0) - e) / (F(1.0) if small else x))
+
+
+@njit(forceinline=True, error_model="numpy", fastmath={"contract"})
+def ratio_series(m):  # type: ignore[no-untyped-def]
+    """``-ln(1 - m) / m`` near zero."""
+    return F(
+        F(1.0) + m * (F(0.5) + m * (F(1 / 3) + m * (F(0.25) + m * (F(0.2) + m * (F(1 / 6) + m * F(1 / 7))))))
+    )
+
+
+@njit(forceinline=True, error_model="numpy", fastmath={"contract"})
+def ratio(m):  # type: ignore[no-untyped-def]
+    """``-ln(1 - m) / m`` for the relative step ``m`` of one pulse."""
+    small = abs(m) < _GENTLE
+    return F(ratio_series(m) if small else -log(F(1.0) - m) / (F(1.0) if small else m))
+
+
+@njit(forceinline=True, error_model="numpy", fastmath={"contract"})
+def respond(v, n_up, n, su, sd, mu, md, high, low, sigma, relative, kappa, counter, key, gentle):  # type: ignore[no-untyped-def]
+    """The state after ``n_up`` up pulses of ``n``.
+
+    Args:
+        v: state.
+        n_up: up pulses.
+        n: all pulses, >= 1.
+        su: up step at zero.
+        sd: down step at zero.
+        mu: slope of the up step.
+        md: slope of the down step.
+        high: upper bound.
+        low: lower bound.
+        sigma: noise of one pulse [its step].
+        relative: 1 if the noise is relative to the step at the state, 0 if to the step at zero.
+        kappa: mean number of same-direction pulses that come together.
+        counter: uses ``counter`` to ``counter + 2``.
+        key: key of the row.
+        gentle: ``is_gentle`` of this device and all its neighbours; the same result by shorter formulas.
+    """
+    inverse = F(1.0) / n
+    share, n_down = n_up * inverse, n - n_up
+    # a pulse that would pass the bound lands on it
+    m_up, m_down = min(-mu, _LARGEST), min(md, _LARGEST)
+    ratio_up, ratio_down = (
+        (ratio_series(m_up), ratio_series(m_down)) if gentle else (ratio(m_up), ratio(m_down))
+    )
+    relax = n_up * ratio_up * m_up + n_down * ratio_down * m_down
+    decay = relax * inverse
+    e = exp(-relax)
+    phi_relax = phi(relax, e)
+    phi_decay = phi_series(decay) if gentle else phi(decay, exp(-decay))
+    drive = n_up * su * ratio_up - n_down * sd * ratio_down
+    mean = v + (drive - relax * v) * phi_relax
+    one = n * phi_relax / phi_decay
+    two = one * (F(1.0) + e) / (F(2.0) - decay * phi_decay)
+    mixed = share * (F(1.0) - share)
+    jump = su + sd + (mu + md) * mean
+    order = max(two - one * one * inverse, F(0.0)) * n / max(n - F(1.0), F(0.5))
+    middle = F(0.5) * relative * (v + mean)
+    noise_up, noise_down = su + mu * middle, sd + md * middle
+    noise = sigma * sigma * (share * noise_up * noise_up + (F(1.0) - share) * noise_down * noise_down) * two
+    xi = normal(counter, key)
+    end = mean + square_root(noise + jump * jump * mixed * order * kappa) * xi
+    # what every single pulse would have lost at the nearer bound: the path's highest point, given both its ends
+    upper = v + end > high + low
+    sign = F(1.0) if upper else F(-1.0)
+    bound = high if upper else -low
+    hard = su + mu * high if upper else sd + md * low  # outward step that is left at the bound
+    back = sd + md * high if upper else su + mu * low
+    wiggle = F(2.0) * hard / max(hard + back, _TINY) * jump
+    path = noise + min(wiggle * wiggle, jump * jump) * mixed * n * kappa
+    a, b = sign * v, sign * end
+    farther = max(a, b)
+    draw = log(open_uniform(mix(np.uint32(counter + np.uint32(2)), key)))
+    peak = F(0.5) * (a + b + square_root((b - a) * (b - a) - F(2.0) * path * draw)) - _DISCRETE * square_root(
+        path * inverse
+    )
+    peak = farther if n < F(1.5) else max(peak, farther)
+    end = sign * (b - max(peak - bound, F(0.0)))
+    return F(min(max(end, low), high))

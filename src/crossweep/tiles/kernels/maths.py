@@ -1,0 +1,86 @@
+"""Float32 functions in plain arithmetic, so that loops over devices vectorise, and normal numbers made from hashes."""
+
+import numpy as np
+from numba import njit
+
+from crossweep.tiles.kernels.bits import as_bits, as_float, mix, square_root
+
+F = np.float32
+_ROUND = F(12582912.0)  # 1.5 * 2^23: adding it rounds a float32 to a whole number in its lowest bits
+_LOG2E, _LN2_HIGH, _LN2_LOW = F(1.4426950408889634), F(0.693359375), F(-2.12194440e-4)
+_UNIT = F(2.0**-24)
+
+
+@njit(forceinline=True, error_model="numpy", fastmath={"contract"})
+def exp(x):  # type: ignore[no-untyped-def]
+    """``e^x`` for |x| < 87, relative error below 2e-7; clipped outside."""
+    x = min(max(x, F(-87.0)), F(87.0))
+    shifted = F(x * _LOG2E) + _ROUND
+    k = shifted - _ROUND
+    r = x - k * _LN2_HIGH - k * _LN2_LOW
+    p = F(1.9875691500e-4)
+    p = p * r + F(1.3981999507e-3)
+    p = p * r + F(8.3334519073e-3)
+    p = p * r + F(4.1665795894e-2)
+    p = p * r + F(1.6666665459e-1)
+    p = p * r + F(5.0000001201e-1)
+    p = p * r * r + r + F(1.0)
+    bits = np.uint32(np.int32(k) + np.int32(127)) << np.uint32(23)
+    return F(p * as_float(np.uint32(bits)))
+
+
+@njit(forceinline=True, error_model="numpy", fastmath={"contract"})
+def log(x):  # type: ignore[no-untyped-def]
+    """Natural logarithm of a normal float32 > 0, absolute error below 2e-7 near 1."""
+    bits = as_bits(F(x))
+    # split at sqrt(1/2), so that the argument of the series is small on both sides of 1
+    shifted = np.uint32(bits + np.uint32(0x3F800000 - 0x3F3504F3))
+    e = F(np.int32(shifted >> np.uint32(23)) - np.int32(127))
+    m = as_float(np.uint32((shifted & np.uint32(0x007FFFFF)) + np.uint32(0x3F3504F3)))
+    f = m - F(1.0)
+    p = F(7.0376836292e-2)
+    p = p * f + F(-1.1514610310e-1)
+    p = p * f + F(1.1676998740e-1)
+    p = p * f + F(-1.2420140846e-1)
+    p = p * f + F(1.4249322787e-1)
+    p = p * f + F(-1.6668057665e-1)
+    p = p * f + F(2.0000714765e-1)
+    p = p * f + F(-2.4999993993e-1)
+    p = p * f + F(3.3333331174e-1)
+    y = p * f * f * f + e * _LN2_LOW - F(0.5) * f * f
+    return F(f + y + e * _LN2_HIGH)
+
+
+@njit(forceinline=True, error_model="numpy", fastmath={"contract"})
+def open_uniform(word):  # type: ignore[no-untyped-def]
+    """A number in (0, 1] from 32 random bits."""
+    return F(F(np.int32(word >> np.uint32(8))) + F(1.0)) * _UNIT
+
+
+@njit(forceinline=True, error_model="numpy", fastmath={"contract"})
+def normal_pair(counter, key):  # type: ignore[no-untyped-def]
+    """Two independent standard normal numbers from the counters ``counter`` and ``counter + 1`` (Box and Muller)."""
+    u = open_uniform(mix(np.uint32(counter), key))
+    turn = mix(np.uint32(counter + np.uint32(1)), key)
+    half = F(np.int32(turn)) * F(3.14159265358979 * 2.0**-32)  # half the angle, in -pi/2 .. pi/2
+    q = half * half
+    s = F(2.7557314e-6)
+    s = s * q + F(-1.9841270e-4)
+    s = s * q + F(8.3333333e-3)
+    s = s * q + F(-1.6666667e-1)
+    s = half + half * q * s
+    c = F(-2.7557319e-7)
+    c = c * q + F(2.4801587e-5)
+    c = c * q + F(-1.3888889e-3)
+    c = c * q + F(4.1666667e-2)
+    c = c * q + F(-0.5)
+    c = F(1.0) + c * q
+    radius = square_root(F(-2.0) * log(u))
+    return F(radius * (F(1.0) - F(2.0) * s * s)), F(radius * F(2.0) * s * c)
+
+
+@njit(forceinline=True, error_model="numpy", fastmath={"contract"})
+def normal(counter, key):  # type: ignore[no-untyped-def]
+    """One of the numbers of ``normal_pair``."""
+    xi, _ = normal_pair(counter, key)
+    return xi

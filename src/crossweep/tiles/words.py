@@ -1,0 +1,141 @@
+"""Drawn pulses of a mini-batch as 64-bit words, for the compiled engine."""
+
+from dataclasses import dataclass
+from math import ceil
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from crossweep.rng import Stream
+from crossweep.tiles.pulse_train import PulsePlan
+
+Words = NDArray[np.uint64]
+_FULL = float(1 << 16)
+
+
+@dataclass(frozen=True)
+class Lines:
+    """The pulses of all columns, or of all rows.
+
+    Args:
+        pulses: 64 slots to a word, samples packed without gaps [words, n].
+        signs: 1 where the line's value is negative [words, n].
+        mean: mean probability over the lines [b].
+        square: mean squared probability over the lines [b].
+    """
+
+    pulses: Words
+    signs: Words
+    mean: NDArray[np.float64]
+    square: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class PulseWords:
+    """The pulses of one mini-batch on one crossbar.
+
+    Args:
+        x: the columns.
+        d: the rows.
+        slots: first slot of each sample, and the end [b + 1].
+    """
+
+    x: Lines
+    d: Lines
+    slots: NDArray[np.int64]
+
+    @property
+    def bl(self) -> NDArray[np.int64]:
+        """Slots of each sample [b]."""
+        return np.diff(self.slots)
+
+    def edges(self, first: int, last: int, relative_step: float, most: float) -> NDArray[np.int64]:
+        """Slots that cut the samples ``first`` to ``last`` into segments.
+
+        Each holds about as many expected pulses as the others, so few that a typical device relaxes by ``most``.
+        """
+        typical = self.bl[first:last] * np.sqrt(self.x.square[first:last] * self.d.square[first:last])
+        running = np.cumsum(typical)
+        wanted = ceil(running[-1] * relative_step / most) if running.size else 0
+        ends = [self.slots[first], self.slots[last]]
+        if wanted <= 1:
+            return np.array(ends, np.int64)
+        inner = np.searchsorted(running, running[-1] * np.arange(1, wanted) / wanted) + 1
+        return np.unique(np.concatenate((ends, self.slots[first + inner])))
+
+    def blocks(self, first: int, last: int) -> float:
+        """kappa: expected ``sum n_b^2 / sum n_b`` over the samples: pulses of a sample share their direction."""
+        bl = self.bl[first:last]
+        singles = float((bl * self.x.mean[first:last] * self.d.mean[first:last]).sum())
+        pairs = float((bl * (bl - 1) * self.x.square[first:last] * self.d.square[first:last]).sum())
+        return 1 + pairs / singles if singles > 0 else 1.0
+
+
+def pulse_words(plan: PulsePlan, stream: Stream, place: tuple[int, ...]) -> PulseWords:
+    """The pulses of the whole mini-batch at one leading index, drawn at first use."""
+    batch = plan.drawn
+    lead = torch.broadcast_shapes(batch.x.shape[:-2], batch.d.shape[:-2], batch.bl.shape[:-1])
+    own = at(lead, place)
+    if own not in batch.words:
+        bl = _array(batch.bl, 1, own).astype(np.int64)
+        slots = np.concatenate((np.zeros(1, np.int64), np.cumsum(bl)))
+        x, d = (
+            _draw(_array(values, 2, own), _array(scale, 1, own), bl, slots, stream.fork(name).next_key())
+            for name, values, scale in (("x", batch.x, batch.scale_x), ("d", batch.d, batch.scale_d))
+        )
+        batch.words[own] = PulseWords(x, d, slots)
+    words: PulseWords = batch.words[own]
+    return words
+
+
+def at(lead: tuple[int, ...], place: tuple[int, ...]) -> tuple[int, ...]:
+    """Where, in broadcast leading dimensions ``lead``, the index ``place`` lies."""
+    short = place[len(place) - len(lead) :]
+    return tuple(0 if size == 1 else k for size, k in zip(lead, short, strict=True))
+
+
+def _array(tensor: Tensor, dims: int, place: tuple[int, ...]) -> Any:
+    one = tensor.detach()[at(tuple(tensor.shape[: tensor.dim() - dims]), place)]
+    return one.float().contiguous().numpy()
+
+
+def _draw(values: Any, scale: Any, bl: NDArray[np.int64], slots: NDArray[np.int64], key: int) -> Lines:
+    from crossweep.tiles.kernels.draw import draw_lines
+    from crossweep.tiles.kernels.threads import spread
+
+    b, n = values.shape
+    count = int(slots[-1] + 63) >> 6
+    pulses, signs = np.zeros((count, n), np.uint64), np.zeros((count, n), np.uint64)
+    parts: list[tuple[Words, Words]] = []
+
+    def work(first: int, last: int) -> None:
+        sums = np.zeros(b, np.uint64), np.zeros(b, np.uint64)
+        parts.append(sums)
+        draw_lines(values, scale, bl, slots, key, pulses, signs, *sums, first, last)
+
+    spread(work, n, float(n * (2 * b + slots[-1])))
+    # whole numbers, so that the sums do not depend on the number of threads
+    mean, square = (sum(part[k] for part in parts).astype(np.float64) / n for k in (0, 1))
+    return Lines(pulses, signs, mean / _FULL, square / _FULL)
+
+
+def column_slots(plan: PulsePlan, words: PulseWords) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """First slot, and one past the last, that each column of ``plan`` sees [x]."""
+    first, last = plan.first, plan.first + plan.bl.shape[-1]
+    if plan.since is None or plan.until is None:
+        n = plan.x.shape[-1]
+        return np.full(n, words.slots[first]), np.full(n, words.slots[last])
+    edges = (t.clamp(first, last).numpy() for t in (plan.since, plan.until))
+    since, until = (words.slots[edge] for edge in edges)
+    return since, until
+
+
+def turned(sign: Tensor | None, n: int, place: tuple[int, ...]) -> NDArray[np.bool_]:
+    """Which lines have their sign turned [n]."""
+    if sign is None:
+        return np.zeros(n, np.bool_)
+    lines: NDArray[np.bool_] = (sign[at(tuple(sign.shape[:-1]), place)] < 0).numpy()
+    return lines
