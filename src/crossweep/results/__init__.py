@@ -1,8 +1,10 @@
-"""From trials to an answer: tables, statistics, surfaces, tolerances, figures and one HTML report. No torch here.
+"""From trials to an answer: tables, statistics, surfaces, tolerances, figures and one HTML report. No torch
+here.
 
 Map: ``collect`` (folders to one tidy table) -> ``points``, ``stats`` (seeds, intervals, paired comparison)
--> ``surface`` (Gaussian-process fit and its quality) -> ``contour``, ``tolerance``, ``importance`` (the answers)
--> ``analysis`` (all of it for one table) -> ``plots`` (one figure per file), ``words``, ``sheets``, ``page`` -> ``report``.
+-> ``surface`` (Gaussian-process fit and its quality) -> ``contour``, ``tolerance``, ``importance`` (the
+answers) -> ``analysis`` (all of it for one table) -> ``plots`` (one figure per file), ``words``, ``sheets``,
+``page`` -> ``report``.
 
 Public: ``collect(dirs)``, ``write_table(study_dir)``, ``TableWriter(study_dir)``, ``analyse(table, ...)``,
 ``build_report(dirs, ...)``, ``terminal_summary(dirs, ...)``, ``finish(dirs)``.

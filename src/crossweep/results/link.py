@@ -16,7 +16,7 @@ from scipy.special import expit, logit
 
 Array = NDArray[np.float64]
 KINDS = ("identity", "softplus", "exp", "logistic")
-G_LIMIT = 6.0  # |g| beyond which floor and ceiling cannot be told from flat
+G_LIMIT = 8.0  # |g| beyond which floor and ceiling cannot be told from flat
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,7 +105,7 @@ def with_other_floors(link: Link, y: Array, level: float) -> list[Link]:
     if link.kind == "identity":
         return []
     low, ceiling = float(np.quantile(y, 0.1)), link.floor + link.size
-    floors = [low - 0.3 * (level - low), *np.quantile(y, [0.25, 0.4])]
+    floors = [low - 0.3 * (level - low), float(y.min()), *np.quantile(y, [0.25, 0.4])]
     return [
         Link(kind=link.kind, floor=float(f), size=(ceiling if link.kind == "logistic" else level) - float(f))
         for f in floors
@@ -114,4 +114,4 @@ def with_other_floors(link: Link, y: Array, level: float) -> list[Link]:
 
 
 def _fits(floor: float, y: Array, level: float) -> bool:
-    return level - floor > 0.02 * float(y.max() - floor) and level < float(y.max())
+    return level - floor > 1e-3 * float(y.max() - floor) and level < float(y.max())

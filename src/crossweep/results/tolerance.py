@@ -40,6 +40,7 @@ class Tolerance:
             end is not that sure.
         crosses: probability that the loss crosses within the range.
         starts_above: probability that it is above the budget at the harmless end already.
+        start: the harmless place, where the search begins [axis unit].
         others: where the other axes stand, name to value.
         samples: the tolerance of every draw, larger is laxer (negated for a downward axis), censored by
             infinities.
@@ -53,6 +54,7 @@ class Tolerance:
     safe: float
     crosses: float
     starts_above: float
+    start: float
     others: dict[str, float]
     samples: Array = field(repr=False)
 
@@ -75,8 +77,27 @@ class Tolerance:
             return self.axis.text(value)
         if value > 0:
             return f"{better} {self.axis.text(self.end)}"
-        start = self.axis.low if self.upward else self.axis.high
-        return f"{worse} {self.axis.text(start)}"
+        return f"{worse} {self.axis.text(self.start)}"
+
+    def distance(self, value: float) -> float:
+        """Share of the way from the harmless to the far end of the range, censored to 0 or 1."""
+        if not np.isfinite(value):
+            return 1.0 if value > 0 else 0.0
+        start, end = (float(self.axis.to_unit(v)) for v in (self.start, self.end))
+        return (float(self.axis.to_unit(value)) - start) / (end - start)
+
+    def place(self, value: float) -> float:
+        """A value in unit coordinates of the axis, censored to the ends."""
+        start, end = (float(self.axis.to_unit(v)) for v in (self.start, self.end))
+        return start + self.distance(value) * (end - start)
+
+    @property
+    def short(self) -> str:
+        """The specification as a label: `≤ 0.12 w_max`."""
+        sign = "≤" if self.upward else "≥"
+        if np.isfinite(self.safe):
+            return f"{sign} {self.axis.text(self.safe)}"
+        return f"{sign} {self.axis.text(self.end)} (range end)" if self.safe > 0 else "not met"
 
     @property
     def requirement(self) -> str:
@@ -153,6 +174,7 @@ def _along(surface: Surface, j: int, start: float, end: float, at: Array, each: 
         safe=_unsigned(safe, sign),
         crosses=float(np.isfinite(first).mean()),
         starts_above=float(np.isneginf(first).mean()),
+        start=float(axis.from_unit(start)),
         others=others,
         samples=own,
     )
@@ -200,6 +222,11 @@ class Joint:
     value: Array
     low: Array
     high: Array
+
+    def edge(self, values: Array) -> Array:
+        """Censored values at the ends of the range, for drawing."""
+        far, near = (self.up.high, self.up.low) if self.upward else (self.up.low, self.up.high)
+        return np.where(np.isposinf(values), far, np.where(np.isneginf(values), near, values))
 
 
 def joint(surface: Surface, contour: Contour, places: Sequence[float]) -> Joint:

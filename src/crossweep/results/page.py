@@ -1,0 +1,262 @@
+"""One HTML file that needs nothing else: style and script are inside, figures are inline SVG."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterable, Sequence
+from html import escape
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import numpy as np
+import pandas as pd
+
+from crossweep.results import words
+from crossweep.results.analysis import Analysis
+from crossweep.results.sheets import comparison_sheet, tolerance_sheet
+from crossweep.results.table import Study
+
+MOST_ROWS = 600  # of the table of trials; all of them are in results.csv
+MOST_SKIPPED = 100
+MOST_SETTINGS = 30_000  # characters of one study's configuration
+
+
+def link_from(output: Path) -> Callable[[str], str]:
+    """A function that links trial folders relative to the page's folder; other drives get no link."""
+
+    def link(folder: str) -> str:
+        try:
+            relative = os.path.relpath(folder, output)
+        except ValueError:
+            return ""
+        return quote(Path(relative).as_posix()) + "/"
+
+    return link
+
+
+def page(
+    analysis: Analysis, sections: Sequence[tuple[str, Sequence[str]]], link: Callable[[str], str]
+) -> str:
+    """The whole document.
+
+    Args:
+        analysis: what is said.
+        sections: heading and `<figure>` elements of each section.
+        link: a trial's folder to its address on the page.
+    """
+    names = ", ".join(dict.fromkeys(s.name for s in analysis.table.studies))
+    lines, cautions = words.summary(analysis), words.cautions(analysis)
+    answer = [line for line in lines[1:] if line not in cautions]
+    body = [
+        f"<h1>{escape(names)}</h1>",
+        f'<p class="sub">{escape(words.what_was_run(analysis))}</p>',
+        f'<div class="answer"><ul>{_items(answer)}</ul></div>' if answer else "",
+        f'<div class="answer caution"><ul>{_items(cautions)}</ul></div>' if cautions else "",
+        *_specification(analysis),
+        *(_section(title, figures) for title, figures in sections if figures),
+        *_comparison(analysis),
+        *_trials(analysis, link),
+        *_skipped(analysis),
+        *_provenance(analysis),
+    ]
+    style, script = (files(__package__).joinpath(name).read_text("utf-8") for name in ("page.css", "page.js"))
+    return (
+        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        '<link rel="icon" href="data:,">\n'
+        f"<title>{escape(names)}: crossweep report</title>\n<style>\n{style}</style>\n</head>\n"
+        "<body>\n<main>\n"
+        + "\n".join(part for part in body if part)
+        + f'\n</main>\n<div id="tip"></div>\n<script>\n{script}</script>\n</body>\n</html>\n'
+    )
+
+
+def figure_element(svg: str, caption: str, title: str, *, wide: bool = False) -> str:
+    """A `<figure>` with heading and caption."""
+    kind = ' class="wide"' if wide else ""
+    return f"<figure{kind}><h3>{escape(title)}</h3>{svg}<figcaption>{escape(caption)}</figcaption></figure>"
+
+
+def html_table(frame: pd.DataFrame, *, tall: bool = False, words_in: Sequence[str] = ()) -> str:
+    """A table that sorts.
+
+    Args:
+        frame: cells; a `Cell` brings its own markup.
+        tall: scrolls inside a limited height.
+        words_in: columns whose text may wrap.
+    """
+    numeric = {str(c): pd.api.types.is_numeric_dtype(frame[c]) for c in frame.columns}
+    heads = "".join(
+        f'<th scope="col"{_class("number", numeric[str(c)])}><button>{escape(str(c))}</button></th>'
+        for c in frame
+    )
+    rows = []
+    for values in frame.itertuples(index=False, name=None):
+        cells = (_cell(v, numeric[str(c)], c in words_in) for c, v in zip(frame.columns, values))
+        rows.append(f"<tr>{''.join(cells)}</tr>")
+    return (
+        f'<div class="table{" tall" * tall}"><table class="sorts"><thead><tr>{heads}</tr></thead>'
+        f"<tbody>{''.join(rows)}</tbody></table></div>"
+    )
+
+
+class Cell(str):
+    """Text that is markup already, with the value it sorts by."""
+
+    __slots__ = ("by",)
+    by: object
+
+    def __new__(cls, markup: str, by: object) -> Cell:
+        made = super().__new__(cls, markup)
+        made.by = by
+        return made
+
+
+def _cell(value: Any, numeric: bool, wraps: bool) -> str:
+    kind = _class("number", numeric) or _class("words", wraps)
+    if isinstance(value, Cell):
+        return f'<td{kind} data-v="{escape(str(value.by))}">{value}</td>'
+    if value is None or (isinstance(value, float) and np.isnan(value)):
+        return f"<td{kind}></td>"
+    if isinstance(value, float | np.floating):
+        return f'<td{kind} data-v="{value:.8g}">{value:.4g}</td>'
+    return f"<td{kind}>{escape(str(value))}</td>"
+
+
+def _class(name: str, holds: bool) -> str:
+    return f' class="{name}"' if holds else ""
+
+
+def _items(lines: Iterable[str]) -> str:
+    return "".join(f"<li>{escape(line[:1].upper() + line[1:])}</li>" for line in lines)
+
+
+def _section(title: str, figures: Sequence[str]) -> str:
+    return f'<h2>{escape(title)}</h2>\n<div class="figures">\n' + "\n".join(figures) + "\n</div>"
+
+
+def _specification(analysis: Analysis) -> list[str]:
+    sheet = tolerance_sheet(analysis)
+    if sheet.empty or "requirement" not in sheet:
+        return []
+    shown = pd.DataFrame(
+        {
+            "group": sheet["group"],
+            "axis": sheet["label"].fillna(sheet["axis"]),
+            "requirement (95 % sure)": sheet["requirement"].fillna(""),
+            "tolerance with 95 % interval": sheet["answer"],
+            "examined": [f"{a:.4g} to {b:.4g}" if np.isfinite(a) else "" for a, b in _ranges(sheet)],
+            "others at": sheet["others"].fillna(""),
+            "points": sheet["points"],
+        }
+    )
+    if shown["group"].nunique() == 1:
+        shown = shown.drop(columns="group")
+    return [
+        f"<h2>Specification for a loss of at most {analysis.budget:g} points</h2>",
+        html_table(shown, words_in=["requirement (95 % sure)", "tolerance with 95 % interval", "others at"]),
+        '<p class="sub">Each axis alone, from its harmless end; also as <code>tolerance.csv</code>.</p>',
+    ]
+
+
+def _ranges(sheet: pd.DataFrame) -> Iterable[tuple[float, float]]:
+    return zip(sheet["range_low"].astype(float), sheet["range_high"].astype(float))
+
+
+def _comparison(analysis: Analysis) -> list[str]:
+    sheet = comparison_sheet(analysis)
+    if sheet.empty:
+        return []
+    shown = sheet.rename(
+        columns={"share_first_better": "share first better", "hedges_g": "Hedges' g", "p_holm": "p (Holm)"}
+    )
+    return [
+        "<h2>Paired comparison</h2>",
+        html_table(shown),
+        '<p class="sub">First minus second on the same conditions and seeds (same devices, same batches); '
+        "interval and effect size over the units named. Empty: fewer than three units.</p>",
+    ]
+
+
+def _trials(analysis: Analysis, link: Callable[[str], str]) -> list[str]:
+    rows = analysis.table.rows
+    shown = rows.head(MOST_ROWS)
+    several = len(analysis.table.studies) > 1
+    columns: dict[str, Any] = {"study": shown["study"]} if several else {}
+    columns["trial"] = [
+        Cell(f'<a href="{escape(link(str(f)))}">{t}</a>', t) for t, f in zip(shown["trial"], shown["folder"])
+    ]
+    columns |= {"seed": shown["seed"], "state": shown["state"], "algorithm": shown["algorithm"]}
+    for axis in analysis.table.axes:
+        if f"axis.{axis.name}" in shown and shown[f"axis.{axis.name}"].notna().any():
+            columns[axis.title] = shown[f"axis.{axis.name}"]
+    columns[analysis.metric_title] = shown[analysis.column]
+    for name, title in (
+        ("metric.test_error", "test error [%]"),
+        ("wall_seconds", "time [s]"),
+        ("error", "error"),
+    ):
+        if name in shown and name != analysis.column and shown[name].notna().any():
+            columns[title] = shown[name]
+    note = f" (the first {MOST_ROWS}; all are in results.csv)" if len(rows) > MOST_ROWS else ""
+    return [
+        f"<h2>Trials</h2><p>{len(rows)} runs{note}. The number leads to the trial's folder.</p>",
+        html_table(pd.DataFrame(columns), tall=True, words_in=["error"]),
+    ]
+
+
+def _skipped(analysis: Analysis) -> list[str]:
+    skipped = analysis.table.skipped
+    if not skipped:
+        return []
+    shown = pd.DataFrame([{"folder": s.folder, "reason": s.reason} for s in skipped[:MOST_SKIPPED]])
+    more = f" (the first {MOST_SKIPPED})" if len(skipped) > MOST_SKIPPED else ""
+    return [
+        f"<details><summary>{len(skipped)} folders not used{more}</summary>"
+        + html_table(shown, words_in=["reason"])
+        + "</details>"
+    ]
+
+
+def _provenance(analysis: Analysis) -> list[str]:
+    rows = analysis.table.rows
+    facts = {
+        "budget": f"{analysis.budget:g} ({analysis.metric_title})",
+        "crossweep": _distinct(rows, "version"),
+        "commits": _distinct(rows, "commit"),
+        "hardware": _distinct(rows, "hardware"),
+        "computing time": f"{pd.to_numeric(rows['wall_seconds']).sum() / 3600:.2f} h"
+        if "wall_seconds" in rows
+        else "",
+        "started": f"{rows['started'].dropna().min()} to {rows['started'].dropna().max()}"
+        if "started" in rows and rows["started"].notna().any()
+        else "",
+    }
+    table = "".join(f"<tr><th>{k}</th><td>{escape(v)}</td></tr>" for k, v in facts.items() if v)
+    parts = [f'<h2>Settings and provenance</h2><div class="table"><table>{table}</table></div>']
+    return parts + [_settings(study) for study in analysis.table.studies]
+
+
+def _settings(study: Study) -> str:
+    def block(title: str, content: object) -> str:
+        text = json.dumps(content, indent=1, default=str, ensure_ascii=False)
+        cut = text[:MOST_SETTINGS] + ("\n..." if len(text) > MOST_SETTINGS else "")
+        return f"<details><summary>{escape(title)}</summary><pre>{escape(cut)}</pre></details>"
+
+    parts = []
+    if study.described:
+        parts.append(block(f"{study.name}: the study (study.json)", study.described))
+    if study.first_record:
+        kept = {k: study.first_record.get(k) for k in ("choices", "versions", "hardware", "config")}
+        parts.append(block(f"{study.name}: settings of its first run", kept))
+    return "".join(parts)
+
+
+def _distinct(rows: pd.DataFrame, column: str) -> str:
+    if column not in rows:
+        return ""
+    found = [str(v)[:12] for v in rows[column].dropna().unique()]
+    return ", ".join(found[:6]) + (f" and {len(found) - 6} more" if len(found) > 6 else "")

@@ -1,0 +1,70 @@
+"""The specification as bars: how much of each examined range every group tolerates."""
+
+from __future__ import annotations
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
+
+from crossweep.results.analysis import Analysis, Group
+from crossweep.results.plots.style import COLUMN, INK, LINES, MARKERS, MUTED, Figure, Tip, canvas
+from crossweep.results.tolerance import Tolerance
+
+
+def tolerance_bars(analysis: Analysis) -> Figure | None:
+    """One row per axis and direction, one bar per group; None where nothing could be answered."""
+    answers = analysis.tolerances
+    if not answers:
+        return None
+    rows = list(dict.fromkeys(_row(t) for _, t in answers))
+    groups = [g.name for g in analysis.groups if g.tolerances]
+    height = 0.55 + len(rows) * (0.26 + 0.2 * len(groups))
+    made, ax = canvas(COLUMN * 1.25, max(1.3, height + 0.3 * (len(groups) > 1)))
+    tips = [_bar(ax, g, t, rows, groups) for g, t in answers]
+    ax.set_ylim(len(rows) - 0.45, -0.55)
+    ax.set_yticks(range(len(rows)), rows)
+    ax.set_xlim(0, 1.36)
+    ax.set_xticks(np.linspace(0, 1, 5), ["0", "25", "50", "75", "100"])
+    ax.set_xlabel("share of the examined range [%], from the harmless end")
+    ax.axvline(1.0, color=MUTED, lw=0.6, ls=":")
+    ax.spines["bottom"].set_bounds(0, 1)
+    if len(groups) > 1:
+        entries = [
+            Line2D([], [], color=LINES[i % 6], marker=MARKERS[i % 6], ms=4, label=n)
+            for i, n in enumerate(groups)
+        ]
+        made.legend(handles=entries, loc="outside upper left", ncols=min(3, len(groups)))
+    return Figure(
+        name="tolerance",
+        title=f"What the device must achieve for a loss of at most {analysis.budget:g} points",
+        caption=(
+            "Thick bar: the specification, kept with 95 % probability. Mark and thin line: median "
+            "tolerance and its "
+            "95 % interval. Arrow: the loss does not reach the budget within the examined range. Numbers "
+            "are the "
+            "specification in the axis's own unit; each axis alone, the others at their nominal or "
+            "harmless value."
+        ),
+        canvas=made,
+        tips={f"t{i}": [tip] for i, tip in enumerate(tips)},
+    )
+
+
+def _row(tolerance: Tolerance) -> str:
+    both = tolerance.axis.low < 0 < tolerance.axis.high
+    return tolerance.axis.title + ((" upwards" if tolerance.upward else " downwards") if both else "")
+
+
+def _bar(ax: Axes, group: Group, t: Tolerance, rows: list[str], groups: list[str]) -> Tip:
+    which = groups.index(group.name)
+    y = rows.index(_row(t)) + (which - (len(groups) - 1) / 2) * (0.7 / len(groups))
+    colour, thick = LINES[which % 6], min(0.5, 0.55 / len(groups))
+    safe, low, value, high = (t.distance(v) for v in (t.safe, t.low, t.value, t.high))
+    ax.barh([y], [safe], height=thick, color=colour, alpha=0.45, lw=0)
+    ax.plot([low, high], [y, y], color=colour, lw=1.1)
+    if not np.isfinite(t.high) and t.high > 0:
+        ax.plot([1.0], [y], marker=">", ms=4, color=colour, clip_on=False)
+    mark = ax.scatter([min(value, 1.0)], [y], s=16, marker=MARKERS[which % 6], color=colour, zorder=4, lw=0)
+    mark.set_gid(f"t{len(ax.collections) - 1}")
+    ax.text(1.05, y, t.short, va="center", ha="left", fontsize=7, color=INK)
+    return Tip(text=f"{group.name}: {t.axis.short}: {t.text}; {t.requirement}")

@@ -1,0 +1,188 @@
+"""From study folders to a report: page, figures, sheets; also made at the end of every study."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from crossweep.records import write_bytes
+from crossweep.results import sheets, words
+from crossweep.results.analysis import BUDGET, METRIC, Analysis, analyse
+from crossweep.results.collecting import collect, write_rows
+from crossweep.results.page import figure_element, link_from, page
+from crossweep.results.plots.comparison import comparison
+from crossweep.results.plots.curves import curves
+from crossweep.results.plots.fitted import left_out
+from crossweep.results.plots.importances import importances
+from crossweep.results.plots.joint import joint_curves
+from crossweep.results.plots.landscape import landscape
+from crossweep.results.plots.style import COLUMN, Figure, drawing
+from crossweep.results.plots.svg import inline
+from crossweep.results.plots.tolerances import tolerance_bars
+from crossweep.results.table import Table
+
+PAGE_NAME, FIGURES_NAME = "report.html", "figures"
+DPI = 300
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """A written report.
+
+    Args:
+        path: of the page.
+        analysis: what it says.
+    """
+
+    path: Path
+    analysis: Analysis
+
+    @property
+    def summary(self) -> str:
+        """The answer in ten lines."""
+        return words.terminal(self.analysis)
+
+
+def build_report(
+    folders: Sequence[Path | str] | Path | str,
+    *,
+    budget: float | None = None,
+    metric: str | None = None,
+    output: Path | str | None = None,
+    figures: bool = True,
+    seed: int = 0,
+) -> Report:
+    """Collect, analyse, draw and write everything into one folder.
+
+    Args:
+        folders: study folders; several make one report that compares them.
+        budget: acceptable loss; None: the study's own, else 1.2.
+        metric: what is judged, smaller is better; None: the error increase, else the study's objective.
+        output: folder of the report; None: the study's folder, or `comparison` beside the first of several.
+        figures: also write PNG and PDF files.
+        seed: of all draws.
+
+    Raises:
+        StudyError: nothing usable in the folders, or no run has the metric.
+    """
+    given = [Path(folders)] if isinstance(folders, Path | str) else [Path(f) for f in folders]
+    table = collect(given)
+    target = Path(output) if output is not None else _default_output(given)
+    analysis = analyse(
+        table, budget=_budget(table, budget), metric=metric or default_metric(table), seed=seed
+    )
+    target.mkdir(parents=True, exist_ok=True)
+    write_rows(target, analysis.table.rows)
+    for name, sheet in (
+        ("tolerance.csv", sheets.tolerance_sheet(analysis)),
+        ("tolerance_joint.csv", sheets.joint_sheet(analysis)),
+        ("comparison.csv", sheets.comparison_sheet(analysis)),
+        ("points.csv", sheets.point_sheet(analysis)),
+    ):
+        _write_sheet(target / name, sheet)
+    with drawing():
+        drawn = all_figures(analysis)
+        link = link_from(target)
+        sections = [(title, [_element(f, link) for f in part]) for title, part in drawn]
+        content = page(analysis, sections, link)
+        if figures:
+            _write_figures(target / FIGURES_NAME, [f for _, part in drawn for f in part])
+    return Report(path=write_bytes(target / PAGE_NAME, content.encode()), analysis=analysis)
+
+
+def finish(folders: Sequence[Path | str]) -> None:
+    """What a study does when it ends, however it ends: build the report, say the answer and where it is."""
+    report = build_report(folders)
+    print(report.summary)
+    print(f"report: {report.path}")
+
+
+def terminal_summary(folders: Sequence[Path | str] | Path | str, *, budget: float | None = None) -> str:
+    """The answer in ten lines, without writing anything."""
+    table = collect(folders)
+    return words.terminal(analyse(table, budget=_budget(table, budget), metric=default_metric(table)))
+
+
+def all_figures(analysis: Analysis) -> list[tuple[str, list[Figure]]]:
+    """Every figure that the data support, by section; call within `style.drawing()`."""
+    maps: list[Figure] = []
+    shares: list[Figure] = []
+    fits: list[Figure] = []
+    lines: list[Figure | None] = []
+    for number, group in enumerate(analysis.groups):
+        for fit in group.fits:
+            for contour in fit.contours:
+                maps.append(landscape(analysis, group, fit, contour, len(maps)))
+            if fit.importance:
+                shares.append(importances(group, fit.importance, len(shares)))
+            if fit.surface:
+                fits.append(left_out(analysis, group, fit.surface, len(fits)))
+        lines.append(curves(analysis, group, number))
+    return [
+        ("Tolerance", _present([tolerance_bars(analysis)])),
+        ("Landscape", maps),
+        ("Joint tolerance", joint_curves(analysis)),
+        ("Along each axis", _present(lines)),
+        ("Importance", shares),
+        ("Comparison", _present([comparison(analysis)])),
+        ("How well the surfaces fit", fits),
+    ]
+
+
+def _present(figures: Sequence[Figure | None]) -> list[Figure]:
+    return [f for f in figures if f is not None]
+
+
+def _element(figure: Figure, link: Callable[[str], str]) -> str:
+    wide = figure.canvas.get_size_inches()[0] > 1.5 * COLUMN
+    return figure_element(inline(figure, link), figure.caption, figure.title, wide=wide)
+
+
+def _write_figures(folder: Path, figures: Sequence[Figure]) -> None:
+    for figure in figures:
+        for ending in ("png", "pdf"):
+            buffer = io.BytesIO()
+            # a paper is white: what is see-through on the page is not in a file
+            meta = {"Creator": None, "Producer": None, "CreationDate": None} if ending == "pdf" else None
+            figure.canvas.savefig(buffer, format=ending, dpi=DPI, facecolor="white", metadata=meta)
+            write_bytes(folder / f"{figure.name}.{ending}", buffer.getvalue())
+
+
+def _write_sheet(path: Path, sheet: pd.DataFrame) -> None:
+    if sheet.empty:
+        path.unlink(missing_ok=True)  # what an earlier report said must not outlive it
+        return
+    write_bytes(path, sheet.to_csv(index=False, lineterminator="\n").encode())
+
+
+def default_metric(table: Table) -> str:
+    """The error increase where runs have it, else the first objective to minimise, else the test error."""
+    told = [s.described for s in table.studies]
+    minimised = [
+        str(name)
+        for d in told
+        for name, way in zip(d.get("objectives") or [], d.get("directions") or [])
+        if str(way).startswith("min")
+    ]
+    for metric in (METRIC, *minimised):
+        if table.rows.get(f"metric.{metric}", pd.Series(dtype=float)).notna().any():
+            return metric
+    return "test_error"
+
+
+def _budget(table: Table, given: float | None) -> float:
+    if given is not None:
+        return given
+    told = [s.described.get("budget") for s in table.studies]
+    numbers = [float(b) for b in told if isinstance(b, int | float) and not isinstance(b, bool)]
+    return numbers[0] if numbers else BUDGET
+
+
+def _default_output(given: Sequence[Path]) -> Path:
+    if len(given) == 1:
+        return given[0]
+    return given[0].parent / "comparison"

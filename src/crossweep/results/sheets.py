@@ -1,0 +1,124 @@
+"""The answers as plain tables: the specification sheet, the joint tolerance, the comparison."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from crossweep.results.analysis import Analysis
+
+
+def tolerance_sheet(analysis: Analysis) -> pd.DataFrame:
+    """What the device must achieve, one row per group and axis; a censored number is left empty."""
+    rows = []
+    for group in analysis.groups:
+        for fit in group.fits:
+            common = {"group": group.name, "budget": analysis.budget, "points": fit.points.n}
+            if fit.surface:
+                common["q2"] = round(fit.surface.quality.q2, 3)
+            for axis in fit.points.axes if fit.reason else ():
+                rows.append({**common, "axis": axis.name, "unit": axis.unit, "answer": f"none: {fit.reason}"})
+            for t in fit.tolerances:
+                rows.append(
+                    {
+                        **common,
+                        "axis": t.axis.name,
+                        "label": t.axis.short,
+                        "unit": t.axis.unit,
+                        "limit": "at most" if t.upward else "at least",
+                        "specification": _finite(t.safe),
+                        "tolerance": _finite(t.value),
+                        "low": _finite(t.low),
+                        "high": _finite(t.high),
+                        "answer": t.text,
+                        "requirement": t.requirement,
+                        "crosses_within_range": round(t.crosses, 3),
+                        "above_from_start": round(t.starts_above, 3),
+                        "range_low": t.axis.low,
+                        "range_high": t.axis.high,
+                        "others": "; ".join(f"{k}={v:.4g}" for k, v in t.others.items()),
+                    }
+                )
+    leading = [
+        "group",
+        "axis",
+        "label",
+        "unit",
+        "limit",
+        "specification",
+        "tolerance",
+        "low",
+        "high",
+        "answer",
+    ]
+    sheet = pd.DataFrame(rows)
+    return sheet.reindex(columns=[*leading, *(c for c in sheet.columns if c not in leading)])
+
+
+def joint_sheet(analysis: Analysis) -> pd.DataFrame:
+    """The curves of joint tolerance, one row per place."""
+    frames = []
+    for group in analysis.groups:
+        for joint in (j for f in group.fits for j in f.joints):
+            frames.append(
+                pd.DataFrame(
+                    {
+                        "group": group.name,
+                        "given": joint.across.name,
+                        "at": joint.at,
+                        "tolerated": joint.up.name,
+                        "limit": "at most" if joint.upward else "at least",
+                        "value": _column(joint.value),
+                        "low": _column(joint.low),
+                        "high": _column(joint.high),
+                        "beyond_range": np.isposinf(joint.value),
+                        "above_from_start": np.isneginf(joint.value),
+                    }
+                )
+            )
+    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
+
+
+def comparison_sheet(analysis: Analysis) -> pd.DataFrame:
+    """Paired differences of all pairs of groups."""
+    return pd.DataFrame(
+        [
+            {
+                "first": c.first,
+                "second": c.second,
+                "difference": c.difference.mean,
+                "low": c.difference.low,
+                "high": c.difference.high,
+                "n": c.difference.n,
+                "units": c.units,
+                "pairs": c.pairs,
+                "share_first_better": c.share_better,
+                "hedges_g": c.effect,
+                "p_holm": c.p,
+            }
+            for c in analysis.comparisons
+        ]
+    )
+
+
+def point_sheet(analysis: Analysis) -> pd.DataFrame:
+    """Every point of every group: its place, mean over seeds, spread and 95 % interval."""
+    from crossweep.results.stats import estimate
+
+    rows = []
+    for group in analysis.groups:
+        for fit in group.fits:
+            for i in range(fit.points.n):
+                e = estimate(fit.points.values[i])
+                place = {a.name: fit.points.x[i, j] for j, a in enumerate(fit.points.axes)}
+                numbers = {"mean": e.mean, "std": e.std, "low": e.low, "high": e.high, "seeds": e.n}
+                rows.append({"group": group.name, "trial": fit.points.trials[i], **place, **numbers})
+    return pd.DataFrame(rows)
+
+
+def _finite(value: float) -> float:
+    return value if np.isfinite(value) else float("nan")
+
+
+def _column(values: np.ndarray) -> np.ndarray:
+    return np.where(np.isfinite(values), values, np.nan)
