@@ -56,7 +56,7 @@ class AnalogTile(nn.Module):
         torch_device: torch.device | str = "cpu",
     ) -> None:
         super().__init__()
-        self.parameters = parameters
+        self.recipe = parameters
         self.draws = draws
         cells = parameters.device.draw(shape, population, device=torch_device)
         self._cell_names = tuple(cells.tensors())
@@ -74,7 +74,7 @@ class AnalogTile(nn.Module):
     @property
     def device(self) -> AbstractDevice:
         """The device model."""
-        return self.parameters.device
+        return self.recipe.device
 
     @property
     def cells(self) -> Cells:
@@ -112,17 +112,22 @@ class AnalogTile(nn.Module):
 
     def update(self, plan: PulsePlan, update: UpdateParameters) -> None:
         """Apply the stochastic pulses of a mini-batch."""
-        self.state, pulses = self.parameters.engine.apply(self.state, plan, self.bar, update, self.draws)
+        self.state, pulses = self.recipe.engine.apply(self.state, plan, self.bar, update, self.draws)
         self._account(pulses)
 
     def pulse(self, counts: Tensor, columns: Tensor | slice = slice(None)) -> None:
         """Give the devices of ``columns`` a known number of pulses, positive up: [..., d, number of columns]."""
-        cells = Cells.from_tensors({name: t[..., columns] for name, t in self.cells.tensors().items()})
-        moved = pulse_in_turn(self.state[..., columns], counts, Crossbar(self.device, cells), self.draws)
         pulses = torch.zeros_like(self.state)
         pulses[..., columns] = counts.abs()
-        self.state = self.state.clone()
-        self.state[..., columns] = moved
+        if self.recipe.engine.backend == "auto" and compiled.usable(self.state) and compiled.affine(self.bar):
+            every = torch.arange(self.state.shape[-1])[columns]
+            self.state = compiled.give(self.state, counts, every, self.bar, self.draws)
+        else:
+            cells = Cells.from_tensors({name: t[..., columns] for name, t in self.cells.tensors().items()})
+            bar = Crossbar(self.device, cells)
+            moved = pulse_in_turn(self.state[..., columns], counts, bar, self.draws)
+            self.state = self.state.clone()
+            self.state[..., columns] = moved
         self._account(pulses)
 
     def end_batch(self) -> None:
@@ -146,7 +151,7 @@ class AnalogTile(nn.Module):
             self.weight = self.state - self.reference
             return
         stream = self.draws.fork("write_noise")
-        if self.parameters.engine.backend == "auto" and compiled.usable(self.state):
+        if self.recipe.engine.backend == "auto" and compiled.usable(self.state):
             self.weight = compiled.show(self.state, self.reference, self.weight, touched, spread, stream)
             return
         noise = stream.normal(*self.state.shape, like=self.state)

@@ -53,7 +53,7 @@ class PulseWords:
         return np.diff(self.slots)
 
     def edges(self, first: int, last: int, relative_step: float, most: float) -> NDArray[np.int64]:
-        """Slots that cut the samples ``first`` to ``last`` into segments.
+        """Slots that cut the samples ``first`` to ``last`` into segments, also within samples.
 
         Each holds about as many expected pulses as the others, so few that a typical device relaxes by ``most``.
         """
@@ -63,8 +63,9 @@ class PulseWords:
         ends = [self.slots[first], self.slots[last]]
         if wanted <= 1:
             return np.array(ends, np.int64)
-        inner = np.searchsorted(running, running[-1] * np.arange(1, wanted) / wanted) + 1
-        return np.unique(np.concatenate((ends, self.slots[first + inner])))
+        marks = running[-1] * np.arange(1, wanted) / wanted
+        slots = np.interp(marks, np.concatenate((np.zeros(1), running)), self.slots[first : last + 1])
+        return np.unique(np.concatenate((ends, slots.astype(np.int64))))
 
     def blocks(self, first: int, last: int) -> float:
         """kappa: expected ``sum n_b^2 / sum n_b`` over the samples: pulses of a sample share their direction."""

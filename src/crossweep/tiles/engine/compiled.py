@@ -106,6 +106,36 @@ def update_affine(
     return v, given
 
 
+def update_in_order(v: Tensor, plan: PulsePlan, bar: Crossbar, stream: Stream) -> tuple[Tensor, Tensor]:
+    """``pulse`` level for affine devices."""
+    from crossweep.tiles.kernels.sequence import pulse_rows
+    from crossweep.tiles.kernels.threads import spread
+
+    v, given = v.clone(memory_format=torch.contiguous_format), torch.zeros_like(v)
+    for place in places(v):
+        part = Part.of(plan, stream, place)
+        begin, end = (int(part.words.slots[sample]) for sample in (part.first, part.last))
+        state, total = v[place].numpy(), given[place].numpy()
+        constants = (*device_arrays(bar, v, place), scalars(bar), stream.fork("noise").next_key())
+        work = partial(pulse_rows, *part.lines, begin, end, state, total, *constants)
+        spread(work, state.shape[0], 50.0 * state.size * part.work(0))
+    return v, given
+
+
+def give(v: Tensor, counts: Tensor, columns: Tensor, bar: Crossbar, stream: Stream) -> Tensor:
+    """States after ``counts [..., d, r]`` pulses of ``columns [r]``, positive up, for affine devices."""
+    from crossweep.tiles.kernels.sequence import give_rows
+    from crossweep.tiles.kernels.threads import spread
+
+    v, chosen = v.clone(memory_format=torch.contiguous_format), columns.numpy()
+    for place in places(v):
+        state, number = v[place].numpy(), array(counts, place)
+        constants = (*device_arrays(bar, v, place), scalars(bar), stream.fork("noise").next_key())
+        work = partial(give_rows, state, number, chosen, *constants)
+        spread(work, state.shape[0], 3.0 * number.size)
+    return v
+
+
 def update_counted(
     v: Tensor, plan: PulsePlan, bar: Crossbar, most: float, stream: Stream
 ) -> tuple[Tensor, Tensor]:

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from crossweep.rng import Stream
+from crossweep.tiles.engine import compiled
 from crossweep.tiles.engine.base import AbstractEngine, Crossbar
 from crossweep.tiles.pulse_train import PulsePlan, UpdateParameters, sample_counts
 
@@ -17,6 +18,9 @@ class PulseEngine(AbstractEngine):
     def apply(
         self, v: Tensor, plan: PulsePlan, bar: Crossbar, update: UpdateParameters, stream: Stream
     ) -> tuple[Tensor, Tensor]:
+        fast = self.backend == "auto" and update.pulse_type == "stochastic" and compiled.usable(v)
+        if fast and compiled.affine(bar):
+            return compiled.update_in_order(v, plan, bar, stream)
         pulses = torch.zeros_like(v)
         for sample in range(plan.bl.shape[-1]):
             counts = sample_counts(plan, sample, update, stream)
