@@ -1,7 +1,6 @@
-"""Level ``count``: the same pulse trains, but their coincidences come from matrix products."""
+"""Level ``count``: the same pulse trains, but their coincidences are counted and applied together."""
 
 from dataclasses import dataclass
-from math import ceil
 
 import torch
 from torch import Tensor
@@ -12,7 +11,10 @@ from crossweep.tiles.engine import compiled
 from crossweep.tiles.engine.base import AbstractEngine, Crossbar
 from crossweep.tiles.engine.pulse import PulseEngine
 from crossweep.tiles.engine.response import respond
+from crossweep.tiles.engine.segments import blocks, segments
 from crossweep.tiles.pulse_train import PulsePlan, UpdateParameters, draw_trains
+
+_SLOTS = 2048  # slots counted by one product: up to here whole numbers are exact even in half precision
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,42 +42,30 @@ class CountEngine(AbstractEngine):
     ) -> tuple[Tensor, Tensor]:
         if update.pulse_type != "stochastic":  # rounded products have no matrix form
             return PulseEngine(backend=self.backend).apply(v, plan, bar, update, stream)
-        if self.backend == "auto" and compiled.usable(v) and compiled.affine(bar):
-            return compiled.update_affine(v, plan, bar, self.max_relaxation, stream)
         if self.backend == "auto" and compiled.usable(v):
-            return compiled.update_counted(v, plan, bar, self.max_relaxation, stream)
-        trains = draw_trains(plan, stream)
-        total = torch.zeros_like(v)
-        for start, stop in self.segments(plan, bar):
-            first, last = (int(torch.searchsorted(trains.sample, edge)) for edge in (start, stop))
-            x, d = trains.x[..., first:last, :], trains.d[..., first:last, :].transpose(-1, -2)
-            net, pulses = -(d @ x), d.abs() @ x.abs()
-            moved = respond(
-                v, (pulses + net) / 2, (pulses - net) / 2, bar, stream, _blocks(plan.samples(start, stop))
-            )
+            whole = compiled.update_affine if compiled.affine(bar) else compiled.update_counted
+            return whole(v, plan, bar, self.max_relaxation, stream)
+        given = torch.zeros_like(v)
+        for start, stop in segments(plan, bar, self.max_relaxation):
+            part = plan.samples(start, stop)
+            net, pulses = counts(part, v, stream)
+            moved = respond(v, (pulses + net) / 2, (pulses - net) / 2, bar, stream, blocks(part))
             v = torch.where(pulses > 0, moved, v)
-            total += pulses
-        return v, total
-
-    def segments(self, plan: PulsePlan, bar: Crossbar) -> list[tuple[int, int]]:
-        """Sample ranges of about equal expected pulses, each relaxing a typical device by ``max_relaxation`` at most."""
-        rms = plan.p_x.square().mean(-1).sqrt() * plan.p_d.square().mean(-1).sqrt() * plan.bl
-        expected = rms.reshape(-1, rms.shape[-1]).amax(0).cumsum(0)  # running typical pulses per device
-        samples = expected.numel()
-        wanted = ceil(float(expected[-1]) * bar.device.relative_step / self.max_relaxation) if samples else 0
-        if wanted <= 1:
-            return [(0, samples)]
-        marks = torch.arange(1, wanted, device=expected.device) * (expected[-1] / wanted)
-        inner = torch.searchsorted(expected, marks).add(1).clamp(max=samples - 1).unique().tolist()
-        edges = [0, *(int(edge) for edge in inner if 0 < edge < samples), samples]
-        return list(zip(edges[:-1], edges[1:], strict=True))
+            given += pulses
+        return v, given
 
 
-def _blocks(plan: PulsePlan) -> Tensor | float:
-    """kappa [..., d, x]: expected ``sum n_b^2 / sum n_b`` over the samples, 1 where samples have single slots."""
-    if plan.longest == 1:
-        return 1.0
-    bl = plan.bl.unsqueeze(-1)
-    singles = (plan.p_d * bl).transpose(-1, -2) @ plan.p_x
-    pairs = (plan.p_d.square() * (bl * (bl - 1))).transpose(-1, -2) @ plan.p_x.square()
-    return 1 + pairs / singles.clamp(min=1e-12)
+def counts(plan: PulsePlan, like: Tensor, stream: Stream) -> tuple[Tensor, Tensor]:
+    """Ups minus downs, and ups plus downs, of drawn pulses: [..., d, x] each, by products over slices of the slots.
+
+    On CUDA the products run in half precision: they add up in float32, and a slice holds too few slots to round.
+    """
+    dtype = torch.float16 if like.is_cuda else like.dtype
+    net, total = torch.zeros_like(like), torch.zeros_like(like)
+    samples = max(1, _SLOTS // plan.longest)
+    for start in range(0, plan.bl.shape[-1], samples):
+        trains = draw_trains(plan.samples(start, start + samples), stream)
+        x, d = trains.x.to(dtype), trains.d.to(dtype).transpose(-1, -2)
+        net = net - d @ x
+        total = total + d.abs() @ x.abs()
+    return net, total
