@@ -1,0 +1,65 @@
+# crossweep: every target sets up .venv by itself the first time. Variables: ARGS="key=value ...", STUDY=name, DIR=folder
+VENV   ?= .venv
+PYTHON ?= python3
+ARGS   ?=
+STUDY  ?= landscape_skew_variability
+DIR    ?= multirun
+RUN    := $(VENV)/bin/python
+READY  := $(VENV)/.ready
+
+.DEFAULT_GOAL := help
+.PHONY: help setup train landscape report test test-slow bench lint format types arch check clean
+
+help:  ## list all targets
+	@echo 'usage: make TARGET [ARGS="device=reram_om algorithm=agad"]'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  %-16s %s\n", $$1, $$2}'
+
+setup: $(READY)  ## make .venv and install crossweep with its development tools
+
+$(READY): pyproject.toml
+	@if command -v uv >/dev/null 2>&1; then \
+	  test -x $(RUN) || uv venv --quiet --python $(PYTHON) $(VENV); \
+	  uv pip install --quiet --python $(RUN) -e '.[dev]'; \
+	else \
+	  test -x $(RUN) || $(PYTHON) -m venv $(VENV); \
+	  $(RUN) -m pip install --quiet -e '.[dev]'; \
+	fi
+	@touch $@
+
+train: $(READY)  ## pretrain once, fine-tune with c-TTv2 on crossbars, print the result table
+	$(RUN) -m crossweep.train $(ARGS)
+
+landscape: $(READY)  ## the main job: a robustness landscape, ends in multirun/<study>/report.html
+	$(RUN) -m crossweep.train -m study=$(STUDY) $(ARGS)
+
+report: $(READY)  ## tables, figures and HTML for DIR=multirun/<study>
+	$(RUN) -m crossweep.report $(DIR) $(ARGS)
+
+test: $(READY)  ## the tests (minutes)
+	$(RUN) -m pytest $(ARGS)
+
+test-slow: $(READY)  ## the tests that take long: accuracy orders, coverage, chaos
+	$(RUN) -m pytest -m slow $(ARGS)
+
+bench: $(READY)  ## measure the engine: throughput, training steps, memory; table in multirun/bench/
+	$(RUN) -m crossweep.bench $(ARGS)
+
+lint: $(READY)  ## ruff: style and formatting
+	$(RUN) -m ruff check src tests
+	$(RUN) -m ruff format --check src tests
+
+format: $(READY)  ## let ruff mend style and formatting
+	$(RUN) -m ruff check --fix-only src tests
+	$(RUN) -m ruff format src tests
+
+types: $(READY)  ## mypy, strict
+	$(RUN) -m mypy
+
+arch: $(READY)  ## imports go one way
+	$(VENV)/bin/lint-imports
+
+check: lint types arch test  ## everything CI runs
+
+clean:  ## remove .venv and caches; multirun/ is yours and stays
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache dist build
+	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +

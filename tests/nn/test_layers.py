@@ -1,0 +1,186 @@
+"""Analog layers against torch's own: ideal devices and perfect reads give the same forward, backward and SGD step."""
+
+import pytest
+import torch
+from torch import nn
+
+from crossweep.algorithms.analog_sgd import AnalogSGD
+from crossweep.devices.base import AbstractDevice
+from crossweep.devices.constant_step import ConstantStep
+from crossweep.devices.soft_bounds import SoftBounds
+from crossweep.devices.symmetry_point import SymmetryPoint
+from crossweep.errors import ConfigError
+from crossweep.nn.convert import analog_weights, convert, convertible, select, to_digital
+from crossweep.rng import Stream
+from crossweep.tiles.engine.count import CountEngine
+from crossweep.tiles.factory import TileFactory
+from crossweep.tiles.io import IOParameters
+from crossweep.tiles.mapping import Mapping
+from crossweep.tiles.pulse_train import UpdateParameters
+
+PERFECT = IOParameters(is_perfect=True)
+# equal, tiny steps and far bounds: the pulsed update is the digital one up to its pulse noise
+FINE = ConstantStep(
+    dw_min=1e-6, dw_min_dtod=0.0, dw_min_std=0.0, up_down_dtod=0.0, w_max=10.0, w_min=-10.0, w_max_dtod=0.0, w_min_dtod=0.0
+)
+
+
+def factory(device: AbstractDevice = FINE) -> TileFactory:
+    return TileFactory(
+        fast=device,
+        slow=device,
+        symmetry_point=SymmetryPoint(),
+        engine=CountEngine(),
+        forward=PERFECT,
+        backward=PERFECT,
+        population=Stream(1),
+        draws=Stream(2),
+    )
+
+
+def build(seed: int, make) -> nn.Module:  # type: ignore[no-untyped-def]
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        return make()  # type: ignore[no-any-return]
+
+
+def small_net() -> nn.Module:
+    return nn.Sequential(
+        nn.Conv2d(3, 6, 3, stride=2, padding=1), nn.ReLU(), nn.Flatten(), nn.Linear(6 * 4 * 4, 10, bias=False)
+    )
+
+
+MAPPINGS = [
+    Mapping(max_tile_size=0, weight_scaling="none"),
+    Mapping(max_tile_size=20, weight_scaling="tile"),
+    Mapping(max_tile_size=7, weight_scaling="row", omega=0.8),
+]
+
+
+@pytest.mark.parametrize("mapping", MAPPINGS)
+def test_forward_and_backward_are_torch_s_own(mapping: Mapping, rng: Stream) -> None:
+    digital, analog = build(0, small_net), build(0, small_net)
+    convert(analog, convertible(analog), AnalogSGD(), mapping, factory())
+    x = rng.normal(5, 3, 8, 8, like=torch.empty(0))
+    xs = [x.clone().requires_grad_() for _ in range(2)]
+    for model, own in ((digital, xs[0]), (analog, xs[1])):
+        model(own).square().sum().backward()
+    # scaling and splitting only reorder float32 sums
+    torch.testing.assert_close(analog(x), digital(x), rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(xs[1].grad, xs[0].grad, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(analog[0].bias.grad, digital[0].bias.grad, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("mapping", MAPPINGS)
+def test_update_is_the_sgd_step_whatever_the_scaling(mapping: Mapping, rng: Stream) -> None:
+    # one sample, |x| and |d| the same everywhere: k = lr X D / granularity pulses are wanted at every cross-point
+    layer, lr = build(0, lambda: nn.Linear(16, 12, bias=False)), 0.005
+    net = nn.Sequential(layer)
+    before = layer.weight.detach().clone()
+    update = UpdateParameters(desired_bl=100_000)
+    convert(net, ["0"], AnalogSGD(update=update), mapping, factory())
+    x = rng.normal(1, 16, like=before).sign() * 0.5
+    d = rng.normal(1, 12, like=before).sign() * 0.25
+    net(x).backward(d)
+    weight = analog_weights(net)["0"]
+    weight.update(lr)
+    moved = weight.logical_weight() - before
+    # a count of k wanted pulses spreads by sqrt(k)/2 at most (a row weaker than the strongest), in steps of its scale
+    scales = torch.cat([block.scale.flatten() for block in weight.blocks])
+    spread = float((scales * FINE.dw_min * (lr * 0.125 / (scales * FINE.dw_min)).sqrt()).max()) / 2
+    # float32 weights near 6 resolve 4.8e-7 of a scale
+    torch.testing.assert_close(moved, -lr * d.T @ x, rtol=0, atol=5 * spread + 4.8e-7 * float(scales.max()))
+    assert 5 * spread < 0.1 * lr * 0.125  # the tolerance can see a wrong factor
+
+
+def test_two_backward_passes_before_a_step_count_twice(rng: Stream) -> None:
+    net = nn.Sequential(build(0, lambda: nn.Linear(4, 3, bias=False)))
+    convert(net, ["0"], AnalogSGD(), Mapping(), factory())
+    weight = analog_weights(net)["0"]
+    x, d = rng.normal(2, 4, like=torch.empty(0)), rng.normal(2, 3, like=torch.empty(0))
+    for _ in range(2):
+        net(x).backward(d)
+    assert [part[0].shape[0] for part in weight.pending] == [2, 2]
+    weight.update(0.1)
+    assert not weight.pending
+
+
+def test_evaluation_keeps_nothing_for_the_update(rng: Stream) -> None:
+    net = nn.Sequential(build(0, lambda: nn.Linear(4, 3)))
+    convert(net, ["0"], AnalogSGD(), Mapping(), factory())
+    with torch.no_grad():
+        net(rng.normal(2, 4, like=torch.empty(0)))
+    assert not analog_weights(net)["0"].pending
+
+
+def test_round_trip_to_digital_keeps_the_function(rng: Stream) -> None:
+    model = build(0, small_net)
+    expected = model(x := rng.normal(2, 3, 8, 8, like=torch.empty(0)))
+    convert(model, convertible(model), AnalogSGD(), Mapping(max_tile_size=10), factory())
+    back = to_digital(model)
+    assert not analog_weights(back) and analog_weights(model)
+    torch.testing.assert_close(back(x), expected, rtol=1e-4, atol=1e-4)
+
+
+def test_transfer_noise_has_the_stated_size() -> None:
+    from tests import expect
+
+    device = SoftBounds(dw_min=0.01, w_max=2.0, w_min=-2.0, w_max_dtod=0.0, w_min_dtod=0.0)
+    net = nn.Sequential(build(0, lambda: nn.Linear(300, 200, bias=False)))
+    before = net[0].weight.detach().clone()
+    mapping = Mapping(weight_scaling="none", max_tile_size=0)
+    convert(net, ["0"], AnalogSGD(), mapping, factory(device), transfer_noise=0.05)
+    error = analog_weights(net)["0"].logical_weight() - before
+    expect.mean(error, 0.0, std=0.1, detects=0.005)
+    expect.variance(error, 0.1**2, detects=0.05)
+
+
+def test_functional_use_of_the_weight_is_refused() -> None:
+    net = nn.Sequential(build(0, lambda: nn.Linear(4, 3)))
+    convert(net, ["0"], AnalogSGD(), Mapping(), factory())
+    with pytest.raises(RuntimeError, match="logical_weight"):
+        _ = net[0].weight
+
+
+def test_table_counts_tiles_devices_and_shares() -> None:
+    model = build(0, small_net)
+    table = convert(model, ["3"], AnalogSGD(), Mapping(max_tile_size=40), factory())
+    assert [(row.layer, row.kind, row.d_size, row.x_size) for row in table] == [("3", "Linear", 10, 96)]
+    assert table[0].tiles == 3 and table[0].devices == 960 and table[0].share == 960 / (960 + 162)
+
+
+PARTS = {"all": {"0", "3"}, "head": {"3"}, "attention": set[str]()}
+
+
+def test_selection_by_part_and_patterns() -> None:
+    model = build(0, small_net)
+    assert select(model, "all", PARTS) == ["0", "3"]
+    assert select(model, "head", PARTS, include=["0"]) == ["0", "3"]
+    assert select(model, "all", PARTS, exclude=["[0-2]"]) == ["3"]
+    assert select(model, "none", PARTS) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("everything", (), ()), "analog.layers: must be none or one of"),
+        (("attention", (), ()), "no convertible layer in part 'attention'"),
+        (("all", ("blocks.*",), ()), "analog.include: pattern 'blocks.*' matches none of the 2"),
+        (("all", (), ("x",)), "analog.exclude: pattern 'x' matches none"),
+        (("head", (), ("3",)), "analog.exclude: leaves no layer"),
+    ],
+)
+def test_selection_errors_name_the_key(arguments: tuple[str, tuple[str, ...], tuple[str, ...]], message: str) -> None:
+    layers, include, exclude = arguments
+    with pytest.raises(ConfigError, match=message.replace("*", r"\*")):
+        select(build(0, small_net), layers, PARTS, include, exclude)
+
+
+def test_grouped_and_reflecting_convolutions_stay_digital() -> None:
+    model = build(0, lambda: nn.Sequential(nn.Conv2d(4, 4, 3, groups=2), nn.Conv2d(4, 4, 3, padding_mode="reflect")))
+    assert convertible(model) == {}
+
+
+def test_pieces_differ_by_one_at_most() -> None:
+    mapping = Mapping(max_tile_size=4)
+    assert mapping.pieces(10) == [4, 3, 3] and mapping.pieces(4) == [4] and Mapping(max_tile_size=0).pieces(999) == [999]

@@ -1,0 +1,31 @@
+"""A checkpoint gives back what was saved, and says clearly when it cannot."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from crossweep.errors import ConfigError
+from crossweep.training.checkpoint import load_checkpoint, save_checkpoint
+
+
+def test_nested_state_survives(tmp_path: Path) -> None:
+    weight = torch.arange(6.0).reshape(2, 3)
+    state = {
+        "model": {"a.b": weight, "view": weight.t(), "count": torch.tensor(3)},
+        "optimizer": {"state": {0: {"step": torch.tensor(2.0)}, 11: {"step": torch.tensor(5.0)}}},
+        "history": [{"epoch": 1, "loss": 0.5}],
+        "extra": {"samples": 7, "none": None, "flag": True},
+    }
+    loaded = load_checkpoint(save_checkpoint(tmp_path / "c.safetensors", state))
+    assert torch.equal(loaded["model"]["a.b"], weight) and torch.equal(loaded["model"]["view"], weight.t())
+    assert loaded["optimizer"]["state"][11]["step"] == 5 and set(loaded["optimizer"]["state"]) == {0, 11}
+    assert loaded["history"] == state["history"] and loaded["extra"] == state["extra"]
+
+
+@pytest.mark.parametrize("keep", [0, 7, 40])
+def test_damaged_file_is_one_clear_error(tmp_path: Path, keep: int) -> None:
+    path = save_checkpoint(tmp_path / "c.safetensors", {"a": torch.ones(4)})
+    path.write_bytes(path.read_bytes()[:keep])
+    with pytest.raises(ConfigError, match=r"c\.safetensors cannot be read .*delete it"):
+        load_checkpoint(path)

@@ -1,0 +1,44 @@
+"""Schedules and the rules of training settings."""
+
+import pytest
+
+from crossweep.errors import ConfigError
+from crossweep.training.settings import FitSettings, OptimizerSettings, Schedule
+
+
+def test_cosine_goes_from_one_to_final_after_warmup() -> None:
+    schedule = Schedule(name="cosine", warmup_epochs=2, final=0.1)
+    assert schedule.at(0, 10) == 0 and schedule.at(1, 10) == 0.5
+    assert schedule.at(2, 10) == pytest.approx(1) and schedule.at(6, 10) == pytest.approx(0.55)
+    assert schedule.at(10, 10) == pytest.approx(0.1)
+
+
+def test_step_and_constant() -> None:
+    step = Schedule(name="step", every=3, factor=0.5)
+    assert [step.at(e, 9) for e in (0, 2.9, 3, 6)] == [1, 1, 0.5, 0.25]
+    assert Schedule(name="constant").at(7.5, 9) == 1
+
+
+@pytest.mark.parametrize(
+    ("build", "message"),
+    [
+        (lambda: OptimizerSettings(name="lion"), "optimizer.name"),  # type: ignore[arg-type]
+        (lambda: OptimizerSettings(lr=-1.0), "optimizer.lr"),
+        (lambda: OptimizerSettings(momentum=1.0), "optimizer.momentum"),
+        (lambda: Schedule(name="poly"), "schedule.name"),  # type: ignore[arg-type]
+        (lambda: Schedule(every=0), "schedule"),
+        (lambda: _fit(epochs=-1), "training.epochs"),
+        (lambda: _fit(batch_size=0), "training.batch_size"),
+        (lambda: _fit(analog_lr=-0.1), "training.analog_lr"),
+        (lambda: _fit(label_smoothing=1.0), "training.label_smoothing"),
+        (lambda: _fit(digital_parameters=("norms",)), "training.digital_parameters"),
+    ],
+)
+def test_bad_settings_name_the_key(build, message: str) -> None:  # type: ignore[no-untyped-def]
+    with pytest.raises(ConfigError, match=message):
+        build()
+
+
+def _fit(**changes: object) -> FitSettings:
+    values = {"epochs": 1, "batch_size": 8, "optimizer": OptimizerSettings(), "schedule": Schedule()} | changes
+    return FitSettings(**values)  # type: ignore[arg-type]
