@@ -1,4 +1,4 @@
-"""Made-up studies with a known surface."""
+"""Made-up points with a known surface."""
 
 from __future__ import annotations
 
@@ -33,6 +33,18 @@ def bowl(unit: Array) -> Array:
     return 6 * unit[:, 0] ** 2 + 3 * unit[:, 1] ** 2 + 2 * unit[:, 0] * unit[:, 1]
 
 
+def random_surface(rng: np.random.Generator) -> Truth:
+    """A surface drawn from a Matern-5/2 process (2000 waves), around the budget, that the level may cross anywhere."""
+    waves = rng.standard_normal((2000, 2)) * np.sqrt(5 / rng.chisquare(5, 2000))[:, None] / [0.5, 0.8]
+    phases, weights = rng.uniform(0, 2 * np.pi, 2000), rng.standard_normal(2000) * np.sqrt(2 / 2000)
+    middle = rng.normal(BUDGET, 1.0)
+
+    def truth(unit: Array) -> Array:
+        return middle + 3.0 * np.cos(unit @ waves.T + phases) @ weights
+
+    return truth
+
+
 def observed(
     truth: Truth,
     rng: np.random.Generator,
@@ -45,7 +57,9 @@ def observed(
 ) -> Points:
     """n scrambled Sobol points, each seen through normal noise; `shared` is the spread of the seeds' own effect."""
     unit = qmc.Sobol(len(axes), rng=rng).random(n)
-    values = truth(unit)[:, None] + noise * rng.standard_normal((n, seeds)) + shared * rng.standard_normal(seeds)
+    values = (
+        truth(unit)[:, None] + noise * rng.standard_normal((n, seeds)) + shared * rng.standard_normal(seeds)
+    )
     return Points(
         axes=axes,
         x=np.column_stack([a.from_unit(unit[:, j]) for j, a in enumerate(axes)]),

@@ -8,7 +8,7 @@ curve per axis.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import combinations
 
 import numpy as np
@@ -52,7 +52,7 @@ class Fit:
     surface: Surface | None = None
     reason: str = ""
     places: tuple[float, ...] = ()
-    at: Array | None = None
+    at: Array = field(default_factory=lambda: np.zeros(0))
     start: tuple[float, float, float] | None = None
     contours: tuple[Contour, ...] = ()
     joints: tuple[Joint, ...] = ()

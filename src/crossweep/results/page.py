@@ -54,7 +54,9 @@ def page(
         f"<h1>{escape(names)}</h1>",
         f'<p class="sub">{escape(words.what_was_run(analysis))}</p>',
         f'<div class="answer"><ul>{_items(answer)}</ul></div>' if answer else "",
-        f'<div class="answer caution"><ul>{_items(cautions)}</ul></div>' if cautions else "",
+        f'<div class="answer caution">How far to trust it<ul>{_items(cautions)}</ul></div>'
+        if cautions
+        else "",
         *_specification(analysis),
         *(_section(title, figures) for title, figures in sections if figures),
         *_comparison(analysis),
@@ -74,10 +76,9 @@ def page(
     )
 
 
-def figure_element(svg: str, caption: str, title: str, *, wide: bool = False) -> str:
+def figure_element(svg: str, caption: str, title: str) -> str:
     """A `<figure>` with heading and caption."""
-    kind = ' class="wide"' if wide else ""
-    return f"<figure{kind}><h3>{escape(title)}</h3>{svg}<figcaption>{escape(caption)}</figcaption></figure>"
+    return f"<figure><h3>{escape(title)}</h3>{svg}<figcaption>{escape(caption)}</figcaption></figure>"
 
 
 def html_table(frame: pd.DataFrame, *, tall: bool = False, words_in: Sequence[str] = ()) -> str:
@@ -131,7 +132,7 @@ def _class(name: str, holds: bool) -> str:
 
 
 def _items(lines: Iterable[str]) -> str:
-    return "".join(f"<li>{escape(line[:1].upper() + line[1:])}</li>" for line in lines)
+    return "".join(f"<li>{escape(line)}</li>" for line in lines)
 
 
 def _section(title: str, figures: Sequence[str]) -> str:
@@ -186,9 +187,8 @@ def _trials(analysis: Analysis, link: Callable[[str], str]) -> list[str]:
     shown = rows.head(MOST_ROWS)
     several = len(analysis.table.studies) > 1
     columns: dict[str, Any] = {"study": shown["study"]} if several else {}
-    columns["trial"] = [
-        Cell(f'<a href="{escape(link(str(f)))}">{t}</a>', t) for t, f in zip(shown["trial"], shown["folder"])
-    ]
+    numbers = [Cell(f'<a href="{escape(link(str(f)))}">{t}</a>', t) for t, f in _ids(shown)]
+    columns["trial"] = pd.Series(numbers, index=shown.index, dtype=object)
     columns |= {"seed": shown["seed"], "state": shown["state"], "algorithm": shown["algorithm"]}
     for axis in analysis.table.axes:
         if f"axis.{axis.name}" in shown and shown[f"axis.{axis.name}"].notna().any():
@@ -206,6 +206,10 @@ def _trials(analysis: Analysis, link: Callable[[str], str]) -> list[str]:
         f"<h2>Trials</h2><p>{len(rows)} runs{note}. The number leads to the trial's folder.</p>",
         html_table(pd.DataFrame(columns), tall=True, words_in=["error"]),
     ]
+
+
+def _ids(rows: pd.DataFrame) -> Iterable[tuple[object, object]]:
+    return zip(rows["trial"], rows["folder"])
 
 
 def _skipped(analysis: Analysis) -> list[str]:

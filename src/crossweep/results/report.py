@@ -14,13 +14,13 @@ from crossweep.results import sheets, words
 from crossweep.results.analysis import BUDGET, METRIC, Analysis, analyse
 from crossweep.results.collecting import collect, write_rows
 from crossweep.results.page import figure_element, link_from, page
-from crossweep.results.plots.comparison import comparison
+from crossweep.results.plots.comparison import differences, losses
 from crossweep.results.plots.curves import curves
 from crossweep.results.plots.fitted import left_out
 from crossweep.results.plots.importances import importances
 from crossweep.results.plots.joint import joint_curves
 from crossweep.results.plots.landscape import landscape
-from crossweep.results.plots.style import COLUMN, Figure, drawing
+from crossweep.results.plots.style import Figure, drawing
 from crossweep.results.plots.svg import inline
 from crossweep.results.plots.tolerances import tolerance_bars
 from crossweep.results.table import Table
@@ -112,23 +112,19 @@ def all_figures(analysis: Analysis) -> list[tuple[str, list[Figure]]]:
     maps: list[Figure] = []
     shares: list[Figure] = []
     fits: list[Figure] = []
-    lines: list[Figure | None] = []
-    for number, group in enumerate(analysis.groups):
+    for group in analysis.groups:
         for fit in group.fits:
             for contour in fit.contours:
                 maps.append(landscape(analysis, group, fit, contour, len(maps)))
             if fit.importance:
                 shares.append(importances(group, fit.importance, len(shares)))
             if fit.surface:
-                fits.append(left_out(analysis, group, fit.surface, len(fits)))
-        lines.append(curves(analysis, group, number))
+                fits.append(left_out(analysis, words.fit_name(analysis, group, fit), fit.surface, len(fits)))
     return [
-        ("Tolerance", _present([tolerance_bars(analysis)])),
-        ("Landscape", maps),
-        ("Joint tolerance", joint_curves(analysis)),
-        ("Along each axis", _present(lines)),
+        ("Landscape and tolerance", [*maps, *_present([tolerance_bars(analysis)]), *joint_curves(analysis)]),
+        ("Comparison", _present([losses(analysis), differences(analysis)])),
+        ("Along each axis", curves(analysis)),
         ("Importance", shares),
-        ("Comparison", _present([comparison(analysis)])),
         ("How well the surfaces fit", fits),
     ]
 
@@ -138,8 +134,7 @@ def _present(figures: Sequence[Figure | None]) -> list[Figure]:
 
 
 def _element(figure: Figure, link: Callable[[str], str]) -> str:
-    wide = figure.canvas.get_size_inches()[0] > 1.5 * COLUMN
-    return figure_element(inline(figure, link), figure.caption, figure.title, wide=wide)
+    return figure_element(inline(figure, link), figure.caption, figure.title)
 
 
 def _write_figures(folder: Path, figures: Sequence[Figure]) -> None:

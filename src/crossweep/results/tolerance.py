@@ -110,15 +110,20 @@ class Tolerance:
         return "not met with 95 % probability even at the harmless end"
 
     @property
+    def specify(self) -> str:
+        """The specification as part of a sentence."""
+        return f"specify {self.requirement}" if np.isfinite(self.safe) else self.requirement
+
+    @property
     def text(self) -> str:
         """Value with interval, in words."""
         interval = f"[{self.bound(self.low)}, {self.bound(self.high)}]"
         if self.status == "crossed":
             return f"{self.axis.text(self.value)} {interval}"
         if self.status == "beyond":
-            chance = f"crosses with {self.crosses:.0%} chance"
-            return f"{self.bound(self.value)}, never crossed within the range ({chance})"
-        return f"{self.bound(self.value)}, above the budget from the start ({self.starts_above:.0%} sure)"
+            chance = f" ({self.crosses:.0%} chance that it is)" if self.crosses >= 0.005 else ""
+            return f"{self.bound(self.value)}: not crossed within the range{chance}"
+        return f"{self.bound(self.value)}: above the budget from the start ({self.starts_above:.0%} sure)"
 
 
 def ideals(surface: Surface) -> tuple[float, ...]:

@@ -18,9 +18,9 @@ MOST_LINES = 10
 def summary(analysis: Analysis) -> list[str]:
     """What was run, what it says, and how far to trust it."""
     lines = [what_was_run(analysis)]
+    lines += best_group(analysis)
     for group in analysis.groups:
         lines += group_lines(analysis, group)
-    lines += best_group(analysis)
     lines += cautions(analysis)
     return lines
 
@@ -70,8 +70,10 @@ def tolerance_sentence(analysis: Analysis, t: Tolerance) -> str:
     if t.status == "above":
         return f"{name}: the loss exceeds {budget} from the start ({t.starts_above:.0%} sure)."
     if t.status == "beyond":
-        return f"{name}: the loss stays within {budget} over the whole range ({t.text}); {t.requirement}."
-    return f"{name}: within {budget} for {t.text}; specify {t.requirement}."
+        over = f"{name}: within {budget} up to the end of the range, {t.axis.text(t.end)}"
+        chance = f" ({t.crosses:.0%} chance that it is exceeded before)" if t.crosses >= 0.005 else ""
+        return f"{over}{chance}; {t.specify}."
+    return f"{name}: within {budget} {'up' if t.upward else 'down'} to {t.text}; {t.specify}."
 
 
 def refusal(analysis: Analysis, fit: Fit) -> str:
@@ -136,6 +138,29 @@ def probability_laxer(one: Tolerance, other: Tolerance) -> float:
     return float((less + not_more) / 2 / (len(a) * len(b)))
 
 
+def _fits(analysis: Analysis) -> list[str]:
+    """The quality of each surface, or of all together where they are many."""
+    fits = [
+        (fit_name(analysis, g, f), f.surface.quality) for g in analysis.groups for f in g.fits if f.surface
+    ]
+    if len(fits) <= 3:
+        return [f"Fit{f' of {name}' if name else ''}: {q.text}." for name, q in fits]
+    q2, coverage, side = ([getattr(q, name) for _, q in fits] for name in ("q2", "coverage", "side"))
+    return [
+        f"{len(fits)} fits, left-out points: Q² from {min(q2):.2f} to {max(q2):.2f}; {min(coverage):.0%} to "
+        f"{max(coverage):.0%} inside their 95 % interval; {min(side):.0%} to {max(side):.0%} on the right "
+        "side of the budget."
+    ]
+
+
+def fit_name(analysis: Analysis, group: Group, fit: Fit) -> str:
+    """What tells a fit from the others: the group, the axis, both or nothing."""
+    parts = [group.name] if len(analysis.groups) > 1 else []
+    if len(group.fits) > 1:
+        parts.append(" and ".join(a.short for a in fit.points.axes))
+    return ", ".join(parts)
+
+
 def cautions(analysis: Analysis) -> list[str]:
     """What a reader must know before believing it."""
     found = []
@@ -145,11 +170,7 @@ def cautions(analysis: Analysis) -> list[str]:
         found.append(
             f"Few seeds ({seeds}): the intervals hold for these devices; other devices may differ by more."
         )
-    for group in analysis.groups:
-        for fit in group.fits:
-            if fit.surface and not fit.reason:
-                whose = f" of {group.name}" if len(analysis.groups) > 1 else ""
-                found.append(f"Fit{whose}: {fit.surface.quality.text}.")
+    found += _fits(analysis)
     commits = rows["commit"].nunique() if "commit" in rows else 0
     if commits > 1:
         found.append(f"The runs come from {commits} different commits.")

@@ -1,9 +1,8 @@
-"""Groups against each other: the loss of each over its seeds, and paired differences."""
+"""Groups against each other: the loss of each over its seeds, or paired differences where conditions vary."""
 
 from __future__ import annotations
 
 import numpy as np
-from matplotlib.axes import Axes
 
 from crossweep.results.analysis import Analysis
 from crossweep.results.plots.style import COLUMN, INK, LINES, MARKERS, MUTED, Figure, Tip, canvas
@@ -11,76 +10,56 @@ from crossweep.results.plots.style import COLUMN, INK, LINES, MARKERS, MUTED, Fi
 MOST_PAIRS = 15
 
 
-def comparison(analysis: Analysis) -> Figure | None:
-    """Losses on the left, paired differences below; None for a single group without seeds."""
-    groups = [g for g in analysis.groups if g.loss.n]
-    pairs = [c for c in analysis.comparisons if c.difference.n > 1][:MOST_PAIRS]
-    if len(groups) < 2 and all(g.loss.n < 2 for g in groups):
+def losses(analysis: Analysis) -> Figure | None:
+    """A mark per seed, the mean with its interval; None where axes vary, for then a mean says nothing."""
+    groups = [g for g in analysis.groups if g.loss.n and all(not f.points.axes for f in g.fits)]
+    if not groups:
         return None
-    parts = 2 if pairs else 1
-    sizes = [max(2, len(groups)), max(2, len(pairs))][:parts]
-    made, axes = canvas(
-        COLUMN * 1.25,
-        0.5 * parts + 0.27 * sum(sizes),
-        nrows=parts,
-        squeeze=False,
-        gridspec_kw={"height_ratios": sizes},
-    )
-    tips = _losses(axes[0, 0], analysis)
-    if pairs:
-        _differences(axes[1, 0], analysis)
+    made, ax = canvas(COLUMN * 1.1, 0.6 + 0.3 * max(2, len(groups)))
+    tips: dict[str, list[Tip]] = {}
+    for y, g in enumerate(groups):
+        finite = g.rows[g.rows[analysis.column].notna()]
+        by_seed = finite.groupby(finite["seed"].fillna(-1))[analysis.column].mean()
+        place = np.full(len(by_seed), y - 0.12)
+        marks = ax.scatter(by_seed, place, s=12, color=LINES[y % 6], marker=MARKERS[y % 6], alpha=0.8, lw=0)
+        marks.set_gid(f"g{y}")
+        tips[f"g{y}"] = [Tip(text=f"{g.name}, seed {s:g}: {v:.2f}") for s, v in by_seed.items()]
+        if g.loss.n > 1:
+            ax.hlines([y + 0.18], g.loss.low, g.loss.high, color=INK, lw=1.2)
+        ax.plot([g.loss.mean], [y + 0.18], marker="|", ms=6, mew=1.5, color=INK)
+    ax.axvline(analysis.budget, color=MUTED, lw=0.8, ls="--")
+    ax.set_yticks(range(len(groups)), [g.name for g in groups])
+    ax.set_ylim(len(groups) - 0.4, -0.6)
+    ax.set_xlabel(analysis.metric_title)
     return Figure(
-        name="comparison",
-        title="Loss of each group, and paired differences" if pairs else "Loss over the seeds",
-        caption=(
-            "Top: one mark per seed (mean over its conditions), black: mean with 95 % t-interval. "
-            + (
-                "Bottom: differences on the same devices, batches and conditions; negative: the first is "
-                "better. "
-                "The interval is over seeds where there are two or more, else over conditions."
-                if pairs
-                else ""
-            )
-        ),
+        name="losses",
+        title="Loss of each group",
+        caption="One mark per seed; black: mean with 95 % t-interval over the seeds. Dashed: the budget.",
         canvas=made,
         tips=tips,
     )
 
 
-def _losses(ax: Axes, analysis: Analysis) -> dict[str, list[Tip]]:
-    tips: dict[str, list[Tip]] = {}
-    groups = [g for g in analysis.groups if g.loss.n]
-    for y, g in enumerate(groups):
-        finite = g.rows[g.rows[analysis.column].notna()]
-        by_seed = finite.groupby(finite["seed"].fillna(-1))[analysis.column].mean()
-        marks = ax.scatter(
-            by_seed,
-            np.full(len(by_seed), y),
-            s=12,
-            color=LINES[y % 6],
-            marker=MARKERS[y % 6],
-            alpha=0.8,
-            lw=0,
-        )
-        marks.set_gid(f"g{y}")
-        tips[f"g{y}"] = [Tip(text=f"{g.name}, seed {s:g}: {v:.2f}") for s, v in by_seed.items()]
-        if g.loss.n > 1:
-            ax.hlines([y + 0.25], g.loss.low, g.loss.high, color=INK, lw=1.2)
-        ax.plot([g.loss.mean], [y + 0.25], marker="|", ms=6, mew=1.5, color=INK)
-    ax.axvline(analysis.budget, color=MUTED, lw=0.8, ls="--")
-    ax.set_yticks(range(len(groups)), [g.name for g in groups])
-    ax.set_ylim(len(groups) - 0.4, -0.6)
-    ax.set_xlabel(analysis.metric_title)
-    return tips
-
-
-def _differences(ax: Axes, analysis: Analysis) -> None:
+def differences(analysis: Analysis) -> Figure | None:
+    """Paired differences with their intervals; None where no two groups share two or more pairs."""
     pairs = [c for c in analysis.comparisons if c.difference.n > 1][:MOST_PAIRS]
+    if not pairs:
+        return None
+    made, ax = canvas(COLUMN * 1.1, 0.6 + 0.26 * max(2, len(pairs)))
     for y, c in enumerate(pairs):
-        clear = c.difference.low > 0 or c.difference.high < 0
-        ax.hlines([y], c.difference.low, c.difference.high, color=INK if clear else MUTED, lw=1.2)
-        ax.plot([c.difference.mean], [y], marker="o", ms=3.5, color=INK if clear else MUTED)
+        colour = INK if c.difference.low > 0 or c.difference.high < 0 else MUTED
+        ax.hlines([y], c.difference.low, c.difference.high, color=colour, lw=1.2)
+        ax.plot([c.difference.mean], [y], marker="o", ms=3.5, color=colour)
     ax.axvline(0, color=MUTED, lw=0.8, ls="--")
     ax.set_yticks(range(len(pairs)), [f"{c.first} − {c.second}" for c in pairs])
     ax.set_ylim(len(pairs) - 0.4, -0.6)
-    ax.set_xlabel("difference [points]")
+    ax.set_xlabel(f"difference in {analysis.metric_title}")
+    return Figure(
+        name="differences",
+        title="Paired differences",
+        caption=(
+            "Same devices, batches and conditions; negative: the first is better. The 95 % interval is "
+            "over seeds where there are two or more, else over conditions; dark: it leaves out zero."
+        ),
+        canvas=made,
+    )

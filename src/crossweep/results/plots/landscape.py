@@ -35,9 +35,11 @@ def landscape(analysis: Analysis, group: Group, fit: Fit, contour: Contour, numb
     axes = fit.points.axes
     across, up = (axes[j] for j in contour.pair)
     made, ax = canvas(COLUMN, COLUMN * 0.98)
-    norm = loss_norm(analysis.budget, contour.loss, fit.points.y)
+    norm = loss_norm(analysis.budget, *_all_losses(analysis))
     fine = np.linspace(0, 1, (len(contour.grid) - 1) * FINE + 1)
-    loss = _fine(contour.loss)
+    unit = abs(analysis.budget) or 1.0
+    # smooth on the scale on which the colours step
+    loss = unit * np.sinh(_fine(np.arcsinh(contour.loss / unit)))
     clipped = np.clip(loss, norm.boundaries[0] + 1e-9, norm.boundaries[-1] - 1e-9)
     filled = ax.contourf(fine, fine, clipped, levels=list(norm.boundaries), norm=norm, cmap=MAP)
     _not_seen(ax, contour)
@@ -59,6 +61,12 @@ def landscape(analysis: Analysis, group: Group, fit: Fit, contour: Contour, numb
     )
 
 
+def _all_losses(analysis: Analysis) -> list[Array]:
+    """Every group's losses: maps that are compared must share their colours."""
+    fits = [f for g in analysis.groups for f in g.fits if f.contours]
+    return [f.points.y for f in fits] + [np.ravel(c.loss) for f in fits for c in f.contours]
+
+
 def loss_norm(budget: float, *values: Array) -> BoundaryNorm:
     """Colour steps at multiples of the budget, doubling away from it: those near it stay visible."""
     everything = np.concatenate([np.ravel(v) for v in values])
@@ -73,7 +81,7 @@ def loss_norm(budget: float, *values: Array) -> BoundaryNorm:
 
 def _fine(values: Array) -> Array:
     size = (values.shape[0] - 1) * FINE + 1
-    return np.asarray(zoom(values, size / values.shape[0], order=1, grid_mode=False, mode="nearest"))
+    return np.asarray(zoom(values, size / values.shape[0], order=3, grid_mode=False, mode="nearest"))
 
 
 def _not_seen(ax: Axes, contour: Contour) -> None:
@@ -144,7 +152,9 @@ def _lost(ax: Axes, points: Points, pair: tuple[int, int]) -> None:
         ax.scatter(
             x[chosen], y[chosen], s=18, marker=marker, c="white", linewidths=1.8, zorder=3, clip_on=False
         )
-        ax.scatter(x[chosen], y[chosen], s=14, marker=marker, c=INK, linewidths=0.9, zorder=4, clip_on=False)
+        ax.scatter(
+            x[chosen], y[chosen], s=14, marker=marker, c="black", linewidths=0.9, zorder=4, clip_on=False
+        )
 
 
 def point_tip(points: Points, i: int, analysis: Analysis) -> Tip:
@@ -176,7 +186,7 @@ def _legend(made: mpl.figure.Figure, points: Points, contour: Contour, drawn: bo
         entries.append(Line2D([], [], marker="+", ls="", color=INK, ms=5, label="pruned"))
     if not contour.seen.all():
         entries.append(Patch(facecolor="#9a9a9a", hatch="////", edgecolor=PAPER, label="not explored"))
-    made.legend(handles=entries, loc="outside lower center", ncols=4, handlelength=1.4, columnspacing=1.0)
+    made.legend(handles=entries, loc="outside lower center", ncols=3, handlelength=1.4, columnspacing=1.0)
 
 
 def _caption(analysis: Analysis, fit: Fit, contour: Contour, drawn: bool) -> str:
@@ -184,7 +194,7 @@ def _caption(analysis: Analysis, fit: Fit, contour: Contour, drawn: bool) -> str
     held = [
         f"{a.short} = {a.text(float(a.from_unit(fit.at[j])))}"
         for j, a in enumerate(axes)
-        if j not in contour.pair and fit.at is not None
+        if j not in contour.pair
     ]
     text = "Colour: posterior median loss; dots: trials, in the colour of what they measured. "
     if drawn:

@@ -11,7 +11,7 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
-from matplotlib.ticker import FuncFormatter
+from matplotlib.ticker import MaxNLocator, NullLocator
 from numpy.typing import NDArray
 
 from crossweep.results.axes import Axis
@@ -116,21 +116,29 @@ def _ticks(axis: Axis) -> NDArray[np.float64]:
         steps = (1, 3) if len(decades) < 4 else (1,)
         values = np.array([s * 10.0**d for d in decades for s in steps])
     else:
-        values = np.asarray(
-            mpl.ticker.MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]).tick_values(axis.low, axis.high)
-        )
+        values = np.asarray(MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]).tick_values(axis.low, axis.high))
     inside = values[(values >= axis.low * (1 - 1e-9) - 1e-12) & (values <= axis.high * (1 + 1e-9))]
     return inside if len(inside) > 1 else np.array([axis.low, axis.high])
 
 
-def loss_axis(ax: Axes, title: str, which: str, budget: float) -> None:
-    """A loss, linear up to a few budgets and logarithmic beyond: a cliff must not hide the budget."""
-    scale = ax.set_xscale if which == "x" else ax.set_yscale
-    scale("symlog", linthresh=4 * max(abs(budget), 1e-3), linscale=2)
+def loss_axis(ax: Axes, title: str, which: str, budget: float, limits: tuple[float, float]) -> None:
+    """A loss, linear up to a few budgets and logarithmic beyond: a cliff must not hide the budget.
+
+    Args:
+        ax: the plot.
+        title: of the axis.
+        which: "x" or "y".
+        budget: sets where the logarithm begins.
+        limits: smallest and largest loss to show.
+    """
+    unit = max(abs(budget), 1e-3)
     target = ax.xaxis if which == "x" else ax.yaxis
-    low, high = ax.get_xlim() if which == "x" else ax.get_ylim()
-    candidates = [-20, -10, -5, *np.array([-2, -1, 0, 1, 2, 4]) * abs(budget), 10, 20, 50, 100]
-    target.set_ticks([t for t in dict.fromkeys(candidates) if low <= t <= high])
-    target.set_minor_locator(mpl.ticker.NullLocator())
-    target.set_major_formatter(FuncFormatter(lambda v, _: f"{v:.3g}"))
+    (ax.set_xscale if which == "x" else ax.set_yscale)("symlog", linthresh=4 * unit, linscale=2)
+    low, high = min(limits[0], 0.0) - 0.25 * unit, max(limits[1], 2 * unit)
+    high = high * 1.2 if high > 4 * unit else high + 0.25 * unit
+    (ax.set_xlim if which == "x" else ax.set_ylim)(low, high)
+    steps = (-50, -20, -10, *(f * unit for f in (-4, -2, -1, 0, 1, 2, 4)), 10, 20, 50, 100)
+    kept = [t for t in steps if low <= t <= high and (abs(t) <= 4 * unit or abs(t) > 6 * unit)]
+    target.set_ticks(kept, [f"{t:.3g}" for t in kept])
+    target.set_minor_locator(NullLocator())
     target.set_label_text(title)

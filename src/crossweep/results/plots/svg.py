@@ -7,10 +7,11 @@ import re
 import xml.etree.ElementTree as ET
 from collections.abc import Callable, Sequence
 
-from crossweep.results.plots.style import INK, MUTED, PAPER, Figure, Tip
+from crossweep.results.plots.style import INK, LINES, MUTED, PAPER, Figure, Tip
 
 SVG, XLINK = "http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"
 THEME = {INK: "var(--ink)", MUTED: "var(--muted)", PAPER: "var(--paper)"}
+THEME |= {colour: f"var(--c{i})" for i, colour in enumerate(LINES)}
 
 
 def inline(figure: Figure, link: Callable[[str], str]) -> str:

@@ -19,13 +19,13 @@ def tolerance_bars(analysis: Analysis) -> Figure | None:
     rows = list(dict.fromkeys(_row(t) for _, t in answers))
     groups = [g.name for g in analysis.groups if g.tolerances]
     height = 0.55 + len(rows) * (0.26 + 0.2 * len(groups))
-    made, ax = canvas(COLUMN * 1.25, max(1.3, height + 0.3 * (len(groups) > 1)))
+    made, ax = canvas(COLUMN * 1.1, max(1.3, height + 0.3 * (len(groups) > 1)))
     tips = [_bar(ax, g, t, rows, groups) for g, t in answers]
     ax.set_ylim(len(rows) - 0.45, -0.55)
     ax.set_yticks(range(len(rows)), rows)
     ax.set_xlim(0, 1.36)
     ax.set_xticks(np.linspace(0, 1, 5), ["0", "25", "50", "75", "100"])
-    ax.set_xlabel("share of the examined range [%], from the harmless end")
+    ax.set_xlabel("share of the examined range [%]")
     ax.axvline(1.0, color=MUTED, lw=0.6, ls=":")
     ax.spines["bottom"].set_bounds(0, 1)
     if len(groups) > 1:
