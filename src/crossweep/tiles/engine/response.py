@@ -67,16 +67,25 @@ def _phi(relaxation: Tensor) -> Tensor:
 
 
 def _integrate(v: Tensor, up: Tensor, down: Tensor, bar: Crossbar) -> tuple[Tensor, Tensor]:
-    """Midpoint rule on ``dv/dtau = U s+(v) - D s-(v)``; the bounds are kept at every step."""
+    """Midpoint rule on ``dv/dtau = U s+(v) - D s-(v)``.
+
+    Steps are those inside the bounds; the path itself may leave them, ``_kept_inside`` takes it back.
+    """
 
     def drift(at: Tensor) -> Tensor:
-        return up * bar.device.step_up(at, bar.cells) - down * bar.device.step_down(at, bar.cells)
+        inside = _clipped(at, bar)
+        return up * bar.device.step_up(inside, bar.cells) - down * bar.device.step_down(inside, bar.cells)
 
-    start, low, high = v, bar.cells.w_min, bar.cells.w_max
+    start = v
     for _ in range(_SUBSTEPS):
-        middle = torch.minimum(torch.maximum(v + drift(v) / (2 * _SUBSTEPS), low), high)
-        v = torch.minimum(torch.maximum(v + drift(middle) / _SUBSTEPS, low), high)
-    return v, -_derivative(drift, (start + v) / 2, (high - low) * 1e-3)
+        middle = v + drift(v) / (2 * _SUBSTEPS)
+        v = v + drift(middle) / _SUBSTEPS
+    middle = (start + _clipped(v, bar)) / 2
+    return v, -_derivative(drift, middle, (bar.cells.w_max - bar.cells.w_min) * 1e-3)
+
+
+def _clipped(v: Tensor, bar: Crossbar) -> Tensor:
+    return torch.minimum(torch.maximum(v, bar.cells.w_min), bar.cells.w_max)
 
 
 def _derivative(function: Callable[[Tensor], Tensor], at: Tensor, step: Tensor) -> Tensor:
@@ -93,6 +102,7 @@ def _spread(
     blocks: Tensor | float,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Variance of the pulses' noise, variance of the order in units of the squared jump, and the jump."""
+    mean = _clipped(mean, bar)
     n = (up + down).clamp(min=1e-12)
     share = up / n
     decay = relaxation / n
@@ -135,4 +145,4 @@ def _kept_inside(
     peak = (a + b + ((b - a).square() - 2 * path * uniform.log()).sqrt()) / 2 - 0.5826 * (path / n).sqrt()
     peak = torch.maximum(torch.where(n < 1.5, torch.maximum(a, b), peak), torch.maximum(a, b))
     inside = sign * (b - (peak - sign * bound).clamp(min=0))
-    return torch.minimum(torch.maximum(inside, cells.w_min), cells.w_max)
+    return _clipped(inside, bar)

@@ -90,9 +90,10 @@ def respond(v, n_up, n, su, sd, mu, md, high, low, sigma, relative, kappa, count
     one = n * phi_relax / phi_decay
     two = one * (F(1.0) + e) / (F(2.0) - decay * phi_decay)
     mixed = share * (F(1.0) - share)
-    jump = su + sd + (mu + md) * mean
+    inside = min(max(mean, low), high)
+    jump = su + sd + (mu + md) * inside
     order = max(two - one * one * inverse, F(0.0)) * n / max(n - F(1.0), F(0.5))
-    middle = F(0.5) * relative * (v + mean)
+    middle = F(0.5) * relative * (v + inside)
     noise_up, noise_down = su + mu * middle, sd + md * middle
     noise = sigma * sigma * (share * noise_up * noise_up + (F(1.0) - share) * noise_down * noise_down) * two
     xi = normal(counter, key)

@@ -38,7 +38,9 @@ def _one_by_one(v, j, c, g, words, su, sd, mu, md, high, low, sigma, relative, s
             t = trailing_zeros(rest)
             rest &= rest - np.uint64(1)
             xi = normal(np.uint32(2 * (slot + 64 * w + np.int64(t))), key) if sigma > F(0.0) else F(0.0)
-            v = one_pulse(v, bool((g[w, j] >> t) & np.uint64(1)), su, sd, mu, md, high, low, sigma, relative, xi)
+            v = one_pulse(
+                v, bool((g[w, j] >> t) & np.uint64(1)), su, sd, mu, md, high, low, sigma, relative, xi
+            )
     return v
 
 
@@ -62,7 +64,10 @@ def _group(c, g, words, width, rest, ups, mean, var, top, floor, su, sd, mu, md,
                 noise = relative * step if relative > F(0.0) else (su[j] if up else sd[j])
                 moved = min(max(v + step, low[j]), high[j])
                 scale = F(1.0) + slope
-                spread = var[j] * (scale * scale + relative * sigma * sigma * slope * slope) + sigma * sigma * noise * noise
+                spread = (
+                    var[j] * (scale * scale + relative * sigma * sigma * slope * slope)
+                    + sigma * sigma * noise * noise
+                )
                 there = r != np.uint32(0)
                 mean[j] = moved if there else v
                 var[j] = spread if there else var[j]
@@ -71,7 +76,30 @@ def _group(c, g, words, width, rest, ups, mean, var, top, floor, su, sd, mu, md,
 
 
 @njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract"})
-def pulse_rows(d, e, x, s, since, until, turn_x, turn_d, begin, end, v, given, su, sd, mu, md, high, low, scalars, key, first_row, last_row):  # type: ignore[no-untyped-def]
+def pulse_rows(
+    d,
+    e,
+    x,
+    s,
+    since,
+    until,
+    turn_x,
+    turn_d,
+    begin,
+    end,
+    v,
+    given,
+    su,
+    sd,
+    mu,
+    md,
+    high,
+    low,
+    scalars,
+    key,
+    first_row,
+    last_row,
+):  # type: ignore[no-untyped-def]
     """Run all pulses of the rows ``first_row`` to ``last_row`` in order; arguments as in ``update.update_rows``."""
     n = x.shape[1]
     sigma, relative = scalars[0], scalars[1]
@@ -109,7 +137,26 @@ def pulse_rows(d, e, x, s, since, until, turn_x, turn_d, begin, end, v, given, s
                         continue
                     for j in range(width):
                         mean[j], var[j], top[j], floor[j] = vi[j], F(0.0), vi[j], vi[j]
-                    _group(c, g, size, width, rest, ups, mean, var, top, floor, sui, sdi, mui, mdi, hi, lo, sigma, relative)
+                    _group(
+                        c,
+                        g,
+                        size,
+                        width,
+                        rest,
+                        ups,
+                        mean,
+                        var,
+                        top,
+                        floor,
+                        sui,
+                        sdi,
+                        mui,
+                        mdi,
+                        hi,
+                        lo,
+                        sigma,
+                        relative,
+                    )
                     if sigma == F(0.0):
                         for j in range(width):
                             vi[j] = mean[j]
@@ -162,6 +209,16 @@ def give_rows(v, counts, columns, su, sd, mu, md, high, low, scalars, key, first
             for t in range(np.int64(abs(count))):
                 xi = normal(np.uint32(2 * t), lane) if sigma > F(0.0) else F(0.0)
                 state = one_pulse(
-                    state, up, su[i, j], sd[i, j], mu[i, j], md[i, j], high[i, j], low[i, j], sigma, relative, xi
+                    state,
+                    up,
+                    su[i, j],
+                    sd[i, j],
+                    mu[i, j],
+                    md[i, j],
+                    high[i, j],
+                    low[i, j],
+                    sigma,
+                    relative,
+                    xi,
                 )
             v[i, j] = state
