@@ -109,8 +109,8 @@ def test_count_is_faithful_to_pulse(
     device = FAMILIES[family](dw_min=dw_min, dw_min_std=noise)
     bar = Crossbar(device, device.draw((SIZE, SIZE), rng))
     v, plan = start_states(device, bar, rng), plan_of(samples, pulses, device, rng, repeat=repeat)
-    exact = run(PulseEngine(), v, plan, bar, rng.fork("pulse"), 12)
-    fast = run(CountEngine(), v, plan, bar, rng.fork("count"), 12)
+    exact = run(PulseEngine(), v, plan, bar, rng.fork("pulse"), 16)
+    fast = run(CountEngine(), v, plan, bar, rng.fork("count"), 16)
     faithful(exact, fast, device)
 
 
@@ -190,8 +190,8 @@ def test_tails_of_count_follow_pulse(rng: Stream) -> None:
     device = SoftBounds(dw_min=0.02, dw_min_std=0.5, **FLAT)
     bar = Crossbar(device, device.draw((SIZE, SIZE), rng))
     v, plan = torch.full((SIZE, SIZE), 0.6), plan_of(24, 1.5, device, rng, repeat=True)
-    exact = run(PulseEngine(), v, plan, bar, rng.fork("pulse"), 12).flatten()
-    fast = run(CountEngine(), v, plan, bar, rng.fork("count"), 12).flatten()
+    exact = run(PulseEngine(), v, plan, bar, rng.fork("pulse"), 16).flatten()
+    fast = run(CountEngine(), v, plan, bar, rng.fork("count"), 16).flatten()
     for share in (0.001, 0.01, 0.5, 0.99, 0.999):
         edge = float(exact.kthvalue(int(share * exact.numel())).values)
         seen = float((fast <= edge).double().mean())
