@@ -148,7 +148,7 @@ def test_hyper_draws_are_calibrated() -> None:
         x = rng.random((11, 1))
         covariance = matern52(x, x, hyper) + MEAN_VARIANCE + (hyper.noise + JITTER) * np.eye(11)
         y = np.linalg.cholesky(covariance) @ rng.standard_normal(11)
-        best = _maximise(_log_posterior(x[:10], y[:10], np.zeros(10)), 1, seed=0, restarts=1, start=None)
+        best = _maximise(_log_posterior(x[:10], y[:10], np.zeros(10)), 1, 0, 1, None)
         gp = GaussianProcess(
             x=x[:10],
             y=y[:10],

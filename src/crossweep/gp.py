@@ -92,6 +92,7 @@ class GaussianProcess:
         seed: int = 0,
         restarts: int = 2,
         start: Hyper | None = None,
+        iterations: int = 100,
     ) -> GaussianProcess:
         """The process with the most probable hyper-parameters.
 
@@ -103,6 +104,7 @@ class GaussianProcess:
             seed: of the extra starting points.
             restarts: how many extra starting points are drawn from the prior.
             start: hyper-parameters to start from (the last fit's, when one point was added).
+            iterations: most steps of the optimiser from each start.
 
         Raises:
             ShapeError: x, y and noise_variance do not belong together, or hold numbers that are not finite.
@@ -111,7 +113,7 @@ class GaussianProcess:
         shift = float(y_.mean())
         scale = float(y_.std()) or 1.0
         posterior = _log_posterior(x_, (y_ - shift) / scale, known / scale**2)
-        logs = _maximise(posterior, x_.shape[1], seed=seed, restarts=restarts, start=start)
+        logs = _maximise(posterior, x_.shape[1], seed, restarts, start, iterations)
         return cls(x=x_, y=y_, noise_variance=known, hyper=Hyper.from_logs(logs), shift=shift, scale=scale)
 
     @cached_property
@@ -319,7 +321,9 @@ def _log_posterior(x: Array, y: Array, known: Array) -> Posterior:
     return evaluate
 
 
-def _maximise(posterior: Posterior, k: int, *, seed: int, restarts: int, start: Hyper | None) -> Array:
+def _maximise(
+    posterior: Posterior, k: int, seed: int, restarts: int, start: Hyper | None, iterations: int = 100
+) -> Array:
     rng = np.random.default_rng(seed)
     medians, sigmas = prior_of_logs(k)
     starts = [np.log(medians) if start is None else start.logs()]
@@ -336,7 +340,7 @@ def _maximise(posterior: Posterior, k: int, *, seed: int, restarts: int, start: 
             jac=True,
             method="L-BFGS-B",
             bounds=[LOG_LIMITS] * (k + 2),
-            options={"maxiter": 100},
+            options={"maxiter": iterations},
         )
         for first in starts
     ]

@@ -34,7 +34,7 @@ def bowl(unit: Array) -> Array:
 
 
 def random_surface(rng: np.random.Generator) -> Truth:
-    """A surface drawn from a Matern-5/2 process (2000 waves), around the budget, that the level may cross anywhere."""
+    """A surface drawn from a Matern-5/2 process (2000 waves) around the budget."""
     waves = rng.standard_normal((2000, 2)) * np.sqrt(5 / rng.chisquare(5, 2000))[:, None] / [0.5, 0.8]
     phases, weights = rng.uniform(0, 2 * np.pi, 2000), rng.standard_normal(2000) * np.sqrt(2 / 2000)
     middle = rng.normal(BUDGET, 1.0)
@@ -55,7 +55,7 @@ def observed(
     shared: float = 0.0,
     axes: tuple[Axis, ...] = (SKEW, SPREAD),
 ) -> Points:
-    """n scrambled Sobol points, each seen through normal noise; `shared` is the spread of the seeds' own effect."""
+    """n Sobol points seen through normal noise; `shared` is the spread of the seeds' own effect."""
     unit = qmc.Sobol(len(axes), rng=rng).random(n)
     values = (
         truth(unit)[:, None] + noise * rng.standard_normal((n, seeds)) + shared * rng.standard_normal(seeds)

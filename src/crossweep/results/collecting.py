@@ -65,7 +65,7 @@ def write_rows(folder: Path, rows: pd.DataFrame) -> tuple[Path, ...]:
     """Write both table files, each whole or not at all; folders are stored relative to the study."""
     plain = rows.copy()
     plain["folder"] = [os.path.relpath(path, folder) for path in plain["folder"]]
-    for column in plain.select_dtypes("object").columns:
+    for column in [c for c in plain.columns if pd.api.types.is_object_dtype(plain[c])]:
         values = plain[column]
         plain[column] = values.where(values.isna(), values.astype(str))
     parquet = io.BytesIO()

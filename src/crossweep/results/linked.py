@@ -99,7 +99,7 @@ def fit_linked(
     g = np.maximum(link.inverse(y), -G_LIMIT / 2)
     gp: GaussianProcess | None = None
     for _ in range(ROUNDS):
-        gp = _linearised(unit, y, seeds, link, g, variance, gp, seed)
+        gp = _linearised(unit, y, seeds, link, g, variance, gp, seed, iterations=15)
         mean, std = gp.predict(unit)
         change = np.clip(mean - g, -2.0, 2.0)
         g = np.clip(g + 0.7 * change, -2 * G_LIMIT, 4 * G_LIMIT)
@@ -120,19 +120,17 @@ def _linearised(
     variance: float,
     last: GaussianProcess | None,
     seed: int,
+    iterations: int = 100,
 ) -> GaussianProcess:
     slope = np.maximum(link.slope(g), 1e-9)
     scale = max(float(np.std(np.clip(g, -G_LIMIT, None))), 0.1)
     known = np.minimum(variance / seeds / slope**2, MOST_VARIANCE * scale**2)
     # a step is never longer than what the linearisation can be trusted for
     target = g + np.clip((y - link.loss(g)) / slope, -3.0, 3.0)
+    if last is None:
+        return GaussianProcess.fit(unit, target, known, seed=seed, restarts=1)
     return GaussianProcess.fit(
-        unit,
-        target,
-        known,
-        seed=seed,
-        start=None if last is None else last.hyper,
-        restarts=1 if last is None else 0,
+        unit, target, known, seed=seed, restarts=0, start=last.hyper, iterations=iterations
     )
 
 

@@ -7,7 +7,7 @@ hyper-parameters included, plus the error that all points share because they sha
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,7 +20,9 @@ from crossweep.results.linked import LinkedFit, fit_linked
 from crossweep.results.points import Points, Replication, replication
 
 Array = NDArray[np.float64]
-MAX_FITTED = 400  # points beyond this are chosen by closeness to the level; exact fits cost n^3
+MAX_FITTED = 256  # points beyond this are chosen by closeness to the level; exact fits cost n^3
+SCREENED = 96  # points on which links are compared first, where there are more
+LEAST_WEIGHT = 0.02  # of a link there, to be fitted to all points
 MEMBERS = 16  # draws of the hyper-parameters
 LEAST_Q2 = 0.3  # chosen: below this the surface says little more than the mean does
 LEAST_COVERAGE = 0.8  # of the 95 % leave-one-out intervals, from 20 points on
@@ -166,15 +168,33 @@ def fit(points: Points, level: float, *, seed: int = 0) -> Surface | Refused:
 def _weighed(points: Points, level: float, noise: float, seed: int) -> tuple[list[LinkedFit], Array]:
     """All fits, weighted by the exponential of their leave-one-out log density (pseudo Bayes factors)."""
 
-    def fitted(link: Link) -> LinkedFit:
-        return fit_linked(points.unit, points.y, points.seeds, link, known=noise, seed=seed)
+    def fitted(link: Link, part: Points = points) -> LinkedFit:
+        return fit_linked(part.unit, part.y, part.seeds, link, known=noise, seed=seed)
 
-    fits = [fitted(link) for link in candidates(points.y, level)]
+    if points.n <= SCREENED:
+        return _compared(points, candidates(points.y, level), level, fitted)
+    chosen = np.sort(np.random.default_rng([seed, 5]).permutation(points.n)[:SCREENED])
+    part = points.take(chosen)
+    tried, weights = _compared(part, candidates(points.y, level), level, lambda link: fitted(link, part))
+    links = [f.link for f, weight in zip(tried, weights) if weight >= LEAST_WEIGHT]
+    fits = [fitted(link) for link in links]
+    return fits, _weights(fits)
+
+
+def _compared(
+    points: Points, links: Sequence[Link], level: float, fitted: Callable[[Link], LinkedFit]
+) -> tuple[list[LinkedFit], Array]:
+    """Fits with all links and, for the best, with other floors."""
+    fits = [fitted(link) for link in links]
     best = max(fits, key=LinkedFit.log_density)
     fits += [fitted(link) for link in with_other_floors(best.link, points.y, level)]
+    return fits, _weights(fits)
+
+
+def _weights(fits: Sequence[LinkedFit]) -> Array:
     density = np.array([f.log_density() for f in fits])
     weights = np.exp(density - density.max())
-    return fits, weights / weights.sum()
+    return np.asarray(weights / weights.sum())
 
 
 def _members(fits: list[LinkedFit], weights: Array, seed: int) -> tuple[Member, ...]:
@@ -209,7 +229,8 @@ def _too_little(points: Points) -> str:
 
 def _problems(quality: Quality, level: float) -> tuple[str, ...]:
     found = []
-    # where nearly every point lies on one side for sure, nothing has to be explained to answer where the level is
+    # where nearly every point lies on one side for sure, nothing has to be explained to answer where the
+    # level is
     one_sided = max((quality.high < level).mean(), (quality.low > level).mean()) >= 0.95
     if quality.q2 < LEAST_Q2 and not one_sided:
         found.append(

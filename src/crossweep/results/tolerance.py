@@ -24,6 +24,7 @@ Array = NDArray[np.float64]
 STEPS = 129  # places along the line
 INTERVAL = (0.025, 0.5, 0.975)
 SURE = 0.95  # probability that the specification is meant to have
+SURE_DOWNWARD = 0.9  # probability from which on an axis is taken to hurt downwards (few states, few bits)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,8 +144,9 @@ def ideals(surface: Surface) -> tuple[float, ...]:
             place = float(axis.to_unit(0.0))
         else:
             ends = [np.insert(np.delete(base, j, axis=1), j, end, axis=1) for end in (0.0, 1.0)]
-            lower, upper = (surface.loss(unit).mean() for unit in ends)
-            place = 0.0 if lower <= upper else 1.0
+            draws = surface.draws(np.concatenate(ends), each=8)
+            falls = (draws[:, : len(base)].mean(axis=1) > draws[:, len(base) :].mean(axis=1)).mean()
+            place = 1.0 if falls > SURE_DOWNWARD else 0.0
         found.append(float(np.clip(place, 0.0, 1.0)))
     return tuple(found)
 

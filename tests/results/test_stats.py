@@ -1,0 +1,98 @@
+"""Intervals that cover, and comparisons that pair."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+from crossweep.results.points import replication
+from crossweep.results.stats import compare, estimate
+from tests import expect
+
+
+@pytest.mark.parametrize("n", [2, 3, 5])
+def test_intervals_cover_as_stated_even_with_two_seeds(n: int) -> None:
+    samples = np.random.default_rng(0).normal(3.0, 2.0, (4000, n))
+    hits = sum(e.low < 3.0 < e.high for e in map(estimate, samples))
+    expect.rate(hits, 4000, 0.95)
+
+
+def test_few_seeds_are_said() -> None:
+    assert "no interval" in estimate([1.0]).text() and np.isnan(estimate([1.0]).low)
+    assert "two seeds" in estimate([1.0, 2.0]).text() and estimate([1.0, 2.0]).few
+    assert not estimate([1.0, 2.0, 3.0]).few
+    assert estimate([np.nan, np.inf]).text() == "no value"
+
+
+def paired_rows(rng: np.random.Generator, seeds: int, conditions: int, effect: float) -> pd.DataFrame:
+    """Two algorithms; seeds and conditions move the loss far more than the algorithm does."""
+    rows = []
+    for seed in range(seeds):
+        of_seed = rng.normal(0, 5)
+        for c in range(conditions):
+            common = of_seed + rng.normal(0, 5)
+            for name, shift in (("a", 0.0), ("b", effect)):
+                value = common + shift + rng.normal(0, 0.1)
+                rows.append({"group": name, "seed": seed, "axis.x": c / 7, "m": value})
+    return pd.DataFrame(rows).sample(frac=1, random_state=1)
+
+
+def test_pairing_sees_a_small_difference_under_large_common_scatter() -> None:
+    rows = paired_rows(np.random.default_rng(1), seeds=5, conditions=4, effect=0.5)
+    (c,) = compare(rows, "m", "group", ["axis.x"])
+    assert (c.first, c.second, c.units, c.pairs, c.difference.n) == ("a", "b", "seeds", 20, 5)
+    assert c.difference.high < 0 and c.share_better == 1.0 and c.p < 0.01 and c.effect < -2
+    unpaired = stats.ttest_ind(rows.m[rows.group == "a"], rows.m[rows.group == "b"]).pvalue
+    assert unpaired > 0.05  # what would have been said without pairing
+
+
+def test_the_independent_unit_is_the_seed() -> None:
+    """Six conditions of three seeds are three units: conditions share their seed's own difference."""
+    rng, wrong = np.random.default_rng(2), 0
+    for _ in range(100):
+        rows = paired_rows(rng, seeds=3, conditions=6, effect=0.0)
+        own = rows["seed"].map(dict(enumerate(rng.normal(0, 1, 3))))
+        rows["m"] += np.where(rows["group"] == "b", own, 0.0)
+        (c,) = compare(rows, "m", "group", ["axis.x"])
+        wrong += c.p < 0.05
+    expect.rate(wrong, 100, 0.05)
+
+
+def test_one_seed_compares_over_conditions_and_says_so() -> None:
+    rows = paired_rows(np.random.default_rng(3), seeds=1, conditions=8, effect=1.0)
+    (c,) = compare(rows, "m", "group", ["axis.x"])
+    assert c.units == "conditions" and c.difference.n == 8 and c.difference.high < 0
+
+
+def test_runs_that_share_nothing_are_not_compared() -> None:
+    rows = paired_rows(np.random.default_rng(4), seeds=2, conditions=2, effect=1.0)
+    rows.loc[rows.group == "b", "axis.x"] += 0.5
+    assert compare(rows, "m", "group", ["axis.x"]) == ()
+
+
+def test_several_comparisons_are_adjusted() -> None:
+    rows = paired_rows(np.random.default_rng(5), seeds=6, conditions=1, effect=0.1)
+    third = rows[rows.group == "a"].assign(group="c")
+    third["m"] += np.random.default_rng(6).normal(0.05, 0.1, len(third))
+    both = compare(pd.concat([rows, third]), "m", "group", ["axis.x"])
+    (alone,) = compare(rows, "m", "group", ["axis.x"])
+    same = next(c for c in both if (c.first, c.second) == ("a", "b"))
+    assert len(both) == 3 and same.p >= alone.p and same.difference == alone.difference
+
+
+def test_replicates_tell_noise_and_shared_seed_effect_apart() -> None:
+    rng = np.random.default_rng(7)
+    n, s = 200, 40
+    values = rng.normal(0, 0.3, (n, 1)) + rng.normal(0, 0.2, (1, s)) + rng.normal(0, 0.1, (n, s))
+    told = replication(values, level=1.2)
+    assert told.crossed and told.seeds == s
+    # chi-square scatter: 2 / degrees of freedom, six standard deviations
+    assert told.noise_variance == pytest.approx(0.01, rel=6 * np.sqrt(2 / (n * s)))
+    assert told.shared_std**2 * s == pytest.approx(0.04, rel=6 * np.sqrt(2 / (s - 1)))
+
+
+def test_single_seeds_tell_nothing_about_seeds() -> None:
+    told = replication(np.zeros((9, 1)), level=1.2)
+    assert np.isnan(told.noise_variance) and told.shared_std == 0 and not told.crossed
