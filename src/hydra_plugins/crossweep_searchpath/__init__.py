@@ -1,1 +1,1 @@
-"""Makes crossweep's configuration groups available to other Hydra programs."""
+"""Makes crossweep's configuration groups available to other Hydra programs that ask for them."""

@@ -1,18 +1,20 @@
-"""Appends crossweep's ``conf`` folder to the search path, behind the program's own."""
+"""Registers the resolver ``crossweep.conf_dir``.
 
-from hydra.core.config_search_path import ConfigSearchPath
-from hydra.plugins.search_path_plugin import SearchPathPlugin
+A search path that a plugin appends is in force in every Hydra program of the environment: a group named
+``noise`` would break another program's ``noise=0.1``. So a program asks for our groups itself, in its
+primary configuration:
 
-from crossweep.errors import ConfigError
+    hydra:
+      searchpath: ["file://${crossweep.conf_dir:}"]
+"""
+
+from omegaconf import OmegaConf
+
 from crossweep.paths import conf_dir
 
 
-class CrossweepSearchPath(SearchPathPlugin):
-    """``device=reram_sb`` in any Hydra program that has crossweep installed."""
+def _register() -> None:
+    OmegaConf.register_new_resolver("crossweep.conf_dir", lambda: str(conf_dir()), replace=True)
 
-    def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
-        """Called by Hydra for every program, also for those that have nothing to do with crossweep."""
-        try:
-            search_path.append(provider="crossweep", path=f"file://{conf_dir()}")
-        except ConfigError:
-            return  # a broken installation must not break other programs
+
+_register()
