@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
+import sklearn.datasets  # noqa: F401  (its import draws from Python's generator: before the guard below)
 import torch
 
 from crossweep.rng import Stream

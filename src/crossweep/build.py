@@ -5,6 +5,7 @@ checked here, before anything trains, and a mistake is one line: the full key, t
 """
 
 import dataclasses
+import functools
 import importlib
 import inspect
 import types
@@ -13,6 +14,7 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_
 
 import torch
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import MissingMandatoryValue
 
 from crossweep.algorithms.base import AbstractAlgorithm
 from crossweep.devices.base import AbstractDevice
@@ -31,8 +33,15 @@ T = TypeVar("T")
 
 
 def plain(cfg: DictConfig) -> dict[str, Any]:
-    """The resolved configuration as plain dictionaries."""
-    resolved = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
+    """The resolved configuration as plain dictionaries.
+
+    Raises:
+        ConfigError: a mandatory value is missing.
+    """
+    try:
+        resolved = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
+    except MissingMandatoryValue as error:
+        raise ConfigError(f"{error.full_key}: must be given") from error
     assert isinstance(resolved, dict)
     return {str(key): value for key, value in resolved.items()}
 
@@ -196,6 +205,9 @@ def make(node: Node, key: str) -> Any:
         raise ConfigError(f"{key}._target_: cannot import {target!r} ({error})") from error
     if inspect.isfunction(cls):
         return make(_recipe(cls, node, key), key)
+    if node.get("_partial_"):  # a factory with some arguments set, e.g. a torch optimizer
+        given = {k: v for k, v in node.items() if k not in ("_target_", "_partial_")}
+        return functools.partial(cls, **given)
     if not dataclasses.is_dataclass(cls):
         raise ConfigError(f"{key}._target_: must be a dataclass of parameters, got {target!r}")
     return fill(cls, {k: v for k, v in node.items() if k != "_target_"}, key)  # type: ignore[arg-type]

@@ -20,6 +20,7 @@ from typing import Any
 import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
@@ -49,15 +50,26 @@ OmegaConf.register_new_resolver("crossweep_key", _key, replace=True)
 OmegaConf.register_new_resolver("crossweep_yaml", measured.read, replace=True)
 
 
+_mistakes: list[CrossweepError] = []  # of a single run, for ``main`` to print
+
+
 def run(cfg: DictConfig) -> dict[str, float]:
     """One run in the folder that Hydra made; returns the record's metrics."""
     from crossweep.build import plain
 
     hydra_cfg = HydraConfig.get()
+    single = hydra_cfg.mode == RunMode.RUN
     folder = Path(hydra_cfg.runtime.output_dir)
     choices = {group: choice for group, choice in hydra_cfg.runtime.choices.items() if not group.startswith("hydra/")}
     on_epoch = _sweep_hook()
-    record = train(plain(cfg), folder, choices=choices, overrides=list(hydra_cfg.overrides.task), on_epoch=on_epoch)
+    overrides = list(hydra_cfg.overrides.task)
+    try:
+        record = train(plain(cfg), folder, choices=choices, overrides=overrides, on_epoch=on_epoch)
+    except CrossweepError as error:
+        if not single:
+            raise
+        _mistakes.append(error)  # raised through Hydra it would come with Hydra's own lines around it
+        return {}
     return {name: value for name, value in record["metrics"].items() if value is not None}
 
 
@@ -141,7 +153,7 @@ def _sweep_hook() -> Callable[[int, Mapping[str, float]], bool] | None:
     def on_epoch(epoch: int, row: Mapping[str, float]) -> bool:
         score = row.get("validation_accuracy", row.get("test_accuracy"))
         if score is not None:
-            trial.report(epoch, score)
+            trial.report(epoch, score, higher_is_better=True)
         return trial.should_prune()
 
     return on_epoch
@@ -201,6 +213,8 @@ def main() -> None:
     signal.signal(signal.SIGTERM, _interrupt)
     try:
         hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="train")(run)()
+        if _mistakes:
+            raise _mistakes.pop()
     except (CrossweepError, HydraException, OmegaConfBaseException) as error:
         print(f"crossweep: {one_line(error)}", file=sys.stderr)
         sys.exit(2)

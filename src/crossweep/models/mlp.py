@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod

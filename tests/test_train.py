@@ -1,0 +1,230 @@
+"""The entry point end to end on tiny settings: record, cache, resume, bad input."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from hydra import compose, initialize_config_dir
+
+from crossweep.build import plain
+from crossweep.errors import ConfigError
+from crossweep.paths import conf_dir
+from crossweep.train import one_line, train
+from crossweep.training.checkpoint import load_checkpoint
+
+TINY = (
+    "data=synthetic",
+    "data.train_per_class=20",
+    "data.test_per_class=20",
+    "model=mlp",
+    "model.widths=[16]",
+    "model.activation=tanh",
+    "training.pretrain.epochs=2",
+    "training.finetune.epochs=3",
+    "training.finetune.batch_size=10",
+    "evaluation.fresh_devices=2",
+    "quiet=true",
+)
+
+
+def config(*overrides: str) -> dict[str, Any]:
+    if not any(word.startswith("algorithm=") for word in overrides):
+        overrides = ("algorithm.auto_granularity=20.0", *overrides)  # few samples: C must get pulses all the same
+    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        return plain(compose("train", overrides=[*TINY, *overrides]))
+
+
+@pytest.fixture(autouse=True)
+def own_multirun(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CROSSWEEP_MULTIRUN", str(tmp_path / "multirun"))
+
+
+def run(folder: Path, *overrides: str, **more: Any) -> dict[str, Any]:
+    return train(config(*overrides), folder, choices={"algorithm": "cttv2"}, overrides=list(overrides), **more)
+
+
+def weights(folder: Path) -> dict[str, torch.Tensor]:
+    state = load_checkpoint(folder / "checkpoint.safetensors")["model"]
+    return {name: value for name, value in state.items() if isinstance(value, torch.Tensor)}
+
+
+def test_record_holds_what_a_reader_asks_for(tmp_path: Path) -> None:
+    record = run(tmp_path / "a", "training.baseline=[sgd,adamw]")
+    on_disk = json.loads((tmp_path / "a" / "record.json").read_text())
+    assert on_disk["state"] == record["state"] == "complete"
+    metrics = on_disk["metrics"]
+    assert metrics["error_increase"] == pytest.approx(metrics["test_error"] - on_disk["baselines"]["sgd"]["test_error"])
+    assert metrics["test_error"] == pytest.approx(100 * (1 - metrics["test_accuracy"]))
+    assert set(on_disk["baselines"]) == {"sgd", "adamw"} and metrics["fresh_error_std"] >= 0
+    assert [row["epoch"] for row in on_disk["history"]] == [1, 2, 3]
+    assert on_disk["learning_rates"]["analog"] == 0.1 and on_disk["learning_rates"]["fast_lr"] == 1.0
+    assert on_disk["learning_rates"]["baselines"]["sgd"]["lr"] == 0.1
+    assert on_disk["config"]["device"]["dw_min"] == 0.01 and torch.__version__.startswith(on_disk["versions"]["torch"])
+    assert on_disk["cost"]["fast_pulses"] > on_disk["cost"]["slow_pulses"] > 0
+    assert sum(row["share"] for row in on_disk["conversion"]) == pytest.approx(1)
+    with (tmp_path / "a" / "history.csv").open() as file:
+        assert len(list(csv.DictReader(file))) == 3
+
+
+def test_same_seed_same_bits_and_each_seed_acts_alone(tmp_path: Path) -> None:
+    run(tmp_path / "a")
+    run(tmp_path / "b")
+    run(tmp_path / "device", "seed.device=1")
+    run(tmp_path / "training", "seed.training=1")
+    first, second = weights(tmp_path / "a"), weights(tmp_path / "b")
+    assert all(torch.equal(first[name], second[name]) for name in first)
+    devices = [name for name in first if name.endswith("cell_w_max")]
+    assert devices
+    other_devices, other_training = weights(tmp_path / "device"), weights(tmp_path / "training")
+    assert all(torch.equal(first[name], other_training[name]) for name in devices)
+    assert not any(torch.equal(first[name], other_devices[name]) for name in devices)
+    states = [name for name in first if name.endswith("slow.state")]
+    assert not all(torch.equal(first[name], other_training[name]) for name in states)
+
+
+class Stop(Exception):
+    """Stands for a power cut."""
+
+
+@pytest.mark.parametrize("algorithm", ["cttv2", "analog_sgd", "digital"])
+@pytest.mark.parametrize("after", [1, 2])
+def test_interrupted_run_goes_on_bit_for_bit(tmp_path: Path, after: int, algorithm: str) -> None:
+    whole = run(tmp_path / "whole", f"algorithm={algorithm}")
+
+    def cut(epoch: int, row: object) -> bool:
+        if epoch == after:
+            raise Stop
+        return False
+
+    with pytest.raises(Stop):
+        run(tmp_path / "cut", f"algorithm={algorithm}", on_epoch=cut)
+    assert not (tmp_path / "cut" / "record.json").exists()
+    resumed = run(tmp_path / "cut", f"algorithm={algorithm}")
+    first, second = weights(tmp_path / "whole"), weights(tmp_path / "cut")
+    assert all(torch.equal(first[name], second[name]) for name in first)
+    assert whole["metrics"] == resumed["metrics"]
+    drop = [{k: v for k, v in row.items() if k != "seconds"} for row in resumed["history"]]
+    assert drop == [{k: v for k, v in row.items() if k != "seconds"} for row in whole["history"]]
+
+
+def test_finished_run_is_returned_and_never_starts_afresh(tmp_path: Path) -> None:
+    first = run(tmp_path / "a")
+    began = time.perf_counter()
+    again = run(tmp_path / "a")
+    assert again["started"] == first["started"] and time.perf_counter() - began < first["wall_seconds"]
+    fresh = run(tmp_path / "a", "resume=never")
+    assert fresh["metrics"] == first["metrics"] and fresh["wall_seconds"] != first["wall_seconds"]
+
+
+def test_pretraining_and_baseline_are_computed_once(tmp_path: Path) -> None:
+    run(tmp_path / "a")
+    cached = {p: p.stat().st_mtime_ns for p in (tmp_path / "multirun" / "cache").rglob("*.safetensors")}
+    assert len(cached) == 2
+    run(tmp_path / "b", "symmetry_point.skew=0.2", "algorithm=ttv2")  # nothing digital depends on these
+    assert {p: p.stat().st_mtime_ns for p in cached} == cached
+    run(tmp_path / "c", "seed.training=1")  # another head and other batches: a baseline of its own
+    assert len(list((tmp_path / "multirun" / "cache").rglob("*.safetensors"))) == 3
+
+
+def test_digital_run_equals_its_baseline(tmp_path: Path) -> None:
+    record = run(tmp_path / "a", "algorithm=digital")
+    assert record["metrics"]["error_increase"] == 0 and record["conversion"] == []
+
+
+def test_divergence_is_a_result(tmp_path: Path) -> None:
+    record = run(tmp_path / "a", "algorithm=digital", "training.finetune.optimizer.lr=1e30", "model.activation=relu")
+    assert record["state"] == "diverged"
+    assert record["metrics"]["test_accuracy"] == pytest.approx(0.2)
+
+
+def test_pruned_run_says_so(tmp_path: Path) -> None:
+    record = run(tmp_path / "a", on_epoch=lambda epoch, row: epoch == 2)
+    assert record["state"] == "pruned" and len(record["history"]) == 2
+
+
+def test_checkpoint_can_be_dropped(tmp_path: Path) -> None:
+    run(tmp_path / "a", "keep_checkpoint=false")
+    assert sorted(p.name for p in (tmp_path / "a").iterdir()) == ["history.csv", "record.json"]
+
+
+def test_corrupt_checkpoint_and_foreign_checkpoint_are_clear(tmp_path: Path) -> None:
+    run(tmp_path / "a")
+    (tmp_path / "a" / "record.json").unlink()
+    with pytest.raises(ConfigError, match="does not fit this run"):
+        run(tmp_path / "a", "model.widths=[8]")
+    path = tmp_path / "a" / "checkpoint.safetensors"
+    path.write_bytes(path.read_bytes()[:1000])
+    with pytest.raises(ConfigError, match=r"checkpoint.*cannot be read"):
+        run(tmp_path / "a")
+
+
+def test_batch_larger_than_the_data_is_clear(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"training.batch_size: must be at most the 90 training samples"):
+        run(tmp_path / "a", "training.finetune.batch_size=500", "training.baseline=[]")
+
+
+def test_error_text_is_one_line() -> None:
+    try:
+        try:
+            raise ConfigError("device.w_min: must be < 0, got 0")
+        except ConfigError as inner:
+            raise RuntimeError("many\nlines") from inner
+    except RuntimeError as error:
+        assert one_line(error) == "device.w_min: must be < 0, got 0"
+    assert one_line(ValueError("Key 'a'\n    full_key: a\n    object_type=dict")) == "Key 'a'"
+
+
+# -- as a user types it: one process each ----------------------------------------------------------------------------
+
+
+def command(tmp_path: Path, *overrides: str) -> subprocess.Popen[str]:
+    environment = os.environ | {"CROSSWEEP_MULTIRUN": str(tmp_path / "multirun"), "OMP_NUM_THREADS": "1"}
+    words = [sys.executable, "-m", "crossweep.train", *TINY[:-1], *overrides]
+    pipe = subprocess.PIPE
+    return subprocess.Popen(words, cwd=tmp_path, env=environment, stdout=pipe, stderr=pipe, text=True)
+
+
+@pytest.mark.parametrize(
+    ("override", "parts"),
+    [
+        ("device=unobtainium", ("unobtainium", "reram_sb")),
+        ("device.dw_mim=0.1", ("dw_mim",)),
+        ("noise.weight_transfer=-1.0", ("noise.weight_transfer: must be a number >= 0, got -1.0",)),
+    ],
+)
+def test_mistakes_are_one_line_and_exit_code_2(tmp_path: Path, override: str, parts: tuple[str, ...]) -> None:
+    process = command(tmp_path, override)
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 2, err
+    assert len(err.strip().splitlines()) == 1 and err.startswith("crossweep: "), err
+    assert all(part in err for part in parts) and out == ""
+
+
+def test_killed_run_goes_on_and_ends_like_an_undisturbed_one(tmp_path: Path) -> None:
+    many = ("training.finetune.epochs=60", "evaluation.fresh_devices=0")
+    for kill in (signal.SIGKILL, signal.SIGINT):
+        process = command(tmp_path, *many)
+        checkpoints = lambda: [p.stat().st_mtime_ns for p in (tmp_path / "multirun/runs").glob("*/checkpoint.safetensors")]  # noqa: E731
+        before, deadline = checkpoints(), time.monotonic() + 100
+        while checkpoints() == before and process.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.02)  # until it has written an epoch of its own
+        assert checkpoints() != before
+        process.send_signal(kill)
+        _, err = process.communicate(timeout=60)
+        assert process.returncode == (-9 if kill == signal.SIGKILL else 130), err
+    process = command(tmp_path, *many)
+    out, err = process.communicate(timeout=100)
+    assert process.returncode == 0, err
+    (record,) = (tmp_path / "multirun" / "runs").glob("*/record.json")
+    assert "results in" in out and str(record.parent) in out.replace("\n", "")
+    undisturbed = run(tmp_path / "whole", *many)
+    assert json.loads(record.read_text())["metrics"] == undisturbed["metrics"]
+    assert not list((tmp_path / "multirun").rglob("*.tmp")) and not list((tmp_path / "multirun").rglob(".*.json*"))
