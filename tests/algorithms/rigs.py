@@ -1,0 +1,70 @@
+"""Small factories for algorithm tests."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from crossweep.devices.base import AbstractDevice
+from crossweep.devices.constant_step import ConstantStep
+from crossweep.devices.exp_step import ExpStep
+from crossweep.devices.soft_bounds import SoftBounds
+from crossweep.devices.symmetry_point import SymmetryPoint
+from crossweep.rng import Stream
+from crossweep.tiles.engine.base import AbstractEngine
+from crossweep.tiles.engine.count import CountEngine
+from crossweep.tiles.factory import TileFactory
+from crossweep.tiles.io import IOParameters
+from crossweep.tiles.pulse_train import UpdateParameters
+
+PERFECT = IOParameters(is_perfect=True)
+EXACT: dict[str, Any] = {
+    "dw_min_dtod": 0.0, "dw_min_std": 0.0, "up_down_dtod": 0.0, "w_max_dtod": 0.0, "w_min_dtod": 0.0,
+    "w_max": 1.0, "w_min": -1.0,
+}  # fmt: skip
+DEVICES: dict[str, AbstractDevice] = {
+    "soft_bounds": SoftBounds(dw_min=0.05, w_max=1.0, w_min=-1.0, up_down_dtod=0.1),
+    "exp_step": ExpStep(dw_min=0.03, w_max=1.0, w_min=-1.0),
+    "constant_step": ConstantStep(dw_min=0.02, w_max=1.0, w_min=-1.0),
+}
+DETERMINISTIC = UpdateParameters(pulse_type="deterministic_implicit")
+
+
+def ideal(dw_min: float, **changes: Any) -> ConstantStep:
+    """Equal constant steps, no spread, no noise."""
+    return ConstantStep(**({"dw_min": dw_min} | EXACT | changes))
+
+
+def soft(dw_min: float, **changes: Any) -> SoftBounds:
+    """Soft bounds without spread or noise."""
+    return SoftBounds(**({"dw_min": dw_min} | EXACT | changes))
+
+
+def factory(
+    fast: AbstractDevice,
+    slow: AbstractDevice | None = None,
+    *,
+    seed: int = 1,
+    engine: AbstractEngine | None = None,
+    io: IOParameters = PERFECT,
+    tiles: str = "fast",
+    **point: Any,
+) -> TileFactory:
+    """A factory with perfect reads; keyword arguments are those of the symmetry point."""
+    root = Stream(seed)
+    return TileFactory(
+        fast=fast,
+        slow=slow or fast,
+        symmetry_point=SymmetryPoint(**point),
+        symmetry_point_tiles=tiles,  # type: ignore[arg-type]
+        engine=engine or CountEngine(backend="torch"),
+        forward=io,
+        backward=io,
+        population=root.fork("population"),
+        draws=root.fork("draws"),
+    )
+
+
+def normal(seed: int, *shape: int) -> Tensor:
+    """Standard normal numbers from a stream of their own."""
+    return Stream(seed).fork("inputs").normal(*shape, like=torch.empty(0))

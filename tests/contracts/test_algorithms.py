@@ -1,0 +1,354 @@
+"""What every training rule owes: every option of the configuration, on three devices, at three levels of the
+engine.
+"""
+
+import copy
+from functools import cache
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from crossweep.algorithms.base import AbstractAlgorithm, AnalogWeight
+from crossweep.algorithms.cttv2 import CTTv2
+from crossweep.algorithms.erider import ERIDER
+from crossweep.algorithms.transfer import Transfer, TransferWeight
+from crossweep.algorithms.zero_shifting import ZeroShifting
+from crossweep.devices.soft_bounds import SoftBounds
+from crossweep.errors import ConfigError, ShapeError
+from crossweep.tiles.engine.base import AbstractEngine
+from crossweep.tiles.engine.count import CountEngine
+from crossweep.tiles.engine.mean import MeanEngine
+from crossweep.tiles.engine.pulse import PulseEngine
+from crossweep.tiles.factory import TileFactory
+from crossweep.tiles.pulse_train import UpdateParameters
+from tests import expect
+from tests.algorithms.catalogue import NAMES, load
+from tests.algorithms.rigs import DEVICES, EXACT, factory, ideal, normal
+
+ENGINES: dict[str, AbstractEngine] = {"pulse": PulseEngine(), "count": CountEngine(), "mean": MeanEngine()}
+ANALOG = [name for name in NAMES if name != "digital"]
+SHAPE = (4, 5)
+# transfers often enough to see them within a few mini-batches, and random as well as regular parts at work
+QUICK = {"auto_granularity": 20.0, "in_chop_prob": 0.34, "out_chop_prob": 0.3}
+
+
+@cache
+def rule(name: str) -> AbstractAlgorithm:
+    """The option, hurried up; a calibration with a small budget."""
+    if name == "zero_shifting":
+        return load(name, "algorithm.pulses=20", "algorithm.then.auto_granularity=20.0")
+    made = load(name)
+    keys = {key: value for key, value in QUICK.items() if key in type(made).__dataclass_fields__}
+    return type(made)(**(vars(made) | keys))
+
+
+def build(name: str, device: str, engine: str, *lead: int, seed: int = 1) -> tuple[AnalogWeight, TileFactory]:
+    if name == "zero_shifting" and device == "constant_step":
+        pytest.skip("no symmetry point to find")
+    made = factory(DEVICES[device], engine=ENGINES[engine], seed=seed)
+    weight = rule(name).build((*lead, *SHAPE), made)
+    weight.set_weight(0.2 * normal(77, *SHAPE))
+    return weight, made
+
+
+def train(weight: AnalogWeight, updates: range, *lead: int, lr: float = 0.3) -> None:
+    """Mini-batches of seven samples: no multiple of any period."""
+    for t in updates:
+        weight.update(normal(t, *lead, 7, 5), normal(1000 + t, *lead, 7, 4), lr)
+
+
+def state(weight: AnalogWeight) -> dict[str, Any]:
+    return {key: value for key, value in weight.state_dict().items() if isinstance(value, Tensor)}
+
+
+def same(first: dict[str, Tensor], second: dict[str, Tensor]) -> bool:
+    return first.keys() == second.keys() and all(torch.equal(first[key], second[key]) for key in first)
+
+
+every = pytest.mark.parametrize("name", ANALOG)
+on_every_device = pytest.mark.parametrize("device", DEVICES)
+at_every_level = pytest.mark.parametrize("engine", ENGINES)
+
+
+@every
+@on_every_device
+@at_every_level
+def test_save_and_load_continue_with_the_same_bits(name: str, device: str, engine: str) -> None:
+    weight, made = build(name, device, engine)
+    start = state(weight)
+    train(weight, range(4))
+    assert not same(start, state(weight))
+    saved, streams = copy.deepcopy(weight.state_dict()), copy.deepcopy(made.draws.state_dict())
+    train(weight, range(4, 8))
+    again, fresh = build(name, device, engine, seed=1)
+    train(again, range(2))  # some other state
+    again.load_state_dict(saved)
+    fresh.draws.load_state_dict(streams)
+    train(again, range(4, 8))
+    assert same(state(weight), state(again))
+    assert weight.counters()["tally"] == again.counters()["tally"]
+
+
+@every
+@on_every_device
+@at_every_level
+def test_weights_move_stay_finite_and_within_reach(name: str, device: str, engine: str) -> None:
+    weight, _ = build(name, device, engine)
+    before = weight.weight.clone()
+    x, d = normal(1, 7, 5), normal(2, 7, 4)
+    kept = x.clone(), d.clone()
+    for _ in range(6):
+        weight.update(x, d, 0.3)
+    assert torch.equal(x, kept[0]) and torch.equal(d, kept[1])  # inputs untouched
+    assert not torch.equal(weight.weight, before)
+    for tile in weight.tiles().values():
+        cells = tile.cells
+        assert bool(torch.isfinite(tile.state).all())
+        assert bool(((tile.state >= cells.w_min) & (tile.state <= cells.w_max)).all())
+        assert float(tile.pulses_given) == round(float(tile.pulses_given))
+
+
+@every
+@at_every_level
+def test_leading_dimensions_are_independent_crossbars(name: str, engine: str) -> None:
+    weight, _ = build(name, "soft_bounds", engine, 2, 3)
+    assert weight.weight.shape == (2, 3, *SHAPE)
+    train(weight, range(4), 2, 3)
+    flat = weight.weight.flatten(0, 1)
+    assert all(not torch.equal(flat[i], flat[j]) for i in range(6) for j in range(i))
+    assert weight.read(normal(1, 2, 3, 7, 5)).shape == (2, 3, 7, 4)
+    assert weight.read_transposed(normal(1, 2, 3, 7, 4)).shape == (2, 3, 7, 5)
+
+
+@every
+def test_an_instance_does_not_see_its_neighbours_gradient(name: str) -> None:
+    """Instance 0 gets no signal: nothing is pulsed there, whatever happens in instance 1."""
+    weight, _ = build(name, "soft_bounds", "count", 2)
+    quiet = {key: tile.state[0].clone() for key, tile in weight.tiles().items()}
+    for t in range(4):
+        x, d = normal(t, 2, 7, 5), normal(50 + t, 2, 7, 4)
+        d[0] = 0
+        weight.update(x, d, 0.3)
+    assert all(torch.equal(tile.state[0], quiet[key]) for key, tile in weight.tiles().items())
+    assert any(not torch.equal(tile.state[1], quiet[key]) for key, tile in weight.tiles().items())
+
+
+@every
+def test_the_same_seed_gives_the_same_bits_and_another_does_not(name: str) -> None:
+    weights = [build(name, "soft_bounds", "count", seed=seed)[0] for seed in (1, 1, 2)]
+    for weight in weights:
+        train(weight, range(5))
+    assert same(state(weights[0]), state(weights[1]))
+    assert not same(state(weights[0]), state(weights[2]))
+
+
+@every
+def test_zero_rate_changes_nothing(name: str) -> None:
+    weight, _ = build(name, "soft_bounds", "count")
+    before, counters = copy.deepcopy(state(weight)), copy.deepcopy(weight.counters())
+    train(weight, range(3), lr=0.0)
+    assert same(before, state(weight)) and counters == weight.counters()
+
+
+@every
+def test_set_weight_shows_that_weight(name: str) -> None:
+    weight, _ = build(name, "soft_bounds", "count")
+    train(weight, range(5))
+    wanted = 0.1 * normal(5, *SHAPE)
+    weight.set_weight(wanted)
+    last = list(weight.tiles().values())[-1]  # the tile that takes it; its devices show what they can
+    low, high = last.cells.w_min - last.reference, last.cells.w_max - last.reference
+    torch.testing.assert_close(weight.weight, torch.minimum(torch.maximum(wanted, low), high))
+    assert float((weight.weight - wanted).abs().median()) < 1e-6
+
+
+@every
+def test_shapes_that_do_not_fit_are_refused(name: str) -> None:
+    weight, _ = build(name, "soft_bounds", "count")
+    with pytest.raises(ShapeError):
+        weight.update(normal(1, 7, 4), normal(2, 7, 4), 0.1)
+    with pytest.raises(ShapeError):
+        weight.update(normal(1, 7, 5), normal(2, 6, 4), 0.1)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_options_explain_every_key(name: str) -> None:
+    """Built objects carry exactly the keys of the option, so that no key is dead and none is missing."""
+    made = load(name)
+    from tests.algorithms.catalogue import settings
+
+    keys = set(settings(name)) - {"_target_"}
+    assert keys == set(type(made).__dataclass_fields__)
+
+
+# -- follows the gradient --------------------------------------------------------------------------
+
+LONG = {"update": UpdateParameters(desired_bl=200)}  # a mini-batch may ask for more than 31 steps
+SLOWLY = {"transfer_lr": 0.01, "scale_transfer_lr": False}
+# settings under which the slow weight of each rule has moved clearly but is far from its bounds
+FOLLOWS: dict[str, dict[str, Any]] = {
+    "analog_sgd": {}, "mixed_precision": LONG, "mixed_precision_adamw": LONG, "ttv2": {}, "zero_shifting": {},
+    # a constant-step tile forgets nothing, so its content cancels over two chopper phases: flip seldom
+    "cttv2": {"in_chop_prob": 0.01}, "agad": {"in_chop_prob": 0.05},
+    "ttv1": SLOWLY, "residual_learning": SLOWLY, "rlv2": SLOWLY, "mrl": SLOWLY,
+    "erider": SLOWLY | {"in_chop_prob": 0.01},
+}  # fmt: skip
+
+
+@every
+def test_ideal_devices_with_tiny_steps_follow_digital_sgd(name: str) -> None:
+    """Without any non-ideality the weight moves along ``-d x^T``: its change is collinear with SGD's.
+
+    In-memory SGD and mixed precision give the same change; the others a multiple of it that grows in time.
+    """
+    changes = FOLLOWS[name]
+    made = rule(name)
+    if isinstance(made, ZeroShifting):
+        made = made.then
+    wanted = {"out_chop_prob": 0.0} | ({"transfer_every": 5} if isinstance(made, Transfer) else {}) | changes
+    keys = {key: value for key, value in wanted.items() if key in type(made).__dataclass_fields__}
+    made = type(made)(**(vars(made) | keys))
+    step, rate, updates, batch = 2e-4, 6e-4, 60, 50
+    weight = made.build(SHAPE, factory(ideal(step)))
+    pattern, total = normal(3, *SHAPE), torch.zeros(SHAPE)
+    for t in range(updates):
+        x = normal(t, batch, 5)
+        d = 0.2 * x @ pattern.T
+        weight.update(x, d, rate)
+        total -= rate * d.T @ x
+    change = weight.weight
+    cosine = float((change * total).sum() / change.norm() / total.norm())
+    if name in ("analog_sgd", "mixed_precision"):
+        # what remains is the trains' own noise, at most sqrt(pulses) steps, and one step of the accumulator
+        pulses = float(total.abs().max()) / step
+        assert pulses > 1000
+        assert float((change - total).abs().max()) < 5 * step * (1 + pulses**0.5)
+    # 20 weights: uncorrelated vectors have cosines of 0.22
+    assert cosine > 0.9, f"cosine {cosine:.3f}"
+
+
+@pytest.mark.parametrize("name", ["cttv2", "agad", "erider"])
+def test_flipping_all_choppers_leaves_the_expected_update(name: str) -> None:
+    """On a symmetric device with the same pulses, choppers all inverted give -A, and the very same H and
+    C.
+    """
+    made = rule(name)
+    made = type(made)(**(vars(made) | {"out_chop_prob": 0.0, "in_chop_random": False, "in_chop_prob": 0.34}))
+    weights = [made.build((2, *SHAPE), factory(ideal(0.02))) for _ in range(2)]
+    assert all(isinstance(weight, TransferWeight) for weight in weights)
+    weights[1].chop_in = -weights[1].chop_in
+    for weight in weights:
+        train(weight, range(12), 2)
+    plain, flipped = (dict(weight.named_buffers()) for weight in weights)
+    assert torch.equal(plain["fast.state"], -flipped["fast.state"])
+    assert float(plain["slow.pulses_given"]) > 0
+    assert torch.equal(plain["slow.state"], flipped["slow.state"])
+    torch.testing.assert_close(weights[0].weight, weights[1].weight)
+    if "hidden" in plain:
+        assert torch.equal(plain["hidden"], flipped["hidden"])
+
+
+def test_buffer_in_is_transferred_plus_kept() -> None:
+    """With the remainder kept, what the reads put into H is what is in it plus one threshold per pulse of
+    C.
+    """
+    made = CTTv2(
+        auto_granularity=20.0, forget_buffer=False, in_chop_prob=0.2, transfer_lr=0.3,
+        scale_transfer_lr=False, transfer_update=UpdateParameters(desired_bl=20,
+        pulse_type="deterministic_implicit"),
+    )  # fmt: skip
+    step = 1e-4
+    weight = made.build(SHAPE, factory(ideal(0.02), ideal(step)))
+    put_in = torch.zeros(SHAPE)
+    fill = weight.fill
+
+    def counted(value: Tensor, scale: Any, window: Any, columns: Any) -> Tensor:
+        put_in[..., columns] += weight.signs(columns) * value * scale
+        return fill(value, scale, window, columns)
+
+    weight.fill = counted  # type: ignore[method-assign]
+    train(weight, range(10))
+    pulses = weight.slow.weight / step
+    assert float(pulses.abs().max()) > 3
+    torch.testing.assert_close(put_in, weight.hidden + pulses, atol=1e-3, rtol=1e-4)
+
+
+# -- zero-shifting ---------------------------------------------------------------------------------
+
+
+def spread_out(**keys: Any) -> SoftBounds:
+    spreads = {"up_down_dtod": 0.2, "w_max_dtod": 0.2, "w_min_dtod": 0.2}
+    return SoftBounds(**(EXACT | {"dw_min": 0.05} | spreads | keys))
+
+
+@pytest.mark.parametrize("pulses", [0, 20, 200])
+def test_zero_shifting_approaches_the_symmetry_point_as_it_should(pulses: int) -> None:
+    """From mid-range, the distance to the two-cycle shrinks by ``(1 - u)(1 - q)`` per pair of pulses."""
+    device = spread_out()
+    weight = ZeroShifting(then=rule("cttv2"), pulses=pulses).build((20, 20), factory(device))
+    tile = weight.tiles()["fast"]
+    cells = tile.cells
+    u, q = cells.step_up / cells.w_max, cells.step_down / -cells.w_min
+    cycle = ((1 - q) * cells.step_up - cells.step_down) / (u + q - u * q)  # value after the down pulse
+    expected = cycle * (1 - ((1 - u) * (1 - q)) ** (pulses // 2))
+    torch.testing.assert_close(tile.reference, expected, atol=1e-5, rtol=1e-4)
+    assert float(tile.pulses_given) == pulses * 400
+    assert torch.equal(tile.weight, torch.zeros_like(tile.weight))
+
+
+def test_zero_shifting_keeps_skew_and_variability_as_programming_errors() -> None:
+    device = spread_out(dw_min=0.01)
+    weight = ZeroShifting(then=rule("cttv2"), pulses=2000).build(
+        (80, 80), factory(device, skew=0.2, variability=0.1)
+    )
+    tile = weight.tiles()["fast"]
+    point = tile.device.symmetry_point(tile.cells)
+    assert point is not None
+    off = point - tile.reference
+    expect.mean(off, 0.2 + 0.005, std=0.1, detects=0.012)  # half a step lies below the point
+    expect.variance(off, 0.01, detects=0.15)
+
+
+def test_zero_shifting_needs_a_symmetry_point_and_an_even_budget() -> None:
+    with pytest.raises(ConfigError, match="needs a symmetry point, and ConstantStep has none"):
+        ZeroShifting(then=rule("ttv2")).build(SHAPE, factory(ideal(0.01)))
+    with pytest.raises(ConfigError, match="must be even"):
+        ZeroShifting(then=rule("ttv2"), pulses=3)
+    with pytest.raises(ConfigError, match="needs a rule with tiles"):
+        ZeroShifting(then=load("digital"))
+
+
+# -- messages --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "override", "message"),
+    [
+        ("cttv2", "in_chop_prob=1.5", r"algorithm.in_chop_prob: must lie in 0..1, got 1.5"),
+        ("cttv2", "out_chop_prob=-0.1", r"algorithm.out_chop_prob: must lie in 0..1, got -0.1"),
+        ("agad", "in_chop_prob=0.0", r"algorithm.in_chop_prob: AGAD needs > 0, got 0.0"),
+        ("agad", "tail_weightening=0.0", r"algorithm.tail_weightening: must be > 0, got 0.0"),
+        ("ttv2", "momentum=2.0", r"algorithm.momentum: must lie in 0..1, got 2.0"),
+        ("ttv2", "step=0.0", r"algorithm.step: must lie in \(0, 1\], got 0.0"),
+        ("ttv2", "transfer_every=0.0", r"algorithm.transfer_every: must not be 0"),
+        ("ttv2", "buffer_granularity=0.0", r"algorithm.buffer_granularity: must be > 0, got 0.0"),
+        ("ttv1", "n_tiles=1", r"algorithm.n_tiles: must be >= 2, got 1"),
+        ("ttv1", "gamma_vec=[0.1]", r"algorithm.gamma_vec: needs 2 numbers, got \[0.1\]"),
+        ("mrl", "gamma=1.0", r"algorithm.gamma: must lie in \(0, 1\) with several tiles, got 1.0"),
+        ("rlv2", "buffer_rate=0.0", r"algorithm.buffer_rate: must lie in \(0, 1\], got 0.0"),
+        ("erider", "reference_rate=2.0", r"algorithm.reference_rate: must lie in \(0, 1\], got 2.0"),
+        ("mixed_precision", "transfer_every=0", r"algorithm.transfer_every: must be >= 1, got 0"),
+        ("mixed_precision", "n_x_bins=1", r"algorithm.n_x_bins: must be 0 or >= 2, got 1"),
+    ],
+)
+def test_messages_name_the_key_the_rule_and_the_value(name: str, override: str, message: str) -> None:
+    with pytest.raises(Exception, match=message) as caught:
+        load(name, f"algorithm.{override}")
+    causes = (caught.value, caught.value.__cause__)
+    assert any(isinstance(cause, ConfigError) for cause in causes)
+
+
+def test_rider_is_erider_without_choppers() -> None:
+    assert ERIDER(in_chop_prob=0.0).chopper_rule.probability == 0
