@@ -135,12 +135,12 @@ def test_fit_finds_the_noise_and_what_matters() -> None:
 
 def test_hyper_draws_are_calibrated() -> None:
     """Worlds drawn from the very priors, 10 noisy points each: the 90 % interval for an eleventh observation
-    covers in 90 % of 150.
+    covers in 90 % of 100.
 
     Bayes' rule makes this exact, so it tests sampler, weights and prediction at once; a plug-in fit covers
     about 75 %.
     """
-    rng, hits, worlds = np.random.default_rng(7), 0, 150
+    rng, hits, worlds = np.random.default_rng(7), 0, 100
     medians, sigmas = prior_of_logs(1)
     for _ in range(worlds):
         logs = np.log(medians) + sigmas * rng.standard_normal(3)

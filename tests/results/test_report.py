@@ -1,0 +1,280 @@
+"""The report: complete, self-contained, true to its tables, and honest where there is nothing to draw."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from html.parser import HTMLParser
+from pathlib import Path
+from urllib.parse import unquote
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from crossweep import report as command
+from crossweep.errors import StudyError
+from crossweep.results import build_report, terminal_summary
+from crossweep.results.analysis import analyse
+from crossweep.results.collecting import collect
+from crossweep.results.page import html_table
+from crossweep.results.plots.style import COLUMN, LINES, RC
+from crossweep.results.report import Report
+from tests.results.studies import cliff, record, study, write
+
+
+class Page(HTMLParser):
+    """Tags, links and ids of a page."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: Counter[str] = Counter()
+        self.links: list[str] = []
+        self.sources: list[str] = []
+        self.ids: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags[tag] += 1
+        given = dict(attrs)
+        if tag == "a" and given.get("href"):
+            self.links.append(str(given["href"]))
+        self.sources += [
+            str(v) for k, v in attrs if k in ("src", "srcset") or (k == "href" and tag == "link")
+        ]
+        if given.get("id"):
+            self.ids.append(str(given["id"]))
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Report, Page, str]:
+    """A study of two algorithms, with one failed and one diverged trial and a foreign folder."""
+    root = study(
+        tmp_path_factory.mktemp("multirun") / "two", cliff, n=32, seeds=1, algorithms=("cttv2", "ttv2")
+    )
+    (root / "note <b>s").mkdir()
+    write(
+        root / "trial_64" / "trial.json",
+        {"number": 64, "state": "failed", "params": {"skew": 0.3}, "error": "<oom>"},
+    )
+    diverged = record(80.0, state="diverged", algorithm="ttv2")
+    write(root / "trial_65" / "record.json", diverged)
+    params = {"skew": 0.5, "variability": 0.8, "algorithm": "ttv2"}
+    write(root / "trial_65" / "trial.json", {"number": 65, "state": "diverged", "params": params})
+    report = build_report(root)
+    text = report.path.read_text("utf-8")
+    return report, Page(text), text
+
+
+def test_everything_is_written(made: tuple[Report, Page, str]) -> None:
+    root = made[0].path.parent
+    names = {
+        "results.parquet",
+        "results.csv",
+        "tolerance.csv",
+        "tolerance_joint.csv",
+        "comparison.csv",
+        "points.csv",
+    }
+    assert names <= {p.name for p in root.iterdir()}
+    figures = {p.name for p in (root / "figures").iterdir()}
+    pngs = {n.removesuffix(".png") for n in figures if n.endswith(".png")}
+    assert pngs == {n.removesuffix(".pdf") for n in figures if n.endswith(".pdf")}
+    assert {
+        "landscape_0",
+        "landscape_1",
+        "tolerance",
+        "joint_0",
+        "along_skew",
+        "importance_0",
+        "fit_0",
+    } <= pngs
+    assert made[1].tags["svg"] == made[1].tags["figure"] == len(pngs)
+
+
+def test_the_page_needs_nothing_from_outside(made: tuple[Report, Page, str]) -> None:
+    _, page, text = made
+    assert page.sources == ["data:,"]
+    outside = set(re.findall(r"https?://[^\s\"'<)]+", text))
+    assert outside <= {"http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"}
+    assert "@import" not in text and "url(http" not in text
+
+
+def test_links_lead_to_trial_folders(made: tuple[Report, Page, str]) -> None:
+    report, page, _ = made
+    folders = {(report.path.parent / unquote(link)).resolve() for link in page.links}
+    assert all(f.is_dir() for f in folders)
+    assert {f.name for f in folders} >= {f"trial_{i}" for i in range(64)}
+    assert not any(link.startswith("/") for link in page.links)
+
+
+def test_ids_are_unique_and_text_is_escaped(made: tuple[Report, Page, str]) -> None:
+    _, page, text = made
+    assert [i for i, n in Counter(page.ids).items() if n > 1] == []
+    assert "&lt;oom&gt;" in text and "<oom>" not in text and "note <b>" not in text
+
+
+def test_figures_follow_the_theme(made: tuple[Report, Page, str]) -> None:
+    text = made[2]
+    assert "var(--ink)" in text and "prefers-color-scheme: dark" in text
+    svgs = re.findall(r"<svg.*?</svg>", text, re.S)
+    assert not any(RC["text.color"] in svg or LINES[0] in svg for svg in svgs)
+
+
+def test_every_trial_of_a_map_can_be_asked(made: tuple[Report, Page, str]) -> None:
+    svg = next(s for s in re.findall(r"<svg.*?</svg>", made[2], re.S) if "landscape_0" in s)
+    tips = re.findall(r"<title>(trial \d+: [^<]*)</title>", svg)
+    assert len(tips) == 33 and "error increase 80.00, diverged" in " ".join(tips)
+
+
+def test_the_sheet_says_what_the_truth_is(made: tuple[Report, Page, str]) -> None:
+    sheet = pd.read_csv(made[0].path.parent / "tolerance.csv").set_index(["group", "axis"])
+    for name, edge in (("cttv2", 0.9), ("ttv2", 0.5)):
+        exact = 0.5 * (edge - np.log(40 / 1.2 - 1) / 12)
+        row = sheet.loc[(name, "skew")]
+        # an empty end is censored: the interval is open there
+        assert not row["low"] > exact and not row["high"] < exact
+        assert (
+            row["unit"] == "w_max"
+            and row["limit"] == "at most"
+            and not row["specification"] > row["tolerance"]
+        )
+    assert sheet.loc[("cttv2", "skew"), "low"] < sheet.loc[("cttv2", "skew"), "high"]
+    joint = pd.read_csv(made[0].path.parent / "tolerance_joint.csv")
+    assert set(joint["group"]) == {"cttv2", "ttv2"} and {"at", "value", "low", "high"} <= set(joint)
+
+
+def test_the_terminal_gets_the_answer_in_ten_lines(made: tuple[Report, Page, str]) -> None:
+    lines = made[0].summary.splitlines()
+    assert len(lines) <= 10
+    assert "66 trials (64 complete, 1 failed, 1 diverged)" in lines[0] and "1 folder skipped" in lines[0]
+    assert any(re.search(r"SP skew: cttv2 \(.*\) > ttv2", line) for line in lines)
+
+
+def test_figures_fit_a_paper_column_and_are_legible(made: tuple[Report, Page, str]) -> None:
+    from matplotlib.image import imread
+
+    for path in (made[0].path.parent / "figures").glob("*.png"):
+        height, width = imread(path).shape[:2]
+        assert width <= 1.11 * COLUMN * 300, path.name
+        assert height <= 2.5 * COLUMN * 300, path.name
+    assert min(v for k, v in RC.items() if k.endswith("size") and k != "hatch.linewidth") >= 7
+
+
+def test_a_report_of_three_hundred_trials_is_small(tmp_path: Path) -> None:
+    report = build_report(
+        study(tmp_path / "s", cliff, n=128, seeds=2, algorithms=("cttv2", "ttv2")), figures=False
+    )
+    assert len(report.analysis.table.rows) == 512
+    assert report.path.stat().st_size < 3_000_000
+
+
+def test_a_young_study_is_reported_without_a_surface(tmp_path: Path) -> None:
+    report = build_report(study(tmp_path / "s", cliff, n=4), figures=False)
+    text = report.path.read_text("utf-8")
+    assert "4 finished points; a surface over 2 axes needs 10" in text and "needs 10" in report.summary
+    assert "landscape" not in text.lower().split("<h2>")[1]
+    sheet = pd.read_csv(tmp_path / "s" / "tolerance.csv")
+    assert sheet["answer"].str.startswith("none: ").all()
+
+
+def test_one_finished_trial_and_nothing_but_failures(tmp_path: Path) -> None:
+    assert build_report(study(tmp_path / "one", cliff, n=1), figures=False).path.is_file()
+    write(tmp_path / "bad" / "study.json", {"name": "bad", "axes": []})
+    write(tmp_path / "bad" / "trial_0" / "trial.json", {"number": 0, "state": "failed", "error": "boom"})
+    with pytest.raises(StudyError, match="`metric` must be one"):
+        build_report(tmp_path / "bad")
+
+
+def test_stale_sheets_do_not_outlive_their_report(tmp_path: Path) -> None:
+    root = study(tmp_path / "s", cliff, n=4)
+    (root / "tolerance_joint.csv").write_text("old")
+    build_report(root, figures=False)
+    assert not (root / "tolerance_joint.csv").exists()
+
+
+def test_algorithms_without_axes_are_compared_over_seeds(tmp_path: Path) -> None:
+    root = tmp_path / "compare"
+    rng, number = np.random.default_rng(0), 0
+    for seed in range(5):
+        common = rng.normal(0, 1.0)
+        for algorithm, loss in (("cttv2", 1.0), ("agad", 0.4), ("digital", 0.0)):
+            increase = loss + common + rng.normal(0, 0.05)
+            overrides = [f"algorithm={algorithm}", f"seed={seed}"]
+            content = record(increase, algorithm=algorithm, overrides=overrides, seed={"training": seed})
+            write(root / str(number) / "record.json", content)
+            number += 1
+    report = build_report(root)
+    assert [g.name for g in report.analysis.groups] == [
+        "cttv2",
+        "agad",
+    ]  # digital is their measure
+    (c,) = report.analysis.comparisons
+    assert c.units == "seeds" and abs(c.difference.mean) == pytest.approx(0.6, abs=0.15) and c.p < 0.01
+    assert "agad loses" in report.summary
+    assert {"losses.png", "differences.png"} <= {p.name for p in (root / "figures").iterdir()}
+
+
+def test_one_axis_at_a_time_gives_one_curve_per_axis(tmp_path: Path) -> None:
+    root, number = tmp_path / "tolerance", 0
+    axes = [{"name": n, "keys": [n], "low": 0.0, "high": 1.0} for n in ("a", "b", "c")]
+    write(root / "study.json", {"name": "tolerance", "axes": axes, "budget": 1.0})
+    rng = np.random.default_rng(0)
+    for name, slope in (("a", 4.0), ("b", 2.0), ("c", 0.1)):
+        for value in np.linspace(0, 1, 9):
+            params = {"a": 0.0, "b": 0.0, "c": 0.0, name: float(value)}
+            folder, loss = root / f"trial_{number}", slope * value + 0.05 * rng.standard_normal()
+            write(folder / "record.json", record(loss))
+            write(folder / "trial.json", {"number": number, "state": "complete", "params": params})
+            number += 1
+    analysis = analyse(collect(root), budget=1.0)
+    (group,) = analysis.groups
+    found = {t.axis.name: t for t in group.tolerances}
+    assert len(group.fits) == 3 and set(found) == {"a", "b", "c"}
+    assert found["a"].low < 0.25 < found["a"].high and found["b"].low < 0.5 < found["b"].high
+    assert found["c"].status == "beyond"
+
+
+def test_the_studys_own_budget_and_metric_are_used(tmp_path: Path) -> None:
+    root = study(tmp_path / "s", cliff, n=4, budget=3.5)
+    assert build_report(root, figures=False).analysis.budget == 3.5
+    told = build_report(root, figures=False, metric="test_error", budget=10)
+    assert told.analysis.metric == "test_error" and told.analysis.budget == 10
+    with pytest.raises(StudyError, match="got nonsense"):
+        build_report(root, figures=False, metric="nonsense")
+    assert terminal_summary(root).startswith("s: 4 trials")
+
+
+def test_tables_sort_by_value_not_by_text() -> None:
+    text = html_table(pd.DataFrame({"x": [0.25, np.nan, 1e-7], "t": ["a<b", "c", "d"]}))
+    assert 'data-v="0.25"' in text and '<td class="number"></td>' in text and 'data-v="1e-07"' in text
+    assert "a&lt;b" in text and '<th scope="col" class="number"><button>x</button></th>' in text
+
+
+def test_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    root = study(tmp_path / "all" / "s", cliff, n=16)
+    assert command.main([str(root), "--no-figures", "--budget", "2"]) == 0
+    assert "within 2 points" in (out := capsys.readouterr().out) and f"report: {root / 'report.html'}" in out
+    assert not (root / "figures").exists()
+    assert command.main([str(root), "--collect"]) == 0
+    assert "16 runs (16 complete), 0 folders skipped" in capsys.readouterr().out
+    assert command.main([str(tmp_path / "nowhere")]) == 2
+    assert "`DIR` must be an existing folder" in capsys.readouterr().err
+    with pytest.raises(SystemExit, match="0"):
+        command.main(["--help"])
+    assert "tolerance.csv" in capsys.readouterr().out
+
+
+def test_folder_of_studies_one_report_each_or_one_for_all(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    one = study(tmp_path / "all" / "one", cliff, n=4)
+    other = study(tmp_path / "all" / "other", cliff, n=4)
+    assert command.main([str(tmp_path / "all"), "--no-figures"]) == 0
+    assert (one / "report.html").is_file() and (other / "report.html").is_file()
+    assert command.main([str(one), str(other), "--no-figures", "--output", str(tmp_path / "x")]) == 2
+    assert "add --compare" in capsys.readouterr().err
+    assert command.main([str(one), str(other), "--compare", "--no-figures"]) == 0
+    text = (tmp_path / "all" / "comparison" / "report.html").read_text("utf-8")
+    assert 'href="../one/trial_0/"' in text and "one, other" in text
+    assert len(pd.read_csv(tmp_path / "all" / "comparison" / "tolerance.csv")["group"].unique()) == 2
