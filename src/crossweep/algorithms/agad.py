@@ -9,6 +9,7 @@ from crossweep.algorithms.buffered_transfer import BufferedTransfer, BufferedTra
 from crossweep.algorithms.chopper import Chopped
 from crossweep.algorithms.schedule import Window
 from crossweep.errors import ConfigError
+from crossweep.tiles.digital import Digest, digest_, usable
 from crossweep.tiles.factory import TileFactory
 
 
@@ -81,9 +82,7 @@ class AGADWeight(BufferedTransferWeight):
 
     def fill(self, value: Tensor, scale: Tensor | float, window: Window, columns: Tensor | slice) -> Tensor:
         rule = self.rule
-        if rule.correct_accumulation:
-            since = window.passes.to(value.device) % rule.chopper_rule.period + 1
-            scale = scale / since.clamp(max=1 / self.fast.device.granularity)
+        scale = self.damped(scale, window)
         mean, fresh = self.running_mean[..., columns], self.switched[..., columns].unsqueeze(-2)
         past = torch.where(fresh, mean, self.past_mean[..., columns])
         self.past_mean[..., columns] = past
@@ -93,6 +92,41 @@ class AGADWeight(BufferedTransferWeight):
             4 * value.numel()
         )  # subtract, two products and a sum, beyond H's own two
         return self.hidden[..., columns] + self.signs(columns) * (value - past) * scale
+
+    def digest(
+        self, value: Tensor, scale: Tensor | float, window: Window, columns: Tensor | slice
+    ) -> Tensor:
+        if not usable(self.hidden):
+            return super().digest(value, scale, window, columns)
+        rule, longest = self.rule, self.rule.transfer_update.desired_bl
+        digest = Digest(
+            momentum=rule.momentum,
+            forget_buffer=rule.forget_buffer,
+            longest=longest,
+            cap=0.0 if rule.forget_buffer else max(longest * rule.buffer_cap, 0.0),
+            beta=rule.beta,
+        )
+        fresh = self.switched[..., columns]
+        wanted = digest_(
+            value,
+            self.hidden,
+            columns,
+            digest,
+            row_sign=self.chop_out,
+            gain=self.gains(self.damped(scale, window), columns),
+            gate=window.passes > rule.chopper_rule.period,
+            means=(self.running_mean, self.past_mean, fresh),
+        )
+        self.switched[..., columns] = False
+        self.tally.digital_operations += 4 * value.numel()
+        return wanted
+
+    def damped(self, scale: Tensor | float, window: Window) -> Tensor | float:
+        """``scale`` over the number of reads since the chopper's last flip, with ``correct_accumulation``."""
+        if not self.rule.correct_accumulation:
+            return scale
+        since = window.passes.to(self.hidden.device) % self.rule.chopper_rule.period + 1
+        return scale / since.clamp(max=1 / self.fast.device.granularity)
 
     def release(self, filled: Tensor, longest: int) -> tuple[Tensor, Tensor]:
         n, kept = super().release(filled, longest)

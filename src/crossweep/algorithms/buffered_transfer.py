@@ -91,10 +91,7 @@ class BufferedTransferWeight(TransferWeight):
         self, value: Tensor, window: Window, columns: Tensor | slice, rate: Tensor, lr: float
     ) -> None:
         scale = self.buffer_scale(rate, window.sample, lr)
-        filled = self.fill(value, scale, window, columns)
-        wanted, kept = self.release(filled, self.rule.transfer_update.desired_bl)
-        self.hidden[..., columns] = kept
-        wanted = self.gate(wanted, window.passes.to(wanted.device))
+        wanted = self.digest(value, scale, window, columns)
         counts = transfer_counts(
             wanted,
             self.rule.step,
@@ -104,7 +101,21 @@ class BufferedTransferWeight(TransferWeight):
         )
         self.slow.pulse(counts, columns)
         self.tally.digital_operations += 2 * value.numel()  # scale and add
-        self.tally.transfers += int((counts != 0).any(-2).sum())
+        self.tally.transfers += int(torch.count_nonzero(counts.abs().amax(-2)))
+
+    def digest(
+        self, value: Tensor, scale: Tensor | float, window: Window, columns: Tensor | slice
+    ) -> Tensor:
+        """Pulses wanted of C [..., O, r] after ``value`` went into the buffer."""
+        filled = self.fill(value, scale, window, columns)
+        wanted, kept = self.release(filled, self.rule.transfer_update.desired_bl)
+        self.hidden[..., columns] = kept
+        return self.gate(wanted, window.passes.to(wanted.device))
+
+    def gains(self, scale: Tensor | float, columns: Tensor | slice) -> Tensor:
+        """Chopper of each column times ``scale`` [..., r]."""
+        signs = self.chop_in[..., columns]
+        return signs * (scale.squeeze(-2) if isinstance(scale, Tensor) else scale)
 
     # -- what the rules differ in ------------------------------------------------------------------
 

@@ -7,6 +7,7 @@ from torch import Tensor
 from crossweep.algorithms.buffered_transfer import BufferedTransfer, BufferedTransferWeight
 from crossweep.algorithms.chopper import Chopped
 from crossweep.algorithms.schedule import Window
+from crossweep.tiles.digital import Digest, digest_, usable
 from crossweep.tiles.factory import TileFactory
 
 
@@ -42,3 +43,18 @@ class CTTv2Weight(BufferedTransferWeight):
     def fill(self, value: Tensor, scale: Tensor | float, window: Window, columns: Tensor | slice) -> Tensor:
         read = self.signs(columns) * value * scale
         return read if self.rule.no_buffer else self.hidden[..., columns] + read
+
+    def digest(
+        self, value: Tensor, scale: Tensor | float, window: Window, columns: Tensor | slice
+    ) -> Tensor:
+        if not usable(self.hidden):
+            return super().digest(value, scale, window, columns)
+        rule = self.rule
+        digest = Digest(
+            momentum=rule.momentum,
+            forget_buffer=rule.forget_buffer,
+            longest=rule.transfer_update.desired_bl,
+            no_buffer=rule.no_buffer,
+        )
+        gain = self.gains(scale, columns)
+        return digest_(value, self.hidden, columns, digest, row_sign=self.chop_out, gain=gain)

@@ -117,18 +117,22 @@ class AnalogTile(nn.Module):
 
     def pulse(self, counts: Tensor, columns: Tensor | slice = slice(None)) -> None:
         """Give the devices of ``columns`` a known number of pulses, positive up: [..., d, number of columns]."""
-        pulses = torch.zeros_like(self.state)
-        pulses[..., columns] = counts.abs()
-        if self.recipe.engine.backend == "auto" and compiled.usable(self.state) and compiled.affine(self.bar):
-            every = torch.arange(self.state.shape[-1])[columns]
-            self.state = compiled.give(self.state, counts, every, self.bar, self.draws)
-        else:
-            cells = Cells.from_tensors({name: t[..., columns] for name, t in self.cells.tensors().items()})
-            bar = Crossbar(self.device, cells)
-            moved = pulse_in_turn(self.state[..., columns], counts, bar, self.draws)
-            self.state = self.state.clone()
-            self.state[..., columns] = moved
-        self._account(pulses)
+        bar = self.bar
+        if self.recipe.engine.backend == "auto" and compiled.usable(self.state) and compiled.affine(bar):
+            every, stream = torch.arange(self.state.shape[-1])[columns], self.draws.fork("given")
+            before = self.state, self.weight, self.reference
+            self.state, self.weight, pulses = compiled.give(*before, counts, every, bar, stream)
+            self.pulses_given += pulses
+            return
+        part = Crossbar(
+            bar.device, Cells.from_tensors({k: t[..., columns] for k, t in bar.cells.tensors().items()})
+        )
+        moved = pulse_in_turn(self.state[..., columns], counts, part, self.draws)
+        given = torch.zeros_like(self.state)
+        given[..., columns] = counts.abs()
+        self.state = self.state.clone()
+        self.state[..., columns] = moved
+        self._account(given)
 
     def end_batch(self) -> None:
         """What happens between two mini-batches without pulses: decay, diffusion, drift."""

@@ -158,7 +158,7 @@ class UnitCellTile(AnalogTile):
             self.shown = self.state
         else:
             noise = self.draws.fork("write_noise").normal(*self.state.shape, like=self.state)
-            self.shown = torch.where(touched, self.state + spread * noise, self.shown)
+            self.shown = torch.where(touched > 0, self.state + spread * noise, self.shown)
         self.weight = self._combined()
 
     # -- between mini-batches

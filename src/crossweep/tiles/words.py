@@ -13,6 +13,7 @@ from crossweep.rng import Stream
 from crossweep.tiles.pulse_train import PulsePlan
 
 Words = NDArray[np.uint64]
+PADDING = 3  # empty words at the end, so that kernels may take words four by four
 _FULL = float(1 << 16)
 
 
@@ -108,7 +109,7 @@ def _draw(values: Any, scale: Any, bl: NDArray[np.int64], slots: NDArray[np.int6
     from crossweep.tiles.kernels.threads import spread
 
     b, n = values.shape
-    count = int(slots[-1] + 63) >> 6
+    count = (int(slots[-1] + 63) >> 6) + PADDING
     pulses, signs = np.zeros((count, n), np.uint64), np.zeros((count, n), np.uint64)
     parts: list[tuple[Words, Words]] = []
 

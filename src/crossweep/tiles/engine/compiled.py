@@ -122,18 +122,26 @@ def update_in_order(v: Tensor, plan: PulsePlan, bar: Crossbar, stream: Stream) -
     return v, given
 
 
-def give(v: Tensor, counts: Tensor, columns: Tensor, bar: Crossbar, stream: Stream) -> Tensor:
-    """States after ``counts [..., d, r]`` pulses of ``columns [r]``, positive up, for affine devices."""
+def give(
+    v: Tensor, w: Tensor, reference: Tensor, counts: Tensor, columns: Tensor, bar: Crossbar, stream: Stream
+) -> tuple[Tensor, Tensor, float]:
+    """States and visible weights after ``counts [..., d, r]`` pulses of ``columns [r]``, and how many pulses it were.
+
+    For affine devices; counts are positive up.
+    """
     from crossweep.tiles.kernels.sequence import give_rows
     from crossweep.tiles.kernels.threads import spread
 
-    v, chosen = v.clone(memory_format=torch.contiguous_format), columns.numpy()
+    v, w = (t.clone(memory_format=torch.contiguous_format) for t in (v, w))
+    chosen, pulses, write = columns.numpy(), 0.0, bar.device.write_noise_std * bar.device.dw_min
     for place in places(v):
-        state, number = v[place].numpy(), array(counts, place)
-        constants = (*device_arrays(bar, v, place), scalars(bar), stream.fork("noise").next_key())
-        work = partial(give_rows, state, number, chosen, *constants)
-        spread(work, state.shape[0], 3.0 * number.size)
-    return v
+        states = v[place].numpy(), w[place].numpy(), array(reference.expand_as(v), place)
+        constants = (*device_arrays(bar, v, place), scalars(bar), np.float32(write), stream.next_key())
+        given = np.zeros(v.shape[-2], np.float32)
+        work = partial(give_rows, *states, array(counts, place), chosen, *constants, given)
+        spread(work, v.shape[-2], 3.0 * counts[place].numel())
+        pulses += float(given.sum(dtype=np.float64))
+    return v, w, pulses
 
 
 def update_counted(

@@ -134,10 +134,9 @@ def _kept_inside(
     n = (up + down).clamp(min=1e-12)
     upper = v + end > cells.w_max + cells.w_min
     bound = torch.where(upper, cells.w_max, cells.w_min)
-    rising, falling = device.step_up(bound, cells), device.step_down(bound, cells)
     # ups and downs shake a device at its bound only as far as a step outwards is left there (none for soft bounds)
-    outward = torch.where(upper, rising, falling) / (rising + falling).clamp(min=1e-12)
-    shake = (2 * outward).clamp(max=1) * jump
+    outward = torch.where(upper, device.step_up(bound, cells), device.step_down(bound, cells))
+    shake = torch.minimum(2 * outward, jump)
     path = noise + shake.square() * up * down / n * blocks
     sign = torch.where(upper, 1.0, -1.0)
     a, b = sign * v, sign * end

@@ -11,10 +11,10 @@ from crossweep.tiles.kernels.maths import exp, log, normal, open_uniform
 
 F = np.float32
 _LARGEST = F(0.999)
-_TINY = F(1e-12)
 _DISCRETE = F(0.5826)  # how far below a continuous path's extreme that of its steps stays [one step's std]
 
 
+_ROUNDING = F(2e-6)  # what is left of the difference of two equal sums in float32
 _GENTLE = F(0.1)  # relative step up to which series replace logarithms and exponentials
 
 
@@ -28,6 +28,13 @@ def is_gentle(mu, md):  # type: ignore[no-untyped-def]
 def phi_series(x):  # type: ignore[no-untyped-def]
     """``(1 - exp(-x)) / x`` near zero."""
     return F(F(1.0) - x * (F(0.5) - x * (F(1 / 6) - x * (F(1 / 24) - x * (F(1 / 120) - x * F(1 / 720))))))
+
+
+@njit(forceinline=True, error_model="numpy", fastmath={"contract"})
+def inverse_phi_series(x):  # type: ignore[no-untyped-def]
+    """``x / (1 - exp(-x))`` near zero."""
+    q = x * x
+    return F(F(1.0) + F(0.5) * x + q * (F(1 / 12) - q * F(1 / 720)))
 
 
 @njit(forceinline=True, error_model="numpy", fastmath={"contract"})
@@ -73,7 +80,10 @@ def respond(v, n_up, n, su, sd, mu, md, high, low, sigma, relative, kappa, count
         key: key of the row.
         gentle: ``is_gentle`` of this device and all its neighbours; the same result by shorter formulas.
     """
-    inverse = F(1.0) / n
+    # divisions cost most here: one serves both 1/n and n/(n - 1)
+    fewer = max(n - F(1.0), F(0.5))
+    both = F(1.0) / (n * fewer)
+    inverse, unbiased = both * fewer, n * n * both
     share, n_down = n_up * inverse, n - n_up
     # a pulse that would pass the bound lands on it
     m_up, m_down = min(-mu, _LARGEST), min(md, _LARGEST)
@@ -84,15 +94,21 @@ def respond(v, n_up, n, su, sd, mu, md, high, low, sigma, relative, kappa, count
     decay = relax * inverse
     e = exp(-relax)
     phi_relax = phi(relax, e)
-    phi_decay = phi_series(decay) if gentle else phi(decay, exp(-decay))
+    if gentle:
+        inverse_phi = inverse_phi_series(decay)
+        y = decay * phi_series(decay)
+        half_sum = F(0.5) + y * (F(0.25) + y * (F(0.125) + y * (F(0.0625) + y * F(0.03125))))  # 1 / (2 - y)
+    else:
+        phi_decay = phi(decay, exp(-decay))
+        inverse_phi, half_sum = F(1.0) / phi_decay, F(1.0) / (F(2.0) - decay * phi_decay)
     drive = n_up * su * ratio_up - n_down * sd * ratio_down
     mean = v + (drive - relax * v) * phi_relax
-    one = n * phi_relax / phi_decay
-    two = one * (F(1.0) + e) / (F(2.0) - decay * phi_decay)
+    one = n * phi_relax * inverse_phi
+    two = one * (F(1.0) + e) * half_sum
     mixed = share * (F(1.0) - share)
     inside = min(max(mean, low), high)
     jump = su + sd + (mu + md) * inside
-    order = max(two - one * one * inverse, F(0.0)) * n / max(n - F(1.0), F(0.5))
+    order = max(two - one * one * inverse - _ROUNDING * two, F(0.0)) * unbiased
     middle = F(0.5) * relative * (v + inside)
     noise_up, noise_down = su + mu * middle, sd + md * middle
     noise = sigma * sigma * (share * noise_up * noise_up + (F(1.0) - share) * noise_down * noise_down) * two
@@ -103,9 +119,8 @@ def respond(v, n_up, n, su, sd, mu, md, high, low, sigma, relative, kappa, count
     sign = F(1.0) if upper else F(-1.0)
     bound = high if upper else -low
     hard = su + mu * high if upper else sd + md * low  # outward step that is left at the bound
-    back = sd + md * high if upper else su + mu * low
-    wiggle = F(2.0) * hard / max(hard + back, _TINY) * jump
-    path = noise + min(wiggle * wiggle, jump * jump) * mixed * n * kappa
+    wiggle = min(F(2.0) * hard, jump)
+    path = noise + wiggle * wiggle * mixed * n * kappa
     a, b = sign * v, sign * end
     farther = max(a, b)
     draw = log(open_uniform(mix(np.uint32(counter + np.uint32(2)), key)))

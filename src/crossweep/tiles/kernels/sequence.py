@@ -183,25 +183,45 @@ def pulse_rows(
                         vi[j] = mean[j]
 
 
+@njit(nogil=True, cache=True, fastmath={"reassoc"})
+def _sum(row):  # type: ignore[no-untyped-def]
+    """Sum of absolute whole numbers: exact in any order."""
+    total = F(0.0)
+    for q in range(row.shape[0]):
+        total += abs(row[q])
+    return total
+
+
 @njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract"})
-def give_rows(v, counts, columns, su, sd, mu, md, high, low, scalars, key, first_row, last_row):  # type: ignore[no-untyped-def]
+def give_rows(
+    v, w, r, counts, columns, su, sd, mu, md, high, low, scalars, write, key, given, first_row, last_row
+):  # type: ignore[no-untyped-def]
     """Give devices a known number of pulses, one after the other.
 
     Args:
         v: in and out, states [rows, n].
+        w: in and out, visible weights [rows, n].
+        r: references [rows, n].
         counts: pulses, positive up [rows, chosen columns].
         columns: the chosen columns.
         su, sd, mu, md, high, low: the devices [rows, n].
         scalars: noise of a pulse, whether it is relative.
+        write: standard deviation of the write noise [w].
         key: 63-bit key.
+        given: out, pulses of each row [rows].
         first_row: first row.
         last_row: one past the last row.
     """
     sigma, relative = scalars[0], scalars[1] > F(0.0)
     for i in range(first_row, last_row):
         k = line_key(key, i)
-        for q in range(counts.shape[1]):
-            count = counts[i, q]
+        row = counts[i]
+        some = _sum(row)
+        given[i] = some
+        if some == F(0.0):
+            continue
+        for q in range(row.shape[0]):
+            count = row[q]
             if count == F(0.0):
                 continue
             j, up = columns[q], count > F(0.0)
@@ -222,3 +242,5 @@ def give_rows(v, counts, columns, su, sd, mu, md, high, low, scalars, key, first
                     xi,
                 )
             v[i, j] = state
+            xi = normal(np.uint32(0x80000000), lane) if write > F(0.0) else F(0.0)
+            w[i, j] = state - r[i, j] + write * xi

@@ -5,7 +5,7 @@ from numba import njit
 
 from crossweep.tiles.kernels.affine import is_gentle, respond
 from crossweep.tiles.kernels.bits import line_key
-from crossweep.tiles.kernels.count import count_row
+from crossweep.tiles.kernels.count import count_pair
 from crossweep.tiles.kernels.maths import normal
 
 F = np.float32
@@ -22,7 +22,10 @@ def _below(k):  # type: ignore[no-untyped-def]
 
 @njit(nogil=True, cache=True)
 def load_block(x, s, since, until, turn, start, words, first, width, begin, end, pulses, signs):  # type: ignore[no-untyped-def]
-    """Copy ``words`` words of columns ``first ...`` from ``start`` on, keeping the slots that each column sees."""
+    """Copy ``words`` words of columns ``first ...`` from ``start`` on, keeping the slots that each column sees.
+
+    The words up to the next multiple of four are cleared.
+    """
     for w in range(words):
         base = (start + w) << 6
         for j in range(width):
@@ -30,6 +33,9 @@ def load_block(x, s, since, until, turn, start, words, first, width, begin, end,
             mask = _below(hi) & ~_below(lo)
             pulses[w, j] = x[start + w, first + j] & mask
             signs[w, j] = s[start + w, first + j] ^ (_ONES if turn[first + j] else np.uint64(0))
+    for w in range(words, (words + 3) & ~3):
+        for j in range(width):
+            pulses[w, j] = np.uint64(0)
 
 
 @njit(nogil=True, cache=True)
@@ -37,21 +43,21 @@ def count_block(
     d, e, x, s, since, until, turn_x, turn_d, first, width, row, rows, begin, end, pulses, signs, up, total
 ):  # type: ignore[no-untyped-def]
     """Counts of a block of devices between the slots ``begin`` and ``end``, into ``up`` and ``total`` [rows, columns]."""
-    row_up, row_total = np.empty(width, np.uint64), np.empty(width, np.uint64)
+    pair_up, pair_total = np.empty((2, width), np.uint64), np.empty((2, width), np.uint64)
     up[:rows, :width] = F(0.0)
     total[:rows, :width] = F(0.0)
     last = (end + 63) >> 6
     for start in range(begin >> 6, last, _WORDS):
         words = min(_WORDS, last - start)
         load_block(x, s, since, until, turn_x, start, words, first, width, begin, end, pulses, signs)
-        for i in range(rows):
-            k = row + i
-            row_up[:] = np.uint64(0)
-            row_total[:] = np.uint64(0)
-            count_row(d[:, k], e[:, k], turn_d[k], start, pulses, signs, words, width, row_up, row_total)
-            for j in range(width):
-                up[i, j] += F(np.int64(row_up[j]))
-                total[i, j] += F(np.int64(row_total[j]))
+        for i in range(0, rows, 2):
+            k, other = row + i, min(row + i + 1, row + rows - 1)
+            count_pair(d, e, k, other, turn_d, start, pulses, signs, words, width, pair_up, pair_total)
+            for half in range(min(2, rows - i)):
+                row_up, row_total, u, t = pair_up[half], pair_total[half], up[i + half], total[i + half]
+                for j in range(width):
+                    u[j] += F(np.int64(row_up[j]))
+                    t[j] += F(np.int64(row_total[j]))
 
 
 @njit(forceinline=True, error_model="numpy", fastmath={"contract"})
