@@ -84,7 +84,7 @@ def respond(v, n_up, n, su, sd, mu, md, high, low, sigma, relative, kappa, count
     fewer = max(n - F(1.0), F(0.5))
     both = F(1.0) / (n * fewer)
     inverse, unbiased = both * fewer, n * n * both
-    share, n_down = n_up * inverse, n - n_up
+    share, n_down = min(n_up * inverse, F(1.0)), n - n_up
     # a pulse that would pass the bound lands on it
     m_up, m_down = min(-mu, _LARGEST), min(md, _LARGEST)
     ratio_up, ratio_down = (
