@@ -135,11 +135,15 @@ def test_known_pulses_match_the_reference(name: str, rng: Stream) -> None:
     device = DEVICES[name]
     bar = Crossbar(device, device.draw((100, 200), rng))
     v = 0.9 * (2 * rng.uniform(100, 200, like=torch.empty(0)) - 1)
+    w, reference = v - 0.25, torch.full_like(v, 0.25)
     for number in (1.0, -1.0, 7.0):
         counts = torch.full_like(v, number)
-        moved = give(v, counts, torch.arange(200), bar, rng)
+        moved, shown, pulses = give(v, w, reference, counts, torch.arange(200), bar, rng)
+        assert pulses == 20_000 * abs(number)
+        assert torch.equal(shown, moved - reference)
         expect.same_distribution(moved - v, pulse_in_turn(v, counts, bar, rng) - v)
     sparse = torch.zeros(100, 3)
     sparse[5, 1] = 1.0
-    moved = give(v, sparse, torch.tensor([10, 20, 30]), bar, rng)
-    assert (moved != v).nonzero().tolist() == [[5, 20]]
+    moved, shown, pulses = give(v, w, reference, sparse, torch.tensor([10, 20, 30]), bar, rng)
+    assert (moved != v).nonzero().tolist() == (shown != w).nonzero().tolist() == [[5, 20]]
+    assert pulses == 1

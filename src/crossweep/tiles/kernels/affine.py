@@ -4,9 +4,9 @@ The formulas are those of ``crossweep.tiles.engine.response``; that module is th
 """
 
 import numpy as np
-from numba import njit
 
 from crossweep.tiles.kernels.bits import mix, square_root
+from crossweep.tiles.kernels.jit import inline
 from crossweep.tiles.kernels.maths import exp, log, normal, open_uniform
 
 F = np.float32
@@ -18,33 +18,33 @@ _ROUNDING = F(2e-6)  # what is left of the difference of two equal sums in float
 _GENTLE = F(0.1)  # relative step up to which series replace logarithms and exponentials
 
 
-@njit(forceinline=True, error_model="numpy", fastmath={"contract"})
+@inline
 def is_gentle(mu, md):  # type: ignore[no-untyped-def]
     """Whether one pulse covers so little of a device's way to its bounds that short series are exact in float32."""
     return max(abs(mu), abs(md)) <= _GENTLE
 
 
-@njit(forceinline=True, error_model="numpy", fastmath={"contract"})
+@inline
 def phi_series(x):  # type: ignore[no-untyped-def]
     """``(1 - exp(-x)) / x`` near zero."""
     return F(F(1.0) - x * (F(0.5) - x * (F(1 / 6) - x * (F(1 / 24) - x * (F(1 / 120) - x * F(1 / 720))))))
 
 
-@njit(forceinline=True, error_model="numpy", fastmath={"contract"})
+@inline
 def inverse_phi_series(x):  # type: ignore[no-untyped-def]
     """``x / (1 - exp(-x))`` near zero."""
     q = x * x
     return F(F(1.0) + F(0.5) * x + q * (F(1 / 12) - q * F(1 / 720)))
 
 
-@njit(forceinline=True, error_model="numpy", fastmath={"contract"})
+@inline
 def phi(x, e):  # type: ignore[no-untyped-def]
     """``(1 - exp(-x)) / x`` with ``e = exp(-x)``."""
     small = abs(x) < F(0.1)
     return F(phi_series(x) if small else (F(1.0) - e) / (F(1.0) if small else x))
 
 
-@njit(forceinline=True, error_model="numpy", fastmath={"contract"})
+@inline
 def ratio_series(m):  # type: ignore[no-untyped-def]
     """``-ln(1 - m) / m`` near zero."""
     return F(
@@ -52,14 +52,14 @@ def ratio_series(m):  # type: ignore[no-untyped-def]
     )
 
 
-@njit(forceinline=True, error_model="numpy", fastmath={"contract"})
+@inline
 def ratio(m):  # type: ignore[no-untyped-def]
     """``-ln(1 - m) / m`` for the relative step ``m`` of one pulse."""
     small = abs(m) < _GENTLE
     return F(ratio_series(m) if small else -log(F(1.0) - m) / (F(1.0) if small else m))
 
 
-@njit(forceinline=True, error_model="numpy", fastmath={"contract"})
+@inline
 def respond(v, n_up, n, su, sd, mu, md, high, low, sigma, relative, kappa, counter, key, gentle):  # type: ignore[no-untyped-def]
     """The state after ``n_up`` up pulses of ``n``.
 

@@ -4,8 +4,10 @@ from typing import Any
 
 import numpy as np
 from llvmlite import ir
-from numba import njit, types
+from numba import types
 from numba.extending import intrinsic
+
+from crossweep.tiles.kernels.jit import inline
 
 _I32, _F32 = ir.IntType(32), ir.FloatType()
 
@@ -83,7 +85,7 @@ def mix(typingctx: Any, counter: Any, key: Any) -> Any:
     return types.uint32(types.uint32, types.uint32), codegen
 
 
-@njit(forceinline=True)
+@inline
 def line_key(key: int, line: int) -> int:
     """The 32-bit key of one line under a 63-bit key."""
     low, high = np.uint32(key & 0xFFFFFFFF), np.uint32(key >> 32)

@@ -1,12 +1,12 @@
 """Coincidences of pulse words: how often each cross-point was pulsed up and down."""
 
 import numpy as np
-from numba import njit
 
 from crossweep.tiles.kernels.bits import popcount
+from crossweep.tiles.kernels.jit import kernel
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def count_pair(d, e, first, second, turn, start, x, s, words, width, up, total):  # type: ignore[no-untyped-def]
     """Coincidences of two rows with a block of columns; two at a time share what is loaded of the columns.
 

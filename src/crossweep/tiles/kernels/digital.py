@@ -1,12 +1,13 @@
 """The digital side of a column read: running means, buffer and threshold, in one pass over the devices."""
 
 import numpy as np
-from numba import njit
+
+from crossweep.tiles.kernels.jit import kernel
 
 F = np.float32
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@kernel
 def _plain(value, hidden, sign, gain, gate, scalars, wanted):  # type: ignore[no-untyped-def]
     """Buffer and threshold for neighbouring columns of one row; see ``digest_rows``."""
     momentum, forget, longest, cap = scalars[0], scalars[1] > F(0.0), scalars[2], scalars[3]
@@ -20,7 +21,7 @@ def _plain(value, hidden, sign, gain, gate, scalars, wanted):  # type: ignore[no
         wanted[q] = n * gate[q]
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@kernel
 def _excess(value, mean, past, fresh, beta, out):  # type: ignore[no-untyped-def]
     """What reads exceed their past mean by; the running means move on."""
     for q in range(value.shape[0]):
@@ -31,7 +32,7 @@ def _excess(value, mean, past, fresh, beta, out):  # type: ignore[no-untyped-def
         out[q] = v - p
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def digest_rows(
     value, hidden, mean, past, runs, row_sign, gain, fresh, gate, scalars, wanted, first_row, last_row
 ):  # type: ignore[no-untyped-def]

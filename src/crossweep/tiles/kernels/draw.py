@@ -1,15 +1,15 @@
 """Pulse words: the 0/1 pulses of many lines, 64 slots to a word, samples packed without gaps."""
 
 import numpy as np
-from numba import njit
 
 from crossweep.tiles.kernels.bits import line_key, mix
+from crossweep.tiles.kernels.jit import kernel
 
 _FULL = 1 << 16  # probabilities have 16 bits; the rest is rounded at random once per sample and line
 _PLANES_FROM = 20  # from so many slots on, bit planes are cheaper than one comparison per slot
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def draw_lines(values, scale, bl, offset, key, words, signs, sums, squares, first, last):  # type: ignore[no-untyped-def]
     """Draw the pulses of lines ``first`` to ``last`` for all samples.
 
@@ -63,7 +63,7 @@ def draw_lines(values, scale, bl, offset, key, words, signs, sums, squares, firs
             _place(chunk, negative, mask, count, offset[b] + start, words, signs, first, n)
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _planes(keys, limit, chunk, counter, n):  # type: ignore[no-untyped-def]
     """32 slots of each line at once, one random word per bit of the probability, lowest first."""
     for j in range(n):
@@ -75,7 +75,7 @@ def _planes(keys, limit, chunk, counter, n):  # type: ignore[no-untyped-def]
         chunk[j] = np.uint32(w | (np.uint32(0) - np.uint32(t >> np.uint32(16))))
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _compare(keys, limit, chunk, counter, count, n):  # type: ignore[no-untyped-def]
     """Slot by slot: half a random word against the probability."""
     for j in range(n):
@@ -90,7 +90,7 @@ def _compare(keys, limit, chunk, counter, count, n):  # type: ignore[no-untyped-
             chunk[j] = np.uint32(chunk[j] | one | two)
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _place(chunk, negative, mask, count, slot, words, signs, first, n):  # type: ignore[no-untyped-def]
     """Write ``count`` slots of each line from position ``slot`` on."""
     w, shift = slot >> 6, np.uint64(slot & 63)

@@ -1,9 +1,9 @@
 """Float32 functions in plain arithmetic, so that loops over devices vectorise, and normal numbers made from hashes."""
 
 import numpy as np
-from numba import njit
 
 from crossweep.tiles.kernels.bits import as_bits, as_float, mix, square_root
+from crossweep.tiles.kernels.jit import inline
 
 F = np.float32
 _ROUND = F(12582912.0)  # 1.5 * 2^23: adding it rounds a float32 to a whole number in its lowest bits
@@ -11,7 +11,7 @@ _LOG2E, _LN2_HIGH, _LN2_LOW = F(1.4426950408889634), F(0.693359375), F(-2.121944
 _UNIT = F(2.0**-24)
 
 
-@njit(forceinline=True, error_model="numpy", fastmath={"contract"})
+@inline
 def exp(x):  # type: ignore[no-untyped-def]
     """``e^x`` for |x| < 87, relative error below 2e-7; clipped outside."""
     x = min(max(x, F(-87.0)), F(87.0))
@@ -29,7 +29,7 @@ def exp(x):  # type: ignore[no-untyped-def]
     return F(p * as_float(np.uint32(bits)))
 
 
-@njit(forceinline=True, error_model="numpy", fastmath={"contract"})
+@inline
 def log(x):  # type: ignore[no-untyped-def]
     """Natural logarithm of a normal float32 > 0, absolute error below 2e-7 near 1."""
     bits = as_bits(F(x))
@@ -51,13 +51,13 @@ def log(x):  # type: ignore[no-untyped-def]
     return F(f + y + e * _LN2_HIGH)
 
 
-@njit(forceinline=True, error_model="numpy", fastmath={"contract"})
+@inline
 def open_uniform(word):  # type: ignore[no-untyped-def]
     """A number in (0, 1] from 32 random bits."""
     return F(F(np.int32(word >> np.uint32(8))) + F(1.0)) * _UNIT
 
 
-@njit(forceinline=True, error_model="numpy", fastmath={"contract"})
+@inline
 def normal_pair(counter, key):  # type: ignore[no-untyped-def]
     """Two independent standard normal numbers from the counters ``counter`` and ``counter + 1`` (Box and Muller)."""
     u = open_uniform(mix(np.uint32(counter), key))
@@ -79,7 +79,7 @@ def normal_pair(counter, key):  # type: ignore[no-untyped-def]
     return F(radius * (F(1.0) - F(2.0) * s * s)), F(radius * F(2.0) * s * c)
 
 
-@njit(forceinline=True, error_model="numpy", fastmath={"contract"})
+@inline
 def normal(counter, key):  # type: ignore[no-untyped-def]
     """One of the numbers of ``normal_pair``."""
     xi, _ = normal_pair(counter, key)

@@ -8,9 +8,9 @@ pulse, with noise and bounds at each.
 """
 
 import numpy as np
-from numba import njit
 
 from crossweep.tiles.kernels.bits import line_key, mix, popcount, square_root, trailing_zeros
+from crossweep.tiles.kernels.jit import inline, kernel
 from crossweep.tiles.kernels.maths import normal
 from crossweep.tiles.kernels.update import load_block
 
@@ -20,7 +20,7 @@ _REACH = F(6.0)
 _COARSE = F(0.01)
 
 
-@njit(forceinline=True, error_model="numpy", fastmath={"contract"})
+@inline
 def one_pulse(v, up, su, sd, mu, md, high, low, sigma, relative, xi):  # type: ignore[no-untyped-def]
     """The state after one pulse."""
     step = su + mu * v if up else sd + md * v
@@ -30,7 +30,7 @@ def one_pulse(v, up, su, sd, mu, md, high, low, sigma, relative, xi):  # type: i
     return F(min(max(moved, low), high))
 
 
-@njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract"})
+@kernel
 def _one_by_one(v, j, c, g, words, su, sd, mu, md, high, low, sigma, relative, slot, key):  # type: ignore[no-untyped-def]
     for w in range(words):
         rest = c[w, j]
@@ -44,7 +44,7 @@ def _one_by_one(v, j, c, g, words, su, sd, mu, md, high, low, sigma, relative, s
     return v
 
 
-@njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract"})
+@kernel
 def _group(c, g, words, width, rest, ups, mean, var, top, floor, su, sd, mu, md, high, low, sigma, relative):  # type: ignore[no-untyped-def]
     """Mean path of a group of words, its extremes, and the variance of the noise along it; all [columns]."""
     for half in range(2 * words):
@@ -75,7 +75,7 @@ def _group(c, g, words, width, rest, ups, mean, var, top, floor, su, sd, mu, md,
                 rest[j] = np.uint32(r ^ low_bit)
 
 
-@njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract"})
+@kernel
 def pulse_rows(
     d,
     e,
@@ -183,16 +183,7 @@ def pulse_rows(
                         vi[j] = mean[j]
 
 
-@njit(nogil=True, cache=True, fastmath={"reassoc"})
-def _sum(row):  # type: ignore[no-untyped-def]
-    """Sum of absolute whole numbers: exact in any order."""
-    total = F(0.0)
-    for q in range(row.shape[0]):
-        total += abs(row[q])
-    return total
-
-
-@njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract"})
+@kernel
 def give_rows(
     v, w, r, counts, columns, su, sd, mu, md, high, low, scalars, write, key, given, first_row, last_row
 ):  # type: ignore[no-untyped-def]
@@ -216,9 +207,11 @@ def give_rows(
     for i in range(first_row, last_row):
         k = line_key(key, i)
         row = counts[i]
-        some = _sum(row)
-        given[i] = some
-        if some == F(0.0):
+        some = np.int64(0)
+        for q in range(row.shape[0]):
+            some += np.int64(abs(row[q]))  # whole numbers, so that the sum vectorises
+        given[i] = F(some)
+        if some == 0:
             continue
         for q in range(row.shape[0]):
             count = row[q]

@@ -1,11 +1,11 @@
 """One pulsed update of a crossbar of affine devices: coincidences and response, block by block in the cache."""
 
 import numpy as np
-from numba import njit
 
 from crossweep.tiles.kernels.affine import is_gentle, respond
 from crossweep.tiles.kernels.bits import line_key
 from crossweep.tiles.kernels.count import count_pair
+from crossweep.tiles.kernels.jit import inline, kernel
 from crossweep.tiles.kernels.maths import normal
 
 F = np.float32
@@ -13,14 +13,14 @@ _ROWS, _COLUMNS, _WORDS = 64, 128, 64  # a block of pulse words and counts stays
 _ONES = np.uint64(0xFFFFFFFFFFFFFFFF)
 
 
-@njit(forceinline=True)
+@inline
 def _below(k):  # type: ignore[no-untyped-def]
     """A word with its lowest ``k`` bits set; ``k`` may lie outside 0..64."""
     k = min(max(k, 0), 64)
     return np.uint64(0) if k == 0 else _ONES >> np.uint64(64 - k)
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def load_block(x, s, since, until, turn, start, words, first, width, begin, end, pulses, signs):  # type: ignore[no-untyped-def]
     """Copy ``words`` words of columns ``first ...`` from ``start`` on, keeping the slots that each column sees.
 
@@ -38,7 +38,7 @@ def load_block(x, s, since, until, turn, start, words, first, width, begin, end,
             pulses[w, j] = np.uint64(0)
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def count_block(
     d, e, x, s, since, until, turn_x, turn_d, first, width, row, rows, begin, end, pulses, signs, up, total
 ):  # type: ignore[no-untyped-def]
@@ -60,7 +60,7 @@ def count_block(
                     t[j] += F(np.int64(row_total[j]))
 
 
-@njit(forceinline=True, error_model="numpy", fastmath={"contract"})
+@inline
 def _respond_row(v, given, su, sd, mu, md, high, low, up, total, width, scalars, counter, key, gentle):  # type: ignore[no-untyped-def]
     sigma, relative, kappa = scalars[0], scalars[1], scalars[2]
     for j in range(width):
@@ -73,7 +73,7 @@ def _respond_row(v, given, su, sd, mu, md, high, low, up, total, width, scalars,
         given[j] += n
 
 
-@njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract"})
+@kernel
 def respond_row(v, given, su, sd, mu, md, high, low, up, total, width, scalars, counter, key):  # type: ignore[no-untyped-def]
     """Move ``width`` devices of one row, given by its slices [columns], and note their pulses."""
     steep = 0
@@ -85,7 +85,7 @@ def respond_row(v, given, su, sd, mu, md, high, low, up, total, width, scalars, 
         _respond_row(v, given, su, sd, mu, md, high, low, up, total, width, scalars, counter, key, True)
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def update_rows(
     d,
     e,
@@ -170,7 +170,7 @@ def update_rows(
                     )  # fmt: skip
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def count_rows(d, e, x, s, since, until, turn_x, turn_d, begin, end, ups, totals, top, bottom):  # type: ignore[no-untyped-def]
     """Counts between the slots ``begin`` and ``end`` into ``ups`` and ``totals [rows, n]``; see ``update_rows``."""
     n = x.shape[1]
@@ -210,7 +210,7 @@ def count_rows(d, e, x, s, since, until, turn_x, turn_d, begin, end, ups, totals
                     totals[row + i, first + j] = total[i, j]
 
 
-@njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract"})
+@kernel
 def show_rows(v, r, w, given, spread, key, top, bottom):  # type: ignore[no-untyped-def]
     """Visible weights ``w = v - r + spread xi`` of the devices that were pulsed; the others keep theirs."""
     for i in range(top, bottom):

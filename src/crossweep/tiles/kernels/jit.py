@@ -1,0 +1,49 @@
+"""How kernels are compiled: without the interpreter's lock, kept on disk, with arithmetic that vectorises."""
+
+import os
+from collections.abc import Callable
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any, TypeVar
+
+from numba import config, njit
+
+_Function = TypeVar("_Function", bound=Callable[..., Any])
+_CONTRACT = {
+    "contract"
+}  # fused multiply-add; no other freedom, so that not-a-number and order stay as written
+
+
+def _folder() -> str:
+    """Where compiled kernels are kept; named after their sources.
+
+    The compiler itself looks only at the file of the outermost function, and would not see a change in another.
+    """
+    here = Path(__file__).parent
+    sources = b"".join(path.read_bytes() for path in sorted(here.glob("*.py")))
+    if config.CACHE_DIR:
+        base = Path(config.CACHE_DIR)
+    elif os.access(here, os.W_OK):
+        base = here / "__pycache__"
+    else:
+        base = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "crossweep"
+    return str(base / f"kernels-{blake2b(sources, digest_size=6).hexdigest()}")
+
+
+_FOLDER = _folder()
+
+
+def kernel(function: _Function) -> _Function:
+    """A kernel that Python calls; it releases the interpreter's lock."""
+    before, config.CACHE_DIR = config.CACHE_DIR, _FOLDER
+    try:
+        compiled: _Function = njit(nogil=True, cache=True, error_model="numpy", fastmath=_CONTRACT)(function)
+        return compiled
+    finally:
+        config.CACHE_DIR = before
+
+
+def inline(function: _Function) -> _Function:
+    """A function that becomes part of every kernel that calls it."""
+    compiled: _Function = njit(forceinline=True, error_model="numpy", fastmath=_CONTRACT)(function)
+    return compiled
