@@ -26,6 +26,7 @@ written, for every study, into its folder (or --output):
   figures/             every figure as PNG (300 dpi) and PDF, one paper column wide
   tolerance.csv        what the device must achieve, per axis and algorithm
   tolerance_joint.csv  the same for two axes at once: a curve
+  importance.csv       which axis costs most, by surface and by Optuna's evaluators
   comparison.csv       paired differences between algorithms
   points.csv           every point: mean over seeds, spread, 95 % interval
   results.parquet/csv  one row per run

@@ -278,3 +278,11 @@ def test_folder_of_studies_one_report_each_or_one_for_all(
     text = (tmp_path / "all" / "comparison" / "report.html").read_text("utf-8")
     assert 'href="../one/trial_0/"' in text and "one, other" in text
     assert len(pd.read_csv(tmp_path / "all" / "comparison" / "tolerance.csv")["group"].unique()) == 2
+
+
+def test_optunas_evaluators_agree_on_what_costs_most(made: tuple[Report, Page, str]) -> None:
+    sheet = pd.read_csv(made[0].path.parent / "importance.csv").set_index(["group", "axis"])
+    for group in ("cttv2", "ttv2"):
+        for measure in ("alone", "total", "fANOVA"):
+            assert sheet.loc[(group, "skew"), measure] > sheet.loc[(group, "variability"), measure]
+        assert sheet.loc[group, "fANOVA"].sum() == pytest.approx(1.0)

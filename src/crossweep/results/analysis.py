@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from crossweep.errors import StudyError
 from crossweep.results.axes import Axis
 from crossweep.results.contour import Contour, contour
+from crossweep.results.evaluators import Shares, second_opinion
 from crossweep.results.importance import Importance, importance
 from crossweep.results.points import Points, points
 from crossweep.results.stats import Comparison, Estimate, compare, estimate
@@ -46,6 +47,7 @@ class Fit:
         at: where the other axes stand [unit cube].
         start: loss at that place: median, low, high [metric].
         contours, joints, tolerances, importance: the answers.
+        evaluators: importances by Optuna's evaluators, evaluator -> axis -> share.
     """
 
     points: Points
@@ -58,6 +60,7 @@ class Fit:
     joints: tuple[Joint, ...] = ()
     tolerances: tuple[Tolerance, ...] = ()
     importance: Importance | None = None
+    evaluators: Shares = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -249,6 +252,7 @@ def _answered(data: Points, budget: float, seed: int) -> Fit:
         joints=tuple(joint(surface, c, places) for c in contours if c.drawable),
         tolerances=tolerances(surface),
         importance=shares,
+        evaluators=second_opinion(surface.points, seed=seed),
     )
 
 

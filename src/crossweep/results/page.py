@@ -16,7 +16,7 @@ import pandas as pd
 
 from crossweep.results import words
 from crossweep.results.analysis import Analysis
-from crossweep.results.sheets import comparison_sheet, tolerance_sheet
+from crossweep.results.sheets import comparison_sheet, importance_sheet, tolerance_sheet
 from crossweep.results.table import Study
 
 MOST_ROWS = 600  # of the table of trials; all of them are in results.csv
@@ -59,6 +59,7 @@ def page(
         else "",
         *_specification(analysis),
         *(_section(title, figures) for title, figures in sections if figures),
+        *_importance(analysis),
         *_comparison(analysis),
         *_trials(analysis, link),
         *_skipped(analysis),
@@ -165,6 +166,21 @@ def _specification(analysis: Analysis) -> list[str]:
 
 def _ranges(sheet: pd.DataFrame) -> Iterable[tuple[float, float]]:
     return zip(sheet["range_low"].astype(float), sheet["range_high"].astype(float))
+
+
+def _importance(analysis: Analysis) -> list[str]:
+    sheet = importance_sheet(analysis)
+    if sheet.empty:
+        return []
+    shown = sheet[[c for c in sheet if not str(c).endswith(("_low", "_high"))]]
+    if shown["group"].nunique() == 1:
+        shown = shown.drop(columns="group")
+    return [
+        "<h2>Importance in numbers</h2>",
+        html_table(shown),
+        '<p class="sub">Alone and total: Sobol indices of the surface. fANOVA, PED-ANOVA: Optuna evaluators on '
+        "the points themselves; PED-ANOVA asks what the best tenth have in common.</p>",
+    ]
 
 
 def _comparison(analysis: Analysis) -> list[str]:

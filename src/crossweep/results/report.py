@@ -80,6 +80,7 @@ def build_report(
     for name, sheet in (
         ("tolerance.csv", sheets.tolerance_sheet(analysis)),
         ("tolerance_joint.csv", sheets.joint_sheet(analysis)),
+        ("importance.csv", sheets.importance_sheet(analysis)),
         ("comparison.csv", sheets.comparison_sheet(analysis)),
         ("points.csv", sheets.point_sheet(analysis)),
     ):

@@ -79,6 +79,21 @@ def joint_sheet(analysis: Analysis) -> pd.DataFrame:
     return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
 
 
+def importance_sheet(analysis: Analysis) -> pd.DataFrame:
+    """Shares of every axis: of the surface (alone, with interactions), and by Optuna's evaluators."""
+    rows = []
+    for group in analysis.groups:
+        for fit in (f for f in group.fits if f.importance):
+            shares = fit.importance
+            for j in shares.order if shares else ():
+                row: dict[str, object] = {"group": group.name, "axis": fit.points.axes[j].name}
+                for name, share in (("alone", shares.first[j]), ("total", shares.total[j])) if shares else ():
+                    row |= {name: share.value, f"{name}_low": share.low, f"{name}_high": share.high}
+                row |= {e: found.get(fit.points.axes[j].name) for e, found in fit.evaluators.items()}
+                rows.append(row)
+    return pd.DataFrame(rows)
+
+
 def comparison_sheet(analysis: Analysis) -> pd.DataFrame:
     """Paired differences of all pairs of groups."""
     return pd.DataFrame(

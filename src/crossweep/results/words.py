@@ -140,12 +140,17 @@ def probability_laxer(one: Tolerance, other: Tolerance) -> float:
 
 def _fits(analysis: Analysis) -> list[str]:
     """The quality of each surface, or of all together where they are many."""
-    fits = [
-        (fit_name(analysis, g, f), f.surface.quality) for g in analysis.groups for f in g.fits if f.surface
-    ]
-    if len(fits) <= 3:
-        return [f"Fit{f' of {name}' if name else ''}: {q.text}." for name, q in fits]
-    q2, coverage, side = ([getattr(q, name) for _, q in fits] for name in ("q2", "coverage", "side"))
+    found = [(g, f, f.surface.quality) for g in analysis.groups for f in g.fits if f.surface]
+    if len(found) <= 3:
+        lines = []
+        for group, fit, quality in found:
+            name = fit_name(analysis, group, fit)
+            part = f" (of {fit.points.n}; a random part and those nearest the budget)"
+            thinned = part if fit.points.n > quality.n else ""
+            lines.append(f"Fit{f' of {name}' if name else ''}: {quality.text}{thinned}.")
+        return lines
+    fits = [quality for _, _, quality in found]
+    q2, coverage, side = ([getattr(q, name) for q in fits] for name in ("q2", "coverage", "side"))
     return [
         f"{len(fits)} fits, left-out points: Q² from {min(q2):.2f} to {max(q2):.2f}; {min(coverage):.0%} to "
         f"{max(coverage):.0%} inside their 95 % interval; {min(side):.0%} to {max(side):.0%} on the right "
