@@ -1,0 +1,102 @@
+"""Parameters of the periphery of a crossbar."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from crossweep.errors import ConfigError
+
+NoiseManagement = Literal["none", "abs_max", "constant"]
+BoundManagement = Literal["none", "iterative"]
+WeightNoise = Literal["none", "additive_constant", "pcm_read"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class IOParameters:
+    """One analog matrix-vector product.
+
+    Args:
+        is_perfect: skip the whole periphery: ``y = W x``.
+        inp_bound: range of the DAC, in units of the scaled input [1], > 0.
+        inp_res: DAC bin width [share of the range 2 inp_bound]; a value above 1 is a number of steps; <= 0 is
+            continuous.
+        inp_sto_round: stochastic rounding in the DAC.
+        inp_noise: noise at the DAC's output, std [inp_bound = 1], >= 0.
+        out_bound: range of the ADC [w x input], > 0; 0 or less is unbounded.
+        out_res: ADC bin width [share of 2 out_bound], as ``inp_res``.
+        out_sto_round: stochastic rounding in the ADC.
+        out_noise: noise before the ADC, std [w x input], >= 0.
+        w_noise: weight-read noise, std [w], >= 0; how it adds up is ``w_noise_type``.
+        w_noise_type: ``additive_constant`` adds ``w_noise |x|_2 xi``; ``pcm_read`` adds
+            ``w_noise sqrt(sum |w| x^2) xi``.
+        ir_drop: strength of the IR drop along a column [1], >= 0; 0 is off.
+        ir_drop_g_ratio: wire conductance over device conductance [1].
+        noise_management: scale of the input: ``abs_max`` (largest entry), ``constant`` (``nm_thres`` or 1), ``none``.
+        nm_thres: cap of ``abs_max``, or the value of ``constant``; 0 is off.
+        bound_management: ``iterative`` halves the input of a vector whose output clipped and reads it again.
+        max_bm_factor: largest halving factor [1].
+        max_bm_res: the halving stops when the input would span fewer DAC bins than this share allows [1].
+
+    Raises:
+        ConfigError: a parameter breaks its rule.
+
+    Source: aihwkit ``IOParameters`` and ``rpu_forward_backward_pass`` (defaults are its Python defaults).
+    Differs: bound management is per vector, as in its engine (not per batch as in its torch tile).
+    """
+
+    is_perfect: bool = False
+    inp_bound: float = 1.0
+    inp_res: float = 1 / 126
+    inp_sto_round: bool = False
+    inp_noise: float = 0.0
+    out_bound: float = 12.0
+    out_res: float = 1 / 510
+    out_sto_round: bool = False
+    out_noise: float = 0.06
+    w_noise: float = 0.0
+    w_noise_type: WeightNoise = "additive_constant"
+    ir_drop: float = 0.0
+    ir_drop_g_ratio: float = 1 / 0.35 / 5e-6
+    noise_management: NoiseManagement = "abs_max"
+    nm_thres: float = 0.0
+    bound_management: BoundManagement = "iterative"
+    max_bm_factor: float = 1000.0
+    max_bm_res: float = 0.25
+
+    def __post_init__(self) -> None:
+        if not self.inp_bound > 0:
+            raise ConfigError(f"io.inp_bound: must be > 0, got {self.inp_bound}")
+        for name in ("inp_noise", "out_noise", "w_noise", "ir_drop", "nm_thres"):
+            if not getattr(self, name) >= 0:
+                raise ConfigError(f"io.{name}: must be >= 0, got {getattr(self, name)}")
+        for name, allowed in (
+            ("noise_management", ("none", "abs_max", "constant")),
+            ("bound_management", ("none", "iterative")),
+            ("w_noise_type", ("none", "additive_constant", "pcm_read")),
+        ):
+            if getattr(self, name) not in allowed:
+                raise ConfigError(f"io.{name}: must be one of {allowed}, got {getattr(self, name)!r}")
+        if self.noise_management != "none" and self.inp_bound != 1:
+            raise ConfigError(f"io.inp_bound: must be 1 with noise management on, got {self.inp_bound}")
+
+    @property
+    def inp_bin(self) -> float:
+        """DAC bin width in input units; 0 is continuous."""
+        return _bin_width(self.inp_res, self.inp_bound)
+
+    @property
+    def largest_factor(self) -> float:
+        """Input divisor beyond which bound management gives up [1]."""
+        return min(
+            self.max_bm_factor, self.max_bm_res / self.inp_bin if self.inp_bin > 0 else self.max_bm_factor
+        )
+
+    @property
+    def out_bin(self) -> float:
+        """ADC bin width in output units; 0 is continuous."""
+        return _bin_width(self.out_res, self.out_bound) if self.out_bound > 0 else 0.0
+
+
+def _bin_width(res: float, bound: float) -> float:
+    if res <= 0:
+        return 0.0
+    return (1 / res if res > 1 else res) * 2 * bound
