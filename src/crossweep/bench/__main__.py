@@ -1,0 +1,149 @@
+"""``python -m crossweep.bench [PART ...]``: measure, print, write multirun/bench/bench.md and bench.json."""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+from crossweep.bench import peer, steps, table
+from crossweep.bench.timing import in_turn, ratio
+from crossweep.bench.updates import DEVICES, LEVELS, Case, pulses_per_update, updater
+from crossweep.errors import ConfigError
+
+Rows = list[table.Row]
+
+
+def against_peer() -> Rows:
+    """The acceptance cases against aihwkit, in turn."""
+    if not peer.available():
+        return []
+    rows = []
+    for rule in ("cttv2", "agad", "analog_sgd"):
+        for d, x, samples in ((384, 384, 64), (768, 192, 256)):
+            cases = [Case(rule=rule, level=level, d=d, x=x, samples=samples) for level in ("count", "pulse")]
+            calls = [updater(case) for case in cases]
+            timings = in_turn([peer.updater(cases[0]), *(call for call, _ in calls)], seconds=8.0, most=12)
+            for case, (_, weight), timing in zip(cases, calls, timings[1:], strict=True):
+                rounds = len(timing.walls) + 2
+                rows.append(
+                    {
+                        "x peer": ratio(timings[0], timing),
+                        "x peer (processor time)": timings[0].cpu / timing.cpu,
+                        "update": f"{rule} {d}x{x}x{samples}",
+                        "level": case.level,
+                        "ms": timing.wall * 1e3,
+                        "peer ms": timings[0].wall * 1e3,
+                        "G/s": case.weight_samples / timing.wall / 1e9,
+                        "pulses per device": pulses_per_update(weight, rounds),
+                    }
+                )
+    return rows
+
+
+def pulse_counts() -> Rows:
+    """Pulses of one update at equal settings here and there: both simulate the same pulse trains."""
+    if not peer.available():
+        return []
+    from crossweep.bench.counting import counted_pulses
+
+    rows = []
+    for samples, bl in ((64, 31), (64, 5), (256, 31)):
+        case = Case(rule="analog_sgd", d=128, x=128, samples=samples, bl=bl)
+        ours, theirs = counted_pulses(case), peer.counted_pulses(case)
+        rows.append({"x peer": ours / theirs, "samples": samples, "BL": bl, "pulses": ours, "peer pulses": theirs})
+    return rows
+
+
+def _throughput(case: Case, base: Case | None = None) -> table.Row:
+    call, _ = updater(case)
+    cases, calls = [case], [call]
+    if base is not None:
+        cases, calls = [case, base], [call, updater(base)[0]]
+    timings = in_turn(calls, seconds=1.0, most=9)
+    rates = [c.weight_samples / t.wall / 1e9 for c, t in zip(cases, timings, strict=True)]
+    row: table.Row = {"G/s": rates[0], "ms": timings[0].wall * 1e3}
+    if base is not None:
+        row = {"x base": rates[0] / rates[1]} | row
+    return row
+
+
+def by_device() -> Rows:
+    """Plain SGD, dense pulses, every device family and level."""
+    rows = []
+    for level in LEVELS:
+        for device in DEVICES:
+            if level == "pulse" and device in ("exp_step", "pow_step"):
+                continue  # these go through torch, sample by sample
+            case = Case(rule="analog_sgd", level=level, device=device, d=256, x=256, samples=64)
+            rows.append({"level": level, "device": device} | _throughput(case))
+    return rows
+
+
+def by_size() -> Rows:
+    """How throughput scales with tile, samples and bit length, relative to 256 x 256, 256 samples, BL 31."""
+    base = Case(rule="analog_sgd", d=256, x=256, samples=256)
+    shapes = [(d, 256, 31) for d in (64, 128, 512, 1024)]
+    batches = [(256, b, 31) for b in (1, 16, 64, 1024, 4096, 8192)]
+    lengths = [(256, 256, bl) for bl in (1, 5, 15)]
+    rows = []
+    for size, samples, bl in (*shapes, *batches, *lengths):
+        case = Case(rule="analog_sgd", d=size, x=size, samples=samples, bl=bl)
+        rows.append({"tile": f"{size}x{size}", "samples": samples, "BL": bl} | _throughput(case, base))
+    return rows
+
+
+def whole_steps() -> Rows:
+    """Training steps of whole models, all linear layers analog, every token a sample of the transfer."""
+    rows: Rows = []
+    for name, batch in (("swin_micro", 64), ("swin_tiny", 16)):
+        digital = steps.digital_model(name)
+        settings = [
+            ("cttv2", "count", 5, "perfect"), ("cttv2", "count", 31, "perfect"), ("cttv2", "mean", 5, "perfect"),
+            ("cttv2", "count", 5, "preset"), ("agad", "count", 5, "perfect"), ("analog_sgd", "count", 31, "perfect"),
+        ]  # fmt: skip
+        models = [steps.analog_model(digital, *setting) for setting in settings]
+        calls = [steps.stepper(model, batch) for model in (digital, *models)]
+        timings = in_turn(calls, seconds=20.0, most=9)
+        for (rule, level, bl, io), timing in zip(settings, timings[1:], strict=True):
+            rows.append(
+                {
+                    "x digital": ratio(timing, timings[0]),
+                    "x digital (processor time)": timing.cpu / timings[0].cpu,
+                    "model": f"{name}, batch {batch}",
+                    "rule": rule,
+                    "level": level,
+                    "BL": bl,
+                    "periphery": io,
+                    "ms": timing.wall * 1e3,
+                    "digital ms": timings[0].wall * 1e3,
+                }
+            )
+    return rows
+
+
+PARTS: dict[str, tuple[str, Callable[[], Rows]]] = {
+    "peer": ("Updates against aihwkit (ReRamSB preset, BL 31)", against_peer),
+    "counts": ("Pulses per device of one update, here and in aihwkit", pulse_counts),
+    "devices": ("Updates by level and device (256x256, 64 samples, BL 31, dense pulses)", by_device),
+    "sizes": ("Updates by size (level count, analog SGD)", by_size),
+    "steps": ("Whole training steps", whole_steps),
+}
+
+
+def main(arguments: list[str]) -> None:
+    """Measure the named parts, or all."""
+    unknown = [name for name in arguments if name not in PARTS]
+    if unknown:
+        raise ConfigError(f"bench: parts are {', '.join(PARTS)}, got {', '.join(unknown)}")
+    torch.manual_seed(0)
+    results = {}
+    for name in arguments or PARTS:
+        title, measure = PARTS[name]
+        results[title] = measure()
+        print(table.markdown(title, results[title]), flush=True)
+    print("written:", table.write(results, Path("multirun/bench")))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

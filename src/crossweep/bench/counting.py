@@ -1,0 +1,23 @@
+"""Pulses per device of one update with all values positive, from the change of an ideal device."""
+
+import torch
+
+from crossweep.bench.updates import Case
+from crossweep.devices.constant_step import ConstantStep
+from crossweep.rng import Stream
+from crossweep.tiles.engine.base import Crossbar
+from crossweep.tiles.engine.pulse import PulseEngine
+from crossweep.tiles.pulse_train import UpdateParameters, plan_pulses
+
+
+def counted_pulses(case: Case) -> float:
+    """Mean pulses per device; the counterpart of ``peer.counted_pulses``."""
+    step, update = 1e-5, UpdateParameters(desired_bl=case.bl)
+    spread = ("dw_min_dtod", "dw_min_std", "up_down_dtod", "w_max_dtod", "w_min_dtod")
+    device = ConstantStep(dw_min=step, w_max=10.0, w_min=-10.0, **dict.fromkeys(spread, 0.0))
+    bar = Crossbar(device, device.draw((case.d, case.x), Stream(4)))
+    x, d = (t.abs() for t in case.data())
+    lr = case.bl * step / float((x.amax(-1) * d.amax(-1)).mean())
+    plan = plan_pulses(x, d, lr, step, update)
+    moved, _ = PulseEngine().apply(torch.zeros(case.d, case.x), plan, bar, update, Stream(5))
+    return -float(moved.mean()) / step

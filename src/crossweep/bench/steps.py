@@ -1,0 +1,99 @@
+"""Whole training steps: forward, backward, pulsed update and optimizer, against the same model in digital."""
+
+import copy
+import resource
+from collections.abc import Callable
+
+import torch
+from torch import nn
+from torch.nn.functional import cross_entropy
+
+from crossweep.algorithms.agad import AGAD
+from crossweep.algorithms.analog_sgd import AnalogSGD
+from crossweep.algorithms.base import AbstractAlgorithm
+from crossweep.algorithms.cttv2 import CTTv2
+from crossweep.bench.updates import LEVELS
+from crossweep.devices.soft_bounds import SoftBounds
+from crossweep.devices.symmetry_point import SymmetryPoint
+from crossweep.models.timm_model import TimmModel
+from crossweep.nn.convert import analog_weights, convert, convertible
+from crossweep.rng import Stream
+from crossweep.tiles.factory import TileFactory
+from crossweep.tiles.io import IOParameters
+from crossweep.tiles.mapping import Mapping
+from crossweep.tiles.pulse_train import UpdateParameters
+
+MODELS = {
+    "swin_micro": {"patch_size": 4, "window_size": 4, "embed_dim": 64, "depths": (2, 2, 2), "num_heads": (2, 4, 8)},
+    "swin_tiny": {"patch_size": 2, "window_size": 4},
+}
+PERIPHERIES = {"perfect": IOParameters(is_perfect=True), "preset": IOParameters()}
+
+
+def digital_model(name: str) -> nn.Module:
+    """A fresh model for 32 x 32 colour images and 10 classes."""
+    model = TimmModel(name="swin_tiny_patch4_window7_224", pretrained=False, kwargs=MODELS[name])
+    return model.build((3, 32, 32), 10, torch.Generator().manual_seed(0))
+
+
+def analog_model(digital: nn.Module, rule: str, level: str, bl: int, io: str, torch_device: str = "cpu") -> nn.Module:
+    """A copy of ``digital`` with all its linear layers on crossbars."""
+    update = UpdateParameters(desired_bl=bl)
+    rules: dict[str, AbstractAlgorithm] = {
+        "cttv2": CTTv2(fast_lr=0.5, auto_granularity=1000.0, update=update),
+        "agad": AGAD(fast_lr=0.5, auto_granularity=1000.0, update=update),
+        "analog_sgd": AnalogSGD(update=update),
+    }
+    device = SoftBounds(dw_min=0.01, dw_min_dtod=0.3, up_down_dtod=0.1, w_max=1.0, w_min=-1.0)
+    factory = TileFactory(
+        fast=device, slow=device, symmetry_point=SymmetryPoint(), engine=LEVELS[level], forward=PERIPHERIES[io],
+        backward=PERIPHERIES[io], population=Stream(2), draws=Stream(3), torch_device=torch_device,
+    )  # fmt: skip
+    model = copy.deepcopy(digital).to(torch_device)
+    linear = [name for name, layer in convertible(model).items() if isinstance(layer, nn.Linear)]
+    convert(model, linear, rules[rule], Mapping(), factory)
+    return model
+
+
+def stepper(model: nn.Module, batch: int = 64, torch_device: str = "cpu") -> Callable[[], None]:
+    """A call that makes one training step."""
+    images = torch.randn(batch, 3, 32, 32, generator=torch.Generator().manual_seed(1)).to(torch_device)
+    labels = (torch.arange(batch) % 10).to(torch_device)
+    model.to(torch_device)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.05, momentum=0.9)
+    weights = list(analog_weights(model).values())
+
+    def step() -> None:
+        loss = cross_entropy(model(images), labels)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        for weight in weights:
+            weight.update(0.05)
+
+    return step
+
+
+def peak_memory(build: Callable[[], Callable[[], None]]) -> tuple[float, float]:
+    """Memory of this process before and at its peak while ``build()`` makes two steps, in a child of its own [MiB]."""
+    import os
+
+    read, write = os.pipe()
+    child = os.fork()
+    if child == 0:
+        torch.set_num_threads(1)
+        step = build()
+        before = _resident()
+        for _ in range(2):
+            step()
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        os.write(write, f"{before} {peak}".encode())
+        os._exit(0)
+    os.waitpid(child, 0)
+    before, peak = os.read(read, 100).split()
+    return float(before), float(peak)
+
+
+def _resident() -> float:
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[1]) * resource.getpagesize() / 2**20
