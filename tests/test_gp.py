@@ -11,12 +11,14 @@ from crossweep.gp import (
     JITTER,
     LOG_LIMITS,
     MEAN_VARIANCE,
+    SLOPE_VARIANCE,
     GaussianProcess,
     Hyper,
     _log_posterior,
     _maximise,
     matern52,
     prior_of_logs,
+    trend,
 )
 
 FALSE_ALARM = 1e-6
@@ -27,7 +29,7 @@ def drawn_from_prior(seed: int, n: int = 40, noise: float = 0.01) -> GaussianPro
     rng = np.random.default_rng(seed)
     hyper = Hyper(length_scale=np.array([0.4, 0.8]), amplitude=1.0, noise=noise)
     x = rng.random((n, 2))
-    covariance = matern52(x, x, hyper) + MEAN_VARIANCE + (noise + JITTER) * np.eye(n)
+    covariance = matern52(x, x, hyper) + trend(x, x) + (noise + JITTER) * np.eye(n)
     y = np.linalg.cholesky(covariance) @ rng.standard_normal(n)
     return GaussianProcess(x=x, y=y, noise_variance=np.zeros(n), hyper=hyper, shift=0.0, scale=1.0)
 
@@ -49,10 +51,12 @@ def test_one_observation_gives_the_textbook_posterior() -> None:
     )
     mean, std = gp.predict([[0.0], [0.5]])
     s = np.sqrt(5.0) * 0.5
-    prior = np.array([2.0, 2.0 * (1 + s + s**2 / 3) * np.exp(-s)]) + MEAN_VARIANCE
-    total = 2.0 + MEAN_VARIANCE + 0.5
+    # the trend's slope sees the places 0 and 1/2 at distances -1/2 and 0 from the middle
+    prior = np.array([2.0 + SLOPE_VARIANCE / 4, 2.0 * (1 + s + s**2 / 3) * np.exp(-s)]) + MEAN_VARIANCE
+    total = 2.0 + MEAN_VARIANCE + SLOPE_VARIANCE / 4 + 0.5
+    own = 2.0 + MEAN_VARIANCE + SLOPE_VARIANCE * np.array([0.25, 0.0])
     np.testing.assert_allclose(mean, prior / total * 3.0, rtol=1e-6)
-    np.testing.assert_allclose(std**2, 2.0 + MEAN_VARIANCE - prior**2 / total, rtol=1e-6)
+    np.testing.assert_allclose(std**2, own - prior**2 / total, rtol=1e-6)
 
 
 def test_leave_one_out_equals_refitting_without_the_point() -> None:
@@ -146,7 +150,7 @@ def test_hyper_draws_are_calibrated() -> None:
         logs = np.log(medians) + sigmas * rng.standard_normal(3)
         hyper = Hyper.from_logs(np.clip(logs, *LOG_LIMITS))
         x = rng.random((11, 1))
-        covariance = matern52(x, x, hyper) + MEAN_VARIANCE + (hyper.noise + JITTER) * np.eye(11)
+        covariance = matern52(x, x, hyper) + trend(x, x) + (hyper.noise + JITTER) * np.eye(11)
         y = np.linalg.cholesky(covariance) @ rng.standard_normal(11)
         best = _maximise(_log_posterior(x[:10], y[:10], np.zeros(10)), 1, 0, 1, None)
         gp = GaussianProcess(

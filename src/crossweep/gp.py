@@ -1,6 +1,6 @@
 """A small Gaussian process for robustness maps: numpy and scipy only.
 
-    y_i = f(x_i) + e_i,   f ~ GP(c, a * Matern-5/2),   e_i ~ N(0, known_i + noise)
+    y_i = f(x_i) + e_i,   f ~ GP(c + b (x - 1/2), a * Matern-5/2),   e_i ~ N(0, known_i + noise)
 
 with one length scale per axis (ARD). Used by the level-set sampler (one cheap fit per question) and by the
 report (surface, credible band, contour). Inputs live in the unit cube; outputs are standardised inside and
@@ -29,11 +29,12 @@ Array = NDArray[np.float64]
 
 # Priors of the logarithms, for standardised y and x in the unit cube: (median, standard deviation of the
 # log). Chosen: with 95 % probability a length scale is between 0.08 and 4 cube edges, and the noise between
-# 1.4 % and 70 % of the spread of y.
+# 3 % and 60 % of the spread of y.
 LENGTH_SCALE_PRIOR = (0.6, 1.0)
 AMPLITUDE_PRIOR = (1.0, 1.0)
-NOISE_PRIOR = (1e-2, 2.0)
-MEAN_VARIANCE = 1.0  # of the constant c, in units of the variance of y
+NOISE_PRIOR = (2e-2, 1.5)
+MEAN_VARIANCE = 1.0  # of the mean c in the middle of the cube, in units of the variance of y
+SLOPE_VARIANCE = 4.0  # of its slopes b along the edges: losses grow with flaws, and extrapolation should know
 JITTER = 1e-9
 LOG_LIMITS = (-16.0, 6.0)
 SQRT5 = np.sqrt(5.0)
@@ -119,7 +120,7 @@ class GaussianProcess:
     @cached_property
     def _solved(self) -> tuple[Array, Array]:
         """Lower Cholesky factor of K + noise, and (K + noise)^-1 y, both standardised."""
-        gram = matern52(self.x, self.x, self.hyper) + MEAN_VARIANCE
+        gram = matern52(self.x, self.x, self.hyper) + trend(self.x, self.x)
         gram[np.diag_indices_from(gram)] += self._noise
         factor = linalg.cholesky(gram, lower=True, overwrite_a=True, check_finite=False)
         weights = linalg.cho_solve((factor, True), (self.y - self.shift) / self.scale, check_finite=False)
@@ -146,18 +147,19 @@ class GaussianProcess:
 
     def _predict(self, at: Array) -> tuple[Array, Array]:
         factor, weights = self._solved
-        cross = matern52(self.x, at, self.hyper) + MEAN_VARIANCE
+        cross = matern52(self.x, at, self.hyper) + trend(self.x, at)
         half = linalg.solve_triangular(factor, cross, lower=True, check_finite=False)
-        variance = self.hyper.amplitude + MEAN_VARIANCE - np.einsum("nm,nm->m", half, half)
+        prior = self.hyper.amplitude + MEAN_VARIANCE + SLOPE_VARIANCE * ((at - 0.5) ** 2).sum(axis=1)
+        variance = prior - np.einsum("nm,nm->m", half, half)
         return self.shift + self.scale * (weights @ cross), self.scale * np.sqrt(np.maximum(variance, 1e-12))
 
     def sample(self, x: ArrayLike, n: int, rng: np.random.Generator) -> Array:
         """n joint draws [n, m] of the latent function at x [m, k]."""
         at = np.atleast_2d(np.asarray(x, dtype=np.float64))
         factor, weights = self._solved
-        cross = matern52(self.x, at, self.hyper) + MEAN_VARIANCE
+        cross = matern52(self.x, at, self.hyper) + trend(self.x, at)
         half = linalg.solve_triangular(factor, cross, lower=True, check_finite=False)
-        covariance = matern52(at, at, self.hyper) + MEAN_VARIANCE - half.T @ half
+        covariance = matern52(at, at, self.hyper) + trend(at, at) - half.T @ half
         draws = rng.standard_normal((n, len(at))) @ _root(covariance).T
         return self.shift + self.scale * (weights @ cross + draws)
 
@@ -177,9 +179,10 @@ class GaussianProcess:
         waves, phases = waves / self.hyper.length_scale, rng.uniform(0, 2 * np.pi, features)
         weights = rng.standard_normal((n, features)) * np.sqrt(2 * self.hyper.amplitude / features)
         mean = rng.standard_normal((n, 1)) * np.sqrt(MEAN_VARIANCE)
+        slopes = rng.standard_normal((n, k)) * np.sqrt(SLOPE_VARIANCE)
 
         def prior(at: Array) -> Array:
-            return np.asarray(mean + weights @ np.cos(waves @ at.T + phases[:, None]))
+            return np.asarray(mean + slopes @ (at - 0.5).T + weights @ np.cos(waves @ at.T + phases[:, None]))
 
         seen = prior(self.x) + rng.standard_normal((n, len(self.x))) * np.sqrt(self._noise)
         missing = (self.y - self.shift) / self.scale - seen
@@ -187,7 +190,7 @@ class GaussianProcess:
 
         def function(x: ArrayLike) -> Array:
             at = np.atleast_2d(np.asarray(x, dtype=np.float64))
-            cross = matern52(at, self.x, self.hyper) + MEAN_VARIANCE
+            cross = matern52(at, self.x, self.hyper) + trend(at, self.x)
             return np.asarray(self.shift + self.scale * (prior(at) + (cross @ correction).T))
 
         return function
@@ -257,6 +260,11 @@ def matern52(a: Array, b: Array, hyper: Hyper) -> Array:
     return np.asarray(hyper.amplitude * (1 + s + s**2 / 3) * np.exp(-s))
 
 
+def trend(a: Array, b: Array) -> Array:
+    """Covariance [n, m] of the mean c + b (x - 1/2) between a [n, k] and b [m, k]."""
+    return np.asarray(MEAN_VARIANCE + SLOPE_VARIANCE * (a - 0.5) @ (b - 0.5).T)
+
+
 def _distance(a: Array, b: Array) -> Array:
     squared = (a**2).sum(1)[:, None] + (b**2).sum(1)[None, :] - 2 * a @ b.T
     return np.asarray(np.sqrt(np.maximum(squared, 0.0)))
@@ -293,6 +301,7 @@ def _log_posterior(x: Array, y: Array, known: Array) -> Posterior:
     squared = np.stack([np.subtract.outer(x[:, j], x[:, j]) ** 2 for j in range(k)])
     medians, sigmas = prior_of_logs(k)
     diagonal = np.diag_indices(n)
+    mean = trend(x, x)
 
     def evaluate(logs: Array) -> tuple[float, Array]:
         inverse_squared = np.exp(-2 * logs[:k])
@@ -300,7 +309,7 @@ def _log_posterior(x: Array, y: Array, known: Array) -> Posterior:
         s = SQRT5 * np.sqrt(np.tensordot(inverse_squared, squared, axes=1))
         decay = amplitude * np.exp(-s)
         kernel = decay * (1 + s + s**2 / 3)
-        gram = kernel + MEAN_VARIANCE
+        gram = kernel + mean
         gram[diagonal] += known + noise + JITTER
         prior_z = (logs - np.log(medians)) / sigmas
         try:

@@ -178,8 +178,8 @@ def _importance(analysis: Analysis) -> list[str]:
     return [
         "<h2>Importance in numbers</h2>",
         html_table(shown),
-        '<p class="sub">Alone and total: Sobol indices of the surface. fANOVA, PED-ANOVA: Optuna evaluators on '
-        "the points themselves; PED-ANOVA asks what the best tenth have in common.</p>",
+        '<p class="sub">Alone and total: Sobol indices of the surface. fANOVA, PED-ANOVA: Optuna on '
+        "the points; PED-ANOVA asks what the best tenth have in common.</p>",
     ]
 
 

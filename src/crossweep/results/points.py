@@ -19,6 +19,7 @@ from crossweep.results.axes import Axis
 
 Array = NDArray[np.float64]
 USED_STATES = ("complete", "diverged")
+LEAST_SEEDS = 3  # with two, a standard error with one degree of freedom would swallow every answer
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,7 +113,7 @@ class Replication:
     Args:
         noise_variance: of one value beyond point and seed [metric^2]; nan when fewer than 10 degrees of
             freedom tell it.
-        shared_std: standard error of the mean over seeds that all points share; 0 where it cannot be told.
+        shared_std: standard error of the mean over seeds that all points share; 0 for fewer than three seeds.
         shared_freedom: degrees of freedom of that error.
         crossed: whether all points have the same seeds, two or more.
         seeds: the number of seeds per point (the smallest).
@@ -138,7 +139,7 @@ def replication(values: Array, level: float) -> Replication:
     crossed = values.shape[1] >= 2 and len(values) >= 2 and bool(np.isfinite(values).all())
     centred = values - np.nanmean(values, axis=1, keepdims=True)
     freedom, shared = int((counts - 1).sum()), 0.0
-    if crossed:
+    if crossed and values.shape[1] >= LEAST_SEEDS:
         effect = centred.mean(axis=0)
         centred = centred - effect
         freedom = (len(values) - 1) * (values.shape[1] - 1)

@@ -24,7 +24,8 @@ Array = NDArray[np.float64]
 STEPS = 129  # places along the line
 INTERVAL = (0.025, 0.5, 0.975)
 SURE = 0.95  # probability that the specification is meant to have
-SURE_DOWNWARD = 0.9  # probability from which on an axis is taken to hurt downwards (few states, few bits)
+SURE_DOWNWARD = 0.99  # probability from which on an axis is taken to hurt downwards (few states, few bits)
+LEAST_FALL = 0.1  # by how much the loss must then fall along it, in budgets
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -146,7 +147,9 @@ def ideals(surface: Surface) -> tuple[float, ...]:
             ends = [np.insert(np.delete(base, j, axis=1), j, end, axis=1) for end in (0.0, 1.0)]
             draws = surface.draws(np.concatenate(ends), each=8)
             falls = (draws[:, : len(base)].mean(axis=1) > draws[:, len(base) :].mean(axis=1)).mean()
-            place = 1.0 if falls > SURE_DOWNWARD else 0.0
+            lower, upper = (float(surface.loss(unit).mean()) for unit in ends)
+            clear = lower - upper > LEAST_FALL * abs(surface.level)
+            place = 1.0 if clear and falls > SURE_DOWNWARD else 0.0
         found.append(float(np.clip(place, 0.0, 1.0)))
     return tuple(found)
 

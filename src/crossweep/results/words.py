@@ -109,7 +109,7 @@ def best_group(analysis: Analysis) -> list[str]:
         by_axis.setdefault((t.axis.name, t.upward), []).append((group.name, t))
     for found in by_axis.values():
         if len(found) > 1:
-            ranked = sorted(found, key=lambda item: -np.median(item[1].samples))
+            ranked = sorted(found, key=lambda item: (-np.median(item[1].samples), item[1].crosses))
             lines.append(_ranked(ranked))
     for c in analysis.comparisons:
         d = c.difference
