@@ -111,6 +111,12 @@ def test_a_single_run_and_a_folder_of_studies(tmp_path: Path) -> None:
     assert [s.name for s in table.studies] == ["a", "b"] and len(table.rows) == 4
 
 
+def test_named_runs_are_trials_of_their_own(tmp_path: Path) -> None:
+    for name in ("digits-cttv2-3ec8", "digits-cttv2-8510", "digits-agad-12ab"):
+        write(tmp_path / "runs" / name / "record.json", record(0.4))
+    assert sorted(collect(tmp_path / "runs").rows["trial"]) == [0, 1, 2]
+
+
 def test_studies_of_the_same_name_stay_apart(tmp_path: Path) -> None:
     folders = [study(tmp_path / day / "s", cliff, n=2) for day in ("monday", "tuesday")]
     assert list(collect(folders).rows["study"].unique()) == ["monday/s", "tuesday/s"]

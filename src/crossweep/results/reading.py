@@ -112,12 +112,14 @@ class StudyReader:
         """All rows read so far, in the order of trial numbers."""
         inferred = () if self.described else self.axes()
         rows: list[Row] = []
-        for name in sorted(self._rows, key=natural):
+        unnumbered = any(row["trial"] < 0 for found in self._rows.values() for row in found)
+        for position, name in enumerate(sorted(self._rows, key=natural)):
             for row in self._rows[name]:
                 given = self._overrides.get(row["folder"], {})
-                rows.append(
-                    {**row, "study": self.name, **{f"axis.{a.name}": given.get(a.name) for a in inferred}}
-                )
+                values = {f"axis.{a.name}": given.get(a.name) for a in inferred}
+                # folders with names instead of numbers are counted through, so that each is a trial of its own
+                number = position if unnumbered else row["trial"]
+                rows.append({**row, "study": self.name, "trial": number, **values})
         frame = pd.DataFrame.from_records(rows)
         if frame.empty:
             return frame
