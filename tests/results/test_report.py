@@ -173,7 +173,9 @@ def test_a_young_study_is_reported_without_a_surface(tmp_path: Path) -> None:
     report = build_report(study(tmp_path / "s", cliff, n=4), figures=False)
     text = report.path.read_text("utf-8")
     assert "4 finished points; a surface over 2 axes needs 10" in text and "needs 10" in report.summary
-    assert "landscape" not in text.lower().split("<h2>")[1]
+    svgs = re.findall(r"<svg.*?</svg>", text, re.S)
+    assert len(svgs) == 1 and "trials over SP skew and SP variability" in svgs[0]
+    assert len(re.findall(r"<title>trial \d+", svgs[0])) == 4 and "No surface is drawn" in text
     sheet = pd.read_csv(tmp_path / "s" / "tolerance.csv")
     assert sheet["answer"].str.startswith("none: ").all()
 

@@ -117,7 +117,7 @@ class StudyReader:
             for row in self._rows[name]:
                 given = self._overrides.get(row["folder"], {})
                 values = {f"axis.{a.name}": given.get(a.name) for a in inferred}
-                # folders with names instead of numbers are counted through, so that each is a trial of its own
+                # folders with names instead of numbers are counted through: each is a trial of its own
                 number = position if unnumbered else row["trial"]
                 rows.append({**row, "study": self.name, "trial": number, **values})
         frame = pd.DataFrame.from_records(rows)

@@ -14,6 +14,7 @@ from crossweep.results import sheets, words
 from crossweep.results.analysis import BUDGET, METRIC, Analysis, analyse
 from crossweep.results.collecting import collect, write_rows
 from crossweep.results.page import figure_element, link_from, page
+from crossweep.results.plots.bare import bare
 from crossweep.results.plots.comparison import differences, losses
 from crossweep.results.plots.curves import curves
 from crossweep.results.plots.fitted import left_out
@@ -117,6 +118,8 @@ def all_figures(analysis: Analysis) -> list[tuple[str, list[Figure]]]:
         for fit in group.fits:
             for contour in fit.contours:
                 maps.append(landscape(analysis, group, fit, contour, len(maps)))
+            if fit.reason and (drawn := bare(analysis, group, fit, len(maps))):
+                maps.append(drawn)
             if fit.importance:
                 shares.append(importances(group, fit.importance, len(shares)))
             if fit.surface:

@@ -44,7 +44,7 @@ def landscape(analysis: Analysis, group: Group, fit: Fit, contour: Contour, numb
     filled = ax.contourf(fine, fine, clipped, levels=list(norm.boundaries), norm=norm, cmap=MAP)
     _not_seen(ax, contour)
     drawn = _line_and_band(ax, contour, fine)
-    tips = _marks(ax, fit.points, contour.pair, norm, analysis)
+    tips = marks(ax, fit.points, contour.pair, norm, analysis)
     bar = made.colorbar(filled, ax=ax, pad=0.02, aspect=28, spacing="uniform")
     bar.set_ticks(list(norm.boundaries), labels=[f"{v:.3g}" for v in norm.boundaries])
     bar.set_label(analysis.metric_title)
@@ -113,9 +113,10 @@ def _line_and_band(ax: Axes, contour: Contour, fine: Array) -> bool:
     return True
 
 
-def _marks(
+def marks(
     ax: Axes, points: Points, pair: tuple[int, int], norm: BoundaryNorm, analysis: Analysis
 ) -> dict[str, list[Tip]]:
+    """Draw every trial in the plane, by its state; returns what each mark says."""
     x, y = points.unit[:, pair[0]], points.unit[:, pair[1]]
     many = points.n > MAX_MARKS
     tips: dict[str, list[Tip]] = {}
