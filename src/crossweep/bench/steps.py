@@ -27,6 +27,7 @@ MODELS = {
     "swin_micro": {"patch_size": 4, "window_size": 4, "embed_dim": 64, "depths": (2, 2, 2), "num_heads": (2, 4, 8)},
     "swin_tiny": {"patch_size": 2, "window_size": 4},
 }
+LR = 1e-3  # so small that a model fed the same batch again and again does not run away
 PERIPHERIES = {"perfect": IOParameters(is_perfect=True), "preset": IOParameters()}
 
 
@@ -60,7 +61,7 @@ def stepper(model: nn.Module, batch: int = 64, torch_device: str = "cpu") -> Cal
     images = torch.randn(batch, 3, 32, 32, generator=torch.Generator().manual_seed(1)).to(torch_device)
     labels = (torch.arange(batch) % 10).to(torch_device)
     model.to(torch_device)
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.05, momentum=0.9)
+    optimizer = torch.optim.SGD(model.parameters(), lr=LR, momentum=0.9)
     weights = list(analog_weights(model).values())
 
     def step() -> None:
@@ -69,7 +70,7 @@ def stepper(model: nn.Module, batch: int = 64, torch_device: str = "cpu") -> Cal
         loss.backward()
         optimizer.step()
         for weight in weights:
-            weight.update(0.05)
+            weight.update(LR)
 
     return step
 
