@@ -115,6 +115,16 @@ class Analysis:
         return known.get(self.metric, self.metric.replace("_", " "))
 
     @property
+    def unit(self) -> str:
+        """What follows a number of the metric."""
+        return {"error_increase": " points", "test_error": " %"}.get(self.metric, "")
+
+    @property
+    def limit(self) -> str:
+        """The budget with its unit: `1.2 points`."""
+        return f"{self.budget:g}{self.unit}"
+
+    @property
     def tolerances(self) -> tuple[tuple[Group, Tolerance], ...]:
         return tuple((g, t) for g in self.groups for t in g.tolerances)
 

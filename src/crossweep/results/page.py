@@ -158,7 +158,7 @@ def _specification(analysis: Analysis) -> list[str]:
     if shown["group"].nunique() == 1:
         shown = shown.drop(columns="group")
     return [
-        f"<h2>Specification for a loss of at most {analysis.budget:g} points</h2>",
+        f"<h2>Specification for a loss of at most {analysis.limit}</h2>",
         html_table(shown, words_in=["requirement (95 % sure)", "tolerance with 95 % interval", "others at"]),
         '<p class="sub">Each axis alone, from its harmless end; also as <code>tolerance.csv</code>.</p>',
     ]

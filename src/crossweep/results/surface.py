@@ -55,7 +55,7 @@ class Quality:
     @property
     def text(self) -> str:
         return (
-            f"leave-one-out over {self.n} points: Q² = {self.q2:.2f}, median error {self.error:.2f} points, "
+            f"leave-one-out over {self.n} points: Q² = {self.q2:.2f}, median error {self.error:.2f}, "
             f"{self.coverage:.0%} of points inside their 95 % interval, "
             f"{self.side:.0%} on the right side of the budget"
         )

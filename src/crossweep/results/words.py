@@ -60,13 +60,13 @@ def group_lines(analysis: Analysis, group: Group) -> list[str]:
             lines.append(lead + importance_sentence(fit))
     if not group.fits or all(not f.points.axes for f in group.fits):
         what = analysis.metric.replace("_", " ")
-        lines = [f"{group.name}: {what} {group.loss.text()} (budget {analysis.budget:g})."]
+        lines = [f"{group.name}: {what} {group.loss.text()} (budget {analysis.limit})."]
     return lines
 
 
 def tolerance_sentence(analysis: Analysis, t: Tolerance) -> str:
     """One tolerance with specification."""
-    name, budget = t.axis.short, f"{analysis.budget:g} points"
+    name, budget = t.axis.short, analysis.limit
     if t.status == "above":
         return f"{name}: the loss exceeds {budget} from the start ({t.starts_above:.0%} sure)."
     if t.status == "beyond":
@@ -117,7 +117,7 @@ def best_group(analysis: Analysis) -> list[str]:
             better, worse = (c.first, c.second) if d.mean < 0 else (c.second, c.first)
             low, high = sorted((abs(d.low), abs(d.high)))
             lines.append(
-                f"On the same devices and conditions {better} loses {abs(d.mean):.2f} points less than "
+                f"On the same devices and conditions {better} loses {abs(d.mean):.2f}{analysis.unit} less than "
                 f"{worse} (95 % interval {low:.2f} to {high:.2f}, {d.n} {c.units})."
             )
     return lines

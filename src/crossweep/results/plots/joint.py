@@ -39,8 +39,7 @@ def _figure(analysis: Analysis, found: list[tuple[int, str, Joint]], number: int
         title=f"Joint tolerance of {across.short} and {up.short}",
         caption=(
             f"Both flaws at once: a device must lie {side} the curve for its loss to stay within "
-            f"{analysis.budget:g} "
-            f"points. Band: pointwise 95 % interval of the tolerated {up.short}, given {across.short}."
+            f"{analysis.limit}. Band: pointwise 95 % interval of {up.short}, given {across.short}."
         ),
         canvas=made,
     )

@@ -200,12 +200,12 @@ def _caption(analysis: Analysis, fit: Fit, contour: Contour, drawn: bool) -> str
     text = "Colour: posterior median loss; dots: trials, in the colour of what they measured. "
     if drawn:
         text += (
-            f"White line: a loss of {analysis.budget:g} points. Pale band: the whole line lies inside it "
+            f"White line: a loss of {analysis.limit}. Pale band: the whole line lies inside it "
             "with 95 % probability (simultaneous, not pointwise). "
         )
     else:
         text += (
-            f"No line at {analysis.budget:g} points: within this plane the loss crosses it with "
+            f"No line at {analysis.limit}: within this plane the loss crosses it with "
             f"{contour.crossing:.0%} probability only. "
         )
     text += f"{contour.safe_share:.0%} of the plane is within the budget. "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -85,8 +86,14 @@ class Figure:
 @contextmanager
 def drawing() -> Iterator[None]:
     """Everything inside is drawn, and must be saved, in this project's style; nothing outside changes."""
-    with mpl.rc_context(RC):
-        yield
+    log = logging.getLogger("fontTools")
+    level = log.level
+    log.setLevel(logging.WARNING)  # a PDF's fonts are told about table by table
+    try:
+        with mpl.rc_context(RC):
+            yield
+    finally:
+        log.setLevel(level)
 
 
 def canvas(width: float = COLUMN, height: float = COLUMN * 0.75, **subplots: Any) -> tuple[Canvas, Any]:

@@ -36,7 +36,7 @@ def tolerance_bars(analysis: Analysis) -> Figure | None:
         made.legend(handles=entries, loc="outside upper left", ncols=min(3, len(groups)))
     return Figure(
         name="tolerance",
-        title=f"What the device must achieve for a loss of at most {analysis.budget:g} points",
+        title=f"What the device must achieve for a loss of at most {analysis.limit}",
         caption=(
             "Thick bar: the specification, kept with 95 % probability. Mark and thin line: median "
             "tolerance and its "
