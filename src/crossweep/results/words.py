@@ -117,8 +117,8 @@ def best_group(analysis: Analysis) -> list[str]:
             better, worse = (c.first, c.second) if d.mean < 0 else (c.second, c.first)
             low, high = sorted((abs(d.low), abs(d.high)))
             lines.append(
-                f"On the same devices and conditions {better} loses {abs(d.mean):.2f}{analysis.unit} less than "
-                f"{worse} (95 % interval {low:.2f} to {high:.2f}, {d.n} {c.units})."
+                f"On the same devices and conditions {better} loses {abs(d.mean):.2f}{analysis.unit} less "
+                f"than {worse} (95 % interval {low:.2f} to {high:.2f}, {d.n} {c.units})."
             )
     return lines
 
