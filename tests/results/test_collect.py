@@ -74,6 +74,13 @@ def test_failed_trials_are_rows_with_their_error(tmp_path: Path) -> None:
     assert row["axis.skew"] == 0.25 and np.isnan(row["metric.error_increase"])
 
 
+def test_pruned_trials_without_a_record_are_rows_too(tmp_path: Path) -> None:
+    root = study(tmp_path / "s", cliff, n=2)
+    write(root / "trial_2" / "trial.json", {"number": 2, "state": "pruned", "params": {"skew": 0.25}})
+    row = collect(root).rows.iloc[2]
+    assert row["state"] == "pruned" and row["axis.skew"] == 0.25 and not isinstance(row["error"], str)
+
+
 def grid(root: Path) -> Path:
     """A multirun of Hydra's own over algorithm, skew and seed; the first runs were not given a skew."""
     number = 0

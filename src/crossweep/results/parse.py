@@ -76,22 +76,22 @@ def run_row(name: str, path: Path, record: Json, trial: Json) -> Row:
     return row
 
 
-def failed_row(name: str, path: Path, trial: Json) -> Row:
-    """The row of a crashed run: where it was, and the last line of its traceback."""
-    error = trial.get("error")
-    if not error and (path / ERROR_NAME).is_file():
+def lost_row(name: str, path: Path, trial: Json) -> Row:
+    """The row of a run without a record, crashed or pruned: where it was, and the last line of a traceback."""
+    pruned, error = trial.get("state") == "pruned", trial.get("error")
+    if not error and not pruned and (path / ERROR_NAME).is_file():
         error = (path / ERROR_NAME).read_text(encoding="utf-8", errors="replace")
     params = _mapping(trial.get("params"))
     return {
         "trial": _number(name, trial),
         "seed": None,
-        "state": "failed",
+        "state": "pruned" if pruned else "failed",
         "algorithm": str(params.get("algorithm") or ""),
         "folder": str(path),
         **{f"axis.{k}": v for k, v in params.items()},
         "started": trial.get("started"),
         "retry_of": trial.get("retry_of"),
-        "error": _last_line(str(error or "no error text")),
+        "error": None if pruned else _last_line(str(error or "no error text")),
     }
 
 

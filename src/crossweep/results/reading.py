@@ -22,7 +22,7 @@ from crossweep.results.parse import (
     Json,
     NotUsable,
     Row,
-    failed_row,
+    lost_row,
     natural,
     overrides_of,
     read_object,
@@ -142,14 +142,15 @@ class StudyReader:
         if trial is None and self.described:
             raise NotUsable("no trial.json: in flight, interrupted, or foreign")
         record = read_object(path / RECORD_NAME)
-        if (trial or {}).get("state") == "failed":
-            yield failed_row(name, path, trial or {})
+        state = (trial or {}).get("state")
+        if state == "failed" or (state == "pruned" and record is None):
+            yield lost_row(name, path, trial or {})
         elif record is not None:
             yield self._run(name, path, record, trial or {})
         elif trial is not None:
             yield from self._seeds(name, path, trial)
         elif (path / ERROR_NAME).is_file():
-            yield failed_row(name, path, {})
+            yield lost_row(name, path, {})
         else:
             raise NotUsable("no record.json: unfinished or foreign")
 
