@@ -77,7 +77,7 @@ def run_row(name: str, path: Path, record: Json, trial: Json) -> Row:
 
 
 def lost_row(name: str, path: Path, trial: Json) -> Row:
-    """The row of a run without a record, crashed or pruned: where it was, and the last line of a traceback."""
+    """The row of a run without a record, crashed or pruned: where it was, and its traceback's last line."""
     pruned, error = trial.get("state") == "pruned", trial.get("error")
     if not error and not pruned and (path / ERROR_NAME).is_file():
         error = (path / ERROR_NAME).read_text(encoding="utf-8", errors="replace")
