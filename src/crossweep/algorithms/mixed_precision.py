@@ -59,6 +59,7 @@ class MixedPrecision(AbstractAlgorithm):
     sto_round: bool = True
     update: UpdateParameters = field(default_factory=UpdateParameters)
     optimizer: Optimizer | None = None
+    lr_scale: float = 1.0
 
     def __post_init__(self) -> None:
         if not self.transfer_every >= 1:
@@ -67,8 +68,9 @@ class MixedPrecision(AbstractAlgorithm):
             raise ConfigError(
                 f"algorithm.n_rows_per_transfer: must be -1 or >= 1, got {self.n_rows_per_transfer}"
             )
-        if not self.transfer_lr > 0:
-            raise ConfigError(f"algorithm.transfer_lr: must be > 0, got {self.transfer_lr}")
+        for name in ("transfer_lr", "lr_scale"):
+            if not getattr(self, name) > 0:
+                raise ConfigError(f"algorithm.{name}: must be > 0, got {getattr(self, name)}")
         for name in ("granularity", "n_x_bins", "n_d_bins"):
             if not getattr(self, name) >= 0:
                 raise ConfigError(f"algorithm.{name}: must be >= 0, got {getattr(self, name)}")
@@ -120,6 +122,7 @@ class MixedPrecisionWeight(AnalogWeight):
 
     def accumulate(self, x: Tensor, d: Tensor, lr: float) -> None:
         """Add the mini-batch's wanted decrease of the weight to chi."""
+        lr = lr * self.rule.lr_scale
         x = quantise(x, self.rule.n_x_bins, self.rule.sto_round, self.rounding.fork("x"))
         d = quantise(d, self.rule.n_d_bins, self.rule.sto_round, self.rounding.fork("d"))
         gradient = d.transpose(-1, -2) @ x

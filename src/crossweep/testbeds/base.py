@@ -20,13 +20,15 @@ class Outcome:
         metrics: numbers by name; what a record keeps.
         steps: number of training samples after which each point of ``curve`` was taken [n].
         curve: what the test-bed plots over time [n, ...].
-        cost: the weight's cost at the end.
+        cost: the weight's cost at the end, summed over instances.
+        instances: independent repetitions.
     """
 
     metrics: dict[str, float]
     steps: Tensor
     curve: Tensor
     cost: dict[str, float]
+    instances: int
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -52,4 +52,4 @@ class ConstantGradient(AbstractTestbed):
             curve.append(torch.stack([on.mean(), off.mean()]).cpu())
         metrics = {"on_mean": on.mean(), "on_std": on.std(), "off_mean": off.mean(), "off_std": off.std()}
         numbers = {name: float(value) for name, value in metrics.items()}
-        return Outcome(numbers, torch.tensor(steps), torch.stack(curve), weight.cost())
+        return Outcome(numbers, torch.tensor(steps), torch.stack(curve), weight.cost(), self.instances)

@@ -64,6 +64,7 @@ class CorrelationDetection(AbstractTestbed):
             torch.tensor(steps),
             torch.stack(curve),
             weight.cost(),
+            self.instances,
         )
 
 

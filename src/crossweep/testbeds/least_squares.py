@@ -62,4 +62,4 @@ class LeastSquares(AbstractTestbed):
         curve, away = torch.stack(losses), torch.stack(distances)
         tail = self.steps // 10
         metrics = {"loss": float(curve[-tail:].mean()), "distance": float(away[-tail:].mean())}
-        return Outcome(metrics, torch.arange(self.steps), curve, weight.cost())
+        return Outcome(metrics, torch.arange(self.steps), curve, weight.cost(), self.instances)

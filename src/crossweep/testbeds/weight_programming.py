@@ -48,7 +48,9 @@ class WeightProgramming(AbstractTestbed):
     def __post_init__(self) -> None:
         least = self.block * self.checkpoints
         if self.samples < least:
-            raise ConfigError(f"testbed.samples: must be >= block * checkpoints = {least}, got {self.samples}")
+            raise ConfigError(
+                f"testbed.samples: must be >= block * checkpoints = {least}, got {self.samples}"
+            )
 
     def run(self, rule: AbstractAlgorithm, factory: TileFactory, stream: Stream) -> Outcome:
         shape = (self.instances, self.size, self.size)
@@ -68,7 +70,7 @@ class WeightProgramming(AbstractTestbed):
         last = errors[-max(1, round(self.tail * len(curve))) :].mean(0)
         spread = float(last.std()) if self.instances > 1 else 0.0
         metrics = {"weight_error": float(last.mean()), "weight_error_std": spread}
-        return Outcome(metrics, torch.tensor(steps), errors, weight.cost())
+        return Outcome(metrics, torch.tensor(steps), errors, weight.cost(), self.instances)
 
 
 def error(weight: Tensor, target: Tensor) -> Tensor:
