@@ -262,13 +262,13 @@ def test_buffer_in_is_transferred_plus_kept() -> None:
     step = 1e-4
     weight = made.build(SHAPE, factory(ideal(0.02), ideal(step)))
     put_in = torch.zeros(SHAPE)
-    fill = weight.fill
+    digest = weight.digest
 
     def counted(value: Tensor, scale: Any, window: Any, columns: Any) -> Tensor:
         put_in[..., columns] += weight.signs(columns) * value * scale
-        return fill(value, scale, window, columns)
+        return digest(value, scale, window, columns)
 
-    weight.fill = counted  # type: ignore[method-assign]
+    weight.digest = counted  # type: ignore[method-assign]
     train(weight, range(10))
     pulses = weight.slow.weight / step
     assert float(pulses.abs().max()) > 3

@@ -82,7 +82,7 @@ class AGADWeight(BufferedTransferWeight):
 
     def fill(self, value: Tensor, scale: Tensor | float, window: Window, columns: Tensor | slice) -> Tensor:
         rule = self.rule
-        scale = self.damped(scale, window)
+        scale = self._damped(scale, window)
         mean, fresh = self.running_mean[..., columns], self.switched[..., columns].unsqueeze(-2)
         past = torch.where(fresh, mean, self.past_mean[..., columns])
         self.past_mean[..., columns] = past
@@ -93,40 +93,60 @@ class AGADWeight(BufferedTransferWeight):
         )  # subtract, two products and a sum, beyond H's own two
         return self.hidden[..., columns] + self.signs(columns) * (value - past) * scale
 
-    def digest(
-        self, value: Tensor, scale: Tensor | float, window: Window, columns: Tensor | slice
-    ) -> Tensor:
-        if not usable(self.hidden):
-            return super().digest(value, scale, window, columns)
+    operations_per_value = 6  # H's two, and subtract, two products and a sum
+
+    def rule_of_reads(self) -> Digest:
         rule, longest = self.rule, self.rule.transfer_update.desired_bl
-        digest = Digest(
+        return Digest(
             momentum=rule.momentum,
             forget_buffer=rule.forget_buffer,
             longest=longest,
             cap=0.0 if rule.forget_buffer else max(longest * rule.buffer_cap, 0.0),
             beta=rule.beta,
         )
+
+    def means(self) -> tuple[Tensor, Tensor]:
+        return self.running_mean, self.past_mean
+
+    def switches(self, flips: Tensor, reads: Tensor) -> Tensor:
+        fresh = torch.cat((self.switched.unsqueeze(0), flips[:-1]))
+        # a column that is read no more in this batch keeps what its last read left behind
+        last = reads.sum(0).clamp(min=1) - 1
+        after = flips.gather(0, last.unsqueeze(0)).squeeze(0)
+        self.switched = torch.where(reads.any(0), after, self.switched)
+        return fresh
+
+    def damped(self, scale: Tensor, passes: Tensor) -> Tensor:
+        if not self.rule.correct_accumulation:
+            return scale
+        since = passes.to(scale.device) % self.rule.chopper_rule.period + 1
+        return scale / since.clamp(max=1 / self.fast.device.granularity)
+
+    def digest(
+        self, value: Tensor, scale: Tensor | float, window: Window, columns: Tensor | slice
+    ) -> Tensor:
+        if not usable(self.hidden):
+            return super().digest(value, scale, window, columns)
         fresh = self.switched[..., columns]
+        gain = self.gains(self._damped(scale, window), columns)
         wanted = digest_(
             value,
             self.hidden,
             columns,
-            digest,
+            self.rule_of_reads(),
             row_sign=self.chop_out,
-            gain=self.gains(self.damped(scale, window), columns),
-            gate=window.passes > rule.chopper_rule.period,
-            means=(self.running_mean, self.past_mean, fresh),
+            gain=gain,
+            gate=window.passes > self.rule.chopper_rule.period,
+            means=(*self.means(), fresh),
         )
         self.switched[..., columns] = False
         self.tally.digital_operations += 4 * value.numel()
         return wanted
 
-    def damped(self, scale: Tensor | float, window: Window) -> Tensor | float:
-        """``scale`` over the number of reads since the chopper's last flip, with ``correct_accumulation``."""
+    def _damped(self, scale: Tensor | float, window: Window) -> Tensor | float:
         if not self.rule.correct_accumulation:
             return scale
-        since = window.passes.to(self.hidden.device) % self.rule.chopper_rule.period + 1
-        return scale / since.clamp(max=1 / self.fast.device.granularity)
+        return self.damped(torch.as_tensor(scale, device=self.hidden.device), window.passes)
 
     def release(self, filled: Tensor, longest: int) -> tuple[Tensor, Tensor]:
         n, kept = super().release(filled, longest)

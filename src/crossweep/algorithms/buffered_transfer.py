@@ -10,7 +10,10 @@ from crossweep.algorithms.hidden_buffer import BufferRule, transfer_counts
 from crossweep.algorithms.schedule import Window
 from crossweep.algorithms.transfer import Transfer, TransferWeight
 from crossweep.errors import ConfigError
+from crossweep.tiles import windows
+from crossweep.tiles.digital import Digest
 from crossweep.tiles.factory import TileFactory
+from crossweep.tiles.pulse_train import PulsePlan
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,6 +89,62 @@ class BufferedTransferWeight(TransferWeight):
             return scale
         ratio = self.fast.device.granularity / self.slow.device.granularity
         return scale * ratio / rate[..., sample.to(rate.device)].unsqueeze(-2)
+
+    def run_at_once(self, plan: PulsePlan, rate: Tensor, lr: float) -> bool:
+        rule, update = self.rule, self.rule.transfer_update
+        plain = not (update.update_management or update.update_bl_management or update.res)
+        digest = self.rule_of_reads()
+        if digest is None or not plain or update.desired_bl != 1 or rule.step != 1:
+            return False
+        if not windows.usable(self.fast, self.slow, rule.update, rule.transfer_io):
+            return False
+        batch = plan.bl.shape[-1]
+        since, until, reads, passes = self.clock.table(batch)
+        flips = rule.chopper_rule.flips(passes, tuple(passes.shape), self.flips.fork("columns"), self.chop_in)
+        flips = flips & reads
+        signs = torch.where(flips, -1.0, 1.0)
+        before = torch.cat((torch.ones_like(signs[:1]), signs[:-1])).cumprod(0) * self.chop_in
+        scale = self.buffer_scale(rate, (until - 1).clamp(min=0).flatten(), lr)
+        table = scale.reshape(passes.shape) if isinstance(scale, Tensor) else torch.full(passes.shape, scale)
+        schedule = windows.Schedule(
+            since=since + plan.first,
+            until=until + plan.first,
+            sign=before,
+            reads=reads,
+            scale=self.damped(table, passes),
+            fresh=self.switches(flips, reads),
+            gate=self.gate(torch.ones_like(table), passes),
+        )
+        outcome = windows.run_(
+            self.fast, self.slow, plan, schedule, rule.transfer_io, digest, self.hidden, self.means(), self.chop_out,
+            self.transfers,
+        )  # fmt: skip
+        self.chop_in = before[-1] * signs[-1]
+        count = int(reads.sum())
+        self.tally.slice_reads += count
+        self.tally.digital_operations += self.operations_per_value * count * self.inner[-2]
+        self.tally.transfers += int(outcome.sent.sum())
+        return True
+
+    # What the compiled call needs of a rule; None as ``rule_of_reads`` means that there is no compiled call.
+
+    operations_per_value = 2  # scale and add
+
+    def rule_of_reads(self) -> Digest | None:
+        """Thresholds of the buffer."""
+        return None
+
+    def means(self) -> tuple[Tensor, Tensor] | None:
+        """Running mean of the reads, and what is subtracted from them."""
+        return None
+
+    def switches(self, flips: Tensor, reads: Tensor) -> Tensor:
+        """At which reads the running mean becomes what is subtracted [windows, I]."""
+        return torch.zeros_like(flips)
+
+    def damped(self, scale: Tensor, passes: Tensor) -> Tensor:
+        """``scale`` of each read, as the rule changes it."""
+        return scale
 
     def transfer(
         self, value: Tensor, window: Window, columns: Tensor | slice, rate: Tensor, lr: float

@@ -44,17 +44,19 @@ class CTTv2Weight(BufferedTransferWeight):
         read = self.signs(columns) * value * scale
         return read if self.rule.no_buffer else self.hidden[..., columns] + read
 
-    def digest(
-        self, value: Tensor, scale: Tensor | float, window: Window, columns: Tensor | slice
-    ) -> Tensor:
-        if not usable(self.hidden):
-            return super().digest(value, scale, window, columns)
+    def rule_of_reads(self) -> Digest:
         rule = self.rule
-        digest = Digest(
+        return Digest(
             momentum=rule.momentum,
             forget_buffer=rule.forget_buffer,
             longest=rule.transfer_update.desired_bl,
             no_buffer=rule.no_buffer,
         )
+
+    def digest(
+        self, value: Tensor, scale: Tensor | float, window: Window, columns: Tensor | slice
+    ) -> Tensor:
+        if not usable(self.hidden):
+            return super().digest(value, scale, window, columns)
         gain = self.gains(scale, columns)
-        return digest_(value, self.hidden, columns, digest, row_sign=self.chop_out, gain=gain)
+        return digest_(value, self.hidden, columns, self.rule_of_reads(), row_sign=self.chop_out, gain=gain)

@@ -112,3 +112,20 @@ class TransferClock:
                 )
             previous = stops
         return windows
+
+    def table(self, batch: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """The windows of the next ``batch`` samples as a table [windows, I].
+
+        Returns:
+            First sample each column sees in each window, one past the last one, whether it is read then, and the full
+            passes completed before that read.
+        """
+        reads = self.reads_within(batch)
+        first = self.every - self.samples % self.every
+        offset = (torch.arange(self.slices) - self.column) % self.slices
+        index = offset + self.slices * torch.arange(-(-reads // self.slices) + 1).unsqueeze(-1)
+        read = index < reads
+        at = first + index.div(self.reads_at_once, rounding_mode="floor") * self.every
+        until = torch.where(read, at, torch.full_like(index, batch))
+        since = torch.cat((torch.zeros_like(until[:1]), until[:-1]))
+        return since, until, read, self.passes + (self.column + index) // self.slices

@@ -191,6 +191,9 @@ class TransferWeight(AnalogWeight):
         chopped = self.rule.chopper_rule.probability > 0
         if self.rule.row_flip_prob:
             plan = plan.flip_rows(self.chop_out)
+        if self.run_at_once(plan, rate, lr):
+            self.clock.advance(batch)
+            return
         for window in self.clock.windows(batch):
             part = plan.samples(window.start, window.stop)
             if chopped:
@@ -212,6 +215,10 @@ class TransferWeight(AnalogWeight):
                     signs = self.chop_in[..., columns]
                     self.chop_in[..., columns] = torch.where(flips, -signs, signs)
         self.clock.advance(batch)
+
+    def run_at_once(self, plan: PulsePlan, rate: Tensor, lr: float) -> bool:
+        """Do the whole part of a mini-batch in one compiled call; False where there is none for it."""
+        return False
 
     def every(self, batch: int) -> int:
         """Samples between two transfers."""

@@ -7,6 +7,7 @@ from torch import Tensor
 from crossweep.algorithms.buffered_transfer import BufferedTransfer, BufferedTransferWeight
 from crossweep.algorithms.schedule import Window
 from crossweep.errors import ConfigError
+from crossweep.tiles.digital import Digest
 from crossweep.tiles.factory import TileFactory
 
 
@@ -66,3 +67,11 @@ class TTv2Weight(BufferedTransferWeight):
 
     def fill(self, value: Tensor, scale: Tensor | float, window: Window, columns: Tensor | slice) -> Tensor:
         return self.hidden[..., columns] + value * scale
+
+    def rule_of_reads(self) -> Digest:
+        rule = self.rule
+        return Digest(
+            momentum=rule.momentum,
+            forget_buffer=rule.forget_buffer,
+            longest=rule.transfer_update.desired_bl,
+        )

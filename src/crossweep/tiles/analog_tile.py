@@ -144,6 +144,11 @@ class AnalogTile(nn.Module):
             setattr(self, name, tensor)
         self._show(torch.ones_like(self.state))
 
+    def own_(self) -> None:
+        """Make state and visible weight fresh tensors, so that a kernel may change them in place."""
+        self.state = self.state.clone(memory_format=torch.contiguous_format)
+        self.weight = self.weight.clone(memory_format=torch.contiguous_format)
+
     def _account(self, pulses: Tensor) -> None:
         self.pulses_given += pulses.sum(dtype=torch.float64)
         self._show(pulses)

@@ -13,7 +13,7 @@ _ROUND = F(
 
 
 @inline
-def _nearest(v, width):  # type: ignore[no-untyped-def]
+def nearest(v, width):  # type: ignore[no-untyped-def]
     """``v`` rounded to a multiple of ``width``; as it is where ``width`` is 0 or the multiple beyond float32."""
     steps = v / (width if width > F(0.0) else F(1.0))
     whole = F(F(steps + _ROUND) - _ROUND) if abs(steps) < F(4194304.0) else steps
@@ -56,10 +56,10 @@ def convert_rows(x, cap, width, stochastic, bound, noise, factor, key, out, scal
         if stochastic:
             for j in range(n):
                 shift = (open_uniform(mix(np.uint32(2 * n + j), k)) - F(0.5)) * width
-                result[j] = min(max(_nearest(row[j] / by + shift, width), -bound), bound)
+                result[j] = min(max(nearest(row[j] / by + shift, width), -bound), bound)
         else:
             for j in range(n):
-                result[j] = min(max(_nearest(row[j] / by, width), -bound), bound)
+                result[j] = min(max(nearest(row[j] / by, width), -bound), bound)
         if noise > F(0.0):
             _add_noise(result, noise, k)
 
@@ -108,7 +108,7 @@ def digitise_rows(y, scale, factor, noise, width, stochastic, bound, key, clippe
             v = row[j]
             if stochastic:
                 v += (open_uniform(mix(np.uint32(2 * n + j), k)) - F(0.5)) * width
-            v = _nearest(v, width)
+            v = nearest(v, width)
             beyond += 1 if abs(v) > bound else 0
             row[j] = back * min(max(v, -bound), bound)
         clipped[i] = beyond > 0 and scale[i] > F(0.0)
@@ -154,4 +154,4 @@ def slice_rows(
             v = result[q]
             if stochastic:
                 v += (open_uniform(mix(np.uint32(2 * reads + q), k)) - F(0.5)) * width
-            result[q] = min(max(_nearest(v, width), -bound), bound)
+            result[q] = min(max(nearest(v, width), -bound), bound)
