@@ -271,7 +271,9 @@ class Ledger:
         # queued first and told second: whoever repeats this after a kill finds the successor and adds no
         # other
         if again and not any(later.user_attrs.get("retry_of") == number for later in trials):
-            self.enqueue(trial.params or trial.user_attrs.get("queued", {}), retry_of=number, retries=retries)
+            self.enqueue(
+                {**trial.user_attrs.get("queued", {}), **trial.params}, retry_of=number, retries=retries
+            )
         self._tell(number, "failed", None)
         log.warning("trial %d: %s; %s", number, reason, "queued again" if again else "not tried again")
 

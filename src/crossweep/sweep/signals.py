@@ -25,6 +25,7 @@ class TimedOut(BaseException):
 
 
 STOPPING = (signal.SIGINT, signal.SIGTERM)
+SCHEDULERS = ("submitit", "ray", "distributed")
 PATIENT_SIGNALS = 2  # one more ends the process on the spot
 
 
@@ -102,9 +103,6 @@ class Signals:
 
 
 def _replaceable(handler: object) -> bool:
-    """Whether a handler is Python's default or ours (a worker inside the controlling process).
-
-    Schedulers bring handlers of their own, which end the process in their way; theirs stay.
-    """
-    ours = isinstance(getattr(handler, "__self__", None), Signals)
-    return ours or handler in (signal.SIG_DFL, signal.default_int_handler)
+    """Whether a handler may be ours for a while: schedulers end a process in their own way, so theirs stay."""
+    module = str(getattr(handler, "__module__", "") or type(handler).__module__)
+    return module.partition(".")[0] not in SCHEDULERS

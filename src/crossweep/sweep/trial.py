@@ -29,8 +29,8 @@ class TrialHandle:
     one before, so a pruner compares like with like.
     """
 
-    def __init__(self, reporter: Reporter | None = None) -> None:
-        self._reporter = reporter
+    def __init__(self, reporter: Reporter | None = None, *, maximize: bool = False) -> None:
+        self._reporter, self._maximize = reporter, maximize
         self._offset = 0
         self._last = -1
         self.pruned = False
@@ -45,11 +45,21 @@ class TrialHandle:
         """Number of the trial, None outside a study."""
         return None if self._reporter is None else self._reporter.number
 
-    def report(self, step: int, value: float) -> None:
-        """Tell the study an intermediate value, for example the validation error after epoch ``step``."""
-        if self._reporter is not None:
-            self._last = max(self._last, self._offset + step)
-            self._reporter.report(value, self._offset + step)
+    def report(self, step: int, value: float, *, higher_is_better: bool | None = None) -> None:
+        """Tell the study an intermediate value, for example the validation accuracy after epoch ``step``.
+
+        Args:
+            step: a count that grows.
+            value: any measure that ranks trials at the same step.
+            higher_is_better: which way it ranks; None: the way the objective does. A pruner knows only the
+                objective's direction, so a value that ranks the other way is told with its sign reversed.
+        """
+        if self._reporter is None:
+            return
+        if higher_is_better is not None and higher_is_better != self._maximize:
+            value = -value
+        self._last = max(self._last, self._offset + step)
+        self._reporter.report(value, self._offset + step)
 
     def should_prune(self) -> bool:
         """Whether the study would rather stop this trial now."""

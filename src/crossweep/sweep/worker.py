@@ -116,10 +116,9 @@ class Worker:
         """One trial, whatever becomes of it."""
         settings, started = self._task.settings, book.now()
         folder = ledger.folder(claim.number)
-        single = len(settings.objectives) == 1
         lease: Lease | None = None
         try:
-            with signals.job() as token, running(TrialHandle(claim.trial if single else None)) as handle:
+            with signals.job() as token, running(self._handle(claim)) as handle:
                 lease = Lease(
                     lease_path(self._task.directory, claim.number),
                     timeout=settings.lease_timeout,
@@ -144,6 +143,11 @@ class Worker:
         finally:
             if lease is not None:
                 lease.release()
+
+    def _handle(self, claim: Claim) -> TrialHandle:
+        """What the job may tell; Optuna takes no intermediate values of several objectives."""
+        ways = self._task.settings.directions
+        return TrialHandle(claim.trial, maximize=ways == ["maximize"]) if len(ways) == 1 else TrialHandle()
 
     def _replicates(self, claim: Claim, handle: TrialHandle) -> Outcome:
         """All seeds of one point, one run each."""
