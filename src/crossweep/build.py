@@ -22,6 +22,8 @@ from crossweep.devices.symmetry_point import SymmetryPoint
 from crossweep.errors import ConfigError
 from crossweep.paths import cache_dir
 from crossweep.rng import Stream
+from crossweep.testbeds.base import AbstractTestbed
+from crossweep.testbeds.experiment import TestbedExperiment
 from crossweep.tiles.factory import TileFactory
 from crossweep.tiles.io import IOParameters
 from crossweep.tiles.mapping import Mapping as TileMapping
@@ -46,8 +48,8 @@ def plain(cfg: DictConfig) -> dict[str, Any]:
     return {str(key): value for key, value in resolved.items()}
 
 
-def build(cfg: Node) -> Transfer:
-    """A complete experiment.
+def build(cfg: Node) -> Transfer | TestbedExperiment:
+    """A complete experiment, or the test-bed that ``task`` names.
 
     Args:
         cfg: the plain, resolved configuration (see ``plain``).
@@ -57,6 +59,10 @@ def build(cfg: Node) -> Transfer:
     """
     rule = make(cfg["algorithm"], "algorithm")
     _expect(rule, AbstractAlgorithm, "algorithm")
+    if cfg.get("task"):
+        bed, device = make(cfg["task"], "task"), torch_device(cfg["compute_device"])
+        _expect(bed, AbstractTestbed, "task")
+        return TestbedExperiment(bed=bed, rule=rule, factory=tile_factory(cfg, device), torch_device=device)
     training = cfg["training"]
     pretrain = fit_settings(training["pretrain"], "training.pretrain")
     finetune = fit_settings(training["finetune"], "training.finetune")

@@ -68,8 +68,14 @@ def conversion_table(rows: Sequence[Mapping[str, Any]]) -> Table:
 def result_table(record: Mapping[str, Any]) -> Table:
     """The closing table of one run."""
     metrics, choices = record["metrics"], record["choices"]
-    title = f"{record['algorithm']} on {choices.get('device', '?')}, {choices.get('data', '?')}: {record['state']}"
+    task = choices.get("task") or choices.get("data", "?")
+    title = f"{record['algorithm']} on {choices.get('device', '?')}, {task}: {record['state']}"
     table = Table(title=title, title_justify="left")
+    if "test_error" not in metrics:  # a test-bed
+        table.show_header = False
+        for name, value in metrics.items():
+            table.add_row(name.replace("_", " "), f"{value:.4g}")
+        return table
     for name in ("", "test error", "test accuracy", "vs baseline"):
         table.add_column(name, justify="left" if not name else "right")
     for name, found in record["baselines"].items():
