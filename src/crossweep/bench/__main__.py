@@ -51,7 +51,9 @@ def pulse_counts() -> Rows:
     for samples, bl in ((64, 31), (64, 5), (256, 31)):
         case = Case(rule="analog_sgd", d=128, x=128, samples=samples, bl=bl)
         ours, theirs = counted_pulses(case), peer.counted_pulses(case)
-        rows.append({"x peer": ours / theirs, "samples": samples, "BL": bl, "pulses": ours, "peer pulses": theirs})
+        rows.append(
+            {"x peer": ours / theirs, "samples": samples, "BL": bl, "pulses": ours, "peer pulses": theirs}
+        )
     return rows
 
 

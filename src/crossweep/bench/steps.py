@@ -24,7 +24,13 @@ from crossweep.tiles.mapping import Mapping
 from crossweep.tiles.pulse_train import UpdateParameters
 
 MODELS = {
-    "swin_micro": {"patch_size": 4, "window_size": 4, "embed_dim": 64, "depths": (2, 2, 2), "num_heads": (2, 4, 8)},
+    "swin_micro": {
+        "patch_size": 4,
+        "window_size": 4,
+        "embed_dim": 64,
+        "depths": (2, 2, 2),
+        "num_heads": (2, 4, 8),
+    },
     "swin_tiny": {"patch_size": 2, "window_size": 4},
 }
 LR = 1e-3  # so small that a model fed the same batch again and again does not run away
@@ -37,7 +43,9 @@ def digital_model(name: str) -> nn.Module:
     return model.build((3, 32, 32), 10, torch.Generator().manual_seed(0))
 
 
-def analog_model(digital: nn.Module, rule: str, level: str, bl: int, io: str, torch_device: str = "cpu") -> nn.Module:
+def analog_model(
+    digital: nn.Module, rule: str, level: str, bl: int, io: str, torch_device: str = "cpu"
+) -> nn.Module:
     """A copy of ``digital`` with all its linear layers on crossbars."""
     update = UpdateParameters(desired_bl=bl)
     rules: dict[str, AbstractAlgorithm] = {

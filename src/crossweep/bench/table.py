@@ -18,12 +18,20 @@ def hardware() -> dict[str, str]:
     name = platform.processor() or platform.machine()
     info = Path("/proc/cpuinfo")
     if info.exists():
-        names = [line.split(":", 1)[1].strip() for line in info.read_text().splitlines() if line.startswith("model name")]
+        names = [
+            line.split(":", 1)[1].strip()
+            for line in info.read_text().splitlines()
+            if line.startswith("model name")
+        ]
         name = names[0] if names else name
     parts = {"cpu": name, "threads": str(torch.get_num_threads())}
     if torch.cuda.is_available():
         parts["gpu"] = torch.cuda.get_device_name()
-    return parts | {"python": platform.python_version()} | {k: version(k) for k in ("crossweep", "torch", "numba", "numpy")}
+    return (
+        parts
+        | {"python": platform.python_version()}
+        | {k: version(k) for k in ("crossweep", "torch", "numba", "numpy")}
+    )
 
 
 def markdown(title: str, rows: list[Row]) -> str:

@@ -41,7 +41,12 @@ DEVICES: dict[str, AbstractDevice] = {
 }
 PRESET_IO = IOParameters(inp_res=1 / 126, out_res=1 / 510, out_bound=20.0, out_noise=0.1)
 SLICE_IO = IOParameters(
-    inp_res=1 / 126, out_res=1 / 510, out_bound=20.0, out_noise=0.1, noise_management="none", bound_management="none"
+    inp_res=1 / 126,
+    out_res=1 / 510,
+    out_bound=20.0,
+    out_noise=0.1,
+    noise_management="none",
+    bound_management="none",
 )
 LR = 0.01
 

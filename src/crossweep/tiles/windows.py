@@ -86,6 +86,9 @@ def run_(
     part = compiled.Part.of(plan, fast.draws, ())
     drawn, lines = part.words, part.lines
     edges = drawn.edges(part.first, part.last, fast.device.relative_step, engine.max_relaxation)
+    longest = int((schedule.until - schedule.since).max())
+    if (edges.size - 1) * longest <= part.last - part.first:  # windows are shorter than segments need to be
+        edges = edges[[0, -1]]
     kappa, n = drawn.blocks(part.first, part.last), hidden.shape[-1]
     slots = [drawn.slots[t.numpy()] for t in (schedule.since, schedule.until)]
     floats = [t.float().contiguous().numpy() for t in (schedule.reads, schedule.sign * schedule.scale)]

@@ -73,7 +73,7 @@ def _respond_row(v, given, su, sd, mu, md, high, low, up, total, width, scalars,
         given[j] += n
 
 
-@kernel
+@inline
 def respond_row(v, given, su, sd, mu, md, high, low, up, total, width, scalars, counter, key):  # type: ignore[no-untyped-def]
     """Move ``width`` devices of one row, given by its slices [columns], and note their pulses."""
     steep = 0

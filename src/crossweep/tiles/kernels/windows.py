@@ -20,6 +20,10 @@ _SHOW, _READ, _SLOW = np.uint32(0x5BD1E995), np.uint32(0x85EBCA6B), np.uint32(0x
 
 @inline
 def _show(v, w, r, given, write, width, counter, key):  # type: ignore[no-untyped-def]
+    if write == F(0.0):
+        for j in range(width):
+            w[j] = v[j] - r[j]
+        return
     for j in range(width):
         xi = normal(np.uint32(counter + np.uint32(2) * np.uint32(j)), key)
         w[j] = v[j] - r[j] + write * xi if given[j] > F(0.0) else w[j]
@@ -61,7 +65,7 @@ def _excess(value, mean, past, reads, fresh, beta, width):  # type: ignore[no-un
         value[j] = v - p
 
 
-@kernel
+@inline
 def _give(wanted, hit, v, w, r, su, sd, mu, md, high, low, scalars, write, width, step, key):  # type: ignore[no-untyped-def]
     """Single pulses of C where they are wanted; returns how many."""
     sigma, relative, given = scalars[0], scalars[1] > F(0.0), 0
