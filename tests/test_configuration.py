@@ -15,7 +15,18 @@ from crossweep.errors import ConfigError
 from crossweep.paths import conf_dir
 from crossweep.training.transfer import Transfer
 
-GROUPS = ("device", "noise", "symmetry_point", "variability", "io", "engine", "algorithm", "model", "data", "training")
+GROUPS = (
+    "device",
+    "noise",
+    "symmetry_point",
+    "variability",
+    "io",
+    "engine",
+    "algorithm",
+    "model",
+    "data",
+    "training",
+)
 # these read files as soon as they are described
 NEED_FILES = {("device", "measured"): "device.file"}
 
@@ -71,7 +82,9 @@ def test_levels_override_the_device_and_null_keeps_it() -> None:
     fast, _ = devices(cfg)
     assert (fast.dw_min_std, fast.dw_min_dtod, fast.write_noise_std) == (0.1, 0.0, 2.5)
     assert fast.w_max_dtod == pytest.approx(0.3499)  # null: the device's own
-    forward, backward = periphery(plain(composed("noise.output=0.3", "noise.input=0.2", "noise.weight_read=0.1")))
+    forward, backward = periphery(
+        plain(composed("noise.output=0.3", "noise.input=0.2", "noise.weight_read=0.1"))
+    )
     assert (forward.out_noise, backward.inp_noise, forward.w_noise) == (0.3, 0.2, 0.1)
 
 

@@ -35,11 +35,19 @@ TINY = (
 )
 
 
+def tiny(*overrides: str) -> list[str]:
+    if any(word.startswith("algorithm=") for word in overrides):
+        return [*TINY, *overrides]
+    return [
+        *TINY,
+        "algorithm.auto_granularity=20.0",
+        *overrides,
+    ]  # few samples: C must get pulses all the same
+
+
 def config(*overrides: str) -> dict[str, Any]:
-    if not any(word.startswith("algorithm=") for word in overrides):
-        overrides = ("algorithm.auto_granularity=20.0", *overrides)  # few samples: C must get pulses all the same
     with initialize_config_dir(str(conf_dir()), version_base="1.3"):
-        return plain(compose("train", overrides=[*TINY, *overrides]))
+        return plain(compose("train", overrides=tiny(*overrides)))
 
 
 @pytest.fixture(autouse=True)
@@ -48,7 +56,9 @@ def own_multirun(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def run(folder: Path, *overrides: str, **more: Any) -> dict[str, Any]:
-    return train(config(*overrides), folder, choices={"algorithm": "cttv2"}, overrides=list(overrides), **more)
+    return train(
+        config(*overrides), folder, choices={"algorithm": "cttv2"}, overrides=list(overrides), **more
+    )
 
 
 def weights(folder: Path) -> dict[str, torch.Tensor]:
@@ -61,13 +71,17 @@ def test_record_holds_what_a_reader_asks_for(tmp_path: Path) -> None:
     on_disk = json.loads((tmp_path / "a" / "record.json").read_text())
     assert on_disk["state"] == record["state"] == "complete"
     metrics = on_disk["metrics"]
-    assert metrics["error_increase"] == pytest.approx(metrics["test_error"] - on_disk["baselines"]["sgd"]["test_error"])
+    assert metrics["error_increase"] == pytest.approx(
+        metrics["test_error"] - on_disk["baselines"]["sgd"]["test_error"]
+    )
     assert metrics["test_error"] == pytest.approx(100 * (1 - metrics["test_accuracy"]))
     assert set(on_disk["baselines"]) == {"sgd", "adamw"} and metrics["fresh_error_std"] >= 0
     assert [row["epoch"] for row in on_disk["history"]] == [1, 2, 3]
     assert on_disk["learning_rates"]["analog"] == 0.1 and on_disk["learning_rates"]["fast_lr"] == 1.0
     assert on_disk["learning_rates"]["baselines"]["sgd"]["lr"] == 0.1
-    assert on_disk["config"]["device"]["dw_min"] == 0.01 and torch.__version__.startswith(on_disk["versions"]["torch"])
+    assert on_disk["config"]["device"]["dw_min"] == 0.01 and torch.__version__.startswith(
+        on_disk["versions"]["torch"]
+    )
     assert on_disk["cost"]["fast_pulses"] > on_disk["cost"]["slow_pulses"] > 0
     assert sum(row["share"] for row in on_disk["conversion"]) == pytest.approx(1)
     with (tmp_path / "a" / "history.csv").open() as file:
@@ -140,7 +154,9 @@ def test_digital_run_equals_its_baseline(tmp_path: Path) -> None:
 
 
 def test_divergence_is_a_result(tmp_path: Path) -> None:
-    record = run(tmp_path / "a", "algorithm=digital", "training.finetune.optimizer.lr=1e30", "model.activation=relu")
+    record = run(
+        tmp_path / "a", "algorithm=digital", "training.finetune.optimizer.lr=1e30", "model.activation=relu"
+    )
     assert record["state"] == "diverged"
     assert record["metrics"]["test_accuracy"] == pytest.approx(0.2)
 
@@ -187,7 +203,7 @@ def test_error_text_is_one_line() -> None:
 
 def command(tmp_path: Path, *overrides: str) -> subprocess.Popen[str]:
     environment = os.environ | {"CROSSWEEP_MULTIRUN": str(tmp_path / "multirun"), "OMP_NUM_THREADS": "1"}
-    words = [sys.executable, "-m", "crossweep.train", *TINY[:-1], *overrides]
+    words = [sys.executable, "-m", "crossweep.train", *tiny(*overrides), "quiet=false"]
     pipe = subprocess.PIPE
     return subprocess.Popen(words, cwd=tmp_path, env=environment, stdout=pipe, stderr=pipe, text=True)
 
@@ -212,7 +228,9 @@ def test_killed_run_goes_on_and_ends_like_an_undisturbed_one(tmp_path: Path) -> 
     many = ("training.finetune.epochs=60", "evaluation.fresh_devices=0")
     for kill in (signal.SIGKILL, signal.SIGINT):
         process = command(tmp_path, *many)
-        checkpoints = lambda: [p.stat().st_mtime_ns for p in (tmp_path / "multirun/runs").glob("*/checkpoint.safetensors")]  # noqa: E731
+        checkpoints = lambda: [
+            p.stat().st_mtime_ns for p in (tmp_path / "multirun/runs").glob("*/checkpoint.safetensors")
+        ]  # noqa: E731
         before, deadline = checkpoints(), time.monotonic() + 100
         while checkpoints() == before and process.poll() is None and time.monotonic() < deadline:
             time.sleep(0.02)  # until it has written an epoch of its own
@@ -227,4 +245,6 @@ def test_killed_run_goes_on_and_ends_like_an_undisturbed_one(tmp_path: Path) -> 
     assert "results in" in out and str(record.parent) in out.replace("\n", "")
     undisturbed = run(tmp_path / "whole", *many)
     assert json.loads(record.read_text())["metrics"] == undisturbed["metrics"]
-    assert not list((tmp_path / "multirun").rglob("*.tmp")) and not list((tmp_path / "multirun").rglob(".*.json*"))
+    assert not list((tmp_path / "multirun").rglob("*.tmp")) and not list(
+        (tmp_path / "multirun").rglob(".*.json*")
+    )

@@ -21,7 +21,14 @@ from crossweep.tiles.pulse_train import UpdateParameters
 PERFECT = IOParameters(is_perfect=True)
 # equal, tiny steps and far bounds: the pulsed update is the digital one up to its pulse noise
 FINE = ConstantStep(
-    dw_min=1e-6, dw_min_dtod=0.0, dw_min_std=0.0, up_down_dtod=0.0, w_max=10.0, w_min=-10.0, w_max_dtod=0.0, w_min_dtod=0.0
+    dw_min=1e-6,
+    dw_min_dtod=0.0,
+    dw_min_std=0.0,
+    up_down_dtod=0.0,
+    w_max=10.0,
+    w_min=-10.0,
+    w_max_dtod=0.0,
+    w_min_dtod=0.0,
 )
 
 
@@ -170,17 +177,25 @@ def test_selection_by_part_and_patterns() -> None:
         (("head", (), ("3",)), "analog.exclude: leaves no layer"),
     ],
 )
-def test_selection_errors_name_the_key(arguments: tuple[str, tuple[str, ...], tuple[str, ...]], message: str) -> None:
+def test_selection_errors_name_the_key(
+    arguments: tuple[str, tuple[str, ...], tuple[str, ...]], message: str
+) -> None:
     layers, include, exclude = arguments
     with pytest.raises(ConfigError, match=message.replace("*", r"\*")):
         select(build(0, small_net), layers, PARTS, include, exclude)
 
 
 def test_grouped_and_reflecting_convolutions_stay_digital() -> None:
-    model = build(0, lambda: nn.Sequential(nn.Conv2d(4, 4, 3, groups=2), nn.Conv2d(4, 4, 3, padding_mode="reflect")))
+    model = build(
+        0, lambda: nn.Sequential(nn.Conv2d(4, 4, 3, groups=2), nn.Conv2d(4, 4, 3, padding_mode="reflect"))
+    )
     assert convertible(model) == {}
 
 
 def test_pieces_differ_by_one_at_most() -> None:
     mapping = Mapping(max_tile_size=4)
-    assert mapping.pieces(10) == [4, 3, 3] and mapping.pieces(4) == [4] and Mapping(max_tile_size=0).pieces(999) == [999]
+    assert (
+        mapping.pieces(10) == [4, 3, 3]
+        and mapping.pieces(4) == [4]
+        and Mapping(max_tile_size=0).pieces(999) == [999]
+    )

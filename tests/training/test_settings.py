@@ -40,5 +40,10 @@ def test_bad_settings_name_the_key(build, message: str) -> None:  # type: ignore
 
 
 def _fit(**changes: object) -> FitSettings:
-    values = {"epochs": 1, "batch_size": 8, "optimizer": OptimizerSettings(), "schedule": Schedule()} | changes
+    values = {
+        "epochs": 1,
+        "batch_size": 8,
+        "optimizer": OptimizerSettings(),
+        "schedule": Schedule(),
+    } | changes
     return FitSettings(**values)  # type: ignore[arg-type]
