@@ -115,12 +115,12 @@ class Trains:
     ) -> NDArray[np.int64]:
         """Signed counts `[d_size, x_size]` (positive = up) of one sample; raises if they would be random."""
         none = np.zeros((len(d), len(x)), np.int64)
-        length, scale_d, scale_x = self._scales(x, d, abs(lr), granularity, update)
+        length, scale_d, scale_x = self.scales(x, d, abs(lr), granularity, update)
         if length == 0:
             return none
         p_d, p_x = scale_d * np.abs(d), scale_x * np.abs(x)
         if update["pulse_type"] == "DETERMINISTIC_IMPLICIT":
-            p_d, p_x = self._bin(p_d, update["d_res_implicit"]), self._bin(p_x, update["x_res_implicit"])
+            p_d, p_x = self.bin(p_d, update["d_res_implicit"]), self.bin(p_x, update["x_res_implicit"])
         p_d, p_x = np.minimum(p_d, 1), np.minimum(p_x, 1)
         if update["pulse_type"] == "DETERMINISTIC_IMPLICIT":
             wanted = length * np.outer(p_d, p_x)
@@ -133,7 +133,7 @@ class Trains:
             size = length * np.outer(p_d > 0.5, p_x > 0.5)
         return (-np.sign(lr) * np.outer(np.sign(d), np.sign(x)) * size).astype(np.int64)
 
-    def _scales(
+    def scales(
         self, x: Array, d: Array, lr: float, granularity: float, update: dict[str, Any]
     ) -> tuple[int, float, float]:
         desired = update["desired_bl"]
@@ -156,7 +156,7 @@ class Trains:
             top_d *= desired / wanted
         return length, scale * sqrt(top_x / top_d), scale * sqrt(top_d / top_x)
 
-    def _bin(self, p: Array, width: float) -> Array:
+    def bin(self, p: Array, width: float) -> Array:
         if width <= 0:
             return p
         self.edge(p / width - 0.5, exact=False)

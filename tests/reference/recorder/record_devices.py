@@ -33,7 +33,7 @@ def silent(spec: dict[str, Any]) -> dict[str, Any]:
 def pulses(states: float) -> Array:
     """Signed pulses per step: 60 steps up, 60 down, then 40 single alternating ones (up first).
 
-    Devices with many states get 2 pulses per step; more would let float32 rounding of the engine grow past 1e-5.
+    Devices with many states get 2 pulses per step; more would let the float32 rounding of the engine grow.
     """
     many = int(np.clip(round(states / 100), 1, 2))
     return np.array([many] * 60 + [-many] * 60 + [1, -1] * 20)
