@@ -202,7 +202,7 @@ def test_error_text_is_one_line() -> None:
 
 
 def command(tmp_path: Path, *overrides: str) -> subprocess.Popen[str]:
-    environment = os.environ | {"CROSSWEEP_MULTIRUN": str(tmp_path / "multirun"), "OMP_NUM_THREADS": "1"}
+    environment = os.environ | {"CROSSWEEP_MULTIRUN": str(tmp_path / "multirun"), "OMP_NUM_THREADS": str(torch.get_num_threads())}
     words = [sys.executable, "-m", "crossweep.train", *tiny(*overrides), "quiet=false"]
     pipe = subprocess.PIPE
     return subprocess.Popen(words, cwd=tmp_path, env=environment, stdout=pipe, stderr=pipe, text=True)
