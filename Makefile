@@ -8,7 +8,7 @@ RUN    := $(VENV)/bin/python
 READY  := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup train landscape report test test-slow bench lint format types arch check clean
+.PHONY: help setup train landscape report algorithms test test-slow bench lint format types arch check clean
 
 help:  ## list all targets
 	@echo 'usage: make TARGET [ARGS="device=reram_om algorithm=agad"]'
@@ -34,6 +34,9 @@ landscape: $(READY)  ## the main job: a robustness landscape, ends in multirun/<
 
 report: $(READY)  ## tables, figures and HTML for DIR=multirun/<study>
 	$(RUN) -m crossweep.report $(DIR) $(ARGS)
+
+algorithms: $(READY)  ## every training rule on two small tasks: figures and table in multirun/algorithms/
+	$(RUN) -m crossweep.gallery $(ARGS)
 
 test: $(READY)  ## the tests (minutes)
 	$(RUN) -m pytest $(ARGS)

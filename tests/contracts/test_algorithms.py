@@ -31,7 +31,7 @@ ENGINES: dict[str, AbstractEngine] = {"pulse": PulseEngine(), "count": CountEngi
 ANALOG = [name for name in NAMES if name != "digital"]
 SHAPE = (4, 5)
 # transfers often enough to see them within a few mini-batches, and random as well as regular parts at work
-QUICK = {"auto_granularity": 20.0, "in_chop_prob": 0.34, "out_chop_prob": 0.3}
+QUICK = {"auto_granularity": 20.0, "in_chop_prob": 0.34, "out_chop_prob": 0.3, "lr_scale": 1.0}
 
 
 @cache

@@ -1,4 +1,4 @@
-"""Test-beds from the command line: every option of the group composes, builds, runs and tells what it was given."""
+"""Test-beds from the command line: every option composes, builds, runs and has no dead key."""
 
 from pathlib import Path
 from typing import Any
