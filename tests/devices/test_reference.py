@@ -16,9 +16,11 @@ from tests.devices import catalogue, peer
 from tests.reference.traces import Trace, load, names
 
 pytestmark = pytest.mark.reference
-NOT_OURS = {
-    "constant_step_inconsistent"
-}  # devices whose bounds contradict each other are always made consistent
+NOT_OURS = (
+    "devices/constant_step_inconsistent",  # contradicting bounds are always made consistent
+    "populations/constant_step_inconsistent",
+    "populations/constant_step_stuck",  # recorded with a perfect last column, which we do not have
+)
 
 
 def traces(folder: str) -> list[str]:
@@ -121,7 +123,7 @@ def check_noise(trace: Trace, rng: Stream, stages: int) -> None:
     """Persistent and visible weight after 1, 31 (and 1000) pulses, up and down, from three starts."""
     device = peer.device(trace)
     one = peer.cells(trace, device)
-    r, n = float(trace["C.reference"].item()) if "C.reference" in trace else 0.0, 16_000
+    r, n = float(trace["C.reference"].item()) if "C.reference" in trace else 0.0, 10_000
     shape = (100, n // 100)
     cells = Cells.from_tensors({key: t.float().expand(shape) for key, t in one.tensors().items()})
     spread = device.write_noise_std * device.dw_min

@@ -1,0 +1,169 @@
+"""What a fit leaves on disk: the device's yaml, the table, and the figure."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from crossweep.fitting import responses
+from crossweep.fitting.candidates import unpack
+from crossweep.fitting.fit import DeviceFit
+from crossweep.fitting.population import Measurement, device_keys
+from crossweep.records import write_bytes
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+_UNITS = {
+    "step_up": "step up at 0 [w]",
+    "step_down": "step down at 0 [w]",
+    "w_max": "upper bound [w]",
+    "w_min": "lower bound [w]",
+    "cycle_noise": "cycle-to-cycle noise [step]",
+    "reading_noise": "noise of a reading [w]",
+}
+_COMMENTS = {
+    "dw_min": "[w]",
+    "dw_min_std": "[its step]",
+    "write_noise_std": "[dw_min]; what readings scatter beyond the pulses",
+    "dw_min_dtod": "[dw_min]",
+    "w_max": "[w]",
+    "w_min": "[w]",
+    "w_max_dtod": "[w_max]",
+    "w_min_dtod": "[w_min]",
+}
+
+
+def write_yaml(measurement: Measurement, path: Path) -> Path:
+    """The fitted device as `device=measured device.file=...` reads it."""
+    best, scale = measurement.best, measurement.scale
+    n = len(best.fits)
+    lines = [
+        f"# {best.candidate.label}, fitted to {n} device{'s' if n > 1 else ''} of {measurement.source.name}.",
+        f"# Weight 0 is {scale.centre:.6g} S, weight 1 is {scale.half:.6g} S more.",
+    ]
+    if n == 1:
+        lines.append("# One device was measured, so nothing is known about the spread between devices.")
+    for key, value in device_keys(best).items():
+        comment = f"  # {_COMMENTS[key]}" if key in _COMMENTS else ""
+        lines.append(f"{key}: {_yaml(value)}{comment}")
+    return write_bytes(path, ("\n".join(lines) + "\n").encode())
+
+
+def _yaml(value: object) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, list):
+        return "[" + ", ".join(_yaml(v) for v in value) + "]"
+    if isinstance(value, float):
+        text = f"{value:.6g}"
+        return text if "." in text or "e" in text else f"{text}.0"
+    return str(value)
+
+
+def model_rows(measurement: Measurement) -> list[tuple[str, ...]]:
+    """Model, parameters per device, AIC over the best, residual, correlation of residuals."""
+    rows = []
+    for m in measurement.models:
+        count = str(len(m.candidate.parameters))
+        excess = f"{m.aic - measurement.best.aic:.1f}"
+        rows.append((m.candidate.label, count, excess, f"{m.residual:.3f}", f"{m.memory:+.3f}"))
+    return rows
+
+
+def parameter_rows(measurement: Measurement) -> list[tuple[str, ...]]:
+    """Parameter, mean, 95 % interval, spread between devices of the best model."""
+    rows = []
+    for name, e in measurement.best.estimates.items():
+        shown = (
+            f"{e.low:.4g} .. {e.high:.4g}" if np.isfinite([e.low, e.high]).all() else "not met by the data"
+        )
+        shown = "extreme reading" if e.low == e.high == e.mean else shown
+        rows.append((_UNITS.get(name, name), f"{e.mean:.4g}", shown, f"{e.spread:.3g}"))
+    points = measurement.best.symmetry_points
+    points = points[np.isfinite(points)]
+    if points.size:
+        spread = f"{points.std(ddof=1):.3g}" if points.size > 1 else "0"
+        rows.append(("symmetry point [w]", f"{points.mean():.4g}", f"of {points.size} devices", spread))
+    return rows
+
+
+def draw(measurement: Measurement, path: Path) -> Path:
+    """Pulse response with the fit, step against weight, and residuals: one figure."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(11, 6.4), layout="constrained")
+    FigureCanvasAgg(figure)
+    top, bottom = figure.subplots(2, 2, width_ratios=(2, 1))
+    _response(top[0], measurement)
+    _steps(top[1], measurement)
+    _residuals(bottom[0], bottom[1], measurement)
+    best = measurement.best
+    figure.suptitle(f"{measurement.source.name}: {best.candidate.label}, {len(best.fits)} device(s)")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=130)
+    return path
+
+
+def simulate(device: DeviceFit) -> np.ndarray:
+    """The noise-free path of a fitted device along its own pulses, from its first reading [t]."""
+    q, code = unpack(device.candidate, device.x, device.readings.ends), device.candidate.code
+    w = device.readings.w
+    first = int(np.flatnonzero(np.isfinite(w))[0])
+    path, v = np.full(w.size, np.nan), float(w[first])
+    path[first] = v
+    for k in range(first + 1, w.size):
+        up = bool(device.readings.pulses[k] > 0)
+        for _ in range(abs(int(device.readings.pulses[k]))):
+            size = responses.step(code, q.p, q.low, q.high, v, up)
+            v = min(max(v + (size if up else -size), q.low), q.high)
+        path[k] = v
+    return path
+
+
+def _response(axes: "Axes", measurement: Measurement) -> None:
+    scale, fits = measurement.scale, measurement.best.fits
+    unit = 1e6 * scale.half
+    for device in fits[:40]:
+        x = np.cumsum(np.abs(device.readings.pulses))
+        axes.plot(x, 1e6 * scale.centre + unit * device.readings.w, ".", ms=2, color="0.6")
+    for device in fits[:40]:
+        x = np.cumsum(np.abs(device.readings.pulses))
+        axes.plot(
+            x,
+            1e6 * scale.centre + unit * simulate(device),
+            color="C0",
+            lw=1,
+            alpha=0.8 if len(fits) < 6 else 0.4,
+        )
+    axes.set(xlabel="pulse", ylabel="conductance [µS]", title="readings (dots) and noise-free fit (lines)")
+
+
+def _steps(axes: "Axes", measurement: Measurement) -> None:
+    w = np.linspace(-1, 1, 200)
+    for device in measurement.best.fits[:40]:
+        q, code = unpack(device.candidate, device.x, device.readings.ends), device.candidate.code
+        for up, colour in ((True, "C3"), (False, "C0")):
+            size = [
+                responses.step(code, q.p, q.low, q.high, float(v), up) if q.low < v < q.high else np.nan
+                for v in w
+            ]
+            axes.plot(w, size, color=colour, lw=1, alpha=0.9 if len(measurement.best.fits) < 6 else 0.3)
+    points = measurement.best.symmetry_points
+    for point in points[np.isfinite(points)][:40]:
+        axes.axvline(point, color="0.5", lw=0.6, ls=":")
+    axes.set(xlabel="weight", ylabel="step", title="step up (red), down (blue); symmetry point (dotted)")
+    axes.set_ylim(bottom=0)
+
+
+def _residuals(left: "Axes", right: "Axes", measurement: Measurement) -> None:
+    for device in measurement.best.fits[:40]:
+        left.plot(np.cumsum(np.abs(device.readings.pulses)), device.residuals, ".", ms=2, color="0.4")
+    left.axhline(0, color="C0", lw=0.8)
+    left.set(xlabel="pulse", ylabel="residual [its standard deviation]", title="one-step residuals")
+    every = np.concatenate([f.residuals[np.isfinite(f.residuals)] for f in measurement.best.fits])
+    right.hist(every, bins=60, range=(-5, 5), density=True, color="0.7")
+    z = np.linspace(-5, 5, 200)
+    right.plot(z, np.exp(-(z**2) / 2) / np.sqrt(2 * np.pi), color="C0", lw=1)
+    right.set(xlabel="residual [its standard deviation]", title="residuals and the normal law")
