@@ -127,7 +127,9 @@ def sheet(results: Mapping[str, Mapping[str, Outcome]], off: int, title: str) ->
     for axes in grid[len(results) :]:
         axes.set_axis_off()
     figure.suptitle(title, fontsize=10)
-    figure.supxlabel("training samples", fontsize=9)
+    for axes in grid[max(len(results) - columns, 0) : len(results)]:
+        axes.set_xlabel("training samples", fontsize=8)
+        axes.tick_params(labelbottom=True)
     figure.supylabel("weight [w]", fontsize=9)
     _legend(figure, 4)
     return figure
@@ -140,7 +142,9 @@ def _legend(figure: Figure, columns: int) -> None:
     lines += [Line2D([], [], color="0.3", linestyle=style) for style in ("-", "--")]
     labels = [f"symmetry point {'at 0' if not OFFSETS[p] else f'off by {OFFSETS[p]:g}'}" for p in COLOURS]
     labels += ["correlated weights (diagonal)", "uncorrelated weights"]
-    figure.legend(lines, labels, loc="outside lower center", ncols=columns, fontsize=8, frameon=False)
+    figure.legend(
+        lines, labels, loc="outside lower center", ncols=columns, fontsize=8, frameon=False, handlelength=3.0
+    )
 
 
 def single(name: str, both: tuple[Mapping[str, Outcome], Mapping[str, Outcome]]) -> Figure:
