@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from crossweep.errors import CrossweepError
@@ -94,7 +95,7 @@ def show(measurement: Measurement) -> None:
     ):
         models.add_column(header, justify="left" if header == "model" else "right")
     for row in model_rows(measurement):
-        models.add_row(*row)
+        models.add_row(*(escape(cell) for cell in row))
     console.print(models)
     if measurement.rivals:
         names = ", ".join(m.candidate.label for m in measurement.rivals)
@@ -103,7 +104,7 @@ def show(measurement: Measurement) -> None:
     for header in ("parameter", "mean", "95 % interval", "spread between devices"):
         parameters.add_column(header, justify="left" if header == "parameter" else "right")
     for row in parameter_rows(measurement):
-        parameters.add_row(*row)
+        parameters.add_row(*(escape(cell) for cell in row))
     console.print(parameters)
 
 

@@ -61,7 +61,7 @@ def _yaml(value: object) -> str:
     return str(value)
 
 
-def model_rows(measurement: Measurement) -> list[tuple[str, ...]]:
+def model_rows(measurement: Measurement) -> list[tuple[str, str, str, str, str]]:
     """Model, parameters per device, AIC over the best, residual, correlation of residuals."""
     rows = []
     for m in measurement.models:
@@ -71,7 +71,7 @@ def model_rows(measurement: Measurement) -> list[tuple[str, ...]]:
     return rows
 
 
-def parameter_rows(measurement: Measurement) -> list[tuple[str, ...]]:
+def parameter_rows(measurement: Measurement) -> list[tuple[str, str, str, str]]:
     """Parameter, mean, 95 % interval, spread between devices of the best model."""
     rows = []
     for name, e in measurement.best.estimates.items():

@@ -28,7 +28,7 @@ def step(code: int, p: Array, low: float, high: float, v: float, up: bool) -> fl
         up: direction.
     """
     if code == CONSTANT:
-        return p[0] if up else p[1]
+        return float(p[0] if up else p[1])
     if code == LINEAR:  # share of the step lost from 0 to the end of the range
         return p[0] * (1 - p[2] * v) if up else p[1] * (1 + p[3] * v)
     if code == SOFT:

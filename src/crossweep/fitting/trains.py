@@ -141,7 +141,7 @@ def _one(
     step = np.diff(n, prepend=n[0])
     # a train that starts its own count: number after the first pulse is that many pulses
     fresh = (np.diff(s, prepend=s[0]) != 0) & (step <= 0) | (step < 0)
-    pulses = np.where(fresh, n, step) * s
+    pulses = np.asarray(np.where(fresh, n, step) * s, dtype=np.float64)
     pulses[0] = 0
     conductance = value.to_numpy(float)
     for way, word in ((1, "up"), (-1, "down")):
@@ -154,4 +154,4 @@ def _one(
         raise ConfigError(
             f"{path}: device {name!r} never changes its conductance, so no step can be determined"
         )
-    return Trains(name, np.rint(pulses).astype(np.int64), conductance)
+    return Trains(name, np.rint(pulses).astype(np.int64), np.asarray(conductance, dtype=np.float64))

@@ -1,0 +1,275 @@
+"""What a device paper shows, for any device option: ``crossweep-device device=reram_om`` or ``crossweep-device gallery``.
+
+Pulse response with spread, step against weight, symmetry points, pulse pairs at the symmetry point, and a table.
+"""
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from hydra import compose, initialize_config_dir
+from hydra.errors import HydraException
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+from torch import Tensor
+
+from crossweep.build import make
+from crossweep.devices import measured
+from crossweep.devices.base import AbstractDevice, Cells
+from crossweep.errors import ConfigError, CrossweepError
+from crossweep.paths import conf_dir, multirun_dir
+from crossweep.rng import Stream
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+OmegaConf.register_new_resolver("crossweep_yaml", measured.read, replace=True)
+SHOWN, CENSUS = 25, (40, 50)  # devices drawn as curves; devices counted for histograms
+PAIRS = 60
+
+
+@dataclass(frozen=True)
+class Card:
+    """One device option and its drawn devices."""
+
+    name: str
+    device: AbstractDevice
+    cells: Cells
+    points: Tensor | None
+
+    @property
+    def one_sided(self) -> bool:
+        """Whether single devices only move upwards."""
+        return self.device.update_policy == "one_sided"
+
+    def few(self) -> Cells:
+        """The devices that are drawn as curves, [1, n]."""
+        return Cells.from_tensors(
+            {key: t.flatten()[:SHOWN].unsqueeze(0) for key, t in self.cells.tensors().items()}
+        )
+
+
+def card(overrides: Sequence[str]) -> Card:
+    """The device that ``device=...`` and further keys name.
+
+    Raises:
+        ConfigError: no or an unknown device, or a key breaks its rule.
+    """
+    if not any(text.startswith("device=") for text in overrides):
+        raise ConfigError(
+            f"device: must be one of {', '.join(names())}; e.g. crossweep-device device=reram_om"
+        )
+    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        given = [f"+{text}" if text.startswith("device=") else text for text in overrides]
+        config = compose(overrides=given)
+    node = OmegaConf.to_container(config.device, resolve=True, throw_on_missing=True)
+    assert isinstance(node, dict)
+    device = make({str(key): value for key, value in node.items()}, "device")
+    cells = device.draw(CENSUS, Stream(0, "card"))
+    one_sided = device.update_policy == "one_sided"
+    name = next(text for text in overrides if text.startswith("device=")).removeprefix("device=")
+    return Card(name, device, cells, None if one_sided else device.symmetry_point(cells))
+
+
+def names() -> list[str]:
+    """All device options that need no file."""
+    found = sorted(path.stem for path in (conf_dir() / "device").glob("*.yaml"))
+    return [name for name in found if not name.startswith("_") and name != "measured"]
+
+
+def rows(one: Card) -> list[tuple[str, str]]:
+    """The table of a card: what, and how much."""
+    d = one.device
+    found = [
+        ("model", type(d).__name__),
+        ("range (mean bounds) [w]", f"{d.w_min:g} .. {d.w_max:g}"),
+        ("states [1]", f"{d.states:.4g}"),
+        ("step in mid-range [w]", f"{d.granularity:.4g}"),
+        ("step, device to device [dw_min]", f"{d.dw_min_dtod:g}{' log-normal' * d.dw_min_dtod_log_normal}"),
+        ("pulse noise [step]", f"{d.dw_min_std:g} {'additive' if d.additive_noise else 'multiplicative'}"),
+        ("write noise [dw_min]", f"{d.write_noise_std:g}"),
+        ("bounds, device to device [own]", f"{d.w_max_dtod:g} upper, {d.w_min_dtod:g} lower"),
+    ]
+    if one.points is None:
+        return [*found, ("symmetry point", "none")]
+    return [*found, ("symmetry point [w]", f"{one.points.mean():+.3f}, spread {one.points.std():.3f}")]
+
+
+# -- figures ---------------------------------------------------------------------------------------------
+
+
+def response(one: Card, *, noisy: bool) -> tuple[np.ndarray, np.ndarray]:
+    """States of the few devices over a train up and a train down: pulse numbers [t], states [t, n]."""
+    device, cells, stream = one.device, one.few(), Stream(1, "card")
+    n = int(np.clip(1.5 * device.states, 12, 600))
+    stride = max(1, n // 300)
+    v = cells.w_min.clone()
+    ups, downs = (n, 0) if one.one_sided else (n, n)
+    path = [v]
+    for pulse in range(ups + downs):
+        noise = stream.normal(*v.shape, like=v) if noisy else None
+        v = device.pulse(v, torch.full_like(v, 1.0 if pulse < ups else -1.0), cells, noise)
+        path.append(v)
+    kept = np.arange(0, len(path), stride)
+    return kept, torch.cat(path)[kept].numpy()
+
+
+def pairs(one: Card) -> np.ndarray:
+    """States of the few devices under alternating single pulses, from either end of the range [t, 2 n]."""
+    cells, v = one.few(), torch.cat([one.few().w_min, one.few().w_max], -1) * 0.6
+    cells = Cells.from_tensors({key: torch.cat([t, t], -1) for key, t in cells.tensors().items()})
+    path = [v]
+    many = max(1, round(one.device.states / PAIRS))
+    for _ in range(2 * PAIRS):
+        for k in range(2 * many):
+            v = one.device.pulse(v, torch.full_like(v, 1.0 if k % 2 == 0 else -1.0), cells)
+        path.append(v)
+    return torch.cat(path).numpy()
+
+
+def draw(one: Card, path: Path) -> Path:
+    """The card as a figure of four panels; the format follows the name."""
+    figure = _figure((11, 7))
+    axes = figure.subplots(2, 2).flatten()
+    _draw_response(axes[0], one)
+    _draw_steps(axes[1], one)
+    _draw_points(axes[2], one)
+    _draw_pairs(axes[3], one)
+    text = f"{one.name}: {type(one.device).__name__}, {one.device.states:.4g} states"
+    figure.suptitle(text)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=130)
+    return path
+
+
+def gallery(cards: Sequence[Card], path: Path) -> Path:
+    """All devices side by side: pulse response, noise-free and noisy."""
+    columns = 5
+    lines = -(-len(cards) // columns)
+    figure = _figure((3.0 * columns, 2.3 * lines))
+    axes = figure.subplots(lines, columns, squeeze=False).flatten()
+    for place, one in zip(axes, cards, strict=False):
+        _draw_response(place, one, few=8)
+        place.set(title=f"{one.name} ({one.device.states:.4g} states)", xlabel="", ylabel="")
+    for place in axes[len(cards) :]:
+        place.axis("off")
+    figure.supxlabel("pulse (up, then down)")
+    figure.supylabel("state [w]")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=110)
+    return path
+
+
+def _figure(size: tuple[float, float]) -> "Figure":
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=size, layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def _draw_response(axes: "Axes", one: Card, few: int = SHOWN) -> None:
+    x, noisy = response(one, noisy=True)
+    _, quiet = response(one, noisy=False)
+    axes.plot(x, noisy[:, :few], color="0.75", lw=0.7)
+    axes.plot(x, quiet[:, :few], color="C0", lw=0.6, alpha=0.5)
+    axes.plot(x, quiet.mean(1), color="C3", lw=1.6)
+    axes.set(
+        xlabel="pulse (up, then down)", ylabel="state [w]", title="pulse response: noisy, noise-free, mean"
+    )
+
+
+def _draw_steps(axes: "Axes", one: Card) -> None:
+    cells, share = one.few(), torch.linspace(0, 1, 101).unsqueeze(-1)
+    v = cells.w_min + (cells.w_max - cells.w_min) * share
+    ways = [("up", one.device.step_up(v, cells), "C3")]
+    if not one.one_sided:
+        ways.append(("down", one.device.step_down(v, cells), "C0"))
+    for label, size, colour in ways:
+        axes.plot(v.numpy(), size.numpy(), color=colour, lw=0.7, alpha=0.4)
+        axes.plot(v.mean(1).numpy(), size.mean(1).numpy(), color=colour, lw=2, label=label)
+    axes.set(xlabel="state [w]", ylabel="step [w]", title="step size")
+    axes.set_ylim(bottom=0)
+    axes.legend(frameon=False)
+
+
+def _draw_points(axes: "Axes", one: Card) -> None:
+    axes.set(xlabel="symmetry point [w]", ylabel="devices", title="symmetry points, before any subtraction")
+    if one.points is None:
+        axes.text(0.5, 0.5, "no symmetry point", ha="center", transform=axes.transAxes)
+        axes.set(xticks=[], yticks=[])
+        return
+    low, high = np.quantile(one.points.numpy(), (0.005, 0.995))
+    pad = max(0.05 * (high - low), 0.02)
+    axes.hist(one.points.flatten().numpy(), bins=50, range=(low - pad, high + pad), color="0.6")
+    axes.axvline(float(one.points.mean()), color="C3", lw=1.5)
+
+
+def _draw_pairs(axes: "Axes", one: Card) -> None:
+    axes.set(title="alternating pulses fall to the symmetry point", ylabel="state [w]")
+    if one.one_sided:
+        axes.text(0.5, 0.5, "pulsed upwards only", ha="center", transform=axes.transAxes)
+        axes.set(xticks=[], yticks=[])
+        return
+    path = pairs(one)
+    many = max(1, round(one.device.states / PAIRS))
+    axes.plot(many * np.arange(path.shape[0]), path, color="C0", lw=0.6, alpha=0.6)
+    axes.set(xlabel="pairs of one pulse up, one down")
+
+
+# -- command line ----------------------------------------------------------------------------------------
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """``device=NAME [device.key=value ...]`` draws a card, ``gallery`` all devices side by side."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        if given in (["--help"], ["-h"]):
+            print(
+                f"usage: crossweep-device device=NAME [device.key=value ...] | gallery\ndevices: {', '.join(names())}"
+            )
+        elif given == ["gallery"]:
+            _gallery()
+        else:
+            _card(card(given))
+    except (CrossweepError, HydraException, OmegaConfBaseException) as error:
+        print(f"crossweep: {' '.join(str(error).split())}", file=sys.stderr)
+        sys.exit(2)
+
+
+def _card(one: Card) -> None:
+    folder = multirun_dir() / "devices" / one.name
+    written = [draw(one, folder / f"card.{kind}") for kind in ("png", "svg")]
+    table = Table("", "", title=one.name, show_header=False)
+    for what, much in rows(one):
+        table.add_row(escape(what), escape(much))
+    Console().print(table)
+    print("\n".join(f"figure: {path}" for path in written))
+
+
+def _gallery() -> None:
+    cards = [card([f"device={name}"]) for name in names()]
+    folder = multirun_dir() / "devices"
+    written = [gallery(cards, folder / f"gallery.{kind}") for kind in ("png", "svg")]
+    table = Table(
+        "device", "model", "states", "step [w]".replace("[", r"\["), "symmetry point", title="devices"
+    )
+    for one in cards:
+        point = "none" if one.points is None else f"{one.points.mean():+.3f} ± {one.points.std():.3f}"
+        kind = type(one.device).__name__
+        table.add_row(one.name, kind, f"{one.device.states:.4g}", f"{one.device.granularity:.3g}", point)
+    Console().print(table)
+    print("\n".join(f"figure: {path}" for path in written))
+
+
+if __name__ == "__main__":
+    main()
