@@ -1,7 +1,9 @@
-"""Each level of the engine against the one above it: mean, standard deviation, tails, drift to the symmetry point.
+"""Each level of the engine against the one above it: mean, standard deviation, tails, drift to the symmetry
+point.
 
 ``count`` and ``pulse`` run on the same drawn pulses, so that what is compared is the response alone and small
-deviations show. Slack is the accepted model error: 0.3 % of the range in the mean, 3 % in the standard deviation.
+deviations show. Slack is the accepted model error: 0.3 % of the range in the mean, 3 % in the standard
+deviation.
 """
 
 from math import sqrt
@@ -9,6 +11,7 @@ from math import sqrt
 import pytest
 import torch
 from scipy import stats
+from tests import expect
 from torch import Tensor
 
 from crossweep.devices.base import AbstractDevice
@@ -23,7 +26,6 @@ from crossweep.tiles.engine.count import CountEngine
 from crossweep.tiles.engine.mean import MeanEngine
 from crossweep.tiles.engine.pulse import PulseEngine
 from crossweep.tiles.pulse_train import PulsePlan, UpdateParameters, plan_pulses
-from tests import expect
 
 MEAN, STD = 0.003, 0.03
 FLAT = {
@@ -39,7 +41,8 @@ UPDATE = UpdateParameters()
 
 
 def plan_of(samples: int, pulses: float, device: AbstractDevice, rng: Stream, *, repeat: bool) -> PulsePlan:
-    """``samples`` random samples, or one pair of values repeated, that want ``pulses`` at the strongest cross-point."""
+    """``samples`` random samples, or one pair of values repeated, that want ``pulses`` at the strongest
+    cross-point."""
     like = torch.empty(0)
     x, d = (rng.fork(name).normal(samples, SIZE, like=like) for name in ("x", "d"))
     if repeat:

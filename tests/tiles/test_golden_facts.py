@@ -1,10 +1,12 @@
-"""Golden facts of the stochastic pulsed update, for both back ends of the ``pulse`` engine, with noise off or known."""
+"""Golden facts of the stochastic pulsed update, for both back ends of the ``pulse`` engine, with noise off
+or known."""
 
 from math import ceil, sqrt
 
 import pytest
 import torch
 from scipy import stats
+from tests import expect
 from torch import Tensor
 
 from crossweep.devices.constant_step import ConstantStep
@@ -13,7 +15,6 @@ from crossweep.tiles.engine.base import Crossbar
 from crossweep.tiles.engine.count import CountEngine
 from crossweep.tiles.engine.pulse import PulseEngine
 from crossweep.tiles.pulse_train import UpdateParameters, plan_pulses
-from tests import expect
 
 STEP = 0.001
 IDEAL = {"dw_min_dtod": 0.0, "up_down_dtod": 0.0, "w_max_dtod": 0.0, "w_min_dtod": 0.0}

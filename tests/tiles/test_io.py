@@ -5,12 +5,12 @@ from collections.abc import Callable
 import pytest
 import torch
 from scipy import stats
+from tests import expect
 from torch import Tensor
 
 from crossweep.rng import Stream
 from crossweep.tiles import io as io_module
 from crossweep.tiles.io import IOParameters, read, read_slices
-from tests import expect
 
 QUIET = {"out_noise": 0.0}
 
@@ -103,8 +103,10 @@ def test_bound_management_gives_up_when_the_input_is_too_coarse(path: str, rng: 
 @pytest.mark.parametrize(
     "change",
     [
-        {}, {"inp_res": 0.0}, {"out_bound": 0.0}, {"noise_management": "none"}, {"nm_thres": 1.1}, {"out_res": 254.0},
-        {"noise_management": "constant", "nm_thres": 2.0}, {"out_bound": 1.5}, {"bound_management": "none", "out_bound": 1.0},
+        {}, {"inp_res": 0.0}, {"out_bound": 0.0}, {"noise_management": "none"}, {"nm_thres": 1.1},
+        {"out_res": 254.0},
+        {"noise_management": "constant", "nm_thres": 2.0}, {"out_bound": 1.5}, {"bound_management": "none",
+        "out_bound": 1.0},
     ],
 )  # fmt: skip
 def test_both_paths_agree_exactly_without_noise(change: dict[str, float], rng: Stream) -> None:
@@ -120,7 +122,8 @@ def test_both_paths_agree_exactly_without_noise(change: dict[str, float], rng: S
 @pytest.mark.parametrize(
     "change",
     [
-        {"inp_noise": 0.2}, {"w_noise": 0.1}, {"w_noise": 0.1, "w_noise_type": "pcm_read"}, {"inp_sto_round": True, "inp_res": 0.3},
+        {"inp_noise": 0.2}, {"w_noise": 0.1}, {"w_noise": 0.1, "w_noise_type": "pcm_read"},
+        {"inp_sto_round": True, "inp_res": 0.3},
         {"out_sto_round": True, "out_res": 0.1}, {"out_noise": 0.3}, {"out_noise": 1.0, "out_bound": 2.0},
     ],
 )  # fmt: skip

@@ -1,10 +1,12 @@
-"""The arithmetic of the compiled kernels: hash, functions, normal numbers, and the response against the torch version."""
+"""The arithmetic of the compiled kernels: hash, functions, normal numbers, and the response against the
+torch version."""
 
 import numpy as np
 import pytest
 import torch
 from numba import njit
 from scipy import stats
+from tests import expect
 
 from crossweep.devices.constant_step import ConstantStep
 from crossweep.devices.linear_step import LinearStep
@@ -16,7 +18,6 @@ from crossweep.tiles.engine.response import respond as respond_torch
 from crossweep.tiles.kernels import maths
 from crossweep.tiles.kernels.affine import is_gentle, respond
 from crossweep.tiles.kernels.bits import line_key, mix
-from tests import expect
 
 KEY = 0x1234567890ABCDEF
 

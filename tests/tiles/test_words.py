@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from tests import expect
 
 from crossweep.devices.constant_step import ConstantStep
 from crossweep.devices.soft_bounds import SoftBounds
@@ -12,7 +13,6 @@ from crossweep.tiles.engine.count import CountEngine
 from crossweep.tiles.engine.pulse import PulseEngine
 from crossweep.tiles.pulse_train import PulsePlan, UpdateParameters, plan_pulses
 from crossweep.tiles.words import Lines, PulseWords, pulse_words
-from tests import expect
 
 
 def bits(lines: Lines, slots: int) -> tuple[np.ndarray, np.ndarray]:

@@ -101,8 +101,10 @@ def whole_steps() -> Rows:
     for name, batch in (("swin_micro", 64), ("swin_tiny", 16)):
         digital = steps.digital_model(name)
         settings = [
-            ("cttv2", "count", 5, "perfect"), ("cttv2", "count", 31, "perfect"), ("cttv2", "mean", 5, "perfect"),
-            ("cttv2", "count", 5, "preset"), ("agad", "count", 5, "perfect"), ("analog_sgd", "count", 31, "perfect"),
+            ("cttv2", "count", 5, "perfect"), ("cttv2", "count", 31, "perfect"), ("cttv2", "mean", 5,
+            "perfect"),
+            ("cttv2", "count", 5, "preset"), ("agad", "count", 5, "perfect"), ("analog_sgd", "count", 31,
+            "perfect"),
         ]  # fmt: skip
         models = [steps.analog_model(digital, *setting) for setting in settings]
         calls = [steps.stepper(model, batch) for model in (digital, *models)]

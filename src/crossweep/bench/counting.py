@@ -13,8 +13,11 @@ from crossweep.tiles.pulse_train import UpdateParameters, plan_pulses
 def counted_pulses(case: Case) -> float:
     """Mean pulses per device; the counterpart of ``peer.counted_pulses``."""
     step, update = 1e-5, UpdateParameters(desired_bl=case.bl)
-    spread = ("dw_min_dtod", "dw_min_std", "up_down_dtod", "w_max_dtod", "w_min_dtod")
-    device = ConstantStep(dw_min=step, w_max=10.0, w_min=-10.0, **dict.fromkeys(spread, 0.0))
+    device = ConstantStep(
+        dw_min=step, dw_min_dtod=0.0, dw_min_std=0.0, up_down_dtod=0.0, w_max=10.0, w_min=-10.0,
+        w_max_dtod=0.0,
+        w_min_dtod=0.0,
+    )  # fmt: skip
     bar = Crossbar(device, device.draw((case.d, case.x), Stream(4)))
     x, d = (t.abs() for t in case.data())
     lr = case.bl * step / float((x.amax(-1) * d.amax(-1)).mean())

@@ -1,3 +1,4 @@
+# mypy: disable-error-code=import-not-found
 """The same update in aihwkit, with its own presets, in the same process: only where it is installed."""
 
 from collections.abc import Callable

@@ -1,8 +1,8 @@
 """Whole training steps: forward, backward, pulsed update and optimizer, against the same model in digital."""
 
 import copy
-import resource
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import nn
@@ -23,7 +23,7 @@ from crossweep.tiles.io import IOParameters
 from crossweep.tiles.mapping import Mapping
 from crossweep.tiles.pulse_train import UpdateParameters
 
-MODELS = {
+MODELS: dict[str, dict[str, Any]] = {
     "swin_micro": {
         "patch_size": 4,
         "window_size": 4,
@@ -55,7 +55,8 @@ def analog_model(
     }
     device = SoftBounds(dw_min=0.01, dw_min_dtod=0.3, up_down_dtod=0.1, w_max=1.0, w_min=-1.0)
     factory = TileFactory(
-        fast=device, slow=device, symmetry_point=SymmetryPoint(), engine=LEVELS[level], forward=PERIPHERIES[io],
+        fast=device, slow=device, symmetry_point=SymmetryPoint(), engine=LEVELS[level],
+        forward=PERIPHERIES[io],
         backward=PERIPHERIES[io], population=Stream(2), draws=Stream(3), torch_device=torch_device,
     )  # fmt: skip
     model = copy.deepcopy(digital).to(torch_device)
@@ -81,28 +82,3 @@ def stepper(model: nn.Module, batch: int = 64, torch_device: str = "cpu") -> Cal
             weight.update(LR)
 
     return step
-
-
-def peak_memory(build: Callable[[], Callable[[], None]]) -> tuple[float, float]:
-    """Memory of this process before and at its peak while ``build()`` makes two steps, in a child of its own [MiB]."""
-    import os
-
-    read, write = os.pipe()
-    child = os.fork()
-    if child == 0:
-        torch.set_num_threads(1)
-        step = build()
-        before = _resident()
-        for _ in range(2):
-            step()
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-        os.write(write, f"{before} {peak}".encode())
-        os._exit(0)
-    os.waitpid(child, 0)
-    before, peak = os.read(read, 100).split()
-    return float(before), float(peak)
-
-
-def _resident() -> float:
-    with open("/proc/self/statm") as file:
-        return int(file.read().split()[1]) * resource.getpagesize() / 2**20

@@ -59,5 +59,5 @@ def write(parts: dict[str, list[Row]], folder: Path) -> Path:
     for name, content in (("bench.md", text), ("bench.json", json.dumps(record, indent=1))):
         temporary = folder / f".{name}.{os.getpid()}"
         temporary.write_text(content)
-        os.replace(temporary, folder / name)
+        temporary.replace(folder / name)
     return folder / "bench.md"

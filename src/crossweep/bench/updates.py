@@ -28,7 +28,8 @@ from crossweep.tiles.pulse_train import UpdateParameters
 LEVELS: dict[str, AbstractEngine] = {"count": CountEngine(), "pulse": PulseEngine(), "mean": MeanEngine()}
 # aihwkit's ReRamSBPresetDevice
 RERAM_SB = SoftBounds(
-    dw_min=0.002, dw_min_dtod=0.3, dw_min_std=3.75, up_down_dtod=0.01, w_max=1.25, w_min=-0.75, w_max_dtod=0.24,
+    dw_min=0.002, dw_min_dtod=0.3, dw_min_std=3.75, up_down_dtod=0.01, w_max=1.25, w_min=-0.75,
+    w_max_dtod=0.24,
     w_min_dtod=0.4, write_noise_std=56.0,
 )  # fmt: skip
 DEVICES: dict[str, AbstractDevice] = {
@@ -100,14 +101,16 @@ def weight_of(case: Case, torch_device: str = "cpu") -> AnalogWeight:
     """The weight that a case updates."""
     device = DEVICES[case.device]
     factory = TileFactory(
-        fast=device, slow=device, symmetry_point=SymmetryPoint(), engine=LEVELS[case.level], forward=PRESET_IO,
+        fast=device, slow=device, symmetry_point=SymmetryPoint(), engine=LEVELS[case.level],
+        forward=PRESET_IO,
         backward=PRESET_IO, population=Stream(2), draws=Stream(3), torch_device=torch_device,
     )  # fmt: skip
     return rule_of(case.rule, case.bl).build((case.d, case.x), factory)
 
 
 def sgd_rate(case: Case) -> float:
-    """Learning rate at which plain SGD wants ``bl`` pulses at the strongest cross-point of a typical sample: dense."""
+    """Learning rate at which plain SGD wants ``bl`` pulses at the strongest cross-point of a typical sample:
+    dense."""
     x, d = case.data()
     strongest = (x.abs().amax(-1) * d.abs().amax(-1)).mean()
     return case.bl * DEVICES[case.device].granularity / float(strongest)

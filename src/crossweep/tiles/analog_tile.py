@@ -18,7 +18,8 @@ from crossweep.tiles.pulse_train import PulsePlan, UpdateParameters
 
 @dataclass(frozen=True, kw_only=True)
 class TileParameters:
-    """How one crossbar is made: the device, where its symmetry point sits, and how its pulses are simulated."""
+    """How one crossbar is made: the device, where its symmetry point sits, and how its pulses are
+    simulated."""
 
     device: AbstractDevice
     symmetry_point: SymmetryPoint
@@ -28,7 +29,8 @@ class TileParameters:
 class AnalogTile(nn.Module):
     """A crossbar of resistive devices.
 
-    The *state* ``v`` is what the devices hold; the tile shows the *weight* ``w = v - r`` with the reference ``r``
+    The *state* ``v`` is what the devices hold; the tile shows the *weight* ``w = v - r`` with the reference
+    ``r``
     (and, with write noise, a disturbance that is redrawn whenever a device is pulsed).
 
     Args:
@@ -86,7 +88,8 @@ class AnalogTile(nn.Module):
         """Model and devices together, as engines take them."""
         return Crossbar(self.device, self.cells)
 
-    # -- set and read ------------------------------------------------------------------------------------------
+    # -- set and read
+    # ------------------------------------------------------------------------------------------
 
     def set_weight(self, weight: Tensor) -> None:
         """Write ``weight [..., d, x]``, clipped to what each device can show, ``[a - r, b - r]``.
@@ -108,7 +111,8 @@ class AnalogTile(nn.Module):
         """Columns read with one-hot inputs: [..., d, number of columns]."""
         return read_slices(self.weight, io, self.draws.fork("slices"), columns)
 
-    # -- pulse -------------------------------------------------------------------------------------------------
+    # -- pulse
+    # -------------------------------------------------------------------------------------------------
 
     def update(self, plan: PulsePlan, update: UpdateParameters) -> None:
         """Apply the stochastic pulses of a mini-batch."""
@@ -116,7 +120,8 @@ class AnalogTile(nn.Module):
         self._account(pulses)
 
     def pulse(self, counts: Tensor, columns: Tensor | slice = slice(None)) -> None:
-        """Give the devices of ``columns`` a known number of pulses, positive up: [..., d, number of columns]."""
+        """Give the devices of ``columns`` a known number of pulses, positive up: [..., d, number of
+        columns]."""
         bar = self.bar
         if self.recipe.engine.backend == "auto" and compiled.usable(self.state) and compiled.affine(bar):
             every, stream = torch.arange(self.state.shape[-1])[columns], self.draws.fork("given")

@@ -71,8 +71,10 @@ def _cap(io: IOParameters) -> float:
 
 def _weight_noise_scale(x: Tensor, weight: Tensor, io: IOParameters) -> Tensor:
     if io.w_noise_type == "pcm_read":
-        return (x.square() @ weight.abs().transpose(-1, -2)).sqrt()
-    return x.norm(dim=-1, keepdim=True)
+        scale: Tensor = (x.square() @ weight.abs().transpose(-1, -2)).sqrt()
+        return scale
+    norm: Tensor = torch.linalg.vector_norm(x, dim=-1, keepdim=True)
+    return norm
 
 
 def read_slices(weight: Tensor, io: IOParameters, stream: Stream, columns: Tensor | slice) -> Tensor:

@@ -49,7 +49,8 @@ def digest_(
         row_sign: chopper of each row [..., O].
         gain: chopper of each column times what one unit of a read adds to H [..., r].
         gate: columns that may send pulses, bool [r]; None: all.
-        means: running mean [..., O, I], what is subtracted from a read [..., O, I], and columns whose mean replaces
+        means: running mean [..., O, I], what is subtracted from a read [..., O, I], and columns whose mean
+            replaces
             it [..., r]; None: nothing is subtracted.
 
     Returns:

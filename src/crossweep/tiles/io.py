@@ -1,4 +1,5 @@
-"""The periphery of a crossbar: DAC and ADC with their resolution, bounds, noise, and noise/bound management."""
+"""The periphery of a crossbar: DAC and ADC with their resolution, bounds, noise, and noise/bound
+management."""
 
 from collections.abc import Callable
 
@@ -86,7 +87,8 @@ def _one_pass(
 def _weight_noise_scale(x: Tensor, weight: Tensor, io: IOParameters) -> Tensor:
     if io.w_noise_type == "pcm_read":
         return (x.square() @ weight.abs().transpose(-1, -2)).sqrt()
-    return x.norm(dim=-1, keepdim=True)
+    norm: Tensor = torch.linalg.vector_norm(x, dim=-1, keepdim=True)
+    return norm
 
 
 def _ir_drop(x: Tensor, weight: Tensor, g_ratio: float) -> Tensor:
@@ -105,11 +107,13 @@ def _ir_drop(x: Tensor, weight: Tensor, g_ratio: float) -> Tensor:
 def _halve_until_unclipped(
     x: Tensor, y: Tensor, clipped: Tensor, weight: Tensor, io: IOParameters, stream: Stream
 ) -> Tensor:
-    """Read clipped vectors again with the input divided by 2, 4, ... until nothing clips or a limit is reached."""
+    """Read clipped vectors again with the input divided by 2, 4, ... until nothing clips or a limit is
+    reached."""
     product, factor = _product(weight, io), 1.0
     while factor <= io.largest_factor and bool(clipped.any()):
         factor *= 2
-        # only clipped vectors are replaced; the rest of the batch is read along, so that no shape depends on data
+        # only clipped vectors are replaced; the rest of the batch is read along, so that no shape depends on
+        # data
         again, still = _one_pass(x / factor, weight, product, io, stream)
         y = torch.where(clipped.unsqueeze(-1), again * factor, y)
         clipped = clipped & still
@@ -121,8 +125,10 @@ def read_slices(
 ) -> Tensor:
     """``columns`` read with one one-hot input each, each through the periphery once.
 
-    Noise and bound management are off, as they are for the reads of the Tiki-Taka family: the ADC sees the absolute
-    values. Noise at the DAC is on every line, so the other columns contribute to the read of one. To read rows, pass
+    Noise and bound management are off, as they are for the reads of the Tiki-Taka family: the ADC sees the
+    absolute
+    values. Noise at the DAC is on every line, so the other columns contribute to the read of one. To read
+    rows, pass
     the transpose.
 
     Args:

@@ -30,7 +30,8 @@ class IOParameters:
             ``w_noise sqrt(sum |w| x^2) xi``.
         ir_drop: strength of the IR drop along a column [1], >= 0; 0 is off.
         ir_drop_g_ratio: wire conductance over device conductance [1].
-        noise_management: scale of the input: ``abs_max`` (largest entry), ``constant`` (``nm_thres`` or 1), ``none``.
+        noise_management: scale of the input: ``abs_max`` (largest entry), ``constant`` (``nm_thres`` or 1),
+            ``none``.
         nm_thres: cap of ``abs_max``, or the value of ``constant``; 0 is off.
         bound_management: ``iterative`` halves the input of a vector whose output clipped and reads it again.
         max_bm_factor: largest halving factor [1].

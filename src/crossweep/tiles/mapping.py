@@ -17,7 +17,8 @@ class Mapping:
 
     Args:
         max_tile_size: largest number of rows or columns of one tile [1], >= 1; 0 never splits.
-        weight_scaling: one digital factor per ``tile``, per output ``row``, or ``none`` (weights are stored as they
+        weight_scaling: one digital factor per ``tile``, per output ``row``, or ``none`` (weights are stored
+            as they
             are and clipped).
         omega: share of the mean device range that the largest weight is scaled to [1] in (0, 1].
 
@@ -42,7 +43,8 @@ class Mapping:
             raise ConfigError(f"mapping.omega: must lie in (0, 1], got {self.omega}")
 
     def pieces(self, size: int) -> list[int]:
-        """Sizes of the tiles along one direction: as few as possible, differing by one at most, larger ones first."""
+        """Sizes of the tiles along one direction: as few as possible, differing by one at most, larger ones
+        first."""
         count = 1 if not self.max_tile_size else -(-size // self.max_tile_size)
         small, larger = divmod(size, count)
         return [small + 1] * larger + [small] * (count - larger)

@@ -34,7 +34,8 @@ class UpdateParameters:
         ConfigError: a parameter breaks its rule.
 
     Source: Gokmen & Vlasov, Front. Neurosci. 10:333 (2016); aihwkit ``UpdateParameters``.
-    Differs: ``res`` also bins the implicit values of ``deterministic_implicit``; a ``res`` above 1 is an error.
+    Differs: ``res`` also bins the implicit values of ``deterministic_implicit``; a ``res`` above 1 is an
+        error.
     """
 
     desired_bl: int = 31
@@ -124,7 +125,8 @@ class PulsePlan:
             scale_d=torch.ones_like(p_d[..., 0]), bl=bl, longest=longest,
         )  # fmt: skip
 
-    # -- what it says ------------------------------------------------------------------------------------------
+    # -- what it says
+    # ------------------------------------------------------------------------------------------
 
     @property
     def p_x(self) -> Tensor:
@@ -156,16 +158,20 @@ class PulsePlan:
         assert self.whole is not None
         return self.whole
 
-    # -- parts and variants ------------------------------------------------------------------------------------
+    # -- parts and variants
+    # ------------------------------------------------------------------------------------
 
     def samples(self, start: int, stop: int) -> "PulsePlan":
         """The plan of samples ``start`` to ``stop``."""
-        rows = {name: getattr(self, name)[..., start:stop, :] for name in ("x", "d")}
-        each = {name: getattr(self, name)[..., start:stop] for name in ("scale_x", "scale_d", "bl")}
+        rows: dict[str, Any] = {name: getattr(self, name)[..., start:stop, :] for name in ("x", "d")}
+        each: dict[str, Any] = {
+            name: getattr(self, name)[..., start:stop] for name in ("scale_x", "scale_d", "bl")
+        }
         return replace(self, **rows, **each, first=self.first + start)
 
     def within(self, since: Tensor, until: Tensor) -> "PulsePlan":
-        """The plan in which column ``j`` sees the samples ``since[j]`` to ``until[j]`` of the mini-batch only."""
+        """The plan in which column ``j`` sees the samples ``since[j]`` to ``until[j]`` of the mini-batch
+        only."""
         return replace(self, since=since, until=until)
 
     def flip_rows(self, sign: Tensor) -> "PulsePlan":
@@ -183,7 +189,7 @@ class PulsePlan:
     def transposed(self) -> "PulsePlan":
         """The same pulses with rows and columns exchanged; for a whole mini-batch."""
         assert self.since is None, "columns that see different samples have no transpose"
-        sides = {"x": self.d, "d": self.x, "scale_x": self.scale_d, "scale_d": self.scale_x}
+        sides: dict[str, Any] = {"x": self.d, "d": self.x, "scale_x": self.scale_d, "scale_d": self.scale_x}
         return replace(self, **sides, turn_x=self.turn_d, turn_d=self.turn_x, whole=None)
 
 
@@ -202,9 +208,11 @@ def plan_pulses(
 ) -> PulsePlan:
     """Pulse probabilities of a mini-batch.
 
-    With ``X = max|x|``, ``D = um_grad_scale max|d|`` and ``k = lr X D / granularity`` wanted pulses at the strongest
+    With ``X = max|x|``, ``D = um_grad_scale max|d|`` and ``k = lr X D / granularity`` wanted pulses at the
+    strongest
     cross-point: ``BL = min(ceil(k), desired_bl)`` with UBLM; ``A = B = sqrt(lr / (granularity BL))``,
-    ``A *= sqrt(X/D)``, ``B *= sqrt(D/X)``; where ``k > desired_bl`` D is scaled by ``desired_bl / k`` first, so that
+    ``A *= sqrt(X/D)``, ``B *= sqrt(D/X)``; where ``k > desired_bl`` D is scaled by ``desired_bl / k`` first,
+    so that
     ``d`` clips and ``x`` does not. ``P(row i) = min(1, A |d_i|)``, ``P(column j) = min(1, B |x_j|)``.
 
     Args:
@@ -239,7 +247,7 @@ def plan_pulses(
 
 def _binned(plan: PulsePlan, update: UpdateParameters, stream: Stream | None) -> PulsePlan:
     """The plan with its probabilities rounded to bins; rounding comes before clipping."""
-    rounded = {}
+    rounded: dict[str, Any] = {}
     for name, values, scale in (("x", plan.x, plan.scale_x), ("d", plan.d, plan.scale_d)):
         steps = values.abs() * scale.unsqueeze(-1) / update.res
         if update.sto_round:

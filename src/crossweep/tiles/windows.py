@@ -48,7 +48,8 @@ class Outcome:
 
 
 def usable(fast: AnalogTile, slow: AnalogTile, update: UpdateParameters, io: IOParameters) -> bool:
-    """Whether one call covers this pair of tiles: affine devices at level ``count`` on the CPU, single crossbars."""
+    """Whether one call covers this pair of tiles: affine devices at level ``count`` on the CPU, single
+    crossbars."""
     engine = fast.recipe.engine
     plain = type(fast) is AnalogTile and type(slow) is AnalogTile and fast.state.dim() == 2
     level = type(engine) is CountEngine and engine.backend == "auto" and update.pulse_type == "stochastic"
@@ -69,7 +70,8 @@ def run_(
     Args:
         fast: A.
         slow: C.
-        plan: pulses of a part of the mini-batch; columns have their signs from ``schedule``, rows from the plan.
+        plan: pulses of a part of the mini-batch; columns have their signs from ``schedule``, rows from the
+            plan.
         schedule: what happens when.
         io: periphery of the reads.
         digest: thresholds.
@@ -116,7 +118,8 @@ def run_(
             np.append(compiled.scalars(tile.bar, factor), np.float32(write)),
         ]
     arguments = (
-        (*lines[:4], lines[7]), what, edges, sides[0], sides[1], _reads(io), buffers, np.array(limits, np.float32),
+        (*lines[:4], lines[7]), what, edges, sides[0], sides[1], _reads(io), buffers, np.array(limits,
+        np.float32),
         sides[2], sides[3], row_sign.numpy(), stream.next_key(), (given, hit),
     )  # fmt: skip
     cost = hidden.numel() * (part.work(0) + 200.0 * hit.shape[0])

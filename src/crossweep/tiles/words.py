@@ -56,7 +56,8 @@ class PulseWords:
     def edges(self, first: int, last: int, relative_step: float, most: float) -> NDArray[np.int64]:
         """Slots that cut the samples ``first`` to ``last`` into segments, also within samples.
 
-        Each holds about as many expected pulses as the others, so few that a typical device relaxes by ``most``.
+        Each holds about as many expected pulses as the others, so few that a typical device relaxes by
+        ``most``.
         """
         typical = self.bl[first:last] * np.sqrt(self.x.square[first:last] * self.d.square[first:last])
         running = np.cumsum(typical)
@@ -69,7 +70,8 @@ class PulseWords:
         return np.unique(np.concatenate((ends, slots.astype(np.int64))))
 
     def blocks(self, first: int, last: int) -> float:
-        """kappa: expected ``sum n_b^2 / sum n_b`` over the samples: pulses of a sample share their direction."""
+        """kappa: expected ``sum n_b^2 / sum n_b`` over the samples: pulses of a sample share their
+        direction."""
         bl = self.bl[first:last]
         singles = float((bl * self.x.mean[first:last] * self.d.mean[first:last]).sum())
         pairs = float((bl * (bl - 1) * self.x.square[first:last] * self.d.square[first:last]).sum())
@@ -120,7 +122,7 @@ def _draw(values: Any, scale: Any, bl: NDArray[np.int64], slots: NDArray[np.int6
 
     spread(work, n, float(n * (2 * b + slots[-1])))
     # whole numbers, so that the sums do not depend on the number of threads
-    mean, square = (sum(part[k] for part in parts).astype(np.float64) / n for k in (0, 1))
+    mean, square = (np.sum([part[k] for part in parts], 0).astype(np.float64) / n for k in (0, 1))
     return Lines(pulses, signs, mean / _FULL, square / _FULL)
 
 

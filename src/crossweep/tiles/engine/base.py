@@ -24,7 +24,8 @@ class AbstractEngine(ABC):
     """Applies a pulse plan; an engine has parameters but no state.
 
     Args:
-        backend: ``auto`` uses compiled kernels where there are any (float32 on the CPU), ``torch`` never does. The
+        backend: ``auto`` uses compiled kernels where there are any (float32 on the CPU), ``torch`` never
+            does. The
             two draw different random numbers of the same distribution.
     """
 

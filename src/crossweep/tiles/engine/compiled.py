@@ -19,6 +19,7 @@ from crossweep.tiles.pulse_train import PulsePlan
 from crossweep.tiles.words import PulseWords, at, column_slots, pulse_words, turned
 
 Floats = NDArray[np.float32]
+Work = Callable[..., Any]
 _OPERATIONS = 150.0  # elementary operations of one response, in units of those of one pulse word
 
 
@@ -101,7 +102,7 @@ def update_affine(
         state, total = v[place].numpy(), given[place].numpy()
         constants = (*device_arrays(bar, v, place), scalars(bar, kappa))
         key = stream.fork("noise").next_key()
-        work = partial(update_rows, *part.lines, edges, state, total, *constants, key)
+        work: Work = partial(update_rows, *part.lines, edges, state, total, *constants, key)  # type: ignore[call-arg]
         spread(work, state.shape[0], state.size * part.work(edges.size - 1))
     return v, given
 
@@ -117,7 +118,7 @@ def update_in_order(v: Tensor, plan: PulsePlan, bar: Crossbar, stream: Stream) -
         begin, end = (int(part.words.slots[sample]) for sample in (part.first, part.last))
         state, total = v[place].numpy(), given[place].numpy()
         constants = (*device_arrays(bar, v, place), scalars(bar), stream.fork("noise").next_key())
-        work = partial(pulse_rows, *part.lines, begin, end, state, total, *constants)
+        work: Work = partial(pulse_rows, *part.lines, begin, end, state, total, *constants)  # type: ignore[call-arg]
         spread(work, state.shape[0], 50.0 * state.size * part.work(0))
     return v, given
 
@@ -125,7 +126,8 @@ def update_in_order(v: Tensor, plan: PulsePlan, bar: Crossbar, stream: Stream) -
 def give(
     v: Tensor, w: Tensor, reference: Tensor, counts: Tensor, columns: Tensor, bar: Crossbar, stream: Stream
 ) -> tuple[Tensor, Tensor, float]:
-    """States and visible weights after ``counts [..., d, r]`` pulses of ``columns [r]``, and how many pulses it were.
+    """States and visible weights after ``counts [..., d, r]`` pulses of ``columns [r]``, and how many pulses
+    it were.
 
     For affine devices; counts are positive up.
     """
@@ -138,7 +140,7 @@ def give(
         states = v[place].numpy(), w[place].numpy(), array(reference.expand_as(v), place)
         constants = (*device_arrays(bar, v, place), scalars(bar), np.float32(write), stream.next_key())
         given = np.zeros(v.shape[-2], np.float32)
-        work = partial(give_rows, *states, array(counts, place), chosen, *constants, given)
+        work: Work = partial(give_rows, *states, array(counts, place), chosen, *constants, given)  # type: ignore[call-arg]
         spread(work, v.shape[-2], 3.0 * counts[place].numel())
         pulses += float(given.sum(dtype=np.float64))
     return v, w, pulses
@@ -169,7 +171,7 @@ def count(part: Part, begin: int, end: int, like: Tensor) -> tuple[Tensor, Tenso
     from crossweep.tiles.kernels.update import count_rows
 
     up, total = torch.zeros_like(like), torch.zeros_like(like)
-    work = partial(count_rows, *part.lines, begin, end, up.numpy(), total.numpy())
+    work: Work = partial(count_rows, *part.lines, begin, end, up.numpy(), total.numpy())  # type: ignore[call-arg]
     spread(work, like.shape[0], like.numel() * ((end - begin) / 64 + 1))
     return up, total
 
@@ -183,6 +185,6 @@ def show(v: Tensor, reference: Tensor, w: Tensor, touched: Tensor, std: float, s
     for place in places(v):
         out = shown[place].numpy()
         inputs = array(v, place), array(reference.expand_as(v), place), out, array(touched, place)
-        work: Callable[[int, int], object] = partial(show_rows, *inputs, np.float32(std), stream.next_key())
+        work: Work = partial(show_rows, *inputs, np.float32(std), stream.next_key())
         spread(work, out.shape[0], 20.0 * out.size)
     return shown

@@ -21,7 +21,8 @@ _SLOTS = 2048  # slots counted by one product: up to here whole numbers are exac
 class CountEngine(AbstractEngine):
     """Exact up and down counts of a mini-batch, applied in one go through the device's response.
 
-    A mini-batch in which a device would relax far towards its fixed point is cut into segments, so that the order of
+    A mini-batch in which a device would relax far towards its fixed point is cut into segments, so that the
+    order of
     the samples is kept where it matters: many coarse pulses forget all but the last samples.
 
     Args:
@@ -56,9 +57,11 @@ class CountEngine(AbstractEngine):
 
 
 def counts(plan: PulsePlan, like: Tensor, stream: Stream) -> tuple[Tensor, Tensor]:
-    """Ups minus downs, and ups plus downs, of drawn pulses: [..., d, x] each, by products over slices of the slots.
+    """Ups minus downs, and ups plus downs, of drawn pulses: [..., d, x] each, by products over slices of the
+    slots.
 
-    On CUDA the products run in half precision: they add up in float32, and a slice holds too few slots to round.
+    On CUDA the products run in half precision: they add up in float32, and a slice holds too few slots to
+        round.
     """
     dtype = torch.float16 if like.is_cuda else like.dtype
     net, total = torch.zeros_like(like), torch.zeros_like(like)

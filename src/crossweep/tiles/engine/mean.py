@@ -17,7 +17,8 @@ from crossweep.tiles.pulse_train import PulsePlan, UpdateParameters
 class MeanEngine(AbstractEngine):
     """Up and down counts drawn with the trains' mean and variance.
 
-    Count per device: mean ``sum_b BL p_x p_d``, variance ``sum_b BL p_x p_d (1 - p_x p_d)``, independently for every
+    Count per device: mean ``sum_b BL p_x p_d``, variance ``sum_b BL p_x p_d (1 - p_x p_d)``, independently
+        for every
     device: the correlations along rows and columns are lost.
 
     Args:
@@ -64,7 +65,8 @@ def draw_counts(plan: PulsePlan, stream: Stream) -> tuple[Tensor, Tensor]:
 def _whole(mean: Tensor, thinning: Tensor, stream: Stream) -> Tensor:
     """Whole counts with the given mean and variance ``mean * thinning``: binomial, ``p = 1 - thinning``.
 
-    ``mean / p`` trials, rounded at random to a whole number, keep the mean exactly and leave the variance within
+    ``mean / p`` trials, rounded at random to a whole number, keep the mean exactly and leave the variance
+    within
     ``p^2 / 4``; for equal samples the counts are exact.
     """
     p = (1 - thinning).clamp(min=1e-4)

@@ -30,7 +30,8 @@ class PulseEngine(AbstractEngine):
 
 
 def pulse_in_turn(v: Tensor, counts: Tensor, bar: Crossbar, stream: Stream) -> Tensor:
-    """Give each device ``|counts|`` pulses in the direction of the count's sign, one at a time: [..., d, x]."""
+    """Give each device ``|counts|`` pulses in the direction of the count's sign, one at a time: [..., d,
+    x]."""
     noise_stream, noisy = stream.fork("noise"), bar.device.dw_min_std > 0
     for turn in range(int(counts.abs().max()) if counts.numel() else 0):
         direction = counts.sign() * (counts.abs() > turn)

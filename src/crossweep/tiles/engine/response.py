@@ -1,6 +1,7 @@
 """What a number of mixed up and down pulses does to a device: closed form for affine models, else integrated.
 
-For an affine model one up pulse is ``v <- v + s+ + m+ v``, one down pulse ``v <- v - s- - m- v``. U up and D down
+For an affine model one up pulse is ``v <- v + s+ + m+ v``, one down pulse ``v <- v - s- - m- v``. U up and D
+down
 pulses in any order multiply the starting state by exactly ``exp(-L)`` with ``L = U rho+ + D rho-``,
 ``rho+ = -ln(1 + m+)``, ``rho- = -ln(1 - m-)``. With the pulses spread evenly,
 
@@ -119,13 +120,16 @@ def _spread(
 
 
 def _kept_inside(
-    v: Tensor, end: Tensor, up: Tensor, down: Tensor, noise: Tensor, jump: Tensor, bar: Crossbar, stream: Stream,
+    v: Tensor, end: Tensor, up: Tensor, down: Tensor, noise: Tensor, jump: Tensor, bar: Crossbar,
+    stream: Stream,
     blocks: Tensor | float,
 ) -> Tensor:  # fmt: skip
     """``end`` less what every single pulse would have lost at the nearer bound, clipped.
 
-    A walk that is clipped after every step ends lower than the free one by what its highest point exceeds the bound.
-    The highest point of a Brownian path with both ends given is ``(v + end + sqrt((end - v)^2 - 2 V ln U)) / 2``; that
+    A walk that is clipped after every step ends lower than the free one by what its highest point exceeds
+    the bound.
+    The highest point of a Brownian path with both ends given is ``(v + end + sqrt((end - v)^2 - 2 V ln U)) /
+    2``; that
     of a walk in discrete steps lies 0.5826 of one step's standard deviation lower.
 
     Source: Siegmund, Sequential Analysis (1985), for the discrete walk.
@@ -134,7 +138,8 @@ def _kept_inside(
     n = (up + down).clamp(min=1e-12)
     upper = v + end > cells.w_max + cells.w_min
     bound = torch.where(upper, cells.w_max, cells.w_min)
-    # ups and downs shake a device at its bound only as far as a step outwards is left there (none for soft bounds)
+    # ups and downs shake a device at its bound only as far as a step outwards is left there (none for soft
+    # bounds)
     outward = torch.where(upper, device.step_up(bound, cells), device.step_down(bound, cells))
     shake = torch.minimum(2 * outward, jump)
     path = noise + shake.square() * up * down / n * blocks

@@ -1,4 +1,5 @@
-"""Cutting a mini-batch so that the order of its samples is kept where it matters: the torch paths of the engines."""
+"""Cutting a mini-batch so that the order of its samples is kept where it matters: the torch paths of the
+engines."""
 
 from itertools import pairwise
 from math import ceil
@@ -23,7 +24,8 @@ def segments(plan: PulsePlan, bar: Crossbar, most: float) -> list[tuple[int, int
 
 
 def blocks(plan: PulsePlan) -> float:
-    """kappa: expected ``sum n_b^2 / sum n_b`` over the samples; pulses of one sample share their direction."""
+    """kappa: expected ``sum n_b^2 / sum n_b`` over the samples; pulses of one sample share their
+    direction."""
     if plan.longest == 1:
         return 1.0
     p_x, p_d, bl = plan.p_x, plan.p_d, plan.bl

@@ -1,3 +1,4 @@
+# mypy: ignore-errors
 """The response of affine devices to mixed pulses, one device at a time in straight-line float32 code.
 
 The formulas are those of ``crossweep.tiles.engine.response``; that module is the readable version.
@@ -19,33 +20,34 @@ _GENTLE = F(0.1)  # relative step up to which series replace logarithms and expo
 
 
 @inline
-def is_gentle(mu, md):  # type: ignore[no-untyped-def]
-    """Whether one pulse covers so little of a device's way to its bounds that short series are exact in float32."""
+def is_gentle(mu, md):
+    """Whether one pulse covers so little of a device's way to its bounds that short series are exact in
+    float32."""
     return max(abs(mu), abs(md)) <= _GENTLE
 
 
 @inline
-def phi_series(x):  # type: ignore[no-untyped-def]
+def phi_series(x):
     """``(1 - exp(-x)) / x`` near zero."""
     return F(F(1.0) - x * (F(0.5) - x * (F(1 / 6) - x * (F(1 / 24) - x * (F(1 / 120) - x * F(1 / 720))))))
 
 
 @inline
-def inverse_phi_series(x):  # type: ignore[no-untyped-def]
+def inverse_phi_series(x):
     """``x / (1 - exp(-x))`` near zero."""
     q = x * x
     return F(F(1.0) + F(0.5) * x + q * (F(1 / 12) - q * F(1 / 720)))
 
 
 @inline
-def phi(x, e):  # type: ignore[no-untyped-def]
+def phi(x, e):
     """``(1 - exp(-x)) / x`` with ``e = exp(-x)``."""
     small = abs(x) < F(0.1)
     return F(phi_series(x) if small else (F(1.0) - e) / (F(1.0) if small else x))
 
 
 @inline
-def ratio_series(m):  # type: ignore[no-untyped-def]
+def ratio_series(m):
     """``-ln(1 - m) / m`` near zero."""
     return F(
         F(1.0) + m * (F(0.5) + m * (F(1 / 3) + m * (F(0.25) + m * (F(0.2) + m * (F(1 / 6) + m * F(1 / 7))))))
@@ -53,14 +55,14 @@ def ratio_series(m):  # type: ignore[no-untyped-def]
 
 
 @inline
-def ratio(m):  # type: ignore[no-untyped-def]
+def ratio(m):
     """``-ln(1 - m) / m`` for the relative step ``m`` of one pulse."""
     small = abs(m) < _GENTLE
     return F(ratio_series(m) if small else -log(F(1.0) - m) / (F(1.0) if small else m))
 
 
 @inline
-def respond(v, n_up, n, su, sd, mu, md, high, low, sigma, relative, kappa, counter, key, gentle):  # type: ignore[no-untyped-def]
+def respond(v, n_up, n, su, sd, mu, md, high, low, sigma, relative, kappa, counter, key, gentle):
     """The state after ``n_up`` up pulses of ``n``.
 
     Args:
@@ -114,7 +116,8 @@ def respond(v, n_up, n, su, sd, mu, md, high, low, sigma, relative, kappa, count
     noise = sigma * sigma * (share * noise_up * noise_up + (F(1.0) - share) * noise_down * noise_down) * two
     xi = normal(counter, key)
     end = mean + square_root(noise + jump * jump * mixed * order * kappa) * xi
-    # what every single pulse would have lost at the nearer bound: the path's highest point, given both its ends
+    # what every single pulse would have lost at the nearer bound: the path's highest point, given both its
+    # ends
     upper = v + end > high + low
     sign = F(1.0) if upper else F(-1.0)
     bound = high if upper else -low

@@ -1,3 +1,4 @@
+# mypy: ignore-errors
 """Instructions that Python has no word for, a counter-based hash, and random numbers made from it."""
 
 from typing import Any
@@ -66,7 +67,8 @@ def square_root(typingctx: Any, value: Any) -> Any:
 def mix(typingctx: Any, counter: Any, key: Any) -> Any:
     """A 32-bit hash of a counter and a key; written in 32-bit operations so that it vectorises.
 
-    Source: Wellons, "Prospecting for hash functions" (2018), the two-multiplication finalizer with the lowest bias;
+    Source: Wellons, "Prospecting for hash functions" (2018), the two-multiplication finalizer with the
+        lowest bias;
     the key enters a second time between the multiplications.
     """
 

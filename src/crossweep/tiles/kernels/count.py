@@ -1,3 +1,4 @@
+# mypy: ignore-errors
 """Coincidences of pulse words: how often each cross-point was pulsed up and down."""
 
 import numpy as np
@@ -7,7 +8,7 @@ from crossweep.tiles.kernels.jit import kernel
 
 
 @kernel
-def count_pair(d, e, first, second, turn, start, x, s, words, width, up, total):  # type: ignore[no-untyped-def]
+def count_pair(d, e, first, second, turn, start, x, s, words, width, up, total):
     """Coincidences of two rows with a block of columns; two at a time share what is loaded of the columns.
 
     Args:
@@ -19,7 +20,8 @@ def count_pair(d, e, first, second, turn, start, x, s, words, width, up, total):
         start: word of the rows that meets the block's first one.
         x: pulses of the columns [words, columns].
         s: their signs [words, columns].
-        words: words of the block; up to the next multiple of four they are looked at, and must be empty there.
+        words: words of the block; up to the next multiple of four they are looked at, and must be empty
+            there.
         width: columns of the block.
         up: out, coincidences of unequal sign [2, columns].
         total: out, all coincidences [2, columns].

@@ -1,3 +1,4 @@
+# mypy: ignore-errors
 """The digital side of a column read: running means, buffer and threshold, in one pass over the devices."""
 
 import numpy as np
@@ -8,7 +9,7 @@ F = np.float32
 
 
 @kernel
-def _plain(value, hidden, sign, gain, gate, scalars, wanted):  # type: ignore[no-untyped-def]
+def _plain(value, hidden, sign, gain, gate, scalars, wanted):
     """Buffer and threshold for neighbouring columns of one row; see ``digest_rows``."""
     momentum, forget, longest, cap = scalars[0], scalars[1] > F(0.0), scalars[2], scalars[3]
     keep, limit = F(1.0) - scalars[4], cap if cap > F(0.0) else F(np.inf)
@@ -22,7 +23,7 @@ def _plain(value, hidden, sign, gain, gate, scalars, wanted):  # type: ignore[no
 
 
 @kernel
-def _excess(value, mean, past, fresh, beta, out):  # type: ignore[no-untyped-def]
+def _excess(value, mean, past, fresh, beta, out):
     """What reads exceed their past mean by; the running means move on."""
     for q in range(value.shape[0]):
         m, v = mean[q], value[q]
@@ -35,7 +36,7 @@ def _excess(value, mean, past, fresh, beta, out):  # type: ignore[no-untyped-def
 @kernel
 def digest_rows(
     value, hidden, mean, past, runs, row_sign, gain, fresh, gate, scalars, wanted, first_row, last_row
-):  # type: ignore[no-untyped-def]
+):
     """Put reads into the buffer and take from it what passes the threshold.
 
     Args:
@@ -48,7 +49,8 @@ def digest_rows(
         gain: chopper of the column times what one unit of a read adds to H [reads].
         fresh: 1 for columns whose mean becomes their past [reads].
         gate: 1 for columns that may send pulses [reads].
-        scalars: share of H that stays, whether the rest is dropped, largest number of pulses, cap of what stays (0:
+        scalars: share of H that stays, whether the rest is dropped, largest number of pulses, cap of what
+            stays (0:
             none), whether H is forgotten before the read, weight of a read in the running mean.
         wanted: out, pulses wanted [rows, reads].
         first_row: first row.

@@ -1,3 +1,4 @@
+# mypy: ignore-errors
 """Pulse words: the 0/1 pulses of many lines, 64 slots to a word, samples packed without gaps."""
 
 import numpy as np
@@ -10,7 +11,7 @@ _PLANES_FROM = 20  # from so many slots on, bit planes are cheaper than one comp
 
 
 @kernel
-def draw_lines(values, scale, bl, offset, key, words, signs, sums, squares, first, last):  # type: ignore[no-untyped-def]
+def draw_lines(values, scale, bl, offset, key, words, signs, sums, squares, first, last):
     """Draw the pulses of lines ``first`` to ``last`` for all samples.
 
     Args:
@@ -64,7 +65,7 @@ def draw_lines(values, scale, bl, offset, key, words, signs, sums, squares, firs
 
 
 @kernel
-def _planes(keys, limit, chunk, counter, n):  # type: ignore[no-untyped-def]
+def _planes(keys, limit, chunk, counter, n):
     """32 slots of each line at once, one random word per bit of the probability, lowest first."""
     for j in range(n):
         w, t, k = np.uint32(0), limit[j], keys[j]
@@ -76,7 +77,7 @@ def _planes(keys, limit, chunk, counter, n):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _compare(keys, limit, chunk, counter, count, n):  # type: ignore[no-untyped-def]
+def _compare(keys, limit, chunk, counter, count, n):
     """Slot by slot: half a random word against the probability."""
     for j in range(n):
         chunk[j] = np.uint32(0)
@@ -91,7 +92,7 @@ def _compare(keys, limit, chunk, counter, count, n):  # type: ignore[no-untyped-
 
 
 @kernel
-def _place(chunk, negative, mask, count, slot, words, signs, first, n):  # type: ignore[no-untyped-def]
+def _place(chunk, negative, mask, count, slot, words, signs, first, n):
     """Write ``count`` slots of each line from position ``slot`` on."""
     w, shift = slot >> 6, np.uint64(slot & 63)
     for j in range(n):

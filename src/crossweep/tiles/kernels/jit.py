@@ -4,10 +4,12 @@ import os
 from collections.abc import Callable
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
-from numba import config, njit
+from numba import config as _config
+from numba import njit
 
+config: Any = _config  # its fields appear at run time
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 _CONTRACT = {
     "contract"
@@ -17,7 +19,8 @@ _CONTRACT = {
 def _folder() -> str:
     """Where compiled kernels are kept; named after their sources.
 
-    The compiler itself looks only at the file of the outermost function, and would not see a change in another.
+    The compiler itself looks only at the file of the outermost function, and would not see a change in
+    another.
     """
     here = Path(__file__).parent
     sources = b"".join(path.read_bytes() for path in sorted(here.glob("*.py")))
@@ -37,13 +40,13 @@ def kernel(function: _Function) -> _Function:
     """A kernel that Python calls; it releases the interpreter's lock."""
     before, config.CACHE_DIR = config.CACHE_DIR, _FOLDER
     try:
-        compiled: _Function = njit(nogil=True, cache=True, error_model="numpy", fastmath=_CONTRACT)(function)
-        return compiled
+        compiled: Any = njit(nogil=True, cache=True, error_model="numpy", fastmath=_CONTRACT)(function)
+        return cast(_Function, compiled)
     finally:
         config.CACHE_DIR = before
 
 
 def inline(function: _Function) -> _Function:
     """A function that becomes part of every kernel that calls it."""
-    compiled: _Function = njit(forceinline=True, error_model="numpy", fastmath=_CONTRACT)(function)
-    return compiled
+    compiled: Any = njit(forceinline=True, error_model="numpy", fastmath=_CONTRACT)(function)
+    return cast(_Function, compiled)

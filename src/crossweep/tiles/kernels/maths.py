@@ -1,4 +1,6 @@
-"""Float32 functions in plain arithmetic, so that loops over devices vectorise, and normal numbers made from hashes."""
+# mypy: ignore-errors
+"""Float32 functions in plain arithmetic, so that loops over devices vectorise, and normal numbers made from
+hashes."""
 
 import numpy as np
 
@@ -12,7 +14,7 @@ _UNIT = F(2.0**-24)
 
 
 @inline
-def exp(x):  # type: ignore[no-untyped-def]
+def exp(x):
     """``e^x`` for |x| < 87, relative error below 2e-7; clipped outside."""
     x = min(max(x, F(-87.0)), F(87.0))
     shifted = F(x * _LOG2E) + _ROUND
@@ -30,7 +32,7 @@ def exp(x):  # type: ignore[no-untyped-def]
 
 
 @inline
-def log(x):  # type: ignore[no-untyped-def]
+def log(x):
     """Natural logarithm of a normal float32 > 0, absolute error below 2e-7 near 1."""
     bits = as_bits(F(x))
     # split at sqrt(1/2), so that the argument of the series is small on both sides of 1
@@ -52,14 +54,15 @@ def log(x):  # type: ignore[no-untyped-def]
 
 
 @inline
-def open_uniform(word):  # type: ignore[no-untyped-def]
+def open_uniform(word):
     """A number in (0, 1] from 32 random bits."""
     return F(F(np.int32(word >> np.uint32(8))) + F(1.0)) * _UNIT
 
 
 @inline
-def normal_pair(counter, key):  # type: ignore[no-untyped-def]
-    """Two independent standard normal numbers from the counters ``counter`` and ``counter + 1`` (Box and Muller)."""
+def normal_pair(counter, key):
+    """Two independent standard normal numbers from the counters ``counter`` and ``counter + 1`` (Box and
+    Muller)."""
     u = open_uniform(mix(np.uint32(counter), key))
     turn = mix(np.uint32(counter + np.uint32(1)), key)
     half = F(np.int32(turn)) * F(3.14159265358979 * 2.0**-32)  # half the angle, in -pi/2 .. pi/2
@@ -80,7 +83,7 @@ def normal_pair(counter, key):  # type: ignore[no-untyped-def]
 
 
 @inline
-def normal(counter, key):  # type: ignore[no-untyped-def]
+def normal(counter, key):
     """One of the numbers of ``normal_pair``."""
     xi, _ = normal_pair(counter, key)
     return xi

@@ -1,3 +1,4 @@
+# mypy: ignore-errors
 """DAC and ADC: scale, rounding, noise and bounds of many vectors in one pass each."""
 
 import numpy as np
@@ -13,20 +14,22 @@ _ROUND = F(
 
 
 @inline
-def nearest(v, width):  # type: ignore[no-untyped-def]
-    """``v`` rounded to a multiple of ``width``; as it is where ``width`` is 0 or the multiple beyond float32."""
+def nearest(v, width):
+    """``v`` rounded to a multiple of ``width``; as it is where ``width`` is 0 or the multiple beyond
+    float32."""
     steps = v / (width if width > F(0.0) else F(1.0))
     whole = F(F(steps + _ROUND) - _ROUND) if abs(steps) < F(4194304.0) else steps
     return F(whole * width if width > F(0.0) else v)
 
 
 @kernel
-def convert_rows(x, cap, width, stochastic, bound, noise, factor, key, out, scale, first_row, last_row):  # type: ignore[no-untyped-def]
+def convert_rows(x, cap, width, stochastic, bound, noise, factor, key, out, scale, first_row, last_row):
     """DAC: divide each vector by its scale, round, clip and add noise.
 
     Args:
         x: vectors [rows, n].
-        cap: 0 scales by the largest absolute value, > 0 likewise but by at most this, < 0 by its absolute value.
+        cap: 0 scales by the largest absolute value, > 0 likewise but by at most this, < 0 by its absolute
+            value.
         width: bin width; 0 is continuous.
         stochastic: whether rounding is stochastic.
         bound: range.
@@ -65,7 +68,7 @@ def convert_rows(x, cap, width, stochastic, bound, noise, factor, key, out, scal
 
 
 @inline
-def _add_noise(row, std, key):  # type: ignore[no-untyped-def]
+def _add_noise(row, std, key):
     """Add normal noise in pairs: the first and the second half of the row share theirs."""
     n = row.shape[0]
     half = (n + 1) >> 1
@@ -80,7 +83,7 @@ def _add_noise(row, std, key):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def digitise_rows(y, scale, factor, noise, width, stochastic, bound, key, clipped, first_row, last_row):  # type: ignore[no-untyped-def]
+def digitise_rows(y, scale, factor, noise, width, stochastic, bound, key, clipped, first_row, last_row):
     """ADC: add noise, round, clip and scale back, in place.
 
     Args:
@@ -117,7 +120,7 @@ def digitise_rows(y, scale, factor, noise, width, stochastic, bound, key, clippe
 @kernel
 def slice_rows(
     weight, columns, drive, w_noise, by_weight, noise, width, stochastic, bound, key, out, first_row, last_row
-):  # type: ignore[no-untyped-def]
+):
     """Columns read with one-hot inputs of size ``drive``, through the ADC.
 
     Args:

@@ -1,9 +1,15 @@
+# mypy: ignore-errors
+# ruff: noqa: PLR0912 (one compiled loop; its rows of slices read better in one piece)
 """Every pulse in order, for affine devices: the ``pulse`` level, and known numbers of pulses.
 
-Pulses of one device are taken from its words one by one. The noise of a group of pulses is added at its end as one
-normal number with the variance that the single ones have together: for noise that does not depend on the state the
-distribution is exactly that of single draws, as long as no bound is within reach. Where one is (``_REACH`` standard
-deviations), or where the noise follows the state and steps are coarse, the device goes through the group pulse by
+Pulses of one device are taken from its words one by one. The noise of a group of pulses is added at its end
+as one
+normal number with the variance that the single ones have together: for noise that does not depend on the
+state the
+distribution is exactly that of single draws, as long as no bound is within reach. Where one is (``_REACH``
+standard
+deviations), or where the noise follows the state and steps are coarse, the device goes through the group
+pulse by
 pulse, with noise and bounds at each.
 """
 
@@ -21,7 +27,7 @@ _COARSE = F(0.01)
 
 
 @inline
-def one_pulse(v, up, su, sd, mu, md, high, low, sigma, relative, xi):  # type: ignore[no-untyped-def]
+def one_pulse(v, up, su, sd, mu, md, high, low, sigma, relative, xi):
     """The state after one pulse."""
     step = su + mu * v if up else sd + md * v
     base = step if relative else (su if up else sd)
@@ -31,7 +37,7 @@ def one_pulse(v, up, su, sd, mu, md, high, low, sigma, relative, xi):  # type: i
 
 
 @kernel
-def _one_by_one(v, j, c, g, words, su, sd, mu, md, high, low, sigma, relative, slot, key):  # type: ignore[no-untyped-def]
+def _one_by_one(v, j, c, g, words, su, sd, mu, md, high, low, sigma, relative, slot, key):
     for w in range(words):
         rest = c[w, j]
         while rest:
@@ -45,7 +51,7 @@ def _one_by_one(v, j, c, g, words, su, sd, mu, md, high, low, sigma, relative, s
 
 
 @kernel
-def _group(c, g, words, width, rest, ups, mean, var, top, floor, su, sd, mu, md, high, low, sigma, relative):  # type: ignore[no-untyped-def]
+def _group(c, g, words, width, rest, ups, mean, var, top, floor, su, sd, mu, md, high, low, sigma, relative):
     """Mean path of a group of words, its extremes, and the variance of the noise along it; all [columns]."""
     for half in range(2 * words):
         w, shift = half >> 1, np.uint64(32 * (half & 1))
@@ -99,8 +105,9 @@ def pulse_rows(
     key,
     first_row,
     last_row,
-):  # type: ignore[no-untyped-def]
-    """Run all pulses of the rows ``first_row`` to ``last_row`` in order; arguments as in ``update.update_rows``."""
+):
+    """Run all pulses of the rows ``first_row`` to ``last_row`` in order; arguments as in
+    ``update.update_rows``."""
     n = x.shape[1]
     sigma, relative = scalars[0], scalars[1]
     pulses, signs = np.empty((_WORDS, _COLUMNS), np.uint64), np.empty((_WORDS, _COLUMNS), np.uint64)
@@ -186,7 +193,7 @@ def pulse_rows(
 @kernel
 def give_rows(
     v, w, r, counts, columns, su, sd, mu, md, high, low, scalars, write, key, given, first_row, last_row
-):  # type: ignore[no-untyped-def]
+):
     """Give devices a known number of pulses, one after the other.
 
     Args:

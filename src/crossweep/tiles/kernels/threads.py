@@ -1,7 +1,9 @@
-"""Rows of a crossbar over threads. Kernels release the interpreter's lock, so plain threads do; results never depend
+"""Rows of a crossbar over threads. Kernels release the interpreter's lock, so plain threads do; results
+never depend
 on how many there are, because every random number belongs to a row or a line.
 """
 
+import itertools
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -32,7 +34,7 @@ def spread(work: Callable[[int, int], object], rows: int, cost: float) -> None:
         return
     edges = [rows * k // threads for k in range(threads + 1)]
     pool = _pool(os.getpid(), torch.get_num_threads() - 1)
-    waiting = [pool.submit(work, a, b) for a, b in zip(edges[1:-1], edges[2:], strict=True)]
+    waiting = [pool.submit(work, a, b) for a, b in itertools.pairwise(edges)]
     work(edges[0], edges[1])
     for future in waiting:
         future.result()

@@ -1,4 +1,7 @@
-"""One pulsed update of a crossbar of affine devices: coincidences and response, block by block in the cache."""
+# mypy: ignore-errors
+# ruff: noqa: E501
+"""One pulsed update of a crossbar of affine devices: coincidences and response, block by block in the
+cache."""
 
 import numpy as np
 
@@ -14,15 +17,16 @@ _ONES = np.uint64(0xFFFFFFFFFFFFFFFF)
 
 
 @inline
-def _below(k):  # type: ignore[no-untyped-def]
+def _below(k):
     """A word with its lowest ``k`` bits set; ``k`` may lie outside 0..64."""
     k = min(max(k, 0), 64)
     return np.uint64(0) if k == 0 else _ONES >> np.uint64(64 - k)
 
 
 @kernel
-def load_block(x, s, since, until, turn, start, words, first, width, begin, end, pulses, signs):  # type: ignore[no-untyped-def]
-    """Copy ``words`` words of columns ``first ...`` from ``start`` on, keeping the slots that each column sees.
+def load_block(x, s, since, until, turn, start, words, first, width, begin, end, pulses, signs):
+    """Copy ``words`` words of columns ``first ...`` from ``start`` on, keeping the slots that each column
+    sees.
 
     The words up to the next multiple of four are cleared.
     """
@@ -41,8 +45,9 @@ def load_block(x, s, since, until, turn, start, words, first, width, begin, end,
 @kernel
 def count_block(
     d, e, x, s, since, until, turn_x, turn_d, first, width, row, rows, begin, end, pulses, signs, up, total
-):  # type: ignore[no-untyped-def]
-    """Counts of a block of devices between the slots ``begin`` and ``end``, into ``up`` and ``total`` [rows, columns]."""
+):
+    """Counts of a block of devices between the slots ``begin`` and ``end``, into ``up`` and ``total`` [rows,
+    columns]."""
     pair_up, pair_total = np.empty((2, width), np.uint64), np.empty((2, width), np.uint64)
     up[:rows, :width] = F(0.0)
     total[:rows, :width] = F(0.0)
@@ -61,7 +66,7 @@ def count_block(
 
 
 @inline
-def _respond_row(v, given, su, sd, mu, md, high, low, up, total, width, scalars, counter, key, gentle):  # type: ignore[no-untyped-def]
+def _respond_row(v, given, su, sd, mu, md, high, low, up, total, width, scalars, counter, key, gentle):
     sigma, relative, kappa = scalars[0], scalars[1], scalars[2]
     for j in range(width):
         n = total[j]
@@ -74,7 +79,7 @@ def _respond_row(v, given, su, sd, mu, md, high, low, up, total, width, scalars,
 
 
 @inline
-def respond_row(v, given, su, sd, mu, md, high, low, up, total, width, scalars, counter, key):  # type: ignore[no-untyped-def]
+def respond_row(v, given, su, sd, mu, md, high, low, up, total, width, scalars, counter, key):
     """Move ``width`` devices of one row, given by its slices [columns], and note their pulses."""
     steep = 0
     for j in range(width):
@@ -108,7 +113,7 @@ def update_rows(
     key,
     top,
     bottom,
-):  # type: ignore[no-untyped-def]
+):
     """Update the rows ``top`` to ``bottom`` in place.
 
     Args:
@@ -171,8 +176,9 @@ def update_rows(
 
 
 @kernel
-def count_rows(d, e, x, s, since, until, turn_x, turn_d, begin, end, ups, totals, top, bottom):  # type: ignore[no-untyped-def]
-    """Counts between the slots ``begin`` and ``end`` into ``ups`` and ``totals [rows, n]``; see ``update_rows``."""
+def count_rows(d, e, x, s, since, until, turn_x, turn_d, begin, end, ups, totals, top, bottom):
+    """Counts between the slots ``begin`` and ``end`` into ``ups`` and ``totals [rows, n]``; see
+    ``update_rows``."""
     n = x.shape[1]
     pulses, signs = np.empty((_WORDS, _COLUMNS), np.uint64), np.empty((_WORDS, _COLUMNS), np.uint64)
     up, total = np.empty((_ROWS, _COLUMNS), np.float32), np.empty((_ROWS, _COLUMNS), np.float32)
@@ -211,7 +217,7 @@ def count_rows(d, e, x, s, since, until, turn_x, turn_d, begin, end, ups, totals
 
 
 @kernel
-def show_rows(v, r, w, given, spread, key, top, bottom):  # type: ignore[no-untyped-def]
+def show_rows(v, r, w, given, spread, key, top, bottom):
     """Visible weights ``w = v - r + spread xi`` of the devices that were pulsed; the others keep theirs."""
     for i in range(top, bottom):
         k = line_key(key, i)

@@ -1,6 +1,9 @@
+# mypy: ignore-errors
+# ruff: noqa: PLR0912, E501 (one compiled loop; its rows of slices read better in one piece)
 """All windows of a mini-batch of the buffered Tiki-Taka family in one call.
 
-Devices do not interact, so a block of rows and columns can go through the whole mini-batch alone: pulses onto A, column
+Devices do not interact, so a block of rows and columns can go through the whole mini-batch alone: pulses
+onto A, column
 read, buffer, pulse onto C, and again, while its state stays in the cache.
 """
 
@@ -19,7 +22,7 @@ _SHOW, _READ, _SLOW = np.uint32(0x5BD1E995), np.uint32(0x85EBCA6B), np.uint32(0x
 
 
 @inline
-def _show(v, w, r, given, write, width, counter, key):  # type: ignore[no-untyped-def]
+def _show(v, w, r, given, write, width, counter, key):
     if write == F(0.0):
         for j in range(width):
             w[j] = v[j] - r[j]
@@ -30,7 +33,7 @@ def _show(v, w, r, given, write, width, counter, key):  # type: ignore[no-untype
 
 
 @inline
-def _read(w, value, io, width, counter, key):  # type: ignore[no-untyped-def]
+def _read(w, value, io, width, counter, key):
     """One-hot reads: drive, weight noise, whether it follows the weight, output noise, bin width, bound."""
     drive, w_noise, by_weight, noise, bin_width, bound = io[0], io[1], io[2] > F(0.0), io[3], io[4], io[5]
     for j in range(width):
@@ -41,7 +44,7 @@ def _read(w, value, io, width, counter, key):  # type: ignore[no-untyped-def]
 
 
 @inline
-def _digest(value, hidden, reads, gain, gate, sign, scalars, width, wanted):  # type: ignore[no-untyped-def]
+def _digest(value, hidden, reads, gain, gate, sign, scalars, width, wanted):
     momentum, forget, longest, cap = scalars[0], scalars[1] > F(0.0), scalars[2], scalars[3]
     keep, limit = F(1.0) - scalars[4], cap if cap > F(0.0) else F(np.inf)
     for j in range(width):
@@ -56,7 +59,7 @@ def _digest(value, hidden, reads, gain, gate, sign, scalars, width, wanted):  # 
 
 
 @inline
-def _excess(value, mean, past, reads, fresh, beta, width):  # type: ignore[no-untyped-def]
+def _excess(value, mean, past, reads, fresh, beta, width):
     for j in range(width):
         read, m, v = reads[j] > F(0.0), mean[j], value[j]
         p = m if fresh[j] > F(0.0) else past[j]
@@ -66,7 +69,7 @@ def _excess(value, mean, past, reads, fresh, beta, width):  # type: ignore[no-un
 
 
 @inline
-def _give(wanted, hit, v, w, r, su, sd, mu, md, high, low, scalars, write, width, step, key):  # type: ignore[no-untyped-def]
+def _give(wanted, hit, v, w, r, su, sd, mu, md, high, low, scalars, write, width, step, key):
     """Single pulses of C where they are wanted; returns how many."""
     sigma, relative, given = scalars[0], scalars[1] > F(0.0), 0
     for j in range(width):
@@ -100,13 +103,16 @@ def window_rows(
     out,
     top,
     bottom,
-):  # type: ignore[no-untyped-def]
+):
     """Run the rows ``top`` to ``bottom``, in place.
 
     Args:
-        words: pulses and signs of the rows, pulses and signs of the columns, rows turned (as ``update.update_rows``).
-        plan: for every window and column: first slot, one past the last slot (int64), whether the sign is turned
-            (bool), whether it is read at the end, what a unit of the read adds to H, whether its running mean becomes
+        words: pulses and signs of the rows, pulses and signs of the columns, rows turned (as
+            ``update.update_rows``).
+        plan: for every window and column: first slot, one past the last slot (int64), whether the sign is
+            turned
+            (bool), whether it is read at the end, what a unit of the read adds to H, whether its running
+            mean becomes
             what is subtracted, whether it may send pulses (float32) [windows, n].
         edges: slots between which devices respond in one go [segments + 1].
         fast: A: state, visible weight, reference, steps, slopes, bounds [rows, n].
