@@ -24,7 +24,8 @@ class Axis:
 
     Args:
         name: what Optuna, tables and figures call it.
-        keys: configuration keys or groups that all receive the value.
+        keys: configuration keys or groups that all receive the value; none for a switch, a categorical axis
+            that only decides which others exist.
         low, high: range [unit], both included (with ``step``: the last grid point).
         scale: ``linear`` or ``log``.
         integer: whole numbers only.
@@ -56,7 +57,7 @@ class Axis:
     add: bool = False
 
     def __post_init__(self) -> None:
-        if not self.keys:
+        if not self.keys and self.choices is None:
             raise ConfigError(f"axis.{self.name}.keys: at least one configuration key")
         if self.choices is not None:
             if not self.choices:
@@ -135,7 +136,7 @@ def from_yaml(name: str, node: Mapping[str, Any]) -> Axis:
             hint = f", did you mean {close[0]}?" if close else f"; known are {', '.join(sorted(_YAML))}"
             raise ConfigError(f"axis.{name}.{key}: no such entry{hint}")
     content = dict(node)
-    keys = content.pop("keys", None) or [name]
+    keys = content.pop("keys", [name])
     choices = content.pop("choices", None)
     when = content.pop("when", None)
     return Axis(

@@ -382,7 +382,7 @@ def nominal(axis: Axis, flat: Mapping[str, Any]) -> Any:
     """The usual value of an axis: as given, else what the configuration holds, if that is on the axis."""
     if axis.nominal is not None:
         return axis.nominal
-    value = flat.get(axis.keys[0])
+    value = flat.get(axis.keys[0]) if axis.keys else None
     return value if value is not None and axis.contains(value) else None
 
 

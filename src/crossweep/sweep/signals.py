@@ -103,6 +103,6 @@ class Signals:
 
 
 def _replaceable(handler: object) -> bool:
-    """Whether a handler may be ours for a while: schedulers end a process in their own way, so theirs stay."""
+    """Whether a handler may be ours for a while: schedulers have their own way to end a process."""
     module = str(getattr(handler, "__module__", "") or type(handler).__module__)
     return module.partition(".")[0] not in SCHEDULERS
