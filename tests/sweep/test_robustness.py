@@ -1,0 +1,175 @@
+"""What must survive: half-written journals, deaths between two steps, and a whole study of bad days."""
+
+import json
+import threading
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+
+from crossweep.records import write_json
+from crossweep.sweep.axes import Axis
+from crossweep.sweep.lease import lease_path
+from crossweep.sweep.ledger import Claim, Ledger
+from crossweep.sweep.objective import Outcome
+from crossweep.sweep.settings import Settings
+from crossweep.sweep.space import Space
+from crossweep.sweep.storage import open_storage
+from crossweep.sweep.study import quiet_optuna
+from tests.sweep.conftest import finished, optuna_states, trials_of
+
+SPACE = Space((Axis(name="x", keys=("x",), low=0.0, high=1.0),))
+DEAD = {"place": "elsewhere", "pid": 1, "born": "0", "host": "gone"}
+
+
+def ledger_of(folder: Path, **settings: Any) -> Ledger:
+    quiet_optuna()
+    storage = open_storage("journal", folder)
+    study = optuna.create_study(study_name="s", storage=storage, load_if_exists=True)
+    return Ledger(study, folder, Settings(sampler="random", **settings), SPACE)
+
+
+def claimed(ledger: Ledger) -> Claim:
+    claim = ledger.claim()
+    assert isinstance(claim, Claim), claim
+    return claim
+
+
+def kill(ledger: Ledger, claim: Claim) -> None:
+    """As if the trial's worker had been on another host and fallen silent."""
+    import os
+
+    path = lease_path(ledger.directory, claim.number)
+    write_json(path, DEAD)
+    os.utime(path, (0, 0))
+
+
+def test_claims_never_overshoot_the_target(tmp_path: Path) -> None:
+    claims: list[Claim | str] = []
+
+    def work() -> None:
+        ledger = ledger_of(tmp_path, n_trials=5)
+        claims.extend(ledger.claim() for _ in range(3))
+
+    ledger_of(tmp_path, n_trials=5)
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    numbers = [claim.number for claim in claims if isinstance(claim, Claim)]
+    assert sorted(numbers) == [0, 1, 2, 3, 4]
+    assert len(claims) == 12
+
+
+def test_a_point_whose_workers_die_is_tried_a_bounded_number_of_times(tmp_path: Path) -> None:
+    ledger = ledger_of(tmp_path, max_retries=2)
+    points = []
+    for _ in range(3):
+        claim = claimed(ledger)
+        points.append(claim.values)
+        kill(ledger, claim)
+        ledger.reap()
+    assert points[0] == points[1] == points[2]
+    assert claimed(ledger).values != points[0]
+    assert [trial["retried"] for trial in trials_of(tmp_path)] == [True, True, False]
+
+
+def test_a_worker_that_dies_between_writing_and_telling_loses_nothing(tmp_path: Path) -> None:
+    ledger = ledger_of(tmp_path)
+    claim = claimed(ledger)
+    outcome = Outcome(state="complete", values=(0.25,), seed_values=((0.25,),), metrics={"value": 0.25})
+    ledger._write(claim.number, "complete", claim.values, started=None, outcome=outcome)
+    kill(ledger, claim)
+    ledger.reap()
+    assert [(trial.state.name, trial.value) for trial in ledger.trials()] == [("COMPLETE", 0.25)]
+
+
+def test_the_result_of_a_trial_that_was_given_up_is_dropped(tmp_path: Path) -> None:
+    ledger = ledger_of(tmp_path)
+    claim = claimed(ledger)
+    kill(ledger, claim)
+    ledger.reap()
+    ledger.finish(claim, Outcome(state="complete", values=(1.0,)), started="")
+    assert trials_of(tmp_path)[0]["state"] == "failed"
+    assert [trial.state.name for trial in ledger.trials()] == ["FAIL", "WAITING"]
+
+
+def test_a_live_lease_is_left_alone(tmp_path: Path) -> None:
+    ledger = ledger_of(tmp_path)
+    claimed(ledger)
+    ledger.reap()
+    assert [trial.state.name for trial in ledger.trials()] == ["RUNNING"]
+
+
+def test_a_journal_torn_by_a_kill_heals(tmp_path: Path) -> None:
+    ledger = ledger_of(tmp_path)
+    claimed(ledger)
+    journal = tmp_path / "study.journal"
+    with journal.open("ab") as file:
+        file.write(b'{"op_code":4,"work')
+    again = ledger_of(tmp_path)
+    claimed(again)
+    assert len(again.trials()) == 2
+    assert len(ledger_of(tmp_path).trials()) == 2
+    assert all(json.loads(line) for line in journal.read_text().splitlines())
+
+
+@pytest.mark.slow
+def test_forty_trials_on_bad_days(tmp_path: Path, command: Callable[..., Any]) -> None:
+    """Kills, hangs, exceptions and NaN at random, four workers, restarted until done: nothing lost, nothing twice."""
+    import pandas as pd
+
+    folder = tmp_path / "multirun" / "map"
+    options = (
+        *("study.n_trials=40", "study.workers=4", "sleep=[0.05,0.3]", "+study.trial_timeout=3"),
+        *(
+            "+study.lease_timeout=10",
+            "+study.max_failures=60",
+            "+study.max_retries=8",
+            "+study.diverged_value=9.0",
+        ),
+        "chaos={kill: 0.1, hang: 0.05, crash: 0.1, nan: 0.1}",
+    )
+    for _ in range(8):
+        process = command(*options)
+        output, _ = process.communicate(timeout=600)
+        if process.returncode == 0:
+            break
+    assert process.returncode == 0, output
+    trials = trials_of(folder)
+    states = optuna_states(folder)
+    assert states.get("COMPLETE", 0) == 40
+    assert states.keys() <= {"COMPLETE", "FAIL"}
+    assert len(finished(folder)) == 40
+    assert [trial["number"] for trial in trials] == list(range(sum(states.values())))
+    twice = Counter(tuple(trial["params"].items()) for trial in finished(folder))
+    assert set(twice.values()) == {1}
+    lost = {trial["number"] for trial in trials if trial["retried"]}
+    assert lost == {trial["retry_of"] for trial in trials if trial["retry_of"] is not None}
+    table = pd.read_parquet(folder / "results.parquet")
+    assert sorted(table["trial"]) == [trial["number"] for trial in trials]
+
+
+@pytest.mark.slow
+def test_no_worker_waits_for_the_slowest(tmp_path: Path, command: Callable[..., Any]) -> None:
+    """Twenty trials of 0.2 s or 3 s on two workers: at most 1.3 times the best possible, start-up aside."""
+    from datetime import datetime
+
+    folder = tmp_path / "multirun" / "map"
+    process = command(
+        "study.n_trials=20", "study.workers=2", "sleep=[0.2,3.0]", "study.table=null", "+study.gpus=null"
+    )
+    output, _ = process.communicate(timeout=300)
+    assert process.returncode == 0, output
+    spans = [
+        (datetime.fromisoformat(trial["started"]), datetime.fromisoformat(trial["finished"]))
+        for trial in finished(folder)
+    ]
+    busy = sum((end - start).total_seconds() for start, end in spans)
+    longest = max((end - start).total_seconds() for start, end in spans)
+    makespan = (max(end for _, end in spans) - min(start for start, _ in spans)).total_seconds()
+    assert makespan <= 1.3 * max(busy / 2, longest) + longest
