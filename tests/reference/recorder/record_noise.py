@@ -1,6 +1,6 @@
 """Record the distribution of the weight change under pulse and write noise, device-to-device spread off.
 
-The engine looks its normal numbers up in a table of 32768 that each tile draws once, so the mean of one tile's
+The engine looks its normal numbers up in a table of 32768 that each tile draws once, so the mean of a tile's
 noise is off by about σ/181 on every pulse. Many tiles are pooled to bring that down (see ../README.md).
 
 Usage: python record_noise.py [name part]
