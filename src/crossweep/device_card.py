@@ -1,6 +1,6 @@
-"""What a device paper shows, for any device option: ``crossweep-device device=reram_om`` or ``crossweep-device gallery``.
+"""What a device paper shows, for any device option: ``crossweep-device device=reram_om``, ``gallery``.
 
-Pulse response with spread, step against weight, symmetry points, pulse pairs at the symmetry point, and a table.
+Pulse response with spread, step against weight, symmetry points, pulse pairs at them, and a table.
 """
 
 import sys
@@ -109,7 +109,7 @@ def rows(one: Card) -> list[tuple[str, str]]:
 def response(one: Card, *, noisy: bool) -> tuple[np.ndarray, np.ndarray]:
     """States of the few devices over a train up and a train down: pulse numbers [t], states [t, n]."""
     device, cells, stream = one.device, one.few(), Stream(1, "card")
-    n = int(np.clip(1.5 * device.states, 12, 600))
+    n = int(np.clip(1.5 * device.states, 12, 12_000))
     stride = max(1, n // 300)
     v = cells.w_min.clone()
     ups, downs = (n, 0) if one.one_sided else (n, n)
@@ -234,9 +234,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     given = list(sys.argv[1:] if arguments is None else arguments)
     try:
         if given in (["--help"], ["-h"]):
-            print(
-                f"usage: crossweep-device device=NAME [device.key=value ...] | gallery\ndevices: {', '.join(names())}"
-            )
+            print("usage: crossweep-device device=NAME [device.key=value ...] | gallery")
+            print(f"devices: {', '.join(names())}")
         elif given == ["gallery"]:
             _gallery()
         else:

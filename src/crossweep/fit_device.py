@@ -1,6 +1,7 @@
 """The entry point for your own device: a measured pulse response becomes a device of the configuration.
 
-``crossweep-fit-device pulses.csv``, then ``crossweep-train device=measured device.file=multirun/devices/pulses/device.yaml``.
+``crossweep-fit-device pulses.csv``, then
+``crossweep-train device=measured device.file=multirun/devices/pulses/device.yaml``.
 """
 
 import argparse
@@ -20,8 +21,8 @@ from crossweep.fitting.trains import read_trains
 from crossweep.paths import multirun_dir
 
 _EPILOG = """\
-The table needs the columns pulse, polarity (+1/-1, up/down, set/reset, P/D) and conductance (after that pulse), in the
-order of measurement, and a column device if several were measured. Units go into the header: G [uS].
+The table needs the columns pulse, polarity (+1/-1, up/down, set/reset, P/D) and conductance (after that
+pulse), in the order of measurement, and a column device if several were measured. Units go into the header: G [uS].
 """
 
 
@@ -103,8 +104,8 @@ def show(measurement: Measurement) -> None:
     parameters = Table(title=f"{measurement.best.candidate.label}: parameters over the devices")
     for header in ("parameter", "mean", "95 % interval", "spread between devices"):
         parameters.add_column(header, justify="left" if header == "parameter" else "right")
-    for row in parameter_rows(measurement):
-        parameters.add_row(*(escape(cell) for cell in row))
+    for values in parameter_rows(measurement):
+        parameters.add_row(*(escape(cell) for cell in values))
     console.print(parameters)
 
 

@@ -145,7 +145,7 @@ def _start(candidate: Candidate, guess: Mapping[str, float], ends: tuple[float, 
 def keys(candidate: Candidate, mean: Mapping[str, float]) -> dict[str, object]:
     """The device's own keys beyond the common ones, and ``step_up``, ``step_down``, ``w_max``, ``w_min``.
 
-    The steps are those that the device's formula calls ``s+`` and ``s-``, which need not be the steps at zero.
+    The steps are those that the device's formula calls ``s+`` and ``s-``; they need not be those at zero.
     """
     common = {name: float(mean[name]) for name in ("step_up", "step_down", "w_max", "w_min")}
     return common | _OWN[candidate.name](mean, candidate)

@@ -57,7 +57,7 @@ class DeviceFit:
         candidate: the model.
         x: estimated vector (positive parameters as logarithms).
         covariance: of ``x``; zero for what the data leave open, see ``open``.
-        open: parameters without an influence on the likelihood here (a bound never met, a noise that is absent).
+        open: parameters that the likelihood does not depend on (a bound never met, a noise that is absent).
         loss: negative log-likelihood.
         residuals: standardised innovations [t].
     """
@@ -189,10 +189,10 @@ def _limits(candidate: Candidate, readings: Readings) -> list[tuple[float, float
 def _descend(loss: Callable[[Array], float], x: Array, limits: list[tuple[float, float]]) -> Array:
     """Quasi-Newton to get near, then damped Newton steps, which long valleys of tied parameters need."""
     low, high = np.array(limits).T
-    found = optimize.minimize(
+    found = optimize.minimize(  # type: ignore[call-overload]
         loss,
         np.clip(x, low, high),
-        jac=lambda at: _gradient(loss, at),
+        jac=lambda at: _gradient(loss, np.asarray(at)),
         method="L-BFGS-B",
         bounds=limits,
         options={"maxiter": 100},
@@ -227,7 +227,7 @@ def _gradient(loss: Callable[[Array], float], x: Array) -> Array:
 def _unmet_walls(
     loss: Callable[[Array], float], x: Array, candidate: Candidate, readings: Readings
 ) -> NDArray[np.bool_]:
-    """Hard bounds that the device never met: moved far away the data are as likely. They become the extremes."""
+    """Hard bounds never met: moved far away the data are as likely. They become the extremes."""
     unmet = np.zeros(x.size, bool)
     if candidate.code not in (responses.CONSTANT, responses.LINEAR, responses.EXP):
         return unmet

@@ -1,8 +1,8 @@
 """How probable a device's readings are under a model: an assumed-density filter over every single pulse.
 
-The hidden state moves by the model's step plus cycle-to-cycle noise, is clipped to the bounds after every pulse, and
-each reading adds noise of its own (read and write noise). Its distribution is kept as a normal one: means and
-variances are propagated to first order, and clipping by the exact moments of a clipped normal distribution.
+The hidden state moves by the model's step plus cycle-to-cycle noise, is clipped to the bounds after every
+pulse, and each reading adds noise of its own (read and write noise). Its distribution is kept as a normal one:
+means and variances are propagated to first order, clipping by the exact moments of a clipped normal law.
 """
 
 from math import erf, exp, log, pi, sqrt
@@ -49,10 +49,10 @@ def _normal(x: float, var: float) -> float:
 def _observe(
     y: float, m: float, var: float, low: float, high: float, reading: float
 ) -> tuple[float, float, float]:
-    """A reading ``y`` of ``min(max(X, low), high)`` for normal X: its log density, and the posterior's moments.
+    """A reading ``y`` of ``min(max(X, low), high)``, X normal: its log density, and the posterior's moments.
 
-    The clipped state is at a bound with some probability and a truncated normal otherwise; the reading weighs the
-    three, and what is left is condensed to a mean and a variance.
+    The clipped state is at a bound with some probability and a truncated normal otherwise; the reading weighs
+    the three, and what is left is condensed to a mean and a variance.
     """
     noise = reading * reading
     gain = var / (var + noise)
@@ -104,7 +104,7 @@ def surprise(
     w: Array,
     residuals: Array,
 ) -> float:
-    """Negative log-likelihood of the readings ``w`` after the first; ``residuals`` receives standardised innovations.
+    """Negative log-likelihood of the readings ``w`` after the first; ``residuals`` receives the innovations.
 
     Args:
         code: the model.
@@ -116,7 +116,7 @@ def surprise(
         reading: noise of a reading [w].
         pulses: signed pulses before each reading.
         w: readings; NaN where missing.
-        residuals: as long as ``w``; NaN where there is none.
+        residuals: as long as ``w``: standardised innovations, NaN where there is none.
     """
     total, started = 0.0, False
     m, var, h = 0.0, 0.0, 1e-4

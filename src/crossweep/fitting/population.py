@@ -1,4 +1,4 @@
-"""Several measured devices: which model explains them, how they spread, and the device's configuration keys."""
+"""Several measured devices: which model explains them, how they spread, and the configuration's keys."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -179,11 +179,11 @@ def _require_determined(measurement: Measurement) -> None:
             error = device.errors[name]
             if not error * Z95 < np.log(3):
                 factor = np.exp(min(error * Z95, 50.0)) if np.isfinite(error) else np.inf
+                noise = device.values["reading_noise"]
                 raise ConfigError(
                     f"{measurement.source}: device {device.readings.device!r} cannot determine "
-                    f"{name.replace('_', ' ')}: its 95 % interval spans a factor of {factor:.3g} either way (3 is the "
-                    f"limit); the pulses drown in noise of {device.values['reading_noise']:.2g} of the range, record "
-                    "more of them"
+                    f"{name.replace('_', ' ')}: its 95 % interval spans a factor of {factor:.3g} either way (at most "
+                    f"3 is allowed); the pulses drown in noise of {noise:.2g} of the range, record more of them"
                 )
 
 

@@ -153,7 +153,7 @@ def _steps(axes: "Axes", measurement: Measurement) -> None:
     points = measurement.best.symmetry_points
     for point in points[np.isfinite(points)][:40]:
         axes.axvline(point, color="0.5", lw=0.6, ls=":")
-    axes.set(xlabel="weight", ylabel="step", title="step up (red), down (blue); symmetry point (dotted)")
+    axes.set(xlabel="weight", ylabel="step", title="step up (red), down (blue)")
     axes.set_ylim(bottom=0)
 
 

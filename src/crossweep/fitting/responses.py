@@ -1,7 +1,7 @@
 """The mean steps of every candidate model as compiled functions of its parameters.
 
-They state the same formulas as ``crossweep.devices`` (a test holds them together), in a form whose parameters are
-the steps at zero, so that an optimiser finds them well determined. States are normalised: -1..1 is the stated range.
+They state the same formulas as ``crossweep.devices`` (a test holds them together), in a form whose parameters
+are the steps at zero, which an optimiser finds well determined. States are normalised to the stated range.
 """
 
 from math import exp, expm1
@@ -30,14 +30,14 @@ def step(code: int, p: Array, low: float, high: float, v: float, up: bool) -> fl
     if code == CONSTANT:
         return float(p[0] if up else p[1])
     if code == LINEAR:  # share of the step lost from 0 to the end of the range
-        return p[0] * (1 - p[2] * v) if up else p[1] * (1 + p[3] * v)
+        return float(p[0] * (1 - p[2] * v) if up else p[1] * (1 + p[3] * v))
     if code == SOFT:
-        return p[0] * (1 - v / high) if up else p[1] * (1 - v / low)
+        return float(p[0] * (1 - v / high) if up else p[1] * (1 - v / low))
     if code == EXP:
         return _exponential(p[0], p[2], p[3], v) if up else _exponential(p[1], p[4], p[5], -v)
     if code == POW:
         room = (high - v) / high if up else (v - low) / -low
-        return (p[0] if up else p[1]) * max(room, 0.0) ** (p[2] if up else p[3])
+        return float((p[0] if up else p[1]) * max(room, 0.0) ** (p[2] if up else p[3]))
     return _between(p, low, high, v, up)
 
 
@@ -54,7 +54,7 @@ def _between(p: Array, low: float, high: float, v: float, up: bool) -> float:
     k = min(int(place), NODES - 2)
     shift = 0 if up else NODES
     share = place - k
-    return max((1 - share) * p[shift + k] + share * p[shift + k + 1], 0.0)
+    return float(max((1 - share) * p[shift + k] + share * p[shift + k + 1], 0.0))
 
 
 def amplitude(size: float, fade: float, bend: float) -> tuple[float, float]:

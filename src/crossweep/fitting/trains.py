@@ -1,4 +1,4 @@
-"""Reads pulse trains as experimentalists record them: pulse number, polarity, conductance, optional device."""
+"""Reads pulse trains as they are recorded: pulse number, polarity, conductance, optional device."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -43,10 +43,11 @@ class Trains:
 def read_trains(path: Path, *, unit: str | None = None) -> list[Trains]:
     """All devices of a CSV.
 
-    Rows are in the order of measurement. Columns, by any of the usual names: pulse number (restarting with each
-    train or going on), polarity (+1/-1, up/down, potentiation/depression, set/reset), conductance after that pulse,
-    and optionally a device id. A unit in the header (``G [uS]``, ``conductance_uS``) is honoured; the default is
-    siemens. Missing conductances are allowed; a gap in the pulse numbers means pulses without a reading.
+    Rows are in the order of measurement. Columns, by any of the usual names: pulse number (restarting with
+    each train or going on), polarity (+1/-1, up/down, potentiation/depression, set/reset), conductance after
+    that pulse, and optionally a device id. A unit in the header (``G [uS]``, ``conductance_uS``) is honoured;
+    the default is siemens. Missing conductances are allowed; a gap in the pulse numbers means pulses without
+    a reading.
 
     Args:
         path: the file.
