@@ -32,7 +32,7 @@ def settings(name: str) -> dict[str, Any]:
     return {str(key): value for key, value in content.items()}
 
 
-def load(name: str, **changes: Any) -> AbstractData:
+def load(name: str, /, **changes: Any) -> AbstractData:
     """The data set of one option with some keys changed."""
     keys = settings(name) | changes
     data = get_class(keys.pop("_target_"))(**keys)

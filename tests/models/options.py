@@ -26,7 +26,7 @@ def settings(name: str) -> dict[str, Any]:
     return {str(key): value for key, value in content.items()}
 
 
-def load(name: str, **changes: Any) -> AbstractModel:
+def load(name: str, /, **changes: Any) -> AbstractModel:
     """The model description of one option with some keys changed."""
     keys = settings(name) | changes
     description = get_class(keys.pop("_target_"))(**keys)

@@ -13,7 +13,7 @@ from tests.models.options import CIFAR, CLASSES, DIGITS, build, load
 
 CHANGES: dict[str, dict[str, Any]] = {  # another value of every key
     "swin_micro": {
-        "name": "swin_small_patch4_window7_224",
+        "name": "swinv2_tiny_window8_256",
         "kwargs": {"patch_size": 4, "window_size": 4, "depths": [2, 2]},
         "small_up_to": 0,
         "small_kwargs": {"patch_size": 1, "window_size": 4, "depths": [2, 2]},

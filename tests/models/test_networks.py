@@ -55,13 +55,12 @@ def test_cifar_stem_keeps_the_resolution() -> None:
 
 def test_cifar_stem_has_the_spread_of_its_initialisation() -> None:
     weight = build(load("resnet18"), CIFAR).get_parameter("conv1.weight")
-    expect.variance(
-        weight, 2 / (64 * 9), detects=0.25
-    )  # He initialisation by outputs: 2 / (channels * 3 * 3)
+    expect.variance(weight, 2 / (64 * 9), detects=0.3)  # He initialisation by outputs: 2 / (channels * 3 * 3)
 
 
-def test_shortcut_takes_every_second_pixel_and_adds_zero_channels() -> None:
-    block = BasicBlock(2, 4, 2)
+def test_shortcut_takes_every_second_pixel_and_adds_zero_channels(rng: Stream) -> None:
+    with drawing_from(rng.generator()):
+        block = BasicBlock(2, 4, 2)
     nn.init.zeros_(block.bn2.weight)  # the residual branch gives zero
     x = torch.rand(1, 2, 4, 4, generator=torch.Generator().manual_seed(0))
     out = block(x)
@@ -124,9 +123,12 @@ def test_lent_global_generator_is_restored(rng: Stream) -> None:
         assert not torch.equal(torch.rand(3), first), "the generator did not move on"
 
 
-def test_dropout_and_stochastic_depth_of_timms_defaults_are_off() -> None:
+def test_dropout_and_stochastic_depth_of_timms_defaults_are_off(rng: Stream) -> None:
     name = "swin_tiny_patch4_window7_224"
-    default = timm.create_model(name, img_size=32, patch_size=4, window_size=2, num_classes=2, depths=(1, 1))
+    with drawing_from(rng.generator()):
+        default = timm.create_model(
+            name, img_size=32, patch_size=4, window_size=2, num_classes=2, depths=(1, 1)
+        )
     assert any(getattr(m, "drop_prob", 0) for m in default.modules()), "timm's default has none to switch off"
     ours = build(TimmModel(name=name, kwargs={"patch_size": 4, "window_size": 2, "depths": (1, 1)}), CIFAR)
     assert not any(getattr(m, "drop_prob", 0) for m in ours.modules())
@@ -186,6 +188,6 @@ def test_pretrained_weights_that_cannot_be_had_are_one_line(monkeypatch: pytest.
     assert "\n" not in text
 
 
-def test_a_model_without_pretrained_weights_says_so() -> None:
-    with pytest.raises(ConfigError, match=r"model\.pretrained=true"):
-        build(TimmModel(name="resnet18.no_such_weights", pretrained=True))
+def test_weights_that_timm_does_not_know_are_one_line() -> None:
+    with pytest.raises(ConfigError, match=r"`model\.name` .* Invalid pretrained tag \(no_such_weights\)"):
+        TimmModel(name="resnet18.no_such_weights", pretrained=True)

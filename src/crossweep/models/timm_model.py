@@ -53,6 +53,7 @@ class TimmModel(AbstractModel):
             raise ConfigError(
                 f"`model.name` must be a model of timm {timm.__version__}, got {self.name!r}{hint}"
             )
+        self._fixed_size()  # an unknown tag of weights is found before any data are read
         for key in ("kwargs", "small_kwargs"):
             random = {k: v for k, v in getattr(self, key).items() if "drop" in k and v}
             if random:
@@ -74,7 +75,12 @@ class TimmModel(AbstractModel):
     def _fixed_size(self) -> bool:
         if self.name.startswith(_ELSEWHERE):
             return False
-        cfg = timm.get_pretrained_cfg(self.name, allow_unregistered=True)
+        try:
+            cfg = timm.get_pretrained_cfg(self.name, allow_unregistered=True)
+        except RuntimeError as error:
+            raise ConfigError(
+                f"`model.name` must name weights that timm knows, got {self.name!r}: {first_line(error)}"
+            ) from error
         return bool(cfg and cfg.fixed_input_size)
 
     def _create(self, arguments: dict[str, Any]) -> nn.Module:
