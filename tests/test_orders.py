@@ -1,0 +1,56 @@
+"""What the field found, on the default task: choppers save training from a skewed symmetry point (minutes, slow)."""
+
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+import pytest
+from hydra import compose, initialize_config_dir
+
+from crossweep.build import plain
+from crossweep.paths import conf_dir
+from crossweep.train import train
+
+pytestmark = pytest.mark.slow
+SEEDS = (0, 1, 2)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("orders")
+
+
+def increase(folder: Path, *overrides: str) -> float:
+    """Mean error increase over the paired digital runs, three seeds of devices and training [points]."""
+    found = []
+    for seed in SEEDS:
+        words = [
+            *overrides,
+            f"seed.device={seed}",
+            f"seed.training={seed}",
+            "evaluation.fresh_devices=0",
+            "quiet=true",
+        ]
+        with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+            cfg: dict[str, Any] = plain(compose("train", overrides=words))
+        record = train(cfg, folder / "-".join(words).replace("/", "_"), choices={}, overrides=words)
+        found.append(float(record["metrics"]["error_increase"]))
+    return fmean(found)
+
+
+@pytest.fixture
+def shared_cache(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CROSSWEEP_MULTIRUN", str(folder / "multirun"))
+
+
+@pytest.mark.usefixtures("shared_cache")
+def test_cttv2_is_close_to_digital_training_and_analog_sgd_is_not(folder: Path) -> None:
+    chopped = increase(folder)
+    assert chopped < 2
+    assert increase(folder, "algorithm=analog_sgd") > chopped
+
+
+@pytest.mark.usefixtures("shared_cache")
+def test_choppers_save_training_from_a_skewed_symmetry_point(folder: Path) -> None:
+    skewed = "symmetry_point.skew=0.3"
+    assert increase(folder, skewed) < increase(folder, skewed, "algorithm.in_chop_prob=0.0")
