@@ -22,7 +22,8 @@ from crossweep.paths import multirun_dir
 
 _EPILOG = """\
 The table needs the columns pulse, polarity (+1/-1, up/down, set/reset, P/D) and conductance (after that
-pulse), in the order of measurement, and a column device if several were measured. Units go into the header: G [uS].
+pulse), in the order of measurement, and a column device if several were measured. Units go into the
+header: G [uS].
 """
 
 

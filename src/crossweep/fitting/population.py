@@ -182,8 +182,8 @@ def _require_determined(measurement: Measurement) -> None:
                 noise = device.values["reading_noise"]
                 raise ConfigError(
                     f"{measurement.source}: device {device.readings.device!r} cannot determine "
-                    f"{name.replace('_', ' ')}: its 95 % interval spans a factor of {factor:.3g} either way (at most "
-                    f"3 is allowed); the pulses drown in noise of {noise:.2g} of the range, record more of them"
+                    f"{name.replace('_', ' ')}: its 95 % interval spans a factor of {factor:.3g} either way "
+                    f"(3 is allowed); the pulses drown in noise of {noise:.2g} of the range, record more"
                 )
 
 

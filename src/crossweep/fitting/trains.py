@@ -1,5 +1,6 @@
 """Reads pulse trains as they are recorded: pulse number, polarity, conductance, optional device."""
 
+import csv
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -82,7 +83,7 @@ def _table(path: Path) -> pd.DataFrame:
         raise ConfigError(f"{path}: no such file")
     try:
         table = pd.read_csv(path, sep=None, engine="python", comment="#", skipinitialspace=True)
-    except (ValueError, UnicodeDecodeError, pd.errors.ParserError) as error:
+    except (ValueError, csv.Error, pd.errors.ParserError) as error:
         raise ConfigError(f"{path}: is not a table of comma-separated values ({error})") from error
     if table.empty:
         raise ConfigError(f"{path}: holds no rows")
