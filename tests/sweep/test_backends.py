@@ -77,13 +77,15 @@ def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
             if parent.stat().st_uid == 0 and parent != Path("/tmp") and Path("/tmp") in parent.parents:
                 parent.chmod(parent.stat().st_mode | 0o111)
         as_user = ["setpriv", f"--reuid={user}", "--regid=nogroup", "--clear-groups"]
-    control = [*as_user, str(Path(initdb).with_name("pg_ctl")), "-D", str(root / "data"), "-w"]
-    run = {"check": True, "cwd": str(root), "stdout": subprocess.DEVNULL}
-    subprocess.run([*as_user, initdb, "-D", str(root / "data"), "-U", "sweep", "-A", "trust"], **run)  # type: ignore[call-overload]
-    start = [*control, "-l", str(root / "log"), "-o", f"-k {root} -c listen_addresses=''", "start"]
-    subprocess.run(start, **run)  # type: ignore[call-overload]
+    control = [str(Path(initdb).with_name("pg_ctl")), "-D", str(root / "data"), "-w"]
+
+    def run(*words: str) -> None:
+        subprocess.run([*as_user, *words], check=True, cwd=root, stdout=subprocess.DEVNULL)
+
+    run(initdb, "-D", str(root / "data"), "-U", "sweep", "-A", "trust")
+    run(*control, "-l", str(root / "log"), "-o", f"-k {root} -c listen_addresses=''", "start")
     yield f"postgresql+psycopg://sweep@/postgres?host={root}"
-    subprocess.run([*control, "-m", "immediate", "stop"], **run)  # type: ignore[call-overload]
+    run(*control, "-m", "immediate", "stop")
 
 
 @pytest.mark.slow

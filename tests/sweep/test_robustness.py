@@ -120,7 +120,7 @@ def test_a_journal_torn_by_a_kill_heals(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_forty_trials_on_bad_days(tmp_path: Path, command: Callable[..., Any]) -> None:
-    """Kills, hangs, exceptions and NaN at random, four workers, restarted until done: nothing lost, nothing twice."""
+    """Kills, hangs, exceptions, NaN at random, restarted until done: nothing lost, nothing twice."""
     import pandas as pd
 
     folder = tmp_path / "multirun" / "map"

@@ -16,8 +16,9 @@ from crossweep.sweep.space import Space
 from crossweep.sweep.study import quiet_optuna
 from tests.sweep.conftest import Sweep, finished
 
-SQUARE = Space((Axis(name="x", keys=("x",), low=0.0, high=1.0), Axis(name="y", keys=("y",), low=0.0,
-high=1.0)))
+SQUARE = Space(
+    (Axis(name="x", keys=("x",), low=0.0, high=1.0), Axis(name="y", keys=("y",), low=0.0, high=1.0))
+)
 SWITCHED = Space(
     (
         Axis(name="kind", keys=("kind",), choices=("a", "b")),
@@ -32,8 +33,10 @@ def ask(study: optuna.Study, chooser: Any, space: Space) -> tuple[optuna.Trial, 
     return trial, space.suggest(trial)
 
 
-@pytest.mark.parametrize("name", ["levelset", "qmc", "grid", "random", "tpe", "gp", "cmaes", "nsgaii",
-"nsgaiii"]) def test_every_sampler_runs_and_repeats_no_point(name: str, sweep: Sweep) -> None:
+@pytest.mark.parametrize(
+    "name", ["levelset", "qmc", "grid", "random", "tpe", "gp", "cmaes", "nsgaii", "nsgaiii"]
+)
+def test_every_sampler_runs_and_repeats_no_point(name: str, sweep: Sweep) -> None:
     folder = sweep("study.n_trials=5", f"study.sampler={name}")
     points = {tuple(trial["params"].items()) for trial in finished(folder)}
     assert len(points) == 5
@@ -54,7 +57,9 @@ def test_grid_gives_every_cell_once_whatever_becomes_of_trials() -> None:
     sampler = GridSampler(SWITCHED, shuffle=True, seed=1)
     seen: Counter[tuple[Any, ...]] = Counter()
     for number in range(20):
-        if not study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.WAITING,)) and sampler.exhausted(study):
+        if not study.get_trials(
+            deepcopy=False, states=(optuna.trial.TrialState.WAITING,)
+        ) and sampler.exhausted(study):
             break
         trial, values = ask(study, lambda _: sampler, SWITCHED)
         if number % 3 == 1:  # a dead worker: told and queued again, as the ledger does
@@ -63,10 +68,14 @@ def test_grid_gives_every_cell_once_whatever_becomes_of_trials() -> None:
             continue
         study.tell(trial, 0.0)
         seen[tuple(sorted(values.items()))] += 1
-    assert set(seen) == set(cells_of(SWITCHED)) == {
-        (("kind", "a"),),
-        *((("depth", depth), ("kind", "b")) for depth in (1, 2, 3)),
-    }
+    assert (
+        set(seen)
+        == set(cells_of(SWITCHED))
+        == {
+            (("kind", "a"),),
+            *((("depth", depth), ("kind", "b")) for depth in (1, 2, 3)),
+        }
+    )
     assert set(seen.values()) == {1}
 
 
@@ -106,5 +115,6 @@ def test_the_level_set_study_ends_when_the_boundary_is_known() -> None:
     known = chooser(0).boundary(study)  # type: ignore[attr-defined]
     assert known.ambiguous < 0.05
     assert len(study.trials) < 60
-    # x + 0.3 y > 0.5 on 65 % of the square; the model may be wrong only where it says that it is unsure
-    assert abs(known.above - 0.65) < known.ambiguous
+    # x + 0.3 y > 0.5 on 65 % of the square, measured at 1024 points: the line passes about 32 of their cells, each
+    # of which counts wrongly by up to half a cell, so 3 sqrt(32 / 12) / 1024 = 0.005
+    assert abs(known.above - 0.65) < known.ambiguous + 0.005
