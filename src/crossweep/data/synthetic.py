@@ -75,8 +75,8 @@ class Synthetic(AbstractData):
 
     def fingerprint(self) -> dict[str, Any]:
         keys = {"data": "synthetic", **asdict(self)}
-        others = {"source": ("target_classes", "shared"), "target": ("source_classes",)}  # what a task ignores
-        return {task: {k: v for k, v in keys.items() if k not in ignored} for task, ignored in others.items()}
+        ignored = {"source": ("target_classes", "shared"), "target": ("source_classes",)}
+        return {task: {k: v for k, v in keys.items() if k not in names} for task, names in ignored.items()}
 
     def prototypes(self) -> tuple[Tensor, Tensor]:
         """Prototypes [classes, channels, size, size] of the source and of the target."""
