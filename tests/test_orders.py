@@ -1,4 +1,4 @@
-"""What the field found, on the default task: choppers save training from a skewed symmetry point (minutes, slow)."""
+"""Orders the field found, on the default task: choppers save training from a skewed symmetry point."""
 
 from pathlib import Path
 from statistics import fmean
