@@ -115,6 +115,6 @@ def test_the_level_set_study_ends_when_the_boundary_is_known() -> None:
     known = chooser(0).boundary(study)  # type: ignore[attr-defined]
     assert known.ambiguous < 0.05
     assert len(study.trials) < 60
-    # x + 0.3 y > 0.5 on 65 % of the square, measured at 1024 points: the line passes about 32 of their cells, each
-    # of which counts wrongly by up to half a cell, so 3 sqrt(32 / 12) / 1024 = 0.005
+    # x + 0.3 y > 0.5 on 65 % of the square, measured at 1024 points: the line passes about 32 of their cells,
+    # each of which counts wrongly by up to half a cell, so 3 sqrt(32 / 12) / 1024 = 0.005
     assert abs(known.above - 0.65) < known.ambiguous + 0.005
