@@ -38,8 +38,8 @@ report: $(READY)  ## tables, figures and HTML for DIR=multirun/<study>
 algorithms: $(READY)  ## every training rule on two small tasks: figures and table in multirun/algorithms/
 	$(RUN) -m crossweep.gallery $(ARGS)
 
-test: $(READY)  ## the tests (minutes)
-	$(RUN) -m pytest $(ARGS)
+test: $(READY)  ## the tests (minutes), one process per core
+	OMP_NUM_THREADS=1 $(RUN) -m pytest -n auto $(ARGS)
 
 test-slow: $(READY)  ## the tests that take long: accuracy orders, coverage, chaos
 	$(RUN) -m pytest -m slow $(ARGS)
