@@ -8,7 +8,8 @@ RUN    := $(VENV)/bin/python
 READY  := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup train landscape report algorithms test test-slow bench lint format types arch check clean
+.PHONY: help setup train landscape tune tolerance resume dashboard device-card report algorithms test test-slow \
+        bench bench-levelset lint format types arch check clean
 
 help:  ## list all targets
 	@echo 'usage: make TARGET [ARGS="device=reram_om algorithm=agad"]'
@@ -32,6 +33,22 @@ train: $(READY)  ## pretrain once, fine-tune with c-TTv2 on crossbars, print the
 landscape: $(READY)  ## the main job: a robustness landscape, ends in multirun/<study>/report.html
 	$(RUN) -m crossweep.train -m study=$(STUDY) $(ARGS)
 
+tune: $(READY)  ## search rates of an algorithm on a device: ARGS="algorithm=agad device=reram_om"
+	$(RUN) -m crossweep.train -m study=tune $(ARGS)
+
+tolerance: $(READY)  ## each non-ideality alone: where does the loss cross the budget?
+	$(RUN) -m crossweep.train -m study=tolerance $(ARGS)
+
+resume: $(READY)  ## go on with STUDY, which must exist
+	$(RUN) -m crossweep.train -m study=$(STUDY) study.resume=require $(ARGS)
+
+dashboard: $(READY)  ## optuna-dashboard on STUDY
+	@test -x $(VENV)/bin/optuna-dashboard || (command -v uv >/dev/null && uv pip install --quiet --python $(RUN) -e '.[dashboard]' || $(RUN) -m pip install --quiet -e '.[dashboard]')
+	$(VENV)/bin/optuna-dashboard multirun/$(STUDY)/study.journal
+
+device-card: $(READY)  ## what a device paper shows: ARGS="device=reram_om"
+	$(RUN) -m crossweep.device_card $(ARGS)
+
 report: $(READY)  ## tables, figures and HTML for DIR=multirun/<study>
 	$(RUN) -m crossweep.report $(DIR) $(ARGS)
 
@@ -46,6 +63,9 @@ test-slow: $(READY)  ## the tests that take long: accuracy orders, coverage, cha
 
 bench: $(READY)  ## measure the engine: throughput, training steps, memory; table in multirun/bench/
 	$(RUN) -m crossweep.bench $(ARGS)
+
+bench-levelset: $(READY)  ## how many trials a map needs: samplers side by side
+	$(RUN) -m tests.benchmarks.levelset $(ARGS)
 
 lint: $(READY)  ## ruff: style and formatting
 	$(RUN) -m ruff check src tests
