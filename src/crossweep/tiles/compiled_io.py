@@ -19,20 +19,21 @@ def usable(x: Tensor, weight: Tensor, io: IOParameters) -> bool:
 def read(x: Tensor, weight: Tensor, io: IOParameters, stream: Stream, *, bounded: bool) -> Tensor:
     """As ``crossweep.tiles.io.read``."""
     vectors = x.reshape(-1, x.shape[-1]).contiguous()
-    y, clipped = _one_pass(vectors, weight, io, stream, 1.0)
+    every = torch.arange(vectors.shape[0])
+    y, clipped = _one_pass(vectors, weight, io, stream, 1.0, every)
     if bounded and io.bound_management == "iterative" and io.out_bound > 0:
         factor, limit = 1.0, io.largest_factor
         rows = clipped.nonzero().squeeze(-1)
         while factor <= limit and rows.numel():
             factor *= 2
-            again, still = _one_pass(vectors[rows], weight, io, stream, factor)
+            again, still = _one_pass(vectors[rows], weight, io, stream, factor, rows)
             y[rows] = again
             rows = rows[still]
     return y.view(*x.shape[:-1], weight.shape[-2])
 
 
 def _one_pass(
-    x: Tensor, weight: Tensor, io: IOParameters, stream: Stream, factor: float
+    x: Tensor, weight: Tensor, io: IOParameters, stream: Stream, factor: float, ids: Tensor
 ) -> tuple[Tensor, Tensor]:
     """One conversion of all vectors; also which of them clipped."""
     from crossweep.tiles.kernels.periphery import convert_rows, digitise_rows
@@ -49,6 +50,7 @@ def _one_pass(
         noise,
         number(factor),
         key,
+        ids.numpy(),
     )
     spread(partial(convert_rows, x.numpy(), *dac, driven.numpy(), scale.numpy()), rows, 10.0 * x.numel())
     y, out_noise = driven @ weight.transpose(-1, -2), number(io.out_noise)
@@ -56,7 +58,15 @@ def _one_pass(
         y = y + io.w_noise * _weight_noise_scale(driven, weight, io) * stream.normal(*y.shape, like=y)
     clipped = torch.empty(rows, dtype=torch.bool)
     bound = number(io.out_bound if io.out_bound > 0 else np.inf)
-    adc = (number(factor), out_noise, number(io.out_bin), io.out_sto_round, bound, stream.next_key())
+    adc = (
+        number(factor),
+        out_noise,
+        number(io.out_bin),
+        io.out_sto_round,
+        bound,
+        stream.next_key(),
+        ids.numpy(),
+    )
     work = partial(digitise_rows, y.numpy(), scale.numpy(), *adc, clipped.numpy())
     spread(work, rows, 20.0 * y.numel())
     return y, clipped
@@ -87,7 +97,16 @@ def read_slices(weight: Tensor, io: IOParameters, stream: Stream, columns: Tenso
     reads, rows = chosen.numel(), weight.shape[-2]
     drive, scale = torch.empty(1, reads), torch.empty(1)
     dac = (number(-1.0), number(io.inp_bin), io.inp_sto_round, number(io.inp_bound), number(0.0), number(1.0))
-    convert_rows(np.ones((1, reads), np.float32), *dac, stream.next_key(), drive.numpy(), scale.numpy(), 0, 1)
+    convert_rows(
+        np.ones((1, reads), np.float32),
+        *dac,
+        stream.next_key(),
+        np.zeros(1, np.int64),
+        drive.numpy(),
+        scale.numpy(),
+        0,
+        1,
+    )
     out = torch.empty(rows, reads)
     w_noise = number(io.w_noise if io.w_noise_type != "none" else 0.0)
     bound = number(io.out_bound if io.out_bound > 0 else np.inf)

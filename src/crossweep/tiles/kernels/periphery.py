@@ -23,7 +23,7 @@ def nearest(v, width):
 
 
 @kernel
-def convert_rows(x, cap, width, stochastic, bound, noise, factor, key, out, scale, first_row, last_row):
+def convert_rows(x, cap, width, stochastic, bound, noise, factor, key, ids, out, scale, first_row, last_row):
     """DAC: divide each vector by its scale, round, clip and add noise.
 
     Args:
@@ -36,6 +36,7 @@ def convert_rows(x, cap, width, stochastic, bound, noise, factor, key, out, scal
         noise: standard deviation of the noise.
         factor: further divisor (bound management).
         key: 63-bit key.
+        ids: numbers of the vectors; noise belongs to a number, whichever others are read along [rows].
         out: out [rows, n].
         scale: out, what the vector was divided by, without ``factor``; 0 for a zero vector [rows].
         first_row: first row.
@@ -55,7 +56,7 @@ def convert_rows(x, cap, width, stochastic, bound, noise, factor, key, out, scal
             result[:] = F(np.nan)
             continue
         by = alpha * factor if alpha > F(0.0) else F(1.0)
-        k = line_key(key, i)
+        k = line_key(key, ids[i])
         if stochastic:
             for j in range(n):
                 shift = (open_uniform(mix(np.uint32(2 * n + j), k)) - F(0.5)) * width
@@ -83,7 +84,7 @@ def _add_noise(row, std, key):
 
 
 @kernel
-def digitise_rows(y, scale, factor, noise, width, stochastic, bound, key, clipped, first_row, last_row):
+def digitise_rows(y, scale, factor, noise, width, stochastic, bound, key, ids, clipped, first_row, last_row):
     """ADC: add noise, round, clip and scale back, in place.
 
     Args:
@@ -95,6 +96,7 @@ def digitise_rows(y, scale, factor, noise, width, stochastic, bound, key, clippe
         stochastic: whether rounding is stochastic.
         bound: range; infinite if there is none.
         key: 63-bit key.
+        ids: numbers of the vectors; noise belongs to a number, whichever others are read along [rows].
         clipped: out, whether an output was beyond the range [rows].
         first_row: first row.
         last_row: one past the last row.
@@ -102,7 +104,7 @@ def digitise_rows(y, scale, factor, noise, width, stochastic, bound, key, clippe
     n = y.shape[1]
     for i in range(first_row, last_row):
         row = y[i]
-        k = line_key(key, i)
+        k = line_key(key, ids[i])
         if noise > F(0.0):
             _add_noise(row, noise, k)
         back = scale[i] * factor

@@ -3,11 +3,11 @@ never depend
 on how many there are, because every random number belongs to a row or a line.
 """
 
-import itertools
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
+from itertools import pairwise
 
 import torch
 
@@ -33,8 +33,9 @@ def spread(work: Callable[[int, int], object], rows: int, cost: float) -> None:
         work(0, rows)
         return
     edges = [rows * k // threads for k in range(threads + 1)]
+    own, *others = pairwise(edges)
     pool = _pool(os.getpid(), torch.get_num_threads() - 1)
-    waiting = [pool.submit(work, a, b) for a, b in itertools.pairwise(edges)]
-    work(edges[0], edges[1])
+    waiting = [pool.submit(work, *part) for part in others]
+    work(*own)
     for future in waiting:
         future.result()
