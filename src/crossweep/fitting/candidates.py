@@ -147,7 +147,8 @@ def keys(candidate: Candidate, mean: Mapping[str, float]) -> dict[str, object]:
 
     The steps are those that the device's formula calls ``s+`` and ``s-``; they need not be those at zero.
     """
-    common = {name: float(mean[name]) for name in ("step_up", "step_down", "w_max", "w_min")}
+    shared = ("step_up", "step_down", "w_max", "w_min")
+    common: dict[str, object] = {name: float(mean[name]) for name in shared if name in mean}
     return common | _OWN[candidate.name](mean, candidate)
 
 

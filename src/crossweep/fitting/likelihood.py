@@ -1,7 +1,8 @@
 """How probable a device's readings are under a model: an assumed-density filter over every single pulse.
 
 The hidden state moves by the model's step plus cycle-to-cycle noise, is clipped to the bounds after every
-pulse, and each reading adds noise of its own (read and write noise). Its distribution is kept normal: means and variances are propagated to first order, clipping by the exact moments of a clipped normal law.
+pulse, and each reading adds noise of its own (read and write noise). Its distribution is kept normal: means
+and variances are propagated to first order, clipping by the exact moments of a clipped normal law.
 """
 
 from math import erf, exp, log, pi, sqrt
