@@ -9,11 +9,15 @@ from crossweep import records
 
 
 def test_json_has_no_non_finite_numbers(tmp_path: Path) -> None:
-    path = records.write_json(tmp_path / "deep" / "a.json", {"x": float("nan"), "y": [1.0, float("inf")], 3: "z"})
+    path = records.write_json(
+        tmp_path / "deep" / "a.json", {"x": float("nan"), "y": [1.0, float("inf")], 3: "z"}
+    )
     assert json.loads(path.read_text()) == {"x": None, "y": [1.0, None], "3": "z"}
 
 
-def test_failed_write_leaves_the_old_file_and_no_debris(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_failed_write_leaves_the_old_file_and_no_debris(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = records.write_bytes(tmp_path / "a.bin", b"old")
 
     def fail(*_: object) -> None:

@@ -202,7 +202,10 @@ def test_error_text_is_one_line() -> None:
 
 
 def command(tmp_path: Path, *overrides: str) -> subprocess.Popen[str]:
-    environment = os.environ | {"CROSSWEEP_MULTIRUN": str(tmp_path / "multirun"), "OMP_NUM_THREADS": str(torch.get_num_threads())}
+    environment = os.environ | {
+        "CROSSWEEP_MULTIRUN": str(tmp_path / "multirun"),
+        "OMP_NUM_THREADS": str(torch.get_num_threads()),
+    }
     words = [sys.executable, "-m", "crossweep.train", *tiny(*overrides), "quiet=false"]
     pipe = subprocess.PIPE
     return subprocess.Popen(words, cwd=tmp_path, env=environment, stdout=pipe, stderr=pipe, text=True)
@@ -230,7 +233,7 @@ def test_killed_run_goes_on_and_ends_like_an_undisturbed_one(tmp_path: Path) -> 
         process = command(tmp_path, *many)
         checkpoints = lambda: [
             p.stat().st_mtime_ns for p in (tmp_path / "multirun/runs").glob("*/checkpoint.safetensors")
-        ]  # noqa: E731
+        ]
         before, deadline = checkpoints(), time.monotonic() + 100
         while checkpoints() == before and process.poll() is None and time.monotonic() < deadline:
             time.sleep(0.02)  # until it has written an epoch of its own

@@ -171,7 +171,9 @@ def baselines(training: Node) -> dict[str, OptimizerSettings]:
     wanted = training["baseline"] or []
     if isinstance(wanted, str) or not all(name in known for name in wanted):
         raise ConfigError(f"training.baseline: must be a list of names among {tuple(known)}, got {wanted!r}")
-    return {name: fill(OptimizerSettings, known[name], f"training.baseline_optimizers.{name}") for name in wanted}
+    return {
+        name: fill(OptimizerSettings, known[name], f"training.baseline_optimizers.{name}") for name in wanted
+    }
 
 
 def torch_device(name: str) -> torch.device:
@@ -186,7 +188,9 @@ def torch_device(name: str) -> torch.device:
         device = torch.device(name)
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError, TypeError) as error:
-        raise ConfigError(f"compute_device: must be auto, cpu or a device of this machine, got {name!r}") from error
+        raise ConfigError(
+            f"compute_device: must be auto, cpu or a device of this machine, got {name!r}"
+        ) from error
     return device
 
 
@@ -233,7 +237,9 @@ def fill(cls: type[T], node: Node, key: str) -> T:
     fields = {f.name: f for f in dataclasses.fields(cls) if f.init}  # type: ignore[arg-type]
     unknown = sorted(set(node) - set(fields))
     if unknown:
-        raise ConfigError(f"{key}.{unknown[0]}: is no parameter of {cls.__name__}; it has {', '.join(fields)}")
+        raise ConfigError(
+            f"{key}.{unknown[0]}: is no parameter of {cls.__name__}; it has {', '.join(fields)}"
+        )
     values = {name: _checked(value, hints[name], f"{key}.{name}") for name, value in node.items()}
     missing = [n for n, f in fields.items() if n not in values and _required(f)]
     if missing:
@@ -284,7 +290,13 @@ def _name(hint: Any) -> str:
         return "one of " + ", ".join(repr(option) for option in get_args(hint))
     if get_origin(hint) in (Union, types.UnionType):
         return " or ".join(_name(option) for option in get_args(hint))
-    known = {float: "a number", int: "a whole number", str: "a text", bool: "true or false", type(None): "null"}
+    known = {
+        float: "a number",
+        int: "a whole number",
+        str: "a text",
+        bool: "true or false",
+        type(None): "null",
+    }
     if hint in known:
         return known[hint]
     return "a list" if get_origin(hint) in (tuple, list, Sequence) else str(getattr(hint, "__name__", hint))
@@ -292,7 +304,6 @@ def _name(hint: Any) -> str:
 
 def _expect(value: object, kind: type, key: str) -> None:
     if not isinstance(value, kind):
-        raise ConfigError(f"{key}._target_: must name a subclass of {kind.__name__}, got {type(value).__name__}")
-
-
-
+        raise ConfigError(
+            f"{key}._target_: must name a subclass of {kind.__name__}, got {type(value).__name__}"
+        )

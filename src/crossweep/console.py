@@ -20,13 +20,20 @@ class ConsoleProgress:
         quiet: show nothing.
     """
 
-    def __init__(self, on_epoch: Callable[[int, Mapping[str, float]], bool] | None = None, *, quiet: bool = False) -> None:
+    def __init__(
+        self, on_epoch: Callable[[int, Mapping[str, float]], bool] | None = None, *, quiet: bool = False
+    ) -> None:
         self.console = Console(stderr=True, quiet=quiet)
         self.on_epoch = on_epoch
         self.bars: Progress | None = None
         self.tasks: dict[str, TaskID] = {}
         if self.console.is_terminal and not quiet:
-            columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+            columns = (
+                TextColumn("{task.description}"),
+                BarColumn(),
+                MofNCompleteColumn(),
+                TimeRemainingColumn(),
+            )
             self.bars = Progress(*columns, console=self.console, transient=True)
             self.bars.start()
 
@@ -39,7 +46,9 @@ class ConsoleProgress:
 
     def epoch(self, title: str, row: Mapping[str, float], epochs: int) -> bool:
         shown = "  ".join(f"{name.replace('_', ' ')} {row[name]:.4f}" for name in _SHOWN if name in row)
-        self.console.print(f"{title:<16} epoch {row['epoch']:.0f}/{epochs}  {shown}  {row['seconds']:.1f} s", highlight=False)
+        self.console.print(
+            f"{title:<16} epoch {row['epoch']:.0f}/{epochs}  {shown}  {row['seconds']:.1f} s", highlight=False
+        )
         if self.on_epoch is None or title != "fine-tune":
             return False
         return self.on_epoch(int(row["epoch"]), row)
@@ -57,7 +66,14 @@ def conversion_table(rows: Sequence[Mapping[str, Any]]) -> Table:
         table.add_column(name, justify="left" if name in ("layer", "kind") else "right")
     for row in rows:
         size = f"{row['d_size']} x {row['x_size']}"
-        cells = (row["layer"], row["kind"], size, str(row["tiles"]), f"{row['devices']:,}", f"{row['share']:.1%}")
+        cells = (
+            row["layer"],
+            row["kind"],
+            size,
+            str(row["tiles"]),
+            f"{row['devices']:,}",
+            f"{row['share']:.1%}",
+        )
         table.add_row(*cells)
     share, devices = sum(r["share"] for r in rows), sum(r["devices"] for r in rows)
     table.add_section()
@@ -83,7 +99,11 @@ def result_table(record: Mapping[str, Any]) -> Table:
     increase = metrics.get("error_increase")
     delta = "" if increase is None else f"{increase:+.2f} points"
     table.add_row(
-        record["algorithm"], f"{metrics['test_error']:.2f} %", f"{metrics['test_accuracy']:.4f}", delta, style="bold"
+        record["algorithm"],
+        f"{metrics['test_error']:.2f} %",
+        f"{metrics['test_accuracy']:.4f}",
+        delta,
+        style="bold",
     )
     if (fresh := metrics.get("fresh_error_mean")) is not None:
         spread = metrics.get("fresh_error_std")

@@ -17,7 +17,9 @@ def conf_dir() -> Path:
     for candidate in (packaged, checkout):
         if (candidate / "train.yaml").is_file():
             return candidate
-    raise ConfigError(f"no configuration found: neither {packaged} nor {checkout} holds train.yaml; reinstall")
+    raise ConfigError(
+        f"no configuration found: neither {packaged} nor {checkout} holds train.yaml; reinstall"
+    )
 
 
 def multirun_dir() -> Path:

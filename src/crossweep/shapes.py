@@ -28,4 +28,6 @@ def require_batch(x: Tensor, d: Tensor, d_size: int, x_size: int) -> None:
     require_last("x", x, x_size)
     require_last("d", d, d_size)
     if x.shape[:-1] != d.shape[:-1]:
-        raise ShapeError(f"`x` and `d` must share batch dimensions, got {tuple(x.shape)} and {tuple(d.shape)}")
+        raise ShapeError(
+            f"`x` and `d` must share batch dimensions, got {tuple(x.shape)} and {tuple(d.shape)}"
+        )

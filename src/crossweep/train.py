@@ -60,7 +60,9 @@ def run(cfg: DictConfig) -> dict[str, float]:
     hydra_cfg = HydraConfig.get()
     single = hydra_cfg.mode == RunMode.RUN
     folder = Path(hydra_cfg.runtime.output_dir)
-    choices = {group: choice for group, choice in hydra_cfg.runtime.choices.items() if not group.startswith("hydra/")}
+    choices = {
+        group: choice for group, choice in hydra_cfg.runtime.choices.items() if not group.startswith("hydra/")
+    }
     on_epoch = _sweep_hook()
     overrides = list(hydra_cfg.overrides.task)
     try:
@@ -173,7 +175,9 @@ def _learning_rates(cfg: Mapping[str, Any]) -> dict[str, Any]:
 
 def _versions() -> dict[str, str]:
     packages = ("torch", "timm", "numpy", "hydra-core", "optuna")
-    return {"crossweep": crossweep.__version__, "python": platform.python_version()} | {p: version(p) for p in packages}
+    return {"crossweep": crossweep.__version__, "python": platform.python_version()} | {
+        p: version(p) for p in packages
+    }
 
 
 def _git() -> dict[str, Any] | None:
@@ -181,11 +185,17 @@ def _git() -> dict[str, Any] | None:
     here = Path(__file__).parent
 
     def ask(*words: str) -> str:
-        return subprocess.run(["git", *words], cwd=here, capture_output=True, text=True, check=True).stdout.strip()
+        return subprocess.run(
+            ["git", *words], cwd=here, capture_output=True, text=True, check=True
+        ).stdout.strip()
 
     try:
         tracked = ask("ls-files", Path(__file__).name)
-        return {"commit": ask("rev-parse", "HEAD"), "dirty": bool(ask("status", "--porcelain"))} if tracked else None
+        return (
+            {"commit": ask("rev-parse", "HEAD"), "dirty": bool(ask("status", "--porcelain"))}
+            if tracked
+            else None
+        )
     except (OSError, subprocess.CalledProcessError):
         return None
 
@@ -196,7 +206,9 @@ def _hardware(device: str) -> dict[str, Any]:
     found: dict[str, Any] = {"device": device, "cpu": platform.processor() or platform.machine()}
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.exists():
-        names = [line.split(":", 1)[1].strip() for line in cpuinfo.read_text().splitlines() if "model name" in line]
+        names = [
+            line.split(":", 1)[1].strip() for line in cpuinfo.read_text().splitlines() if "model name" in line
+        ]
         found["cpu"] = names[0] if names else found["cpu"]
     if device.startswith("cuda"):
         found["gpu"] = torch.cuda.get_device_name(device)

@@ -72,7 +72,9 @@ def select(
     chosen |= _matching(names, include, "include")
     chosen -= _matching(names, exclude, "exclude")
     if not chosen and layers != "none":
-        raise ConfigError("analog.exclude: leaves no layer to convert; use analog.layers=none for a digital model")
+        raise ConfigError(
+            "analog.exclude: leaves no layer to convert; use analog.layers=none for a digital model"
+        )
     return [name for name in names if name in chosen]
 
 

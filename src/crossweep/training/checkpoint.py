@@ -33,9 +33,11 @@ def load_checkpoint(path: Path, *, device: torch.device | str = "cpu") -> Any:
     try:
         with safe_open(str(path), framework="pt", device=str(device)) as file:
             skeleton = json.loads(file.metadata()["state"])
-            return _put_tensors(skeleton, {name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118
+            return _put_tensors(skeleton, {name: file.get_tensor(name) for name in file.keys()})
     except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
-        raise ConfigError(f"checkpoint: {path} cannot be read ({error}); delete it to start afresh") from error
+        raise ConfigError(
+            f"checkpoint: {path} cannot be read ({error}); delete it to start afresh"
+        ) from error
 
 
 def _take_tensors(value: Any, name: str, tensors: dict[str, Tensor]) -> Any:

@@ -100,7 +100,8 @@ class Loop:
                 factor = settings.schedule.at(epoch + i / total, settings.epochs)
                 logits = self.model(images)
                 loss = nn.functional.cross_entropy(logits, labels, label_smoothing=settings.label_smoothing)
-                if not bool(torch.isfinite(loss)):  # before the update: pulses from a non-finite error mean nothing
+                # before the update: pulses from a non-finite error mean nothing
+                if not bool(torch.isfinite(loss)):
                     raise DivergedError(f"loss is {loss.item()} in epoch {epoch + 1}")
                 loss.backward()
                 optimizer.step(factor)
@@ -108,7 +109,11 @@ class Loop:
                 correct += (logits.detach().argmax(-1) == labels).sum()
                 self.progress.batch(self.title, i + 1, total)
         samples = len(self.task.train)
-        row = {"epoch": epoch + 1, "train_loss": float(loss_sum) / samples, "train_accuracy": float(correct) / samples}
+        row = {
+            "epoch": epoch + 1,
+            "train_loss": float(loss_sum) / samples,
+            "train_accuracy": float(correct) / samples,
+        }
         row |= self._scores()
         row |= {"analog_lr": settings.analog_lr * factor, "digital_lr": settings.optimizer.lr * factor}
         return row | {"seconds": perf_counter() - began}
@@ -153,5 +158,3 @@ class Loop:
 def _cuda_devices(model: nn.Module) -> list[int]:
     devices = {p.device for p in model.parameters() if p.device.type == "cuda"}
     return sorted(device.index or 0 for device in devices)
-
-

@@ -81,7 +81,9 @@ class HybridOptimizer:
             self.digital.load_state_dict(state)
 
 
-def _torch_optimizer(parameters: list[nn.Parameter], settings: OptimizerSettings) -> torch.optim.Optimizer | None:
+def _torch_optimizer(
+    parameters: list[nn.Parameter], settings: OptimizerSettings
+) -> torch.optim.Optimizer | None:
     if not parameters:
         return None
     if settings.name == "adamw":

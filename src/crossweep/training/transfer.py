@@ -25,7 +25,6 @@ from crossweep.training.loop import FitResult, Loop, Row
 from crossweep.training.progress import Progress
 from crossweep.training.settings import PARAMETER_KINDS, FitSettings, OptimizerSettings
 
-
 CHECKPOINT_NAME = "checkpoint.safetensors"
 
 
@@ -161,7 +160,9 @@ class Transfer:
         generator = Stream(self.factory.draws.seed, "head").generator()
         return new_head(pretrained, classes, generator).to(self.torch_device)
 
-    def analog_model(self, digital: nn.Module, factory: TileFactory) -> tuple[nn.Module, list[ConvertedLayer]]:
+    def analog_model(
+        self, digital: nn.Module, factory: TileFactory
+    ) -> tuple[nn.Module, list[ConvertedLayer]]:
         """A copy of ``digital`` with the chosen layers on crossbars."""
         model = copy.deepcopy(digital)
         if self.rule.is_digital or not (names := self.conversion.names(model)):
@@ -195,7 +196,9 @@ class Transfer:
         for i in range(self.fresh_devices):
             name = f"fresh_{i}"
             factory = replace(
-                self.factory, population=self.factory.population.fork(name), draws=self.factory.draws.fork(name)
+                self.factory,
+                population=self.factory.population.fork(name),
+                draws=self.factory.draws.fork(name),
             )
             fresh, _ = self.analog_model(trained, factory)
             errors.append(100 * (1 - accuracy(fresh, task.test)))
