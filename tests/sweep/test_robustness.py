@@ -132,7 +132,7 @@ def test_forty_trials_on_bad_days(tmp_path: Path, command: Callable[..., Any]) -
             "+study.max_retries=8",
             "+study.diverged_value=9.0",
         ),
-        "chaos={kill: 0.1, hang: 0.05, crash: 0.1, nan: 0.1}",
+        *("chaos.kill=0.1", "chaos.hang=0.05", "chaos.crash=0.1", "chaos.nan=0.1"),
     )
     for _ in range(8):
         process = command(*options)
@@ -161,7 +161,7 @@ def test_no_worker_waits_for_the_slowest(tmp_path: Path, command: Callable[..., 
 
     folder = tmp_path / "multirun" / "map"
     process = command(
-        "study.n_trials=20", "study.workers=2", "sleep=[0.2,3.0]", "study.table=null", "+study.gpus=null"
+        "study.n_trials=20", "study.workers=2", "sleep=[0.2,3.0]", "+study.table=null", "+study.gpus=null"
     )
     output, _ = process.communicate(timeout=300)
     assert process.returncode == 0, output
