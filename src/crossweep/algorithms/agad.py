@@ -122,9 +122,7 @@ class AGADWeight(BufferedTransferWeight):
         since = passes.to(scale.device) % self.rule.chopper_rule.period + 1
         return scale / since.clamp(max=1 / self.fast.device.granularity)
 
-    def digest(
-        self, value: Tensor, scale: Tensor | float, window: Window, columns: Tensor | slice
-    ) -> Tensor:
+    def digest(self, value: Tensor, scale: Tensor | float, window: Window, columns: Tensor | slice) -> Tensor:
         if not usable(self.hidden):
             return super().digest(value, scale, window, columns)
         fresh = self.switched[..., columns]

@@ -53,7 +53,7 @@ class BufferedTransfer(Transfer):
             raise ConfigError(f"algorithm.buffer_granularity: must be > 0, got {self.buffer_granularity}")
         if not 0 < self.step <= 1:
             raise ConfigError(f"algorithm.step: must lie in (0, 1], got {self.step}")
-        self.buffer_rule  # noqa: B018  (its own check)
+        self.buffer_rule  # makes its own check
 
     @property
     def buffer_rule(self) -> BufferRule:
@@ -162,9 +162,7 @@ class BufferedTransferWeight(TransferWeight):
         self.tally.digital_operations += 2 * value.numel()  # scale and add
         self.tally.transfers += int(torch.count_nonzero(counts.abs().amax(-2)))
 
-    def digest(
-        self, value: Tensor, scale: Tensor | float, window: Window, columns: Tensor | slice
-    ) -> Tensor:
+    def digest(self, value: Tensor, scale: Tensor | float, window: Window, columns: Tensor | slice) -> Tensor:
         """Pulses wanted of C [..., O, r] after ``value`` went into the buffer."""
         filled = self.fill(value, scale, window, columns)
         wanted, kept = self.release(filled, self.rule.transfer_update.desired_bl)

@@ -53,9 +53,7 @@ class CTTv2Weight(BufferedTransferWeight):
             no_buffer=rule.no_buffer,
         )
 
-    def digest(
-        self, value: Tensor, scale: Tensor | float, window: Window, columns: Tensor | slice
-    ) -> Tensor:
+    def digest(self, value: Tensor, scale: Tensor | float, window: Window, columns: Tensor | slice) -> Tensor:
         if not usable(self.hidden):
             return super().digest(value, scale, window, columns)
         gain = self.gains(scale, columns)
