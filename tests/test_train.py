@@ -231,7 +231,7 @@ def test_killed_run_goes_on_and_ends_like_an_undisturbed_one(tmp_path: Path) -> 
     many = ("training.finetune.epochs=60", "evaluation.fresh_devices=0")
     for kill in (signal.SIGKILL, signal.SIGINT):
         process = command(tmp_path, *many)
-        checkpoints = lambda: [
+        checkpoints = lambda: [  # noqa: E731
             p.stat().st_mtime_ns for p in (tmp_path / "multirun/runs").glob("*/checkpoint.safetensors")
         ]
         before, deadline = checkpoints(), time.monotonic() + 100

@@ -53,7 +53,7 @@ class BufferedTransfer(Transfer):
             raise ConfigError(f"algorithm.buffer_granularity: must be > 0, got {self.buffer_granularity}")
         if not 0 < self.step <= 1:
             raise ConfigError(f"algorithm.step: must lie in (0, 1], got {self.step}")
-        self.buffer_rule  # makes its own check
+        self.buffer_rule  # noqa: B018  (makes its own check)
 
     @property
     def buffer_rule(self) -> BufferRule:

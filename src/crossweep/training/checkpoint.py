@@ -33,7 +33,7 @@ def load_checkpoint(path: Path, *, device: torch.device | str = "cpu") -> Any:
     try:
         with safe_open(str(path), framework="pt", device=str(device)) as file:
             skeleton = json.loads(file.metadata()["state"])
-            return _put_tensors(skeleton, {name: file.get_tensor(name) for name in file.keys()})
+            return _put_tensors(skeleton, {name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118  (no mapping)
     except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
         raise ConfigError(
             f"checkpoint: {path} cannot be read ({error}); delete it to start afresh"
