@@ -226,9 +226,12 @@ def make(node: Node, key: str) -> Any:
 def _recipe(function: Callable[..., Node], node: Node, key: str) -> Node:
     """The node that a function makes of its keys; keys that the function does not name pass through."""
     hints = get_type_hints(function)
-    values = {name: value for name, value in node.items() if name != "_target_"}
-    own = set(inspect.signature(function).parameters)
-    return function(**{n: _checked(v, hints[n], f"{key}.{n}") if n in own else v for n, v in values.items()})
+
+    def value(name: str, given: Any) -> Any:  # a node handed over as it is must not become an object yet
+        raw = name not in hints or isinstance(given, Mapping)
+        return given if raw else _checked(given, hints[name], f"{key}.{name}")
+
+    return function(**{name: value(name, given) for name, given in node.items() if name != "_target_"})
 
 
 def fill(cls: type[T], node: Node, key: str) -> T:

@@ -116,9 +116,10 @@ def test_from_csv_to_a_device_of_the_configuration(tmp_path: Any) -> None:
     measurement = fit_device(path, ends=(4e-6, 16e-6), models=["soft_bounds"])
     assert len(measurement.best.fits) == 12
     file = write_yaml(measurement, tmp_path / "device.yaml")
-    from crossweep.devices.measured import measured, read
+    from crossweep.devices.measured import read
 
-    built = make(measured(file=str(file), fitted=read(str(file)), dw_min_std=0.1), "device")
+    node = {"_target_": "crossweep.devices.measured.measured", "file": str(file), "fitted": read(str(file))}
+    built = make(node | {"dw_min": None, "dw_min_std": 0.1}, "device")
     assert isinstance(built, AbstractDevice) and built.dw_min_std == 0.1
     assert built.dw_min == pytest.approx(0.02, rel=0.5)
     assert 0.1 < built.dw_min_dtod < 0.6 and built.w_max_dtod < 0.3
