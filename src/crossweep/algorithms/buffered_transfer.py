@@ -172,7 +172,9 @@ class BufferedTransferWeight(TransferWeight):
     def gains(self, scale: Tensor | float, columns: Tensor | slice) -> Tensor:
         """Chopper of each column times ``scale`` [..., r]."""
         signs = self.chop_in[..., columns]
-        return signs * (scale.squeeze(-2) if isinstance(scale, Tensor) else scale)
+        if isinstance(scale, Tensor) and scale.dim() > 1:  # one per read [1, r]
+            scale = scale.squeeze(-2)
+        return signs * scale
 
     # -- what the rules differ in ------------------------------------------------------------------
 

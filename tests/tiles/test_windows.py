@@ -1,0 +1,72 @@
+"""All windows of a mini-batch in one compiled call, against one window after the other: the same numbers."""
+
+import pytest
+import torch
+
+from crossweep.algorithms.agad import AGAD
+from crossweep.algorithms.base import AnalogWeight
+from crossweep.algorithms.buffered_transfer import BufferedTransfer
+from crossweep.algorithms.cttv2 import CTTv2
+from crossweep.algorithms.ttv2 import TTv2
+from crossweep.devices.constant_step import ConstantStep
+from crossweep.devices.symmetry_point import SymmetryPoint
+from crossweep.rng import Stream
+from crossweep.tiles import windows
+from crossweep.tiles.engine.count import CountEngine
+from crossweep.tiles.factory import TileFactory
+from crossweep.tiles.io import IOParameters
+from crossweep.tiles.pulse_train import UpdateParameters
+
+IDEAL = {"dw_min_dtod": 0.0, "dw_min_std": 0.0, "up_down_dtod": 0.0, "w_max_dtod": 0.0, "w_min_dtod": 0.0}
+REGULAR = {"in_chop_prob": 0.3, "in_chop_random": False}
+UPDATE = UpdateParameters(desired_bl=5)
+COARSE_READ = IOParameters(
+    inp_res=1 / 126,
+    out_res=1 / 62,
+    out_bound=2.0,
+    out_noise=0.0,
+    noise_management="none",
+    bound_management="none",
+)
+RULES: dict[str, BufferedTransfer] = {
+    "cttv2": CTTv2(update=UPDATE, auto_granularity=40.0, transfer_io=COARSE_READ, **REGULAR),
+    "cttv2_kept": CTTv2(update=UPDATE, forget_buffer=False, momentum=0.2, transfer_every=3, **REGULAR),
+    "cttv2_rows": CTTv2(update=UPDATE, transfer_columns=False, correct_gradient_magnitudes=True, **REGULAR),
+    "agad": AGAD(update=UPDATE, auto_granularity=40.0, **REGULAR),
+    "agad_sums": AGAD(update=UPDATE, correct_accumulation=True, forget_buffer=False, **REGULAR),
+    "ttv2": TTv2(update=UPDATE, auto_granularity=40.0, n_reads_per_transfer=2),
+}
+
+
+def trained(rule: BufferedTransfer) -> AnalogWeight:
+    """A weight after five mini-batches of which some end in the middle of a pass."""
+    device = ConstantStep(dw_min=0.01, w_max=5.0, w_min=-5.0, **IDEAL)
+    periphery = IOParameters(is_perfect=True)
+    factory = TileFactory(
+        fast=device, slow=device, symmetry_point=SymmetryPoint(), engine=CountEngine(), forward=periphery,
+        backward=periphery, population=Stream(1), draws=Stream(2),
+    )  # fmt: skip
+    weight = rule.build((70, 37), factory)
+    data, like = Stream(3), torch.empty(0)
+    for batch in (50, 1, 20, 131, 64):
+        x, d = (data.fork(name).normal(batch, size, like=like) for name, size in (("x", 37), ("d", 70)))
+        weight.update(x, d, 0.5)
+    return weight
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_one_call_does_what_the_windows_do_one_by_one(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[object] = []
+    run = windows.run_
+    monkeypatch.setattr(windows, "run_", lambda *given: calls.append(given) or run(*given))
+    at_once = trained(RULES[name])
+    assert len(calls) >= 5, "the compiled call was not used"
+    monkeypatch.setattr(windows, "usable", lambda *_: False)
+    one_by_one = trained(RULES[name])
+    first, second = (dict(weight.named_buffers()) for weight in (at_once, one_by_one))
+    assert float(first["slow.pulses_given"]) > 20
+    for key, tensor in first.items():
+        torch.testing.assert_close(
+            tensor, second[key], atol=2e-4, rtol=2e-4, msg=lambda text, key=key: f"{key}: {text}"
+        )
+    assert at_once.counters() == one_by_one.counters()
