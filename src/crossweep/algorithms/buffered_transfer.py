@@ -116,8 +116,8 @@ class BufferedTransferWeight(TransferWeight):
             gate=self.gate(torch.ones_like(table), passes),
         )
         outcome = windows.run_(
-            self.fast, self.slow, plan, schedule, rule.transfer_io, digest, self.hidden, self.means(), self.chop_out,
-            self.transfers,
+            self.fast, self.slow, plan, schedule, rule.transfer_io, digest,
+            self.hidden, self.means(), self.chop_out, self.transfers,
         )  # fmt: skip
         self.chop_in = before[-1] * signs[-1]
         count = int(reads.sum())

@@ -117,8 +117,8 @@ class TransferClock:
         """The windows of the next ``batch`` samples as a table [windows, I].
 
         Returns:
-            First sample each column sees in each window, one past the last one, whether it is read then, and the full
-            passes completed before that read.
+            First sample each column sees in each window, one past the last one, whether it is read then, and
+            the full passes completed before that read.
         """
         reads = self.reads_within(batch)
         first = self.every - self.samples % self.every
