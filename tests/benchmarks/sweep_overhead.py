@@ -29,7 +29,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--storage", default="journal")
     chosen = parser.parse_args(arguments)
     options = [
-        *("study=map", f"study.n_trials={chosen.trials}", f"study.sampler={chosen.sampler}", "sleep=[0.0]"),
+        *(
+            "-m",
+            "study=map",
+            f"study.n_trials={chosen.trials}",
+            f"study.sampler={chosen.sampler}",
+            "sleep=[0.0]",
+        ),
         *(f"+study.storage={chosen.storage}", "+study.progress=none"),
     ]
     with tempfile.TemporaryDirectory() as folder:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 APP = Path(__file__).resolve().parent / "app" / "main.py"
-BASE = ("study=map", "+study.progress=none")
+BASE = ("-m", "study=map", "+study.progress=none")
 Sweep = Callable[..., Path]
 
 
@@ -53,7 +53,9 @@ def command(tmp_path: Path) -> Iterator[Callable[..., "subprocess.Popen[str]"]]:
     """Start the program as a command in its own session; whatever is left of it ends with the test."""
     started: list[subprocess.Popen[str]] = []
 
-    def start(*overrides: str, base: tuple[str, ...] = ("study=map",), **env: str) -> "subprocess.Popen[str]":
+    def start(
+        *overrides: str, base: tuple[str, ...] = ("-m", "study=map"), **env: str
+    ) -> "subprocess.Popen[str]":
         process = subprocess.Popen(
             [sys.executable, str(APP), *base, *overrides],
             cwd=tmp_path,
