@@ -44,7 +44,7 @@ resume: $(READY)  ## go on with STUDY, which must exist
 
 dashboard: $(READY)  ## optuna-dashboard on STUDY
 	@test -x $(VENV)/bin/optuna-dashboard || (command -v uv >/dev/null && uv pip install --quiet --python $(RUN) -e '.[dashboard]' || $(RUN) -m pip install --quiet -e '.[dashboard]')
-	$(VENV)/bin/optuna-dashboard multirun/$(STUDY)/study.journal
+	$(VENV)/bin/optuna-dashboard multirun/$(STUDY)/study.journal --storage-class JournalFileStorage
 
 device-card: $(READY)  ## what a device paper shows: ARGS="device=reram_om"
 	$(RUN) -m crossweep.device_card $(ARGS)
@@ -65,7 +65,7 @@ bench: $(READY)  ## measure the engine: throughput, training steps, memory; tabl
 	$(RUN) -m crossweep.bench $(ARGS)
 
 bench-levelset: $(READY)  ## how many trials a map needs: samplers side by side
-	$(RUN) -m tests.benchmarks.levelset $(ARGS)
+	$(RUN) tests/benchmarks/levelset.py $(ARGS)
 
 lint: $(READY)  ## ruff: style and formatting
 	$(RUN) -m ruff check src tests

@@ -36,10 +36,22 @@ def test_state_restores_every_stream_of_the_tree() -> None:
     root.fork("a").fork("deep").uniform(3, like=LIKE)
     root.next_key()
     state = root.state_dict()
-    expected = (root.fork("a").normal(4, like=LIKE), root.fork("a").fork("deep").uniform(4, like=LIKE), root.next_key())
+    expected = (
+        root.fork("a").normal(4, like=LIKE),
+        root.fork("a").fork("deep").uniform(4, like=LIKE),
+        root.next_key(),
+    )
     again = Stream(3)
-    again.fork("late").normal(2, like=LIKE)  # a stream that had not drawn when the state was taken starts afresh
+    again.fork("late").normal(
+        2, like=LIKE
+    )  # a stream that had not drawn when the state was taken starts afresh
     again.load_state_dict(state)
-    found = (again.fork("a").normal(4, like=LIKE), again.fork("a").fork("deep").uniform(4, like=LIKE), again.next_key())
-    assert torch.equal(expected[0], found[0]) and torch.equal(expected[1], found[1]) and expected[2] == found[2]
+    found = (
+        again.fork("a").normal(4, like=LIKE),
+        again.fork("a").fork("deep").uniform(4, like=LIKE),
+        again.next_key(),
+    )
+    assert (
+        torch.equal(expected[0], found[0]) and torch.equal(expected[1], found[1]) and expected[2] == found[2]
+    )
     assert torch.equal(again.fork("late").normal(2, like=LIKE), Stream(3).fork("late").normal(2, like=LIKE))

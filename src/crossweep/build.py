@@ -8,6 +8,7 @@ import dataclasses
 import functools
 import importlib
 import inspect
+import math
 import types
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
@@ -264,7 +265,7 @@ def _checked(value: Any, hint: Any, key: str) -> Any:
     return converted
 
 
-def _fits(value: Any, hint: Any) -> tuple[bool, Any]:
+def _fits(value: Any, hint: Any) -> tuple[bool, Any]:  # noqa: PLR0911  (one return per kind of type)
     origin = get_origin(hint)
     if hint is Any:
         return True, value
@@ -274,7 +275,7 @@ def _fits(value: Any, hint: Any) -> tuple[bool, Any]:
     if origin is Literal:
         return value in get_args(hint), value
     if hint is float:
-        ok = isinstance(value, int | float) and not isinstance(value, bool) and value == value
+        ok = isinstance(value, int | float) and not isinstance(value, bool) and not math.isnan(value)
         return ok, float(value) if ok else value
     if hint is int:
         return isinstance(value, int) and not isinstance(value, bool), value

@@ -66,6 +66,8 @@ def run(cfg: DictConfig) -> dict[str, float]:
     on_epoch = _sweep_hook()
     overrides = list(hydra_cfg.overrides.task)
     try:
+        if single and cfg.get("study"):
+            raise ConfigError("study: is a sweep and needs -m: python -m crossweep.train -m study=...")
         record = train(plain(cfg), folder, choices=choices, overrides=overrides, on_epoch=on_epoch)
     except CrossweepError as error:
         if not single:

@@ -28,8 +28,6 @@ class AnalogWeight(nn.Module, ABC):
 
     scale: Tensor
 
-    scale: Tensor  # digital factor of each row [d, 1], put here by the layer that owns the weight
-
     def __init__(self, shape: tuple[int, ...], factory: TileFactory) -> None:
         super().__init__()
         self.shape = shape

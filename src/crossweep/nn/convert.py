@@ -28,7 +28,7 @@ class ConvertedLayer:
     share: float  # of all weights of the model that sit in convertible layers
 
 
-def convertible(model: nn.Module) -> dict[str, nn.Module]:
+def convertible(model: nn.Module) -> dict[str, nn.Linear | nn.Conv2d]:
     """Layers that have an analog counterpart, by name: linear layers and ungrouped, zero-padded 2-d convolutions."""
     found = {}
     for name, module in model.named_modules():
@@ -114,23 +114,25 @@ def convert(
         One row per converted layer, in the model's order.
     """
     layers = convertible(model)
-    everything = sum(layer.weight.numel() for layer in layers.values())  # type: ignore[operator,union-attr]
+    everything = sum(layer.weight.numel() for layer in layers.values())
     table = []
     for name in names:
         layer = layers[name]
         within = factory.within(name)
-        matrix = layer.weight.detach().flatten(1)  # type: ignore[operator,union-attr]
+        matrix = layer.weight.detach().flatten(1)
         weight = TiledWeight(matrix, rule, mapping, within, transfer_noise=transfer_noise)
-        is_conv = isinstance(layer, nn.Conv2d)
-        _put(model, name, AnalogConv2d(weight, layer) if is_conv else AnalogLinear(weight, layer.bias))
-        devices = sum(tile.state.numel() for block in weight.blocks for tile in block.tiles().values())
+        analog = (
+            AnalogConv2d(weight, layer) if isinstance(layer, nn.Conv2d) else AnalogLinear(weight, layer.bias)
+        )
+        _put(model, name, analog)
+        devices = sum(tile.state.numel() for block in weight.parts() for tile in block.tiles().values())
         table.append(
             ConvertedLayer(
                 layer=name,
                 kind=type(layer).__name__,
                 d_size=weight.d_size,
                 x_size=weight.x_size,
-                tiles=sum(len(block.tiles()) for block in weight.blocks),
+                tiles=sum(len(block.tiles()) for block in weight.parts()),
                 devices=devices,
                 share=weight.d_size * weight.x_size / everything,
             )

@@ -59,7 +59,9 @@ class AnalogLinear(AnalogLayer):
 
     def to_digital(self) -> nn.Linear:
         """An ordinary layer with the logical weight."""
-        layer = nn.utils.skip_init(nn.Linear, self.in_features, self.out_features, bias=self.bias is not None)
+        layer: nn.Linear = nn.utils.skip_init(
+            nn.Linear, self.in_features, self.out_features, bias=self.bias is not None
+        )
         return _fill(layer, self)
 
     def extra_repr(self) -> str:
@@ -95,7 +97,7 @@ class AnalogConv2d(AnalogLayer):
 
     def to_digital(self) -> nn.Conv2d:
         """An ordinary layer with the logical weight."""
-        layer = nn.utils.skip_init(
+        layer: nn.Conv2d = nn.utils.skip_init(
             nn.Conv2d,
             self.in_channels,
             self.out_channels,

@@ -50,11 +50,15 @@ class TiledWeight(nn.Module):
         self.pending: list[tuple[Tensor, Tensor]] = []
         self.set_weight(weight)
 
+    def parts(self) -> list[AnalogWeight]:
+        """The weights of the single tiles or tile pairs, row by row."""
+        return list(self.blocks)  # type: ignore[arg-type]
+
     def _grid(self) -> list[tuple[AnalogWeight, slice, slice]]:
         rows = [slice(*edge) for edge in zip(self.row_edges, self.row_edges[1:])]
         columns = [slice(*edge) for edge in zip(self.column_edges, self.column_edges[1:])]
         cells = [(row, column) for row in rows for column in columns]
-        return [(block, *cell) for block, cell in zip(self.blocks, cells, strict=True)]  # type: ignore[misc]
+        return [(block, *cell) for block, cell in zip(self.parts(), cells, strict=True)]
 
     # -- weights -----------------------------------------------------------------------------------------------
 
@@ -76,7 +80,7 @@ class TiledWeight(nn.Module):
 
     def logical_weight(self) -> Tensor:
         """The weight that the layer's output stands for [d, x], noise-free."""
-        whole = torch.empty(self.d_size, self.x_size, device=self.blocks[0].scale.device)
+        whole = torch.empty(self.d_size, self.x_size, device=self.parts()[0].scale.device)
         for block, rows, columns in self._grid():
             whole[rows, columns] = block.weight * block.scale
         return whole
@@ -86,7 +90,7 @@ class TiledWeight(nn.Module):
     def read(self, x: Tensor) -> Tensor:
         """Forward read [b, x] -> [b, d]."""
         if len(self.blocks) == 1:
-            block = self.blocks[0]
+            (block,) = self.parts()
             return block.read(x) * block.scale.squeeze(-1)
         y = x.new_zeros(x.shape[0], self.d_size)
         for block, rows, columns in self._grid():
@@ -96,7 +100,7 @@ class TiledWeight(nn.Module):
     def read_transposed(self, d: Tensor) -> Tensor:
         """Backward read [b, d] -> [b, x]."""
         if len(self.blocks) == 1:
-            block = self.blocks[0]
+            (block,) = self.parts()
             return block.read_transposed(d * block.scale.squeeze(-1))
         x = d.new_zeros(d.shape[0], self.x_size)
         for block, rows, columns in self._grid():

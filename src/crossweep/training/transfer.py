@@ -259,7 +259,7 @@ def _cost(model: nn.Module) -> dict[str, float]:
     pulses: dict[str, float] = {}
     devices: dict[str, int] = {}
     for weight in analog_weights(model).values():
-        for block in weight.blocks:
+        for block in weight.parts():
             for role, tile in block.tiles().items():
                 pulses[role] = pulses.get(role, 0.0) + float(tile.pulses_given)
                 devices[role] = devices.get(role, 0) + tile.state.numel()

@@ -1,5 +1,4 @@
 # mypy: ignore-errors
-# ruff: noqa: E501
 """One pulsed update of a crossbar of affine devices: coincidences and response, block by block in the
 cache."""
 

@@ -1,5 +1,5 @@
 # mypy: ignore-errors
-# ruff: noqa: PLR0912, E501 (one compiled loop; its rows of slices read better in one piece)
+# ruff: noqa: PLR0912 (one compiled loop; its rows of slices read better in one piece)
 """All windows of a mini-batch of the buffered Tiki-Taka family in one call.
 
 Devices do not interact, so a block of rows and columns can go through the whole mini-batch alone: pulses
