@@ -43,7 +43,8 @@ def test_two_workers_one_killed(tmp_path: Path, command: Start) -> None:
     lost = [trial for trial in trials if trial["state"] == "failed"]
     assert len(lost) == 1
     again = next(trial for trial in trials if trial["retry_of"] == lost[0]["number"])
-    assert again["params"] == lost[0]["params"]
+    # the same point again; a worker killed before it had drawn one leaves the drawing to the second try
+    assert lost[0]["params"] in (again["params"], {})
     assert optuna_states(folder) == {"COMPLETE": 5, "FAIL": 1}
     records = [json.loads(path.read_text()) for path in folder.glob("trial_*/record.json")]
     assert {record["gpu"] for record in records} == {"4", "7"}
@@ -88,7 +89,7 @@ def test_a_hanging_trial_is_stopped_and_tried_again(tmp_path: Path, command: Sta
             "chaos.hang=1.0",
             "+study.trial_timeout=1",
             "+study.max_retries=1",
-            "+study.max_failures=1",
+            "+study.max_failures=50",  # the time budget ends it, however fast the machine is
             "+study.time_budget=8s",
             "study.anchors=[{across: 0.25, up: 0.5}]",
         )
