@@ -22,8 +22,7 @@ class CountEngine(AbstractEngine):
     """Exact up and down counts of a mini-batch, applied in one go through the device's response.
 
     A mini-batch in which a device would relax far towards its fixed point is cut into segments, so that the
-    order of
-    the samples is kept where it matters: many coarse pulses forget all but the last samples.
+    order of the samples is kept where it matters: many coarse pulses forget all but the last samples.
 
     Args:
         max_relaxation: largest typical relaxation L of one segment [1], > 0; smaller is closer to ``pulse``.

@@ -18,8 +18,7 @@ class MeanEngine(AbstractEngine):
     """Up and down counts drawn with the trains' mean and variance.
 
     Count per device: mean ``sum_b BL p_x p_d``, variance ``sum_b BL p_x p_d (1 - p_x p_d)``, independently
-        for every
-    device: the correlations along rows and columns are lost.
+    for every device: the correlations along rows and columns are lost.
 
     Args:
         max_relaxation: largest typical relaxation L of one segment [1], > 0 (as at the level ``count``).
