@@ -103,8 +103,12 @@ def optuna_states(folder: Path, storage: Any = "journal") -> dict[str, int]:
 
     from crossweep.sweep.storage import open_storage
 
-    study = optuna.load_study(study_name=folder.name, storage=open_storage(storage, folder))
+    opened = open_storage(storage, folder)
+    study = optuna.load_study(study_name=folder.name, storage=opened)
     states: dict[str, int] = {}
     for trial in study.get_trials(deepcopy=False):
         states[trial.state.name] = states.get(trial.state.name, 0) + 1
+    if isinstance(opened, optuna.storages.RDBStorage):
+        opened.remove_session()
+        opened.engine.dispose()
     return states

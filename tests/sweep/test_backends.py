@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from crossweep.errors import StudyError
+from crossweep.sweep.storage import open_storage
 from tests.sweep.conftest import done, finished, optuna_states
 
 Start = Callable[..., Any]
@@ -101,3 +103,12 @@ def test_a_database_server(postgresql: str, tmp_path: Path, command: Start) -> N
     states = optuna_states(folder, {"name": "rdb", "url": postgresql})
     assert states["COMPLETE"] == len(finished(folder)) == 12
     assert states.keys() <= {"COMPLETE", "FAIL"}
+
+
+def test_a_server_that_is_not_there_is_one_line_without_its_password(tmp_path: Path) -> None:
+    pytest.importorskip("psycopg")
+    spec = {"name": "rdb", "url": f"postgresql+psycopg://sweep:secret@/postgres?host={tmp_path}"}
+    with pytest.raises(StudyError, match=r"study\.storage: cannot open it, OperationalError") as caught:
+        open_storage(spec, tmp_path)
+    assert "secret" not in str(caught.value)
+    assert "\n" not in str(caught.value)

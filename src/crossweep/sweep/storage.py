@@ -101,13 +101,19 @@ def sqlite(directory: Path, path: str | None = None, timeout: float = 120.0) -> 
 def rdb(
     directory: Path, url: str | None = None, engine_kwargs: dict[str, Any] | None = None
 ) -> "BaseStorage":
-    """A database server, for example ``postgresql+psycopg2://user@host/name``."""
+    """A database server, for example ``postgresql+psycopg://user@host/name`` (extra ``postgresql``).
+
+    Args:
+        directory: the study folder.
+        url: as SQLAlchemy writes it; ``${oc.env:NAME}`` keeps a password out of the command line.
+        engine_kwargs: handed to ``sqlalchemy.create_engine``.
+    """
     from optuna.storages import RDBStorage
 
     del directory
     if not url:
         raise ConfigError(
-            "study.storage.url: the rdb storage needs one, for example postgresql://user@host/name"
+            "study.storage.url: the rdb storage needs one, for example postgresql+psycopg://user@host/name"
         )
     # a database server may drop idle connections during a long trial
     return RDBStorage(url, engine_kwargs={"pool_pre_ping": True, **(engine_kwargs or {})})
@@ -171,8 +177,12 @@ def open_storage(spec: Any, directory: Path) -> "BaseStorage":
         options["directory"] = directory
     try:
         return cast("BaseStorage", call(part, options, "storage"))
-    except (ImportError, OSError, RuntimeError) as error:
-        raise StudyError(f"study.storage: cannot open {spec!r} ({error})") from error
+    except ConfigError:
+        raise
+    except Exception as error:
+        # every driver has errors of its own; the spec is not repeated, a URL may hold a password
+        lines = str(error).strip().splitlines() or [""]
+        raise StudyError(f"study.storage: cannot open it, {type(error).__name__}: {lines[0]}") from error
 
 
 def serve(spec: Any, directory: Path) -> Any:
