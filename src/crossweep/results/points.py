@@ -169,6 +169,8 @@ def _filled(rows: pd.DataFrame, axis: Axis) -> Array:
 def _by_seed(y: Array, point: NDArray[np.intp], seeds: pd.Series, n: int) -> Array:
     """[n points, s]: equal seeds share a column; a point that repeats a seed gets further columns."""
     names = seeds.astype(object).where(seeds.notna(), "none").astype(str)
+    if not n:  # every run of the group failed
+        return np.zeros((0, 1))
     frame = pd.DataFrame({"y": y, "point": point, "seed": names.to_numpy()})
     frame["again"] = frame.groupby(["point", "seed"]).cumcount()
     wide = frame.pivot_table(index="point", columns=["again", "seed"], values="y")

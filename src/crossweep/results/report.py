@@ -21,6 +21,7 @@ from crossweep.results.plots.fitted import left_out
 from crossweep.results.plots.importances import importances
 from crossweep.results.plots.joint import joint_curves
 from crossweep.results.plots.landscape import landscape
+from crossweep.results.plots.panels import panels
 from crossweep.results.plots.style import Figure, drawing
 from crossweep.results.plots.svg import inline
 from crossweep.results.plots.tolerances import tolerance_bars
@@ -125,6 +126,7 @@ def all_figures(analysis: Analysis) -> list[tuple[str, list[Figure]]]:
             if fit.surface:
                 fits.append(left_out(analysis, words.fit_name(analysis, group, fit), fit.surface, len(fits)))
     return [
+        ("Side by side", _present([panels(analysis)])),
         ("Landscape and tolerance", [*maps, *_present([tolerance_bars(analysis)]), *joint_curves(analysis)]),
         ("Comparison", _present([losses(analysis), differences(analysis)])),
         ("Along each axis", curves(analysis)),

@@ -106,6 +106,8 @@ def parse(
     _no_double_use(axes, swept, fixed)
     axes.update(swept)
     for name, condition in when.items():
+        if name in fixed:
+            continue  # the command line has decided
         if name not in axes:
             raise ConfigError(f"study.conditions.{name}: no such axis; the axes are {', '.join(axes)}")
         axes[name] = replace(axes[name], when={**(axes[name].when or {}), **conditions(condition)})

@@ -40,8 +40,10 @@ class TestbedExperiment:
         """
         if self.rule.is_digital:
             raise ConfigError("task: a test-bed needs a rule with tiles, got algorithm=digital")
-        # many tiny crossbars at once: one tensor operation for all beats one compiled call for each
-        factory = replace(self.factory, engine=replace(self.factory.engine, backend="torch"))
+        factory = self.factory
+        if self.bed.instances > 1:
+            # many tiny crossbars at once: one tensor operation for all beats one compiled call for each
+            factory = replace(factory, engine=replace(factory.engine, backend="torch"))
         outcome = self.bed.run(self.rule, factory, Stream(factory.draws.seed, "task"))
         finite = all(torch.isfinite(torch.tensor(value)) for value in outcome.metrics.values())
         return Result(

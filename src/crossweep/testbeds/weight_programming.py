@@ -25,7 +25,7 @@ class WeightProgramming(AbstractTestbed):
         samples: length of training.
         block: samples whose errors are computed with the same weight. With ``gamma = 0`` and a block that
             divides ``transfer_every`` this changes nothing but the running time, for the visible weight
-            moves at transfers only.
+            moves at transfers only; longer blocks are delayed feedback.
         target_std: standard deviation of ``T`` [w].
         checkpoints: points of the curve.
         tail: share of them that the error is averaged over [1] in (0, 1].
@@ -53,7 +53,8 @@ class WeightProgramming(AbstractTestbed):
             )
 
     def run(self, rule: AbstractAlgorithm, factory: TileFactory, stream: Stream) -> Outcome:
-        shape = (self.instances, self.size, self.size)
+        several = (self.instances,) if self.instances > 1 else ()  # a single crossbar has compiled windows
+        shape = (*several, self.size, self.size)
         weight, empty = rule.build(shape, factory), like(factory)
         target = self.target_std * stream.fork("target").normal(self.size, self.size, like=empty)
         hold(weight, torch.zeros(shape, device=empty.device))
@@ -61,11 +62,11 @@ class WeightProgramming(AbstractTestbed):
         blocks = self.samples // self.block
         for t in range(1, blocks + 1):
             x = stream.fork("x").normal(self.block, self.size, like=empty)
-            x = x.expand(self.instances, -1, -1)
+            x = x.expand(*several, -1, -1)
             weight.update(x, x @ (weight.weight - target).transpose(-1, -2), self.lr)
             if t % (blocks // self.checkpoints) == 0:
                 steps.append(t * self.block)
-                curve.append(error(weight.weight, target).cpu())
+                curve.append(error(weight.weight, target).reshape(-1).cpu())
         errors = torch.stack(curve)
         last = errors[-max(1, round(self.tail * len(curve))) :].mean(0)
         spread = float(last.std()) if self.instances > 1 else 0.0
