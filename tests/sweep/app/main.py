@@ -30,9 +30,10 @@ def misbehave(cfg: DictConfig, draw: random.Random) -> None:
 
 def run(cfg: DictConfig) -> dict[str, float] | float:
     folder = Path(HydraConfig.get().runtime.output_dir)
-    # another draw for every attempt at a point, as real failures are
-    draw = random.Random(f"{folder.name}{time.time_ns()}")
-    time.sleep(draw.choice(list(cfg.sleep)))
+    # another draw for every attempt at a point, as real failures are, unless a seed asks for the same ones
+    draw = random.Random(f"{folder.name}{time.time_ns() if cfg.draw_seed is None else cfg.draw_seed}")
+    slept = draw.choice(list(cfg.sleep))
+    time.sleep(slept)
     misbehave(cfg, draw)
     value = math.hypot(cfg.x, cfg.y) + {"round": 0.0, "square": 0.1}[cfg.shape.name]
     value += cfg.noise * random.Random(int(cfg.seed)).gauss(0, 1)
@@ -40,7 +41,7 @@ def run(cfg: DictConfig) -> dict[str, float] | float:
         value = math.nan
     trial = current_trial()
     for step in range(cfg.steps):
-        trial.report(step, value + 1 / (step + 1))
+        trial.report(step, value + cfg.curve / (step + 1))
         if trial.should_prune():
             trial.prune()
     metrics = {"loss": value, "cost": abs(cfg.x), "where": float(os.getpid())}
@@ -57,7 +58,8 @@ def run(cfg: DictConfig) -> dict[str, float] | float:
         "config": {"x": float(cfg.x), "y": float(cfg.y)},
         "threads": os.environ.get("OMP_NUM_THREADS"),
         "gpu": os.environ.get("CUDA_VISIBLE_DEVICES"),
-        "wall_seconds": 0.0,
+        "slept": slept,
+        "wall_seconds": slept,
     }
     (folder / "record.json").write_text(json.dumps(record))
     return value if cfg.bare else metrics
