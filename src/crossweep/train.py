@@ -226,6 +226,7 @@ def main() -> None:
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")
     signal.signal(signal.SIGTERM, _interrupt)
     try:
+        sys.argv[1:] = _arguments(sys.argv[1:])
         hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="train")(run)()
         if _mistakes:
             raise _mistakes.pop()
@@ -235,6 +236,16 @@ def main() -> None:
     except KeyboardInterrupt:
         print("crossweep: interrupted; the same command goes on from the last epoch", file=sys.stderr)
         sys.exit(130)
+
+
+def _arguments(given: list[str]) -> list[str]:
+    """``--dry-run`` as the study's own key, beside the choice of the study, where Hydra expects overrides."""
+    if "--dry-run" not in given:
+        return given
+    if not any(item.startswith("study=") for item in given):
+        raise ConfigError("--dry-run: lists what a study would run, so it needs -m study=NAME")
+    kept = [item for item in given if item != "--dry-run"]
+    return [word for item in kept for word in (item, *["study.dry_run=true"] * item.startswith("study="))]
 
 
 def _interrupt(signum: int, frame: FrameType | None) -> None:
