@@ -82,7 +82,11 @@ def test_record_holds_what_a_reader_asks_for(tmp_path: Path) -> None:
     assert on_disk["config"]["device"]["dw_min"] == 0.01 and torch.__version__.startswith(
         on_disk["versions"]["torch"]
     )
-    assert on_disk["cost"]["fast_pulses"] > on_disk["cost"]["slow_pulses"] > 0
+    cost = on_disk["cost"]
+    assert cost["pulses_fast"] > cost["pulses_slow"] > 0
+    assert cost["pulses"] == cost["pulses_fast"] + cost["pulses_slow"]
+    assert cost["digital_memory_per_weight"] == 1  # the buffer H of TTv2
+    assert cost["slice_reads"] > 0 and cost["digital_operations"] > 0 and cost["forward_reads"] > 0
     assert sum(row["share"] for row in on_disk["conversion"]) == pytest.approx(1)
     with (tmp_path / "a" / "history.csv").open() as file:
         assert len(list(csv.DictReader(file))) == 3

@@ -255,14 +255,20 @@ def _write_error(digital: nn.Module, model: nn.Module) -> float | None:
 
 
 def _cost(model: nn.Module) -> dict[str, float]:
-    """Pulses that each tile role received, in total and per device."""
-    pulses: dict[str, float] = {}
+    """What training cost, summed over all crossbars.
+
+    Keys: those of ``AnalogWeight.cost`` (samples, reads, transfers, digital operations, pulses, memory) and, for
+    every tile role, ``pulses_per_device_<role>``; ``digital_memory_per_weight`` [values].
+    """
+    total: dict[str, float] = {}
     devices: dict[str, int] = {}
     for weight in analog_weights(model).values():
         for block in weight.parts():
+            for name, number in block.cost().items():
+                total[name] = total.get(name, 0.0) + number
             for role, tile in block.tiles().items():
-                pulses[role] = pulses.get(role, 0.0) + float(tile.pulses_given)
                 devices[role] = devices.get(role, 0) + tile.state.numel()
-    return {f"{role}_pulses": n for role, n in pulses.items()} | {
-        f"{role}_pulses_per_device": n / devices[role] for role, n in pulses.items()
-    }
+    if not total:
+        return {}
+    per_device = {f"pulses_per_device_{role}": total[f"pulses_{role}"] / n for role, n in devices.items()}
+    return total | per_device | {"digital_memory_per_weight": total["digital_memory"] / total["weights"]}

@@ -1,0 +1,35 @@
+"""Every device of the configuration trains a network from the entry point, under its own name alone."""
+
+from math import isfinite
+from pathlib import Path
+
+import pytest
+from hydra import compose, initialize_config_dir
+
+from crossweep.build import plain
+from crossweep.paths import conf_dir
+from crossweep.train import train
+from tests.devices import catalogue
+
+SHORT = (
+    "model=mlp",
+    "model.widths=[16]",
+    "training.pretrain.epochs=1",
+    "training.finetune.epochs=1",
+    "training.baseline=[]",
+    "evaluation.fresh_devices=1",
+    "quiet=true",
+    "keep_checkpoint=false",
+)
+
+
+@pytest.mark.parametrize("name", catalogue.NAMES)
+def test_a_network_trains_on_it(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CROSSWEEP_MULTIRUN", str(tmp_path / "multirun"))
+    words = [f"device={name}", *SHORT]
+    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        cfg = plain(compose("train", overrides=words))
+    record = train(cfg, tmp_path / "run", choices={"device": name}, overrides=words)
+    assert record["state"] == "complete"
+    assert isfinite(record["metrics"]["train_loss"])
+    assert record["cost"]["pulses_per_device_fast"] > 0

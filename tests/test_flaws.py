@@ -1,0 +1,141 @@
+"""Every non-ideality: turned up, a training run suffers as physics says; turned off, nothing is drawn or stored for it."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hydra import compose, initialize_config_dir
+from scipy import stats
+
+from crossweep.build import plain
+from crossweep.paths import conf_dir
+from crossweep.rng import Stream
+from crossweep.train import train
+from tests.expect import FALSE_ALARM
+
+SEEDS = (0, 1, 2)
+TEST_IMAGES = 359
+TASK = (
+    "model=mlp",
+    "model.activation=tanh",
+    "model.widths=[32]",
+    "training.finetune.epochs=20",
+    "training.finetune.batch_size=8",
+    "training.finetune.analog_lr=0.3",
+    "training.baseline=[]",
+    "evaluation.fresh_devices=3",
+    "quiet=true",
+    "keep_checkpoint=false",
+)
+# Averaging rules hide coarse steps (c-TTv2 trains digits with four states), so steps are judged by plain SGD.
+ON_SGD = {
+    "mean pulse response": ("device.dw_min=0.5",),
+    "number of states": ("device.n_states=4",),
+}
+ON_CTTV2 = {
+    "transfer noise": ("noise.weight_transfer=1.0",),
+    "write noise": ("noise.write=30",),
+    "pulse noise": ("noise.pulse=20",),
+    "SP skew": ("symmetry_point.skew=0.7",),
+    "SP variability": ("symmetry_point.variability=0.9",),
+    "output noise": ("noise.output=2.0",),
+    "I/O resolution": tuple(
+        f"io.{way}.{end}_res=2" for way in ("forward", "backward") for end in ("inp", "out")
+    ),
+    "stuck devices": ("device.corrupt_devices_prob=0.5", "device.corrupt_devices_range=1.0"),
+    "up/down asymmetry": ("device.up_down=0.7", "symmetry_point=intrinsic"),
+    "drift": ("device.drift_nu=0.5",),
+    "retention": ("device.lifetime=20",),
+    "diffusion": ("device.diffusion=0.1",),
+    "IR drop": tuple(
+        f"io.{way}.{key}" for way in ("forward", "backward") for key in ("ir_drop=1", "ir_drop_g_ratio=20")
+    ),
+    "weight-read noise": ("noise.weight_read=0.5",),
+    "input noise": ("noise.input=1.0",),
+}
+# The stream that a flaw draws from while the network trains. Off, it may not even be asked for.
+DRAWN = {
+    "noise.write=1": "write_noise",
+    "device.drift_nu=0.1": "drift_nu",
+    "device.lifetime=100": "reset",
+    "device.diffusion=0.01": "diffusion",
+    "device.corrupt_devices_prob=0.1": "corrupt",
+    "noise.weight_transfer=0.1": "weight_transfer",
+}
+
+
+def run(folder: Path, *words: str) -> dict[str, Any]:
+    """The record of one training run on digits."""
+    words = (*TASK, *words)
+    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        cfg = plain(compose("train", overrides=list(words)))
+    return train(cfg, folder / f"{abs(hash(words))}", choices={}, overrides=list(words))
+
+
+def wrong(folder: Path, *words: str) -> int:
+    """Wrong test images on the device that was trained and on fresh ones, over all seeds."""
+    count = 0.0
+    for seed in SEEDS:
+        metrics = run(folder, *words, f"seed.device={seed}", f"seed.training={seed}")["metrics"]
+        count += (metrics["test_error"] + metrics["fresh_error_mean"]) / 2 / 100 * TEST_IMAGES
+    return round(count)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    with pytest.MonkeyPatch.context() as patch:
+        folder = tmp_path_factory.mktemp("flaws")
+        patch.setenv("CROSSWEEP_MULTIRUN", str(folder / "multirun"))
+        yield folder
+
+
+@pytest.fixture(scope="module")
+def sound(folder: Path) -> dict[str, int]:
+    return {rule: wrong(folder, f"algorithm={rule}") for rule in ("cttv2", "analog_sgd")}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("rule", "flaw"),
+    [("cttv2", name) for name in ON_CTTV2] + [("analog_sgd", name) for name in ON_SGD],
+)
+def test_a_flaw_costs_accuracy(rule: str, flaw: str, folder: Path, sound: dict[str, int]) -> None:
+    words = (ON_CTTV2 | ON_SGD)[flaw]
+    flawed, images = wrong(folder, f"algorithm={rule}", *words), TEST_IMAGES * len(SEEDS)
+    table = [[flawed, images - flawed], [sound[rule], images - sound[rule]]]
+    p = stats.fisher_exact(table, alternative="greater").pvalue
+    assert p < FALSE_ALARM, f"{flawed} wrong images, {sound[rule]} without the flaw: p = {p:.1e}"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("bound", ["w_max", "w_min"])
+def test_a_bound_that_varies_leaves_fewer_weights_within_reach(bound: str, folder: Path) -> None:
+    """Digits need little range, so accuracy hides it; the loss that training reaches does not."""
+    losses = [
+        [
+            run(folder, *words, f"seed.training={seed}", f"seed.device={seed}")["metrics"]["train_loss"]
+            for seed in SEEDS
+        ]
+        for words in (("variability=none",), ("variability=none", f"variability.{bound}=0.9"))
+    ]
+    assert all(flawed > sound for sound, flawed in zip(*losses, strict=True)), losses
+
+
+@pytest.mark.parametrize(("word", "name"), DRAWN.items())
+def test_a_flaw_that_is_off_draws_nothing(
+    word: str, name: str, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: set[str] = set()
+    fork = Stream.fork
+
+    def noted(self: Stream, part: str) -> Stream:
+        asked.add(part)
+        return fork(self, part)
+
+    monkeypatch.setattr(Stream, "fork", noted)
+    short = ("training.finetune.epochs=1", "training.pretrain.epochs=1", "evaluation.fresh_devices=0")
+    run(folder, "algorithm=analog_sgd", *short)
+    assert name not in asked
+    run(folder, "algorithm=analog_sgd", word, *short)
+    assert name in asked
