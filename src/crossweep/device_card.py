@@ -91,7 +91,7 @@ def rows(one: Card) -> list[tuple[str, str]]:
     found = [
         ("model", type(d).__name__),
         ("range (mean bounds) [w]", f"{d.w_min:g} .. {d.w_max:g}"),
-        ("states [1]", f"{d.states:.4g}"),
+        ("states [1]", _states(d.states)),
         ("step in mid-range [w]", f"{d.granularity:.4g}"),
         ("step, device to device [dw_min]", f"{d.dw_min_dtod:g}{' log-normal' * d.dw_min_dtod_log_normal}"),
         ("pulse noise [step]", f"{d.dw_min_std:g} {'additive' if d.additive_noise else 'multiplicative'}"),
@@ -143,7 +143,7 @@ def draw(one: Card, path: Path) -> Path:
     _draw_steps(axes[1], one)
     _draw_points(axes[2], one)
     _draw_pairs(axes[3], one)
-    text = f"{one.name}: {type(one.device).__name__}, {one.device.states:.4g} states"
+    text = f"{one.name}: {type(one.device).__name__}, {_states(one.device.states)} states"
     figure.suptitle(text)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=130)
@@ -158,14 +158,26 @@ def gallery(cards: Sequence[Card], path: Path) -> Path:
     axes = figure.subplots(lines, columns, squeeze=False).flatten()
     for place, one in zip(axes, cards, strict=False):
         _draw_response(place, one, few=8)
-        place.set(title=f"{one.name} ({one.device.states:.4g} states)", xlabel="", ylabel="")
+        place.set(title=f"{one.name} ({_states(one.device.states)} states)", xlabel="", ylabel="")
     for place in axes[len(cards) :]:
         place.axis("off")
+    drawn = axes[0].get_lines()
+    figure.legend(
+        [drawn[-1], drawn[-2], drawn[0]],
+        ["mean device", "single devices", "with pulse noise"],
+        loc="outside lower right",
+        ncols=3,
+        frameon=False,
+    )
     figure.supxlabel("pulse (up, then down)")
     figure.supylabel("state [w]")
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=110)
     return path
+
+
+def _states(states: float) -> str:
+    return f"{states:,.0f}" if states >= 10 else f"{states:.1f}"
 
 
 def _figure(size: tuple[float, float]) -> "Figure":
@@ -265,7 +277,7 @@ def _gallery() -> None:
     for one in cards:
         point = "none" if one.points is None else f"{one.points.mean():+.3f} ± {one.points.std():.3f}"
         kind = type(one.device).__name__
-        table.add_row(one.name, kind, f"{one.device.states:.4g}", f"{one.device.granularity:.3g}", point)
+        table.add_row(one.name, kind, _states(one.device.states), f"{one.device.granularity:.3g}", point)
     Console().print(table)
     print("\n".join(f"figure: {path}" for path in written))
 
