@@ -9,7 +9,7 @@ READY  := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
 .PHONY: help setup train landscape tune tolerance resume dashboard device-card report algorithms test test-slow \
-        bench bench-levelset lint format types arch check clean
+        bench bench-levelset bench-sweep lint format types arch check clean
 
 help:  ## list all targets
 	@echo 'usage: make TARGET [ARGS="device=reram_om algorithm=agad"]'
@@ -66,6 +66,9 @@ bench: $(READY)  ## measure the engine: throughput, training steps, memory; tabl
 
 bench-levelset: $(READY)  ## how many trials a map needs: samplers side by side
 	$(RUN) tests/benchmarks/levelset.py $(ARGS)
+
+bench-sweep: $(READY)  ## what a trial costs beside its training: 2,000 trivial trials
+	$(RUN) tests/benchmarks/sweep_overhead.py $(ARGS)
 
 lint: $(READY)  ## ruff: style and formatting
 	$(RUN) -m ruff check src tests
