@@ -202,3 +202,19 @@ def test_tails_of_count_follow_pulse(rng: Stream) -> None:
         assert abs(seen - share) < stats.norm.isf(expect.FALSE_ALARM / 8) * error + 0.1 * min(
             share, 1 - share
         )
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("samples", [1, 64])
+def test_compiled_and_torch_means_agree(family: str, samples: int, rng: Stream) -> None:
+    device = FAMILIES[family](dw_min=0.02, dw_min_std=0.3)
+    bar = Crossbar(device, device.draw((SIZE, SIZE), rng))
+    v, plan = torch.full((SIZE, SIZE), 0.3), plan_of(samples, 12.4 / samples, device, rng, repeat=True)
+    compiled, readable = (
+        torch.stack(
+            [engine.apply(v, plan, bar, UPDATE, rng.fork(f"{engine.backend}{i}"))[0] for i in range(8)]
+        )
+        for engine in (MeanEngine(), MeanEngine(backend="torch"))
+    )
+    expect.same_distribution(compiled, readable)
+    expect.same_std(compiled, readable)

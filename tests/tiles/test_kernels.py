@@ -15,8 +15,8 @@ from crossweep.rng import Stream
 from crossweep.tiles.engine.base import Crossbar
 from crossweep.tiles.engine.pulse import pulse_in_turn
 from crossweep.tiles.engine.response import respond as respond_torch
-from crossweep.tiles.kernels import maths
-from crossweep.tiles.kernels.affine import is_gentle, respond
+from crossweep.tiles.kernels import block, maths
+from crossweep.tiles.kernels.affine import load_devices, respond_block
 from crossweep.tiles.kernels.bits import line_key, mix
 
 KEY = 0x1234567890ABCDEF
@@ -77,13 +77,19 @@ def test_hash_bits_are_fair_and_independent_between_lines() -> None:
         expect.rate(int((plane[:, 1:] ^ plane[:, :-1]).sum()), plane[:, 1:].size, 0.5)
 
 
-@njit(error_model="numpy")
-def _respond(v, up, n, su, sd, mu, md, high, low, scalars, out, gentle):
-    for i in range(v.size):
-        out[i] = respond(
-            v[i], up[i], n[i], su[i], sd[i], mu[i], md[i], high[i], low[i], scalars[0], scalars[1],
-            np.float32(1), np.uint32(3 * i), np.uint32(77), gentle and is_gentle(mu[i], md[i]),
-        )  # fmt: skip
+@njit
+def _respond(v, up, total, device, scalars, out, key):
+    f, ids = np.zeros(block.PLACES * block.SIZE, np.float32), np.empty(block.SIZE, np.uint32)
+    for row in range(0, v.shape[0], block.ROWS):
+        for first in range(0, v.shape[1], block.LANES):
+            load_devices(f, device, row, first)
+            block.load(f, block.V, v, row, first, np.float32(0))
+            block.load(f, block.UP, up, row, first, np.float32(0))
+            block.load(f, block.ALL, total, row, first, np.float32(0))
+            block.number(ids, row, first, v.shape[1])
+            block.normals(f, ids, key)
+            respond_block(f, ids, scalars, key)
+            block.store(f, block.V, out, row, first)
 
 
 FLAT = {
@@ -106,26 +112,18 @@ DEVICES = {
 
 @pytest.mark.parametrize("name", DEVICES)
 @pytest.mark.parametrize(("up", "down"), [(1, 0), (3, 2), (0, 9), (20, 15)])
-@pytest.mark.parametrize("gentle", [True, False])
-def test_compiled_and_torch_response_agree(name: str, up: int, down: int, gentle: bool, rng: Stream) -> None:
-    device, n = DEVICES[name], 40_000
-    bar = Crossbar(device, device.draw((1, n), rng))
+def test_compiled_and_torch_response_agree(name: str, up: int, down: int, rng: Stream) -> None:
+    device, shape = DEVICES[name], (200, 200)
+    bar = Crossbar(device, device.draw(shape, rng))
     cells, slopes = bar.cells, device.slopes(bar.cells)
+    parts = (cells.step_up, cells.step_down, *slopes, cells.w_max, cells.w_min)
+    arrays = tuple(t.expand(shape).contiguous().numpy() for t in parts)
+    scalars = np.array([device.dw_min_std, not device.additive_noise, 1], np.float32)
     for start in (-0.95, 0.1, 0.99):
-        v = torch.full((1, n), start)
+        v = torch.full(shape, start)
         reference = respond_torch(v, torch.full_like(v, up), torch.full_like(v, down), bar, rng)
-        out = np.empty(n, np.float32)
-        inputs = (
-            v,
-            torch.full_like(v, up),
-            torch.full_like(v, up + down),
-            cells.step_up,
-            cells.step_down,
-            *slopes,
-        )
-        scalars = np.array([device.dw_min_std, not device.additive_noise], np.float32)
-        arrays = [t.flatten().numpy() for t in (*inputs, cells.w_max, cells.w_min)]
-        _respond(*arrays, scalars, out, gentle)
+        out, counts = np.empty(shape, np.float32), [np.full(shape, k, np.float32) for k in (up, up + down)]
+        _respond(v.numpy(), *counts, arrays, scalars, out, np.uint32(77))
         expect.same_distribution(out, reference)
 
 

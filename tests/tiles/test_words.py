@@ -15,12 +15,12 @@ from crossweep.tiles.pulse_train import PulsePlan, UpdateParameters, plan_pulses
 from crossweep.tiles.words import Lines, PulseWords, pulse_words
 
 
-def bits(lines: Lines, slots: int) -> tuple[np.ndarray, np.ndarray]:
-    """Signed pulses, and whether the line is negative, slot by slot [slots, n]."""
+def bits(lines: Lines, slots: int, n: int) -> tuple[np.ndarray, np.ndarray]:
+    """Pulses, and whether the line is negative, slot by slot, of the first ``n`` lines [slots, n]."""
     place = np.arange(slots)
     word, shift = place >> 6, (place & 63).astype(np.uint64)[:, None]
     one = np.uint64(1)
-    return (lines.pulses[word] >> shift) & one, (lines.signs[word] >> shift) & one
+    return (lines.pulses[word, :n] >> shift) & one, (lines.signs[word, :n] >> shift) & one
 
 
 def random_plan(rng: Stream, samples: int = 40, x: int = 70, d: int = 50, bl: int = 9) -> PulsePlan:
@@ -38,7 +38,7 @@ def test_bits_have_their_probability(p: float, bl: int, rng: Stream) -> None:
     one, used = torch.ones(samples), torch.full((samples,), float(bl))
     plan = PulsePlan(x=x, d=x[:, :1], scale_x=one, scale_d=one, bl=used, longest=bl)
     words = pulse_words(plan, rng, ())
-    pulses, _ = bits(words.x, samples * bl)
+    pulses, _ = bits(words.x, samples * bl, n)
     expect.rate(int(pulses.sum()), pulses.size, p)
     per_sample = pulses.reshape(samples, bl, n).sum(1)
     if bl > 1 and p > 0.1:  # slots of one sample are independent too: binomial counts
@@ -57,7 +57,7 @@ def test_certain_pulses_are_certain(rng: Stream) -> None:
     plan = PulsePlan(x=x, d=-x, scale_x=one, scale_d=2 * one, bl=7 * one, longest=7)
     words = pulse_words(plan, rng, ())
     for lines, negative in ((words.x, 0), (words.d, 1)):
-        pulses, signs = bits(lines, 2100)
+        pulses, signs = bits(lines, 2100, 64)
         assert pulses.all()
         assert (signs == negative).all()
 
@@ -66,19 +66,19 @@ def test_neighbouring_lines_and_slots_are_independent(rng: Stream) -> None:
     x = torch.full((4000, 65), 0.5)
     one = torch.ones(4000)
     words = pulse_words(PulsePlan(x=x, d=x, scale_x=one, scale_d=one, bl=5 * one, longest=5), rng, ())
-    pulses = bits(words.x, 20000)[0].astype(bool)
+    pulses = bits(words.x, 20000, 65)[0].astype(bool)
     for first, second in (
         (pulses[:, 1:], pulses[:, :-1]),
         (pulses[1:], pulses[:-1]),
-        (pulses, bits(words.d, 20000)[0].astype(bool)),
+        (pulses, bits(words.d, 20000, 65)[0].astype(bool)),
     ):
         expect.rate(int((first ^ second).sum()), first.size, 0.5)
 
 
 def expected_counts(words: PulseWords, plan: PulsePlan) -> torch.Tensor:
     """Net counts of a plan by a dense product of its bits."""
-    x, negative_x = bits(words.x, int(words.slots[-1]))
-    d, negative_d = bits(words.d, int(words.slots[-1]))
+    x, negative_x = bits(words.x, int(words.slots[-1]), plan.x.shape[-1])
+    d, negative_d = bits(words.d, int(words.slots[-1]), plan.d.shape[-1])
     sample = torch.from_numpy(np.repeat(np.arange(words.bl.size), words.bl))
     signed_x = torch.from_numpy(np.where(negative_x, -1.0, 1.0) * x)
     signed_d = torch.from_numpy(np.where(negative_d, -1.0, 1.0) * d)

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,8 +14,10 @@ from crossweep.tiles.analog_tile import AnalogTile
 from crossweep.tiles.digital import Digest
 from crossweep.tiles.engine import compiled
 from crossweep.tiles.engine.count import CountEngine
+from crossweep.tiles.engine.mean import MeanEngine
 from crossweep.tiles.io_parameters import IOParameters
 from crossweep.tiles.pulse_train import PulsePlan, UpdateParameters
+from crossweep.tiles.words import padded
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,11 +51,15 @@ class Outcome:
 
 
 def usable(fast: AnalogTile, slow: AnalogTile, update: UpdateParameters, io: IOParameters) -> bool:
-    """Whether one call covers this pair of tiles: affine devices at level ``count`` on the CPU, single
+    """Whether one call covers this pair of tiles: affine devices at level ``count`` or ``mean`` on the CPU, single
     crossbars."""
     engine = fast.recipe.engine
     plain = type(fast) is AnalogTile and type(slow) is AnalogTile and fast.state.dim() == 2
-    level = type(engine) is CountEngine and engine.backend == "auto" and update.pulse_type == "stochastic"
+    level = (
+        isinstance(engine, CountEngine | MeanEngine)
+        and engine.backend == "auto"
+        and update.pulse_type == "stochastic"
+    )
     simple_io = io.is_perfect or (
         io.inp_noise == 0 and io.ir_drop == 0 and not (io.inp_sto_round or io.out_sto_round)
     )
@@ -81,52 +88,57 @@ def run_(
         stream: source of all noise.
     """
     from crossweep.tiles.kernels.threads import spread
-    from crossweep.tiles.kernels.windows import window_rows
+    from crossweep.tiles.kernels.windows import window_blocks
 
     engine = fast.recipe.engine
-    assert isinstance(engine, CountEngine)
-    part = compiled.Part.of(plan, fast.draws, ())
-    drawn, lines = part.words, part.lines
-    edges = drawn.edges(part.first, part.last, fast.device.relative_step, engine.max_relaxation)
-    longest = int((schedule.until - schedule.since).max())
-    if (edges.size - 1) * longest <= part.last - part.first:  # windows are shorter than segments need to be
-        edges = edges[[0, -1]]
-    kappa, n = drawn.blocks(part.first, part.last), hidden.shape[-1]
-    slots = [drawn.slots[t.numpy()] for t in (schedule.since, schedule.until)]
-    floats = [t.float().contiguous().numpy() for t in (schedule.reads, schedule.sign * schedule.scale)]
-    marks = [t.float().contiguous().numpy() for t in (schedule.fresh, schedule.gate)]
-    what = (*slots, (schedule.sign < 0).numpy(), *floats, *marks)
+    assert isinstance(engine, CountEngine | MeanEngine)
+    part = compiled.Part.of(plan, fast.draws, (), expected=isinstance(engine, MeanEngine))
+    drawn, rows = part.words, hidden.shape[0]
+    floats = (schedule.reads, schedule.sign * schedule.scale, schedule.fresh, schedule.gate)
+    what = (
+        *(_whole_blocks(drawn.slots[t.numpy()]) for t in (schedule.since, schedule.until)),
+        _whole_blocks((schedule.sign < 0).numpy()),
+        *(_whole_blocks(t.float().numpy()) for t in floats),
+    )
+    parts = drawn.parts(
+        schedule.since.numpy(), schedule.until.numpy(), fast.device.relative_step, engine.max_relaxation
+    )
     none = np.zeros((0, 0), np.float32)
     buffers = (hidden.numpy(), *((t.numpy() for t in means) if means is not None else (none, none)))
-    limits = [
-        digest.momentum,
-        digest.forget_buffer,
-        digest.longest,
-        digest.cap,
-        digest.no_buffer,
-        digest.beta,
-    ]
-    given = np.zeros((2, hidden.shape[0]), np.float32)
-    hit = np.zeros((schedule.reads.shape[0], n), np.uint8)
-    sides = []
-    for tile, factor in ((fast, kappa), (slow, 1.0)):
-        tile.own_()
-        write = tile.device.write_noise_std * tile.device.dw_min
-        held = (tile.state.numpy(), tile.weight.numpy(), tile.reference.numpy())
-        sides += [
-            (*held, *compiled.device_arrays(tile.bar, tile.state, ())),
-            np.append(compiled.scalars(tile.bar, factor), np.float32(write)),
-        ]
-    arguments = (
-        (*lines[:4], lines[7]), what, edges, sides[0], sides[1], _reads(io), buffers, np.array(limits,
-        np.float32),
-        sides[2], sides[3], row_sign.numpy(), stream.next_key(), (given, hit),
+    limits = np.array(
+        [digest.momentum, digest.forget_buffer, digest.longest, digest.cap, digest.no_buffer, digest.beta],
+        np.float32,
+    )
+    blocks = compiled.block_rows(hidden)
+    given, hit = np.zeros((2, blocks)), np.zeros(schedule.reads.shape, np.uint8)
+    (states, device, noise), (slow_states, slow_device, slow_noise) = (
+        _side(tile, kappa) for tile, kappa in ((fast, drawn.blocks(part.first, part.last)), (slow, 1.0))
+    )
+    work: Any = partial(
+        window_blocks, part.lines, part.squares, part.seen[3], what, parts, (states, device), noise, _reads(io), buffers,
+        limits, (*slow_states, *slow_device), slow_noise, row_sign.numpy(), stream.next_key(), (given, hit),
     )  # fmt: skip
-    cost = hidden.numel() * (part.work(0) + 200.0 * hit.shape[0])
-    spread(partial(window_rows, *arguments), hidden.shape[0], cost)
-    for tile, pulses in zip((fast, slow), given.sum(1, dtype=np.float64), strict=True):
+    spread(work, blocks, rows * hidden.shape[-1] * (part.work(0) + 100.0 * hit.shape[0]))
+    for tile, pulses in zip((fast, slow), given.sum(1), strict=True):
         tile.pulses_given += float(pulses)
     return Outcome(torch.from_numpy(hit.astype(np.bool_)))
+
+
+def _side(tile: AnalogTile, kappa: float) -> tuple[Any, Any, NDArray[np.float32]]:
+    """States, devices and noise of a tile; states may be changed in place."""
+    tile.own_()
+    write = tile.device.write_noise_std * tile.device.dw_min
+    held = (tile.state.numpy(), tile.weight.numpy(), tile.reference.numpy())
+    noise = np.append(compiled.scalars(tile.bar, kappa), np.float32(write))
+    return held, compiled.device_arrays(tile.bar, tile.state, ()), noise
+
+
+def _whole_blocks(table: NDArray[Any]) -> NDArray[Any]:
+    """``table [windows, n]`` with columns of zeros up to whole blocks."""
+    n = table.shape[1]
+    out = np.zeros((table.shape[0], padded(n)), table.dtype)
+    out[:, :n] = table
+    return out
 
 
 def _reads(io: IOParameters) -> NDArray[np.float32]:

@@ -13,7 +13,7 @@ from crossweep.rng import Stream
 from crossweep.tiles.pulse_train import PulsePlan
 
 Words = NDArray[np.uint64]
-PADDING = 3  # empty words at the end, so that kernels may take words four by four
+_MULTIPLE = 32  # lines come in whole blocks; those beyond the crossbar never pulse
 _FULL = float(1 << 16)
 
 
@@ -22,13 +22,13 @@ class Lines:
     """The pulses of all columns, or of all rows.
 
     Args:
-        pulses: 64 slots to a word, samples packed without gaps [words, n].
-        signs: 1 where the line's value is negative [words, n].
+        pulses: 64 slots to a word, samples packed without gaps [words, n, rounded up to whole blocks].
+        signs: 1 where the line's value is negative [words, likewise].
         mean: mean probability over the lines [b].
         square: mean squared probability over the lines [b].
     """
 
-    pulses: Words
+    pulses: NDArray[Any]
     signs: Words
     mean: NDArray[np.float64]
     square: NDArray[np.float64]
@@ -42,16 +42,13 @@ class PulseWords:
         x: the columns.
         d: the rows.
         slots: first slot of each sample, and the end [b + 1].
+        bl: length of each sample's pulse trains [b].
     """
 
     x: Lines
     d: Lines
     slots: NDArray[np.int64]
-
-    @property
-    def bl(self) -> NDArray[np.int64]:
-        """Slots of each sample [b]."""
-        return np.diff(self.slots)
+    bl: NDArray[np.int64]
 
     def edges(self, first: int, last: int, relative_step: float, most: float) -> NDArray[np.int64]:
         """Slots that cut the samples ``first`` to ``last`` into segments, also within samples.
@@ -68,6 +65,23 @@ class PulseWords:
         marks = running[-1] * np.arange(1, wanted) / wanted
         slots = np.interp(marks, np.concatenate((np.zeros(1), running)), self.slots[first : last + 1])
         return np.unique(np.concatenate((ends, slots.astype(np.int64))))
+
+    def parts(
+        self, since: NDArray[np.int64], until: NDArray[np.int64], relative_step: float, most: float
+    ) -> NDArray[np.int64]:
+        """In how many parts each window is cut, so that a typical device relaxes by ``most`` in a part at most.
+
+        Args:
+            since: first sample each column sees [windows, n].
+            until: one past the last one [windows, n].
+            relative_step: relaxation of one pulse [1].
+            most: largest relaxation of a part [1].
+        """
+        typical = self.bl * np.sqrt(self.x.square * self.d.square)
+        running = np.concatenate((np.zeros(1), np.cumsum(typical)))
+        wanted = (running[until] - running[since]).max(1) * relative_step / most
+        parts: NDArray[np.int64] = np.maximum(np.ceil(wanted), 1).astype(np.int64)
+        return parts
 
     def blocks(self, first: int, last: int) -> float:
         """kappa: expected ``sum n_b^2 / sum n_b`` over the samples: pulses of a sample share their
@@ -90,8 +104,49 @@ def pulse_words(plan: PulsePlan, stream: Stream, place: tuple[int, ...]) -> Puls
             _draw(_array(values, 2, own), _array(scale, 1, own), bl, slots, stream.fork(name).next_key())
             for name, values, scale in (("x", batch.x, batch.scale_x), ("d", batch.d, batch.scale_d))
         )
-        batch.words[own] = PulseWords(x, d, slots)
+        batch.words[own] = PulseWords(x, d, slots, bl)
     words: PulseWords = batch.words[own]
+    return words
+
+
+@dataclass(frozen=True)
+class Expected(PulseWords):
+    """Expected pulses of one mini-batch instead of drawn ones; every sample is one slot.
+
+    ``pulses`` of the rows are ``BL p_d`` and of the columns ``p_x``, both signed, float32 [b, n, in whole blocks].
+
+    Args:
+        squares: of rows and columns: what is missing of a Poisson count's variance is their product [n, in whole
+            blocks].
+    """
+
+    squares: tuple[NDArray[np.float32], NDArray[np.float32]]
+
+
+def expected_words(plan: PulsePlan, place: tuple[int, ...]) -> Expected:
+    """What is expected of the whole mini-batch at one leading index, computed at first use."""
+    batch = plan.drawn
+    lead = torch.broadcast_shapes(batch.x.shape[:-2], batch.d.shape[:-2], batch.bl.shape[:-1])
+    own: Any = ("expected", *at(lead, place))
+    if own not in batch.words:
+        bl = _array(batch.bl, 1, own[1:])
+        lines, squares = [], []
+        for values, scale, weight in ((batch.x, batch.scale_x, None), (batch.d, batch.scale_d, bl)):
+            signed = _array(values, 2, own[1:])
+            p = np.zeros((signed.shape[0], padded(signed.shape[1])), np.float32)
+            inner = p[:, : signed.shape[1]]
+            np.multiply(signed, _array(scale, 1, own[1:])[:, None], out=inner)
+            np.clip(inner, -1, 1, out=inner)
+            n, square = signed.shape[1], np.square(p)
+            size = np.abs(p)
+            squares.append((bl @ square) / np.maximum(bl @ size, np.float32(1e-12)))
+            means = (t.sum(1, dtype=np.float64) / n for t in (size, square))
+            if weight is not None:
+                p *= weight[:, None]
+            lines.append(Lines(p, np.zeros((0, 0), np.uint64), *means))
+        steps = np.arange(bl.size + 1)
+        batch.words[own] = Expected(lines[0], lines[1], steps, bl.astype(np.int64), (squares[1], squares[0]))
+    words: Expected = batch.words[own]
     return words
 
 
@@ -111,8 +166,11 @@ def _draw(values: Any, scale: Any, bl: NDArray[np.int64], slots: NDArray[np.int6
     from crossweep.tiles.kernels.threads import spread
 
     b, n = values.shape
-    count = (int(slots[-1] + 63) >> 6) + PADDING
-    pulses, signs = np.zeros((count, n), np.uint64), np.zeros((count, n), np.uint64)
+    shape = (
+        (int(slots[-1] + 63) >> 6) + 1,
+        padded(n),
+    )  # one word more: samples are written in pieces of 32 slots
+    pulses, signs = np.zeros(shape, np.uint64), np.zeros(shape, np.uint64)
     parts: list[tuple[Words, Words]] = []
 
     def work(first: int, last: int) -> None:
@@ -126,20 +184,24 @@ def _draw(values: Any, scale: Any, bl: NDArray[np.int64], slots: NDArray[np.int6
     return Lines(pulses, signs, mean / _FULL, square / _FULL)
 
 
+def padded(n: int) -> int:
+    """``n`` rounded up to whole blocks."""
+    return -(-n // _MULTIPLE) * _MULTIPLE
+
+
 def column_slots(plan: PulsePlan, words: PulseWords) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """First slot, and one past the last, that each column of ``plan`` sees [x]."""
+    """First slot, and one past the last, that each column of ``plan`` sees [x, in whole blocks]."""
     first, last = plan.first, plan.first + plan.bl.shape[-1]
-    if plan.since is None or plan.until is None:
-        n = plan.x.shape[-1]
-        return np.full(n, words.slots[first]), np.full(n, words.slots[last])
-    edges = (t.clamp(first, last).numpy() for t in (plan.since, plan.until))
-    since, until = (words.slots[edge] for edge in edges)
+    n = plan.x.shape[-1]
+    since, until = (np.full(padded(n), words.slots[edge]) for edge in (first, last))
+    if plan.since is not None and plan.until is not None:
+        since[:n], until[:n] = (words.slots[t.clamp(first, last).numpy()] for t in (plan.since, plan.until))
     return since, until
 
 
 def turned(sign: Tensor | None, n: int, place: tuple[int, ...]) -> NDArray[np.bool_]:
-    """Which lines have their sign turned [n]."""
-    if sign is None:
-        return np.zeros(n, np.bool_)
-    lines: NDArray[np.bool_] = (sign[at(tuple(sign.shape[:-1]), place)] < 0).numpy()
+    """Which lines have their sign turned [n, in whole blocks]."""
+    lines = np.zeros(padded(n), np.bool_)
+    if sign is not None:
+        lines[: sign.shape[-1]] = (sign[at(tuple(sign.shape[:-1]), place)] < 0).numpy()
     return lines

@@ -16,11 +16,12 @@ from crossweep.rng import Stream
 from crossweep.tiles.engine.base import Crossbar
 from crossweep.tiles.engine.response import respond
 from crossweep.tiles.pulse_train import PulsePlan
-from crossweep.tiles.words import PulseWords, at, column_slots, pulse_words, turned
+from crossweep.tiles.words import Expected, PulseWords, at, column_slots, expected_words, pulse_words, turned
 
 Floats = NDArray[np.float32]
 Work = Callable[..., Any]
-_OPERATIONS = 150.0  # elementary operations of one response, in units of those of one pulse word
+BLOCK = 32  # rows of a block
+_OPERATIONS = 100.0  # elementary operations of one response, in units of those of one pulse word
 
 
 def usable(v: Tensor) -> bool:
@@ -42,20 +43,33 @@ class Part:
     words: PulseWords
     first: int
     last: int
-    lines: tuple[Any, ...]  # d, e, x, s, since, until, turn_x, turn_d
+    lines: tuple[
+        Any, ...
+    ]  # pulses and signs of rows, pulses and signs of columns, or expected pulses of both
+    squares: tuple[Any, Any]  # of expected pulses
+    seen: tuple[Any, ...]  # slots from and to which each column sees, columns turned, rows turned
 
     @classmethod
-    def of(cls, plan: PulsePlan, stream: Stream, place: tuple[int, ...]) -> "Part":
-        """The part at leading index ``place``; draws the pulses if nobody has."""
-        words = pulse_words(plan, stream, place)
+    def of(cls, plan: PulsePlan, stream: Stream, place: tuple[int, ...], *, expected: bool = False) -> "Part":
+        """The part at leading index ``place``; draws the pulses if nobody has, or takes what is expected."""
+        words = expected_words(plan, place) if expected else pulse_words(plan, stream, place)
         since, until = column_slots(plan, words)
         x, d = words.x, words.d
         turns = (
             turned(plan.turn_x, x.pulses.shape[1], place),
             turned(plan.turn_d, d.pulses.shape[1], place),
         )
-        lines = (d.pulses, d.signs, x.pulses, x.signs, since, until, *turns)
-        return cls(words, plan.first, plan.first + plan.bl.shape[-1], lines)
+        line, no_word, no_float = (
+            np.zeros(0, np.float32),
+            np.zeros((0, 0), np.uint64),
+            np.zeros((0, 0), np.float32),
+        )
+        lines: tuple[Any, ...] = (d.pulses, d.signs, x.pulses, x.signs, no_float, no_float)
+        squares = (line, line)
+        if isinstance(words, Expected):
+            lines, squares = (no_word, no_word, no_word, no_word, d.pulses, x.pulses), words.squares
+        last = plan.first + plan.bl.shape[-1]
+        return cls(words, plan.first, last, lines, squares, (since, until, *turns))
 
     def work(self, segments: int = 1) -> float:
         """Elementary operations per device, roughly."""
@@ -66,6 +80,11 @@ class Part:
 def places(v: Tensor) -> Iterator[tuple[int, ...]]:
     """All leading indices of states ``v [..., d, x]``."""
     return product(*(range(size) for size in v.shape[:-2]))
+
+
+def block_rows(v: Tensor) -> int:
+    """Rows of blocks that cover the rows of states ``v [..., d, x]``: the unit in which threads share the work."""
+    return -(-v.shape[-2] // BLOCK)
 
 
 def array(tensor: Tensor, place: tuple[int, ...]) -> Floats:
@@ -88,22 +107,23 @@ def scalars(bar: Crossbar, kappa: float = 1.0) -> Floats:
 
 
 def update_affine(
-    v: Tensor, plan: PulsePlan, bar: Crossbar, most: float, stream: Stream
+    v: Tensor, plan: PulsePlan, bar: Crossbar, most: float, stream: Stream, *, expected: bool = False
 ) -> tuple[Tensor, Tensor]:
-    """``count`` level for affine devices."""
+    """Level ``count``, or ``mean`` with ``expected`` pulses, for affine devices."""
     from crossweep.tiles.kernels.threads import spread
-    from crossweep.tiles.kernels.update import update_rows
+    from crossweep.tiles.kernels.update import update_blocks
 
     v, given = v.clone(memory_format=torch.contiguous_format), torch.zeros_like(v)
     for place in places(v):
-        part = Part.of(plan, stream, place)
+        part = Part.of(plan, stream, place, expected=expected)
         edges = part.words.edges(part.first, part.last, bar.device.relative_step, most)
         kappa = part.words.blocks(part.first, part.last)
         state, total = v[place].numpy(), given[place].numpy()
-        constants = (*device_arrays(bar, v, place), scalars(bar, kappa))
-        key = stream.fork("noise").next_key()
-        work: Work = partial(update_rows, *part.lines, edges, state, total, *constants, key)  # type: ignore[call-arg]
-        spread(work, state.shape[0], state.size * part.work(edges.size - 1))
+        constants = device_arrays(bar, v, place), scalars(bar, kappa), stream.fork("noise").next_key()
+        work: Work = partial(
+            update_blocks, part.lines, part.squares, part.seen, edges, state, total, *constants
+        )  # type: ignore[call-arg]
+        spread(work, block_rows(v), state.size * part.work(edges.size - 1))
     return v, given
 
 
@@ -118,7 +138,7 @@ def update_in_order(v: Tensor, plan: PulsePlan, bar: Crossbar, stream: Stream) -
         begin, end = (int(part.words.slots[sample]) for sample in (part.first, part.last))
         state, total = v[place].numpy(), given[place].numpy()
         constants = (*device_arrays(bar, v, place), scalars(bar), stream.fork("noise").next_key())
-        work: Work = partial(pulse_rows, *part.lines, begin, end, state, total, *constants)  # type: ignore[call-arg]
+        work: Work = partial(pulse_rows, *part.lines[:4], *part.seen, begin, end, state, total, *constants)  # type: ignore[call-arg]
         spread(work, state.shape[0], 50.0 * state.size * part.work(0))
     return v, given
 
@@ -168,11 +188,11 @@ def update_counted(
 def count(part: Part, begin: int, end: int, like: Tensor) -> tuple[Tensor, Tensor]:
     """Up counts and all counts between two slots, [d, x] each."""
     from crossweep.tiles.kernels.threads import spread
-    from crossweep.tiles.kernels.update import count_rows
+    from crossweep.tiles.kernels.update import count_blocks
 
     up, total = torch.zeros_like(like), torch.zeros_like(like)
-    work: Work = partial(count_rows, *part.lines, begin, end, up.numpy(), total.numpy())  # type: ignore[call-arg]
-    spread(work, like.shape[0], like.numel() * ((end - begin) / 64 + 1))
+    work: Work = partial(count_blocks, part.lines, part.seen, begin, end, up.numpy(), total.numpy())  # type: ignore[call-arg]
+    spread(work, block_rows(like), like.numel() * ((end - begin) / 64 + 1))
     return up, total
 
 

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from crossweep.errors import ConfigError
 from crossweep.rng import Stream
+from crossweep.tiles.engine import compiled
 from crossweep.tiles.engine.base import AbstractEngine, Crossbar
 from crossweep.tiles.engine.response import respond
 from crossweep.tiles.engine.segments import blocks, segments
@@ -15,10 +16,10 @@ from crossweep.tiles.pulse_train import PulsePlan, UpdateParameters
 
 @dataclass(frozen=True, kw_only=True)
 class MeanEngine(AbstractEngine):
-    """Up and down counts drawn with the trains' mean and variance.
+    """Expected up and down counts, ``sum_b BL p_x p_d``; what their variance adds to the end state is drawn there.
 
-    Count per device: mean ``sum_b BL p_x p_d``, variance ``sum_b BL p_x p_d (1 - p_x p_d)``, independently
-    for every device: the correlations along rows and columns are lost.
+    One normal number per device stands for pulse noise, order and counts together, independently for every device:
+    the correlations along rows and columns are lost, and so is the shape of very few pulses.
 
     Args:
         max_relaxation: largest typical relaxation L of one segment [1], > 0 (as at the level ``count``).
@@ -36,38 +37,32 @@ class MeanEngine(AbstractEngine):
     def apply(
         self, v: Tensor, plan: PulsePlan, bar: Crossbar, update: UpdateParameters, stream: Stream
     ) -> tuple[Tensor, Tensor]:
+        shared = plan.x.shape[:-2] != v.shape[:-2]  # several devices on the same lines count alike
+        if self.backend == "auto" and compiled.usable(v) and compiled.affine(bar) and not shared:
+            return compiled.update_affine(v, plan, bar, self.max_relaxation, stream, expected=True)
         given = torch.zeros_like(v)
         for start, stop in segments(plan, bar, self.max_relaxation):
             part = plan.samples(start, stop)
-            up, down = draw_counts(part, stream)
-            moved = respond(v, up, down, bar, stream, blocks(part))
+            up, down, spread = expected_counts(part)
+            moved = respond(v, up, down, bar, stream, blocks(part), spread)
             v = torch.where(up + down > 0, moved, v)
             given += up + down
         return v, given
 
 
-def draw_counts(plan: PulsePlan, stream: Stream) -> tuple[Tensor, Tensor]:
-    """Up and down counts of each device [..., d, x]."""
+def expected_counts(plan: PulsePlan) -> tuple[Tensor, Tensor, Tensor]:
+    """Expected up and down counts of each device, and their variance in units of the mean, [..., d, x] each.
+
+    The variance is ``1 - q_d q_x`` of the mean, with the average probability ``q`` of a line's own pulses: exact for
+    equal samples, and one product less.
+    """
     p_x, p_d = plan.p_x, plan.p_d
     weighted = p_d * plan.bl.unsqueeze(-1)
     total = weighted.transpose(-1, -2) @ p_x
     net = -((weighted * plan.sign_d).transpose(-1, -2) @ (p_x * plan.sign_x))
-    squares = (weighted * p_d).transpose(-1, -2) @ p_x.square()
-    thinning = (1 - squares / total.clamp(min=1e-12)).clamp(0, 1)
-    up, down = (
-        _whole((total + sign * net).clamp(min=0) / 2, thinning, stream.fork(name))
-        for name, sign in (("up", 1), ("down", -1))
+    own_d, own_x = (
+        ((p.square() * plan.bl.unsqueeze(-1)).sum(-2) / (p * plan.bl.unsqueeze(-1)).sum(-2).clamp(min=1e-12))
+        for p in (p_d, p_x)
     )
-    return up, down
-
-
-def _whole(mean: Tensor, thinning: Tensor, stream: Stream) -> Tensor:
-    """Whole counts with the given mean and variance ``mean * thinning``: binomial, ``p = 1 - thinning``.
-
-    ``mean / p`` trials, rounded at random to a whole number, keep the mean exactly and leave the variance
-    within
-    ``p^2 / 4``; for equal samples the counts are exact.
-    """
-    p = (1 - thinning).clamp(min=1e-4)
-    trials = torch.floor(mean / p + stream.uniform(*mean.shape, like=mean))
-    return torch.binomial(trials, p, generator=stream.generator(mean.device))
+    spread = (1 - own_d.unsqueeze(-1) * own_x.unsqueeze(-2)).clamp(0, 1)
+    return (total + net).clamp(min=0) / 2, (total - net).clamp(min=0) / 2, spread

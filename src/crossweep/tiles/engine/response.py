@@ -26,8 +26,9 @@ _SUBSTEPS = 4  # integration steps per segment for models without a closed form
 
 
 def respond(
-    v: Tensor, up: Tensor, down: Tensor, bar: Crossbar, stream: Stream, blocks: Tensor | float = 1.0
-) -> Tensor:
+    v: Tensor, up: Tensor, down: Tensor, bar: Crossbar, stream: Stream, blocks: Tensor | float = 1.0,
+    spread: Tensor | None = None,
+) -> Tensor:  # fmt: skip
     """State after ``up`` and ``down`` pulses in random order, within the bounds.
 
     Args:
@@ -37,11 +38,20 @@ def respond(
         bar: the crossbar.
         stream: source of the noise.
         blocks: kappa, the mean number of same-direction pulses that come together, broadcast to [..., d, x].
+        spread: variance of the counts in units of their means [..., d, x], where ``up`` and ``down`` are expected
+            numbers; None where they are known.
     """
     slopes = bar.device.slopes(bar.cells)
-    mean, relaxation = (_affine if slopes is not None else _integrate)(v, up, down, bar)
+    response = _affine if slopes is not None else _integrate
+    mean, relaxation = response(v, up, down, bar)
     noise, order, jump = _spread(v, mean, up, down, relaxation, bar, blocks)
+    if spread is None:  # the share of ups was estimated from the counts themselves
+        n = up + down
+        order = order * n / (n - 1).clamp(min=0.5)
     end = mean + (noise + jump.square() * order).sqrt() * stream.fork("noise").normal(*v.shape, like=v)
+    if spread is not None:  # counts belong to the lines: devices that share these count alike
+        counted = _count_variance(response, v, mean, up, down, bar)
+        end = end + (spread * counted).sqrt() * stream.fork("counts").normal(*spread.shape, like=v)
     return _kept_inside(v, end, up, down, noise, jump, bar, stream.fork("bound"), blocks)
 
 
@@ -110,13 +120,26 @@ def _spread(
     sum_two = n * _phi(2 * relaxation) / _phi(2 * decay)
     sum_one = n * _phi(relaxation) / _phi(decay)
     jump = bar.device.step_up(mean, bar.cells) + bar.device.step_down(mean, bar.cells)
-    order = (sum_two - sum_one.square() / n).clamp(min=0) * n / (n - 1).clamp(min=0.5)
+    order = (sum_two - sum_one.square() / n - 2e-6 * sum_two).clamp(min=0)  # less what rounding leaves
     noise = torch.zeros_like(v)
     if bar.device.dw_min_std > 0:
         middle = (v + mean) / 2
         std_up, std_down = bar.device.std_up(middle, bar.cells), bar.device.std_down(middle, bar.cells)
         noise = (share * std_up.square() + (1 - share) * std_down.square()) * sum_two
     return noise.clamp(min=0), share * (1 - share) * order * blocks, jump
+
+
+def _count_variance(
+    response: Callable[[Tensor, Tensor, Tensor, Crossbar], tuple[Tensor, Tensor]],
+    v: Tensor, mean: Tensor, up: Tensor, down: Tensor, bar: Crossbar,
+) -> Tensor:  # fmt: skip
+    """What Poisson counts of ups and downs add: their variance times the squared derivatives of the mean."""
+    more = 0.01 * (up + down) + 0.01
+    push, pull = (
+        (response(v, up + more, down, bar)[0] - mean) / more,
+        (response(v, up, down + more, bar)[0] - mean) / more,
+    )
+    return up * push.square() + down * pull.square()
 
 
 def _kept_inside(

@@ -1,9 +1,7 @@
-"""Compiled CPU kernels of the tiles (numba); imported at first use only, since the compiler takes a second
-to load.
+"""Compiled CPU kernels of the tiles (numba); imported at first use only, since the compiler takes a second to load.
 
-``bits`` (machine instructions, hash, numbers from it), ``draw`` (pulse words), ``count`` (coincidences and
-the
-response of affine devices), ``sequence`` (every pulse in order), ``threads`` (rows over threads). Random
-numbers are
-hashes of a key and a position: the same bits for any number of threads.
+``bits`` (machine instructions, hash), ``maths`` (functions, normal numbers), ``draw`` (pulse words), ``vectors`` (inner
+products in vector registers), ``block`` (a block of devices in the cache), ``affine`` (its response), ``update`` and
+``windows`` (whole mini-batches), ``sequence`` (every pulse in order), ``threads`` (blocks over threads). Random
+numbers are hashes of a key and a position: the same bits for any number of threads.
 """

@@ -1,42 +1,51 @@
 # mypy: ignore-errors
-"""The response of affine devices to mixed pulses, one device at a time in straight-line float32 code.
+"""The response of affine devices to mixed pulses, a block at a time in straight-line float32 code.
 
-The formulas are those of ``crossweep.tiles.engine.response``; that module is the readable version.
+The formulas are those of ``crossweep.tiles.engine.response``; that module is the readable version. Per device the
+kernels keep the *rates* ``rho = -ln(1 - m)`` and *drives* ``c = s rho / m`` of one pulse up and down, for step ``s``
+at zero and relative step ``m``; a step itself is ``(c -+ rho v) phi(rho)``.
 """
 
 import numpy as np
 
 from crossweep.tiles.kernels.bits import mix, square_root
-from crossweep.tiles.kernels.jit import inline
-from crossweep.tiles.kernels.maths import exp, log, normal, open_uniform
+from crossweep.tiles.kernels.block import (
+    ALL,
+    CD,
+    CU,
+    END,
+    HARD,
+    HIGH,
+    LOW,
+    RD,
+    RELAX,
+    RU,
+    SIZE,
+    SPREAD,
+    UP,
+    XI,
+    V,
+    load,
+)
+from crossweep.tiles.kernels.jit import inline, kernel
+from crossweep.tiles.kernels.maths import exp, log, open_uniform
 
 F = np.float32
 _LARGEST = F(0.999)
 _DISCRETE = F(0.5826)  # how far below a continuous path's extreme that of its steps stays [one step's std]
-
-
 _ROUNDING = F(2e-6)  # what is left of the difference of two equal sums in float32
 _GENTLE = F(0.1)  # relative step up to which series replace logarithms and exponentials
-
-
-@inline
-def is_gentle(mu, md):
-    """Whether one pulse covers so little of a device's way to its bounds that short series are exact in
-    float32."""
-    return max(abs(mu), abs(md)) <= _GENTLE
+_MODERATE = F(1.5)  # relaxation up to which they do
+_FARTHEST = F(8.4)  # -ln of the smallest uniform number, halved: no path reaches a bound beyond
+_NONE = F(1e-9)  # fewer expected pulses than this are none
+_EDGE = np.uint32(0x27D4EB2F)
+_FEW = 40  # devices of a block near a bound that are worth going through one by one
 
 
 @inline
 def phi_series(x):
     """``(1 - exp(-x)) / x`` near zero."""
     return F(F(1.0) - x * (F(0.5) - x * (F(1 / 6) - x * (F(1 / 24) - x * (F(1 / 120) - x * F(1 / 720))))))
-
-
-@inline
-def inverse_phi_series(x):
-    """``x / (1 - exp(-x))`` near zero."""
-    q = x * x
-    return F(F(1.0) + F(0.5) * x + q * (F(1 / 12) - q * F(1 / 720)))
 
 
 @inline
@@ -47,89 +56,195 @@ def phi(x, e):
 
 
 @inline
-def ratio_series(m):
-    """``-ln(1 - m) / m`` near zero."""
-    return F(
-        F(1.0) + m * (F(0.5) + m * (F(1 / 3) + m * (F(0.25) + m * (F(0.2) + m * (F(1 / 6) + m * F(1 / 7))))))
-    )
-
-
-@inline
 def ratio(m):
     """``-ln(1 - m) / m`` for the relative step ``m`` of one pulse."""
     small = abs(m) < _GENTLE
-    return F(ratio_series(m) if small else -log(F(1.0) - m) / (F(1.0) if small else m))
+    series = F(1.0) + m * (
+        F(0.5) + m * (F(1 / 3) + m * (F(0.25) + m * (F(0.2) + m * (F(1 / 6) + m * F(1 / 7)))))
+    )
+    return F(series if small else -log(F(1.0) - m) / (F(1.0) if small else m))
+
+
+@kernel
+def load_devices(f, device, row, first):
+    """Bring a block's devices to their places.
+
+    Args:
+        f: the block.
+        device: steps up and down at zero, slopes of both, bounds [rows, n].
+        row: first row.
+        first: first column.
+    """
+    load(f, CU, device[0], row, first, F(0.0))
+    load(f, CD, device[1], row, first, F(0.0))
+    load(f, RU, device[2], row, first, F(0.0))
+    load(f, RD, device[3], row, first, F(0.0))
+    load(f, HIGH, device[4], row, first, F(1e30))
+    load(f, LOW, device[5], row, first, F(-1e30))
+    for e in range(SIZE):
+        # a pulse that would pass the bound lands on it
+        m_up, m_down = min(-f[RU * SIZE + e], _LARGEST), min(f[RD * SIZE + e], _LARGEST)
+        up, down = ratio(m_up), ratio(m_down)
+        f[CU * SIZE + e] *= up
+        f[CD * SIZE + e] *= down
+        f[RU * SIZE + e] = m_up * up
+        f[RD * SIZE + e] = m_down * down
 
 
 @inline
-def respond(v, n_up, n, su, sd, mu, md, high, low, sigma, relative, kappa, counter, key, gentle):
+def respond(v, n_up, n, cu, cd, ru, rd, high, low, sigma, relative, kappa, spread, xi, word):
     """The state after ``n_up`` up pulses of ``n``.
 
     Args:
         v: state.
         n_up: up pulses.
-        n: all pulses, >= 1.
-        su: up step at zero.
-        sd: down step at zero.
-        mu: slope of the up step.
-        md: slope of the down step.
+        n: all pulses, > 0.
+        cu: drive of an up pulse.
+        cd: drive of a down pulse.
+        ru: rate of an up pulse.
+        rd: rate of a down pulse.
         high: upper bound.
         low: lower bound.
         sigma: noise of one pulse [its step].
         relative: 1 if the noise is relative to the step at the state, 0 if to the step at zero.
         kappa: mean number of same-direction pulses that come together.
-        counter: uses ``counter`` to ``counter + 2``.
-        key: key of the row.
-        gentle: ``is_gentle`` of this device and all its neighbours; the same result by shorter formulas.
+        spread: variance of a count in units of its mean; 0 where counts are known.
+        xi: a standard normal number.
+        word: 32 random bits.
     """
-    # divisions cost most here: one serves both 1/n and n/(n - 1)
-    fewer = max(n - F(1.0), F(0.5))
-    both = F(1.0) / (n * fewer)
-    inverse, unbiased = both * fewer, n * n * both
+    inverse, unbiased = F(1.0) / n, F(1.0) if spread > F(0.0) else n / max(n - F(1.0), F(0.5))
     share, n_down = min(n_up * inverse, F(1.0)), n - n_up
-    # a pulse that would pass the bound lands on it
-    m_up, m_down = min(-mu, _LARGEST), min(md, _LARGEST)
-    ratio_up, ratio_down = (
-        (ratio_series(m_up), ratio_series(m_down)) if gentle else (ratio(m_up), ratio(m_down))
-    )
-    relax = n_up * ratio_up * m_up + n_down * ratio_down * m_down
+    relax = n_up * ru + n_down * rd
     decay = relax * inverse
     e = exp(-relax)
-    phi_relax = phi(relax, e)
-    if gentle:
-        inverse_phi = inverse_phi_series(decay)
-        y = decay * phi_series(decay)
-        half_sum = F(0.5) + y * (F(0.25) + y * (F(0.125) + y * (F(0.0625) + y * F(0.03125))))  # 1 / (2 - y)
-    else:
-        phi_decay = phi(decay, exp(-decay))
-        inverse_phi, half_sum = F(1.0) / phi_decay, F(1.0) / (F(2.0) - decay * phi_decay)
-    drive = n_up * su * ratio_up - n_down * sd * ratio_down
-    mean = v + (drive - relax * v) * phi_relax
-    one = n * phi_relax * inverse_phi
-    two = one * (F(1.0) + e) * half_sum
+    phi_relax, phi_decay = phi(relax, e), phi(decay, exp(-decay))
+    mean = v + (n_up * cu - n_down * cd - relax * v) * phi_relax
+    one = n * phi_relax / phi_decay
+    two = one * (F(1.0) + e) / (F(2.0) - decay * phi_decay)
     mixed = share * (F(1.0) - share)
     inside = min(max(mean, low), high)
-    jump = su + sd + (mu + md) * inside
+    step_up, step_down = phi(ru, exp(-ru)), phi(rd, exp(-rd))
+    jump = (cu - ru * inside) * step_up + (cd + rd * inside) * step_down
+    # what one pulse more would change: the derivatives of the mean
+    short = abs(relax) < F(0.1)
+    slope = F(-0.5) + relax * (F(1 / 3) - relax * (F(1 / 8) - relax * F(1 / 30)))
+    slope = slope if short else (e - phi_relax) / (F(1.0) if short else relax)
+    slope *= n_up * cu - n_down * cd - relax * v
+    push, pull = (cu - ru * v) * phi_relax + ru * slope, (cd + rd * v) * phi_relax - rd * slope
+    counted = spread * (n_up * push * push + n_down * pull * pull)
     order = max(two - one * one * inverse - _ROUNDING * two, F(0.0)) * unbiased
     middle = F(0.5) * relative * (v + inside)
-    noise_up, noise_down = su + mu * middle, sd + md * middle
+    noise_up, noise_down = (cu - ru * middle) * step_up, (cd + rd * middle) * step_down
     noise = sigma * sigma * (share * noise_up * noise_up + (F(1.0) - share) * noise_down * noise_down) * two
-    xi = normal(counter, key)
-    end = mean + square_root(noise + jump * jump * mixed * order * kappa) * xi
-    # what every single pulse would have lost at the nearer bound: the path's highest point, given both its
-    # ends
+    end = mean + square_root(noise + counted + jump * jump * mixed * order * kappa) * xi
+    # what every single pulse would have lost at the nearer bound: the path's highest point, given both its ends
     upper = v + end > high + low
     sign = F(1.0) if upper else F(-1.0)
     bound = high if upper else -low
-    hard = su + mu * high if upper else sd + md * low  # outward step that is left at the bound
+    # outward step that is left at the bound
+    hard = (cu - ru * high) * step_up if upper else (cd + rd * low) * step_down
     wiggle = min(F(2.0) * hard, jump)
     path = noise + wiggle * wiggle * mixed * n * kappa
     a, b = sign * v, sign * end
     farther = max(a, b)
-    draw = log(open_uniform(mix(np.uint32(counter + np.uint32(2)), key)))
+    draw = log(open_uniform(word))
     peak = F(0.5) * (a + b + square_root((b - a) * (b - a) - F(2.0) * path * draw)) - _DISCRETE * square_root(
         path * inverse
     )
     peak = farther if n < F(1.5) else max(peak, farther)
     end = sign * (b - max(peak - bound, F(0.0)))
     return F(min(max(end, low), high))
+
+
+@inline
+def _at(f, ids, e, sigma, relative, kappa, key):
+    """``respond`` for one device of a block."""
+    return respond(
+        f[V * SIZE + e], f[UP * SIZE + e], max(f[ALL * SIZE + e], _NONE), f[CU * SIZE + e], f[CD * SIZE + e],
+        f[RU * SIZE + e], f[RD * SIZE + e], f[HIGH * SIZE + e], f[LOW * SIZE + e], sigma, relative, kappa,
+        f[SPREAD * SIZE + e], f[XI * SIZE + e], mix(np.uint32(ids[e] + _EDGE), key),
+    )  # fmt: skip
+
+
+@kernel
+def _moderate(f, sigma, relative, kappa):
+    """Gentle devices that relax a little: short series, and no bound. For how many of the block this is not enough."""
+    hard = np.int32(0)
+    for e in range(SIZE):
+        v, up, n, relax = f[V * SIZE + e], f[UP * SIZE + e], f[ALL * SIZE + e], f[RELAX * SIZE + e]
+        cu, cd, ru, rd = f[CU * SIZE + e], f[CD * SIZE + e], f[RU * SIZE + e], f[RD * SIZE + e]
+        high, low = f[HIGH * SIZE + e], f[LOW * SIZE + e]
+        inverse = F(1.0) / max(n, _NONE)
+        share, down = up * inverse, n - up
+        half = F(0.5) * relax
+        p = F(1 / 120) - half * (F(1 / 720) - half * F(1 / 5040))
+        p = F(1.0) - half * (F(0.5) - half * (F(1 / 6) - half * (F(1 / 24) - half * p)))
+        once = p - half * p * p * F(0.5)  # phi(relax)
+        twice = once - half * once * once  # phi(2 relax)
+        g = F(1 / 80) - relax * (F(1 / 360) - relax * (F(1 / 2016) - relax * F(1 / 13440)))
+        g = relax * (F(1 / 12) - relax * (F(1 / 24) - relax * g))
+        drive = up * cu - down * cd - relax * v
+        slope = drive * (g - F(0.5) * once)  # of phi
+        g *= relax  # 1 - phi(relax) (1 + relax / 2)
+        mean = v + drive * once
+        inside = min(max(mean, low), high)
+        scale_up, scale_down = F(1.0) - ru * (F(0.5) - ru * F(1 / 6)), F(1.0) - rd * (F(0.5) - rd * F(1 / 6))
+        jump, spread = (cu - ru * inside) * scale_up + (cd + rd * inside) * scale_down, f[SPREAD * SIZE + e]
+        # what one pulse more would change: the derivatives of the mean
+        push, pull = (cu - ru * v) * once + ru * slope, (cd + rd * v) * once - rd * slope
+        middle = F(0.5) * relative * (v + inside)
+        noise_up, noise_down = sigma * (cu - ru * middle) * scale_up, sigma * (cd + rd * middle) * scale_down
+        noise = (
+            (up * noise_up * noise_up + down * noise_down * noise_down) * twice * (F(1.0) + relax * inverse)
+        )
+        shake = jump * jump * share * (F(1.0) - share) * kappa
+        counted = spread * (up * push * push + down * pull * pull)
+        more = F(0.0) if spread > F(0.0) else F(1.0)
+        end = mean + square_root(noise + counted + shake * (n + more) * once * g) * f[XI * SIZE + e]
+        # what shakes a device at its bound is a step outwards that is left there, if any
+        hard_up, hard_down = (cu - ru * high) * scale_up, (cd + rd * low) * scale_down
+        shake = share * (F(1.0) - share) * kappa * n
+        reach_up = noise + shake * min(F(4.0) * hard_up * hard_up, jump * jump)
+        reach_down = noise + shake * min(F(4.0) * hard_down * hard_down, jump * jump)
+        risk = (high - v) * (high - end) <= _FARTHEST * reach_up or (v - low) * (
+            end - low
+        ) <= _FARTHEST * reach_down
+        f[END * SIZE + e] = end if n > F(0.0) else v
+        steep = max(max(abs(ru), abs(rd)) * (_MODERATE / _GENTLE), abs(relax)) > _MODERATE
+        bad = F(1.0) if (risk or steep) and n > F(0.0) else F(0.0)
+        f[HARD * SIZE + e] = bad
+        hard += np.int32(bad)
+    return hard
+
+
+@kernel
+def _whole(f, ids, sigma, relative, kappa, key):
+    """All devices of a block by the full formulas."""
+    for e in range(SIZE):
+        end = _at(f, ids, e, sigma, relative, kappa, key)
+        f[END * SIZE + e] = end if f[ALL * SIZE + e] > F(0.0) else f[V * SIZE + e]
+
+
+@kernel
+def respond_block(f, ids, scalars, key):
+    """Move the devices of a block by the pulses at ``UP`` and ``ALL``, with the noise at ``XI``.
+
+    Args:
+        f: the block.
+        ids: numbers of its devices.
+        scalars: noise of a pulse, whether it is relative, kappa.
+        key: 32-bit key.
+    """
+    sigma, relative, kappa = scalars[0], scalars[1], scalars[2]
+    for e in range(SIZE):
+        up = f[UP * SIZE + e]
+        f[RELAX * SIZE + e] = up * f[RU * SIZE + e] + (f[ALL * SIZE + e] - up) * f[RD * SIZE + e]
+    hard = _moderate(f, sigma, relative, kappa)
+    if hard > _FEW:
+        _whole(f, ids, sigma, relative, kappa, key)
+    elif hard > 0:
+        for e in range(SIZE):
+            if f[HARD * SIZE + e] > F(0.0):
+                f[END * SIZE + e] = _at(f, ids, e, sigma, relative, kappa, key)
+    for e in range(SIZE):
+        f[V * SIZE + e] = f[END * SIZE + e]

@@ -18,12 +18,40 @@ import numpy as np
 from crossweep.tiles.kernels.bits import line_key, mix, popcount, square_root, trailing_zeros
 from crossweep.tiles.kernels.jit import inline, kernel
 from crossweep.tiles.kernels.maths import normal
-from crossweep.tiles.kernels.update import load_block
 
 F = np.float32
 _WORDS, _COLUMNS, _GROUP = 64, 64, 2
 _REACH = F(6.0)
 _COARSE = F(0.01)
+
+
+_ONES = np.uint64(0xFFFFFFFFFFFFFFFF)
+
+
+@inline
+def _below(k):
+    """A word with its lowest ``k`` bits set; ``k`` may lie outside 0..64."""
+    k = min(max(k, 0), 64)
+    return np.uint64(0) if k == 0 else _ONES >> np.uint64(64 - k)
+
+
+@kernel
+def load_block(x, s, since, until, turn, start, words, first, width, begin, end, pulses, signs):
+    """Copy ``words`` words of columns ``first ...`` from ``start`` on, keeping the slots that each column
+    sees.
+
+    The words up to the next multiple of four are cleared.
+    """
+    for w in range(words):
+        base = (start + w) << 6
+        for j in range(width):
+            lo, hi = max(since[first + j], begin) - base, min(until[first + j], end) - base
+            mask = _below(hi) & ~_below(lo)
+            pulses[w, j] = x[start + w, first + j] & mask
+            signs[w, j] = s[start + w, first + j] ^ (_ONES if turn[first + j] else np.uint64(0))
+    for w in range(words, (words + 3) & ~3):
+        for j in range(width):
+            pulses[w, j] = np.uint64(0)
 
 
 @inline
@@ -108,7 +136,7 @@ def pulse_rows(
 ):
     """Run all pulses of the rows ``first_row`` to ``last_row`` in order; arguments as in
     ``update.update_rows``."""
-    n = x.shape[1]
+    n = v.shape[1]
     sigma, relative = scalars[0], scalars[1]
     pulses, signs = np.empty((_WORDS, _COLUMNS), np.uint64), np.empty((_WORDS, _COLUMNS), np.uint64)
     c, g = np.empty((_GROUP, _COLUMNS), np.uint64), np.empty((_GROUP, _COLUMNS), np.uint64)

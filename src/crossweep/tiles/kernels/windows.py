@@ -1,210 +1,234 @@
 # mypy: ignore-errors
-# ruff: noqa: PLR0912 (one compiled loop; its rows of slices read better in one piece)
+# ruff: noqa: PLR0912, PLR0915 (one compiled loop over blocks and windows reads better in one piece)
 """All windows of a mini-batch of the buffered Tiki-Taka family in one call.
 
-Devices do not interact, so a block of rows and columns can go through the whole mini-batch alone: pulses
-onto A, column
-read, buffer, pulse onto C, and again, while its state stays in the cache.
+Devices do not interact, so a block of devices goes through the whole mini-batch alone: pulses onto A, column read,
+buffer, pulse onto C, and again, while its state stays in the cache.
 """
 
 import numpy as np
 
-from crossweep.tiles.kernels.bits import line_key, mix, square_root
-from crossweep.tiles.kernels.jit import inline, kernel
+from crossweep.tiles.kernels.affine import load_devices, respond_block
+from crossweep.tiles.kernels.bits import as_bits, line_key, mix, square_root
+from crossweep.tiles.kernels.block import (
+    ALL,
+    HIDDEN,
+    LANES,
+    MEAN,
+    PAST,
+    ROWS,
+    SHOWN,
+    SIZE,
+    VALUE,
+    XI,
+    R,
+    V,
+    W,
+    clear,
+    load,
+    load_spread,
+    normals,
+    number,
+    pulses_of,
+    scratch,
+    store,
+    two_normals,
+)
+from crossweep.tiles.kernels.jit import kernel
 from crossweep.tiles.kernels.maths import normal
 from crossweep.tiles.kernels.periphery import nearest
 from crossweep.tiles.kernels.sequence import one_pulse
-from crossweep.tiles.kernels.update import count_block, respond_row
 
 F = np.float32
-_ROWS, _COLUMNS, _WORDS = 64, 64, 64
-_SHOW, _READ, _SLOW = np.uint32(0x5BD1E995), np.uint32(0x85EBCA6B), np.uint32(0xC2B2AE35)
+_READ, _SLOW = np.uint32(0x85EBCA6B), np.uint32(0xC2B2AE35)
 
 
-@inline
-def _show(v, w, r, given, write, width, counter, key):
+@kernel
+def _show(f, write, pulsed):
+    """Visible weights; write noise is redrawn where a device was pulsed."""
     if write == F(0.0):
-        for j in range(width):
-            w[j] = v[j] - r[j]
-        return
-    for j in range(width):
-        xi = normal(np.uint32(counter + np.uint32(2) * np.uint32(j)), key)
-        w[j] = v[j] - r[j] + write * xi if given[j] > F(0.0) else w[j]
+        for e in range(SIZE):
+            f[W * SIZE + e] = f[V * SIZE + e] - f[R * SIZE + e]
+    elif pulsed:
+        for e in range(SIZE):
+            shown = f[V * SIZE + e] - f[R * SIZE + e] + write * f[SHOWN * SIZE + e]
+            f[W * SIZE + e] = shown if f[ALL * SIZE + e] > F(0.0) else f[W * SIZE + e]
 
 
-@inline
-def _read(w, value, io, width, counter, key):
+@kernel
+def _read(f, ids, io, key):
     """One-hot reads: drive, weight noise, whether it follows the weight, output noise, bin width, bound."""
     drive, w_noise, by_weight, noise, bin_width, bound = io[0], io[1], io[2] > F(0.0), io[3], io[4], io[5]
-    for j in range(width):
-        own = abs(w[j]) if by_weight else F(1.0)
+    if noise > F(0.0) or w_noise > F(0.0):
+        normals(f, ids, key)
+    else:
+        clear(f, XI)
+    for e in range(SIZE):
+        w = f[W * SIZE + e]
+        own = abs(w) if by_weight else F(1.0)
         std = square_root(F(noise * noise + w_noise * w_noise * own * drive * drive))
-        v = w[j] * drive + std * normal(np.uint32(counter + np.uint32(2) * np.uint32(j)), key)
-        value[j] = min(max(nearest(v, bin_width), -bound), bound)
+        v = w * drive + std * f[XI * SIZE + e]
+        f[VALUE * SIZE + e] = min(max(nearest(v, bin_width), -bound), bound)
 
 
-@inline
-def _digest(value, hidden, reads, gain, gate, sign, scalars, width, wanted):
+@kernel
+def _excess(f, reads, fresh, beta, first):
+    """What reads exceed their past mean by; the running means of what was read move on."""
+    for i in range(ROWS):
+        for j in range(LANES):
+            e = i * LANES + j
+            read, m, v, p = (
+                reads[first + j] > F(0.0),
+                f[MEAN * SIZE + e],
+                f[VALUE * SIZE + e],
+                f[PAST * SIZE + e],
+            )
+            p = m if read and fresh[first + j] > F(0.0) else p
+            f[PAST * SIZE + e] = p
+            f[MEAN * SIZE + e] = (F(1.0) - beta) * m + beta * v if read else m
+            f[VALUE * SIZE + e] = v - p
+
+
+@kernel
+def _digest(f, reads, gain, gate, row_sign, scalars, row, first):
+    """Buffer and threshold; wanted pulses of C go to ``VALUE``. Whether there is any."""
     momentum, forget, longest, cap = scalars[0], scalars[1] > F(0.0), scalars[2], scalars[3]
     keep, limit = F(1.0) - scalars[4], cap if cap > F(0.0) else F(np.inf)
-    for j in range(width):
-        read = reads[j] > F(0.0)
-        h = keep * hidden[j] + sign * gain[j] * value[j]
-        n = F(np.int32(min(max(h, -longest), longest)))  # truncates
-        rest = momentum * h if forget else h - (F(1.0) - momentum) * n
-        rest = min(max(rest, -limit), limit)
-        after = rest if n != F(0.0) else h
-        hidden[j] = after if read else hidden[j]
-        wanted[j] = n * gate[j] if read else F(0.0)
+    some = np.uint32(0)
+    for i in range(ROWS):
+        sign = row_sign[min(row + i, row_sign.shape[0] - 1)]
+        for j in range(LANES):
+            e = i * LANES + j
+            read, before = reads[first + j] > F(0.0), f[HIDDEN * SIZE + e]
+            h = keep * before + sign * gain[first + j] * f[VALUE * SIZE + e]
+            n = F(np.int32(min(max(h, -longest), longest)))  # truncates
+            rest = momentum * h if forget else h - (F(1.0) - momentum) * n
+            rest = min(max(rest, -limit), limit)
+            after = rest if n != F(0.0) else h
+            f[HIDDEN * SIZE + e] = after if read else before
+            wanted = n * gate[first + j] if read else F(0.0)
+            f[VALUE * SIZE + e] = wanted
+            some |= as_bits(F(abs(wanted)))
+    return some != np.uint32(0)
 
 
-@inline
-def _excess(value, mean, past, reads, fresh, beta, width):
-    for j in range(width):
-        read, m, v = reads[j] > F(0.0), mean[j], value[j]
-        p = m if fresh[j] > F(0.0) else past[j]
-        past[j] = p if read else past[j]
-        mean[j] = (F(1.0) - beta) * m + beta * v if read else m
-        value[j] = v - p
-
-
-@inline
-def _give(wanted, hit, v, w, r, su, sd, mu, md, high, low, scalars, write, width, step, key):
-    """Single pulses of C where they are wanted; returns how many."""
+@kernel
+def _give(f, hit, slow, scalars, write, row, first, key):
+    """Single pulses of C where they are wanted; how many."""
+    v, w, r, su, sd, mu, md, high, low = slow
     sigma, relative, given = scalars[0], scalars[1] > F(0.0), 0
-    for j in range(width):
-        if wanted[j] == F(0.0):
+    rows, width = min(ROWS, v.shape[0] - row), min(LANES, v.shape[1] - first)
+    for i in range(rows):
+        some = np.uint32(0)
+        for j in range(LANES):
+            some |= as_bits(F(abs(f[VALUE * SIZE + i * LANES + j])))
+        if some == np.uint32(0):
             continue
-        lane = mix(np.uint32(step * 64 + j), key)
-        xi = normal(np.uint32(0), lane) if sigma > F(0.0) else F(0.0)
-        up = wanted[j] > F(0.0)
-        v[j] = one_pulse(v[j], up, su[j], sd[j], mu[j], md[j], high[j], low[j], sigma, relative, xi)
-        xi = normal(np.uint32(2), lane) if write > F(0.0) else F(0.0)
-        w[j] = v[j] - r[j] + write * xi
-        hit[j] = 1
-        given += 1
+        for q in range(width):
+            wanted = f[VALUE * SIZE + i * LANES + q]
+            if wanted == F(0.0):
+                continue
+            k, j = row + i, first + q
+            lane = mix(np.uint32(k * v.shape[1] + j), key)
+            xi = normal(np.uint32(0), lane) if sigma > F(0.0) else F(0.0)
+            v[k, j] = one_pulse(
+                v[k, j], wanted > F(0.0), su[k, j], sd[k, j], mu[k, j], md[k, j], high[k, j], low[k, j], sigma,
+                relative, xi,
+            )  # fmt: skip
+            xi = normal(np.uint32(2), lane) if write > F(0.0) else F(0.0)
+            w[k, j] = v[k, j] - r[k, j] + write * xi
+            hit[j] = 1
+            given += 1
     return given
 
 
 @kernel
-def window_rows(
-    words,
-    plan,
-    edges,
-    fast,
-    fast_scalars,
-    io,
-    buffers,
-    digest,
-    slow,
-    slow_scalars,
-    row_sign,
-    key,
-    out,
-    top,
-    bottom,
-):
-    """Run the rows ``top`` to ``bottom``, in place.
+def window_blocks(
+    lines, squares, turn_d, plan, parts, fast, fast_scalars, io, buffers, digest, slow, slow_scalars, row_sign, key, out,
+    top, bottom,
+):  # fmt: skip
+    """Run the block rows ``top`` to ``bottom``, in place.
 
     Args:
-        words: pulses and signs of the rows, pulses and signs of the columns, rows turned (as
-            ``update.update_rows``).
-        plan: for every window and column: first slot, one past the last slot (int64), whether the sign is
-            turned
-            (bool), whether it is read at the end, what a unit of the read adds to H, whether its running
-            mean becomes
-            what is subtracted, whether it may send pulses (float32) [windows, n].
-        edges: slots between which devices respond in one go [segments + 1].
-        fast: A: state, visible weight, reference, steps, slopes, bounds [rows, n].
+        lines: as ``block.pulses_of``.
+        squares: of rows and columns, as ``block.load_spread``; empty where counts are known.
+        turn_d: rows whose sign is turned.
+        plan: for every window and column: first slot, one past the last slot (int64), whether the sign is turned
+            (bool), whether it is read at the end, what a unit of the read adds to H, whether its running mean
+            becomes what is subtracted, whether it may send pulses (float32) [windows, n, in whole blocks].
+        parts: in how many parts, of equal slots, devices respond [windows].
+        fast: A: state, visible weight, reference [rows, n]; steps, slopes and bounds.
         fast_scalars: noise of a pulse, whether it is relative, kappa, write noise.
         io: as ``_read``; a negative drive is a perfect read.
         buffers: H, running mean, subtracted mean [rows, n]; the means may be empty.
         digest: as ``digital.digest_rows``.
-        slow: C, as ``fast``.
+        slow: C, as ``fast`` but in one tuple.
         slow_scalars: as ``fast_scalars``.
         row_sign: chopper of each row [rows].
         key: 63-bit key.
-        out: pulses of A and of C [2, rows], and whether a read of a column sent any [windows, n] (uint8).
-        top: first row.
-        bottom: one past the last row.
+        out: pulses of A and of C [2, rows of blocks], and whether a read of a column sent any [windows, n] (uint8).
+        top: first row of blocks.
+        bottom: one past the last.
     """
-    d, e, x, s, turn_d = words
     since, until, turn_x, reads, gain, fresh, gate = plan
-    given_out, hit = out
-    v, w, r, su, sd, mu, md, high, low = fast
-    cv, cw, cr, csu, csd, cmu, cmd, chigh, clow = slow
+    states, device = fast
     hidden, mean, past = buffers
-    n, segments, number = x.shape[1], edges.shape[0] - 1, since.shape[0]
-    pulses, signs = np.empty((_WORDS, _COLUMNS), np.uint64), np.empty((_WORDS, _COLUMNS), np.uint64)
-    up, total = np.empty((_ROWS, _COLUMNS), np.float32), np.empty((_ROWS, _COLUMNS), np.float32)
-    given, value = np.empty((_ROWS, _COLUMNS), np.float32), np.empty(_COLUMNS, np.float32)
-    wanted = np.empty(_COLUMNS, np.float32)
-    for first in range(0, n, _COLUMNS):
-        width = min(_COLUMNS, n - first)
-        stop = first + width
-        for row in range(top, bottom, _ROWS):
-            rows = min(_ROWS, bottom - row)
-            for m in range(number):
+    given_out, hit = out
+    write, n, means = fast_scalars[3], hidden.shape[1], mean.shape[0] > 0
+    f, ids, room = scratch()
+    for block in range(top, bottom):
+        row = block * ROWS
+        for first in range(0, n, LANES):
+            stop = min(first + LANES, n)
+            load_devices(f, device, row, first)
+            load(f, V, states[0], row, first, F(0.0))
+            load(f, W, states[1], row, first, F(0.0))
+            load(f, R, states[2], row, first, F(0.0))
+            load(f, HIDDEN, hidden, row, first, F(0.0))
+            if means:
+                load(f, MEAN, mean, row, first, F(0.0))
+                load(f, PAST, past, row, first, F(0.0))
+            if squares[0].shape[0] > 0:
+                load_spread(f, squares[0], squares[1], row, first)
+            number(ids, row, first, n)
+            for m in range(since.shape[0]):
                 earliest, latest = since[m, first:stop].min(), until[m, first:stop].max()
-                pulsed = False
-                for segment in range(segments):
-                    begin, end = max(edges[segment], earliest), min(edges[segment + 1], latest)
-                    if begin >= end:
+                number_of_parts = np.int64(parts[m]) if latest > earliest else np.int64(0)
+                for part in range(number_of_parts):
+                    begin = earliest + (latest - earliest) * part // number_of_parts
+                    end = earliest + (latest - earliest) * (part + 1) // number_of_parts
+                    if begin >= end or not pulses_of(
+                        lines, since[m], until[m], turn_x[m], turn_d, row, first, begin, end, room, f
+                    ):
                         continue
-                    if not pulsed:
-                        given[:rows, :width] = F(0.0)
-                        pulsed = True
-                    count_block(
-                        d, e, x, s, since[m], until[m], turn_x[m], turn_d, first, width, row, rows, begin, end,
-                        pulses, signs, up, total,
-                    )  # fmt: skip
-                    for i in range(rows):
-                        k = row + i
-                        respond_row(
-                            v[k, first:], given[i], su[k, first:], sd[k, first:], mu[k, first:], md[k, first:],
-                            high[k, first:], low[k, first:], up[i], total[i], width, fast_scalars,
-                            np.uint32(3 * ((m * segments + segment) * n + first)), line_key(key, k),
-                        )  # fmt: skip
-                some = reads[m, first:stop].max() > F(0.0)
-                for i in range(rows):
-                    k = row + i
-                    own, counter = line_key(key, k), np.uint32(2 * (m * n + first))
-                    wk = w[k, first:]
-                    if pulsed:
-                        given_out[0, k] += given[i, :width].sum()
-                        _show(
-                            v[k, first:],
-                            wk,
-                            r[k, first:],
-                            given[i],
-                            fast_scalars[3],
-                            width,
-                            counter,
-                            mix(_SHOW, own),
-                        )
-                    if not some:
-                        continue
-                    if io[0] < F(0.0):
-                        for j in range(width):
-                            value[j] = wk[j]
+                    own = line_key(key, m * 65536 + part)
+                    if write > F(0.0):
+                        two_normals(f, ids, own)
                     else:
-                        _read(wk, value, io, width, counter, mix(_READ, own))
-                    if mean.shape[0] > 0:
-                        _excess(
-                            value,
-                            mean[k, first:],
-                            past[k, first:],
-                            reads[m, first:],
-                            fresh[m, first:],
-                            digest[5],
-                            width,
-                        )
-                    _digest(
-                        value, hidden[k, first:], reads[m, first:], gain[m, first:], gate[m, first:], row_sign[k],
-                        digest, width, wanted,
-                    )  # fmt: skip
-                    given_out[1, k] += _give(
-                        wanted, hit[m, first:], cv[k, first:], cw[k, first:], cr[k, first:], csu[k, first:],
-                        csd[k, first:], cmu[k, first:], cmd[k, first:], chigh[k, first:], clow[k, first:],
-                        slow_scalars, slow_scalars[3], width, m * ((n + 63) // 64) + first // 64, mix(_SLOW, own),
-                    )  # fmt: skip
+                        normals(f, ids, own)
+                    respond_block(f, ids, fast_scalars, own)
+                    _show(f, write, True)
+                    total = np.int32(0)  # whole numbers, so that the sum vectorises
+                    for e in range(SIZE):
+                        total += np.int32(F(64.0) * f[ALL * SIZE + e])
+                    given_out[0, block] += total / 64.0
+                if reads[m, first:stop].max() <= F(0.0):
+                    continue
+                own = line_key(key, m)
+                if io[0] < F(0.0):
+                    for e in range(SIZE):
+                        f[VALUE * SIZE + e] = f[W * SIZE + e]
+                else:
+                    _read(f, ids, io, mix(_READ, own))
+                if means:
+                    _excess(f, reads[m], fresh[m], digest[5], first)
+                if _digest(f, reads[m], gain[m], gate[m], row_sign, digest, row, first):
+                    given_out[1, block] += _give(
+                        f, hit[m], slow, slow_scalars, slow_scalars[3], row, first, mix(_SLOW, own)
+                    )
+            store(f, V, states[0], row, first)
+            store(f, W, states[1], row, first)
+            store(f, HIDDEN, hidden, row, first)
+            if means:
+                store(f, MEAN, mean, row, first)
+                store(f, PAST, past, row, first)

@@ -1,0 +1,188 @@
+# mypy: ignore-errors
+"""A block of devices, 32 rows by 16 columns, as rows of one scratch array: what all kernels of the engine share.
+
+Devices do not interact, so a block goes through a whole mini-batch while it stays in the first-level cache. Its
+quantities lie behind one another in one array at fixed places, so that every pass is one loop of fixed length
+over contiguous numbers, which vectorises without run-time checks. Blocks start at multiples of their size, and random
+numbers belong to a device's position: the same bits for any number of threads.
+"""
+
+import numpy as np
+
+from crossweep.tiles.kernels.bits import as_bits
+from crossweep.tiles.kernels.jit import inline, kernel
+from crossweep.tiles.kernels.maths import normal_pair
+from crossweep.tiles.kernels.vectors import LANES, ROWS, count_block, expect_block
+
+F = np.float32
+SIZE = ROWS * LANES
+SAMPLES = 256  # samples of a column that are looked at in one go
+WORDS = 64  # pulse words of a column that are looked at in one go
+# places in the scratch array, in units of SIZE
+UP, ALL, V, HIGH, LOW = 0, 1, 2, 3, 4
+CU, CD, RU, RD = 5, 6, 7, 8  # drives and rates of one pulse, see ``affine``
+XI, RELAX, END, HARD = 9, 10, 11, 12  # noise, relaxation, new state, whether that needs the full formulas
+R, W, SHOWN, VALUE, HIDDEN, MEAN, PAST, GIVEN = 13, 14, 15, 16, 17, 18, 19, 20
+SPREAD = 21  # variance of a count in units of its mean; 0 where counts are known
+PLACES = 22
+_ONES = np.uint64(0xFFFFFFFFFFFFFFFF)
+
+
+@inline
+def blocks_of(n, size):
+    """How many blocks cover ``n``."""
+    return (n + size - 1) // size
+
+
+@kernel
+def load(f, place, matrix, row, first, neutral):
+    """Copy a block of a matrix to its place; what lies beyond the matrix is ``neutral``."""
+    rows, width = min(ROWS, matrix.shape[0] - row), min(LANES, matrix.shape[1] - first)
+    at = place * SIZE
+    if rows < ROWS or width < LANES:
+        for e in range(SIZE):
+            f[at + e] = neutral
+        for i in range(rows):
+            for j in range(width):
+                f[at + i * LANES + j] = matrix[row + i, first + j]
+        return
+    for i in range(ROWS):
+        for j in range(LANES):
+            f[at + i * LANES + j] = matrix[row + i, first + j]
+
+
+@kernel
+def store(f, place, matrix, row, first):
+    """Copy a block back."""
+    rows, width = min(ROWS, matrix.shape[0] - row), min(LANES, matrix.shape[1] - first)
+    at = place * SIZE
+    for i in range(rows):
+        for j in range(width):
+            matrix[row + i, first + j] = f[at + i * LANES + j]
+
+
+@inline
+def clear(f, place):
+    """Set a place to zero."""
+    for e in range(SIZE):
+        f[place * SIZE + e] = F(0.0)
+
+
+@kernel
+def number(ids, row, first, columns):
+    """Number the devices of a block: two counters of random numbers each."""
+    for i in range(ROWS):
+        for j in range(LANES):
+            ids[i * LANES + j] = np.uint32(2 * ((row + i) * columns + first + j))
+
+
+@kernel
+def normals(f, ids, key):
+    """Standard normal numbers for all devices, in pairs: the lower half of a block takes the second ones."""
+    for e in range(SIZE // 2):
+        a, b = normal_pair(ids[e], key)
+        f[XI * SIZE + e] = a
+        f[XI * SIZE + SIZE // 2 + e] = b
+
+
+@kernel
+def two_normals(f, ids, key):
+    """Two independent standard normal numbers for each device."""
+    for e in range(SIZE):
+        a, b = normal_pair(ids[e], key)
+        f[XI * SIZE + e] = a
+        f[SHOWN * SIZE + e] = b
+
+
+@inline
+def _below(k):
+    """A word with its lowest ``k`` bits set; ``k`` may lie outside 0..64."""
+    k = min(max(k, 0), 64)
+    return np.uint64(0) if k == 0 else _ONES >> np.uint64(64 - k)
+
+
+@kernel
+def load_words(lines, since, until, turn, start, words, first, begin, end, pulses, signs):
+    """Copy ``words`` words of a block's columns from word ``start`` on, keeping the slots that each column sees."""
+    x, s = lines
+    for w in range(words):
+        base = (start + w) << 6
+        if base >= begin and base + 64 <= end:
+            for j in range(LANES):
+                mask = _below(until[first + j] - base) & ~_below(since[first + j] - base)
+                pulses[w * LANES + j] = x[start + w, first + j] & mask
+        else:
+            for j in range(LANES):
+                lo, hi = max(since[first + j], begin) - base, min(until[first + j], end) - base
+                pulses[w * LANES + j] = x[start + w, first + j] & _below(hi) & ~_below(lo)
+        for j in range(LANES):
+            signs[w * LANES + j] = s[start + w, first + j] ^ (_ONES if turn[first + j] else np.uint64(0))
+
+
+@kernel
+def scratch():
+    """The block, numbers of its devices, and room for what is loaded of its columns."""
+    words = np.empty(WORDS * LANES, np.uint64), np.empty(WORDS * LANES, np.uint64)
+    return (
+        np.zeros(PLACES * SIZE, np.float32),
+        np.empty(SIZE, np.uint32),
+        (*words, np.empty(SAMPLES * LANES, np.float32)),
+    )
+
+
+@kernel
+def pulses_of(lines, since, until, turn_x, turn_d, row, first, begin, end, room, f):
+    """Ups and all pulses of a block between two slots; whether there is any.
+
+    Args:
+        lines: pulses and signs of the rows [words, rows], pulses and signs of the columns [words, n], all in whole
+            blocks; or, where these are empty, expected pulses of the rows [samples, rows] and probabilities of the
+            columns [samples, n], both signed; then a sample is one slot.
+        since: first slot each column sees.
+        until: one past the last slot each column sees.
+        turn_x: columns whose sign is turned.
+        turn_d: rows whose sign is turned.
+        row: first row of the block.
+        first: first column of the block.
+        begin: first slot.
+        end: one past the last slot.
+        room: of ``scratch``.
+        f: the block.
+    """
+    d, e, x, s, w, p = lines
+    pulses, signs, chances = room
+    clear(f, UP)
+    clear(f, ALL)
+    if w.shape[0] > 0:
+        for start in range(begin, end, SAMPLES):
+            samples = min(SAMPLES, end - start)
+            load_chances(p, since, until, turn_x, start, samples, first, chances)
+            expect_block(w, turn_d, start * w.shape[1] + row, chances, samples, f)
+    else:
+        last = (end + 63) >> 6
+        for start in range(begin >> 6, last, WORDS):
+            words = min(WORDS, last - start)
+            load_words((x, s), since, until, turn_x, start, words, first, begin, end, pulses, signs)
+            count_block(d, e, turn_d, start * d.shape[1] + row, ROWS, pulses, signs, words, f)
+    most = np.uint32(0)
+    for k in range(SIZE):
+        most = max(most, as_bits(f[ALL * SIZE + k]))
+    return most > np.uint32(0)
+
+
+@kernel
+def load_chances(p, since, until, turn, start, samples, first, out):
+    """Copy the probabilities of a block's columns in ``samples`` samples, zero where a column does not see one."""
+    for b in range(samples):
+        for j in range(LANES):
+            seen = since[first + j] <= start + b and start + b < until[first + j]
+            value = -p[start + b, first + j] if turn[first + j] else p[start + b, first + j]
+            out[b * LANES + j] = value if seen else F(0.0)
+
+
+@kernel
+def load_spread(f, squares_d, squares_x, row, first):
+    """Variance of each expected count in units of its mean; the squares belong to whole blocks."""
+    for i in range(ROWS):
+        for j in range(LANES):
+            f[SPREAD * SIZE + i * LANES + j] = max(F(1.0) - squares_d[row + i] * squares_x[first + j], F(0.0))
