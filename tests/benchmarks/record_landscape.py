@@ -1,0 +1,56 @@
+"""Records the digits landscape that `levelset.py` maps: real trainings on a grid of SP skew and SP variability.
+
+Every cell is trained with two seeds (other devices, another order of batches), c-TTv2 on soft-bounds devices, a
+perceptron with rectifiers on the digits, everything else as configured by default. About twenty minutes on one
+core; started again it goes on.
+
+    python tests/benchmarks/record_landscape.py
+"""
+
+import argparse
+import csv
+import json
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+NAME = "record_digits_landscape"
+TARGET = Path(__file__).resolve().parent / "digits_landscape.csv"
+COLUMNS = ("sp_skew", "sp_variability", "seed", "error_increase", "test_error", "baseline_error")
+STUDY = (
+    *("-m", "study=landscape_skew_variability", f"study.name={NAME}", "model=mlp", "model.activation=relu"),
+    *("evaluation.fresh_devices=0", "study.n_trials=null", "study.anchors=[]", "study.report=null"),
+    *("+axis.sp_skew.points=9", "+axis.sp_variability.points=9"),
+    *("study.sampler={name: grid, shuffle: true}", "study.workers=1", "study.progress=plain"),
+)
+
+
+def rows(folder: Path) -> Iterator[dict[str, float]]:
+    """One row per training, in the order of the trials."""
+    for path in sorted(folder.glob("trial_*/trial.json"), key=lambda file: int(file.parent.name[6:])):
+        trial = json.loads(path.read_text())
+        for seed in trial["seeds"] if trial["state"] != "failed" else ():
+            metrics = json.loads((path.parent / f"seed_{seed}" / "record.json").read_text())["metrics"]
+            numbers = {name: round(metrics[name], 4) for name in COLUMNS[3:]}
+            yield {**trial["params"], "seed": seed, **numbers}
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description="Record a landscape of real trainings")
+    parser.add_argument("--seeds", type=int, default=2, help="trainings per cell")
+    parser.add_argument("--output", type=Path, default=TARGET)
+    chosen = parser.parse_args(arguments)
+    subprocess.run(
+        [sys.executable, "-m", "crossweep.train", *STUDY, f"study.seeds={chosen.seeds}"], check=True
+    )
+    found = sorted(rows(Path("multirun") / NAME), key=lambda row: tuple(row[name] for name in COLUMNS[:3]))
+    with chosen.output.open("w", newline="") as file:
+        writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(found)
+    print(f"{len(found)} trainings in {chosen.output}")
+
+
+if __name__ == "__main__":
+    main()
