@@ -12,7 +12,7 @@ from crossweep.build import build, devices, fill, periphery, plain
 from crossweep.devices.base import AbstractDevice
 from crossweep.devices.soft_bounds import SoftBounds
 from crossweep.errors import ConfigError
-from crossweep.paths import conf_dir
+from crossweep.paths import conf_dir, version_base
 from crossweep.training.transfer import Transfer
 
 GROUPS = (
@@ -39,7 +39,7 @@ def options(group: str) -> list[str]:
 def hydra_finds_the_options() -> Iterator[None]:
     import crossweep.train  # noqa: F401  (registers the resolver)
 
-    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+    with initialize_config_dir(str(conf_dir()), **version_base()):
         yield
 
 

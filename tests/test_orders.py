@@ -8,7 +8,7 @@ import pytest
 from hydra import compose, initialize_config_dir
 
 from crossweep.build import plain
-from crossweep.paths import conf_dir
+from crossweep.paths import conf_dir, version_base
 from crossweep.train import train
 
 pytestmark = pytest.mark.slow
@@ -31,7 +31,7 @@ def increase(folder: Path, *overrides: str) -> float:
             "evaluation.fresh_devices=0",
             "quiet=true",
         ]
-        with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        with initialize_config_dir(str(conf_dir()), **version_base()):
             cfg: dict[str, Any] = plain(compose("train", overrides=words))
         record = train(cfg, folder / "-".join(words).replace("/", "_"), choices={}, overrides=words)
         found.append(float(record["metrics"]["error_increase"]))

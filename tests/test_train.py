@@ -16,7 +16,7 @@ from hydra import compose, initialize_config_dir
 
 from crossweep.build import plain
 from crossweep.errors import ConfigError
-from crossweep.paths import conf_dir
+from crossweep.paths import conf_dir, version_base
 from crossweep.train import one_line, train
 from crossweep.training.checkpoint import load_checkpoint
 
@@ -46,7 +46,7 @@ def tiny(*overrides: str) -> list[str]:
 
 
 def config(*overrides: str) -> dict[str, Any]:
-    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+    with initialize_config_dir(str(conf_dir()), **version_base()):
         return plain(compose("train", overrides=tiny(*overrides)))
 
 

@@ -24,7 +24,7 @@ from crossweep.build import make
 from crossweep.devices import measured
 from crossweep.devices.base import AbstractDevice, Cells
 from crossweep.errors import ConfigError, CrossweepError
-from crossweep.paths import conf_dir, multirun_dir
+from crossweep.paths import conf_dir, multirun_dir, version_base
 from crossweep.rng import Stream
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ def card(overrides: Sequence[str]) -> Card:
         raise ConfigError(
             f"device: must be one of {', '.join(names())}; e.g. crossweep-device device=reram_om"
         )
-    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+    with initialize_config_dir(str(conf_dir()), **version_base()):
         given = [f"+{text}" if text.startswith("device=") else text for text in overrides]
         config = compose(overrides=given)
     node = OmegaConf.to_container(config.device, resolve=True, throw_on_missing=True)

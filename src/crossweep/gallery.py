@@ -21,7 +21,7 @@ from crossweep.algorithms.zero_shifting import ZeroShifting
 from crossweep.build import make, plain
 from crossweep.devices.soft_bounds import SoftBounds
 from crossweep.devices.symmetry_point import SymmetryPoint
-from crossweep.paths import conf_dir, multirun_dir
+from crossweep.paths import conf_dir, multirun_dir, version_base
 from crossweep.rng import Stream
 from crossweep.testbeds.base import AbstractTestbed, Outcome
 from crossweep.testbeds.constant_gradient import ConstantGradient
@@ -54,7 +54,7 @@ def options() -> list[str]:
 
 def rule(name: str) -> AbstractAlgorithm:
     """The option with its defaults, buffers shortened."""
-    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+    with initialize_config_dir(str(conf_dir()), **version_base()):
         made: AbstractAlgorithm = make(
             plain(compose(overrides=[f"+algorithm={name}"]))["algorithm"], "algorithm"
         )

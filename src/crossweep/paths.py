@@ -1,6 +1,7 @@
 """Where things lie: the configuration (checkout or wheel) and what runs write (always below ``multirun/``)."""
 
 import os
+from importlib.metadata import version
 from pathlib import Path
 
 from crossweep.errors import ConfigError
@@ -30,3 +31,9 @@ def multirun_dir() -> Path:
 def cache_dir() -> Path:
     """Shared artefacts: pretrained weights and digital baselines."""
     return multirun_dir() / "cache"
+
+
+def version_base() -> dict[str, str]:
+    """The ``version_base`` keyword of Hydra's entry functions: 1.3 wants it, 1.4 warns of it, 1.5 has none."""
+    major, minor = version("hydra-core").split(".")[:2]
+    return {"version_base": "1.3"} if (int(major), int(minor)) < (1, 4) else {}

@@ -27,7 +27,7 @@ from omegaconf.errors import OmegaConfBaseException
 import crossweep
 from crossweep.devices import measured
 from crossweep.errors import ConfigError, CrossweepError
-from crossweep.paths import conf_dir
+from crossweep.paths import conf_dir, version_base
 from crossweep.records import RECORD_NAME, RunRecord, read_json
 
 # keys that say how a run is carried out, not what it computes
@@ -227,7 +227,7 @@ def main() -> None:
     signal.signal(signal.SIGTERM, _interrupt)
     try:
         sys.argv[1:] = _arguments(sys.argv[1:])
-        hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="train")(run)()
+        hydra.main(config_path=str(conf_dir()), config_name="train", **version_base())(run)()
         if _mistakes:
             raise _mistakes.pop()
     except (CrossweepError, HydraException, OmegaConfBaseException) as error:

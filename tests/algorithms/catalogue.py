@@ -9,6 +9,7 @@ from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
 from crossweep.algorithms.base import AbstractAlgorithm
+from crossweep.paths import version_base
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
 NAMES = sorted(p.stem for p in (CONF / "algorithm").glob("*.yaml") if p.stem[0] != "_")
@@ -17,7 +18,7 @@ NAMES = sorted(p.stem for p in (CONF / "algorithm").glob("*.yaml") if p.stem[0] 
 @cache
 def settings(name: str, *overrides: str) -> dict[str, Any]:
     """The composed keys of one option."""
-    with initialize_config_dir(str(CONF), version_base="1.3"):
+    with initialize_config_dir(str(CONF), **version_base()):
         config = compose(overrides=[f"+algorithm={name}", *overrides])
     content = OmegaConf.to_container(config.algorithm)
     assert isinstance(content, dict)

@@ -17,7 +17,7 @@ from sklearn import datasets as _datasets  # noqa: F401  (its import draws from 
 from torchvision.datasets import CIFAR10, CIFAR100
 
 from crossweep.data.base import AbstractData
-from crossweep.paths import conf_dir
+from crossweep.paths import conf_dir, version_base
 
 NAMES = sorted(p.stem for p in (conf_dir() / "data").glob("*.yaml") if p.stem[0] != "_")
 PER_CLASS = 10  # samples of each class and part
@@ -26,7 +26,7 @@ PER_CLASS = 10  # samples of each class and part
 @cache
 def settings(name: str) -> dict[str, Any]:
     """The composed keys of one option."""
-    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+    with initialize_config_dir(str(conf_dir()), **version_base()):
         content = OmegaConf.to_container(compose(overrides=[f"+data={name}"]).data)
     assert isinstance(content, dict)
     return {str(key): value for key, value in content.items()}

@@ -9,6 +9,7 @@ from omegaconf import OmegaConf
 
 from crossweep.build import make
 from crossweep.devices.base import AbstractDevice
+from crossweep.paths import version_base
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
 NEEDS_A_FILE = {"measured"}  # fitted from a user's measurement, see tests of the fit
@@ -22,7 +23,7 @@ _OWN_SPREADS = ("gamma_up_dtod", "gamma_down_dtod", "pow_gamma_dtod", "pow_up_do
 @cache
 def settings(name: str) -> dict[str, Any]:
     """The composed keys of one option."""
-    with initialize_config_dir(str(CONF), version_base="1.3"):
+    with initialize_config_dir(str(CONF), **version_base()):
         config = compose(overrides=[f"+device={name}"])
     content = OmegaConf.to_container(config.device)
     assert isinstance(content, dict)

@@ -10,7 +10,7 @@ from omegaconf import OmegaConf
 from torch import nn
 
 from crossweep.models.base import AbstractModel, InputShape
-from crossweep.paths import conf_dir
+from crossweep.paths import conf_dir, version_base
 
 NAMES = sorted(p.stem for p in (conf_dir() / "model").glob("*.yaml") if p.stem[0] != "_")
 DIGITS, CIFAR = (1, 8, 8), (3, 32, 32)  # image shapes of the default and of the reference task
@@ -20,7 +20,7 @@ CLASSES = 5
 @cache
 def settings(name: str) -> dict[str, Any]:
     """The composed keys of one option."""
-    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+    with initialize_config_dir(str(conf_dir()), **version_base()):
         content = OmegaConf.to_container(compose(overrides=[f"+model={name}"]).model)
     assert isinstance(content, dict)
     return {str(key): value for key, value in content.items()}

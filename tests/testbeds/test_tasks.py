@@ -8,7 +8,7 @@ from hydra import compose, initialize_config_dir
 
 from crossweep.build import build, plain
 from crossweep.errors import ConfigError
-from crossweep.paths import conf_dir
+from crossweep.paths import conf_dir, version_base
 from crossweep.testbeds.experiment import TestbedExperiment
 from crossweep.training.progress import Silent
 
@@ -22,7 +22,7 @@ NAMES = sorted(p.stem for p in (conf_dir() / "task").glob("*.yaml"))
 
 
 def experiment(*overrides: str) -> Any:
-    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+    with initialize_config_dir(str(conf_dir()), **version_base()):
         # Hydra's own node and resolvers belong to a run; a composed configuration has none
         config = compose("train", overrides=["data=digits", "training=digits", *overrides])
     return build(plain(config))

@@ -13,6 +13,7 @@ import hydra
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
+from crossweep.paths import version_base
 from crossweep.sweep.trial import current_trial
 
 HERE = Path(__file__).resolve().parent
@@ -65,7 +66,7 @@ def run(cfg: DictConfig) -> dict[str, float] | float:
     return value if cfg.bare else metrics
 
 
-main = hydra.main(version_base="1.3", config_path=str(HERE / "conf"), config_name="main")(run)
+main = hydra.main(config_path=str(HERE / "conf"), config_name="main", **version_base())(run)
 
 if __name__ == "__main__":
     if os.environ.get("APP_TRACE"):
