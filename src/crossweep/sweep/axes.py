@@ -167,8 +167,14 @@ def literal(value: Any) -> str:
     text = str(value)
     if _PLAIN.fullmatch(text) and not _READ_AS_OTHER.fullmatch(text):
         return text
-    # choices that are lists or mappings come as override text already
-    return text if text[:1] in "[{" else "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
+    # choices that are lists or mappings come as override text already;
+    # in quotes, Hydra reads a backslash as an escape only before a quote
+    return text if text[:1] in "[{" else "'" + re.sub(r"(\\*)('|$)", _escaped, text) + "'"
+
+
+def _escaped(found: re.Match[str]) -> str:
+    backslashes, quote = found.groups()
+    return backslashes * 2 + ("\\'" if quote else "")
 
 
 def _hashable(choice: Any) -> Any:

@@ -216,9 +216,9 @@ def seconds(value: float | str | None, key: str) -> float | None:
     """
     if value is None:
         return None
-    match = re.fullmatch(r"\s*([0-9.]+)\s*([a-z]*)\s*", str(value))
+    match = re.fullmatch(r"\s*(\d+\.?\d*|\.\d+)\s*([a-z]*)\s*", str(value))
     unit = UNITS.get(match[2] or "s") if match else None
-    if match is None or unit is None or match[1].count(".") > 1 or float(match[1]) <= 0:
+    if match is None or unit is None or float(match[1]) <= 0:
         raise ConfigError(f'{key}: positive seconds or a text like "10m" or "2h", got {value!r}')
     return float(match[1]) * unit
 

@@ -1,0 +1,75 @@
+"""Every study of the package lists its points, every axis composes and builds from one end to the other."""
+
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+
+from crossweep import train
+from crossweep.build import build, plain
+from crossweep.paths import conf_dir, version_base
+from crossweep.sweep.axes import Axis, from_yaml
+from crossweep.training.transfer import Transfer
+
+STUDIES = sorted(path.stem for path in (conf_dir() / "study").glob("[!_]*.yaml"))
+AXES = sorted(path.stem for path in (conf_dir() / "axis").glob("[!_]*.yaml"))
+Command = Callable[..., str]
+
+
+@pytest.fixture
+def command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Iterator[Command]:
+    """Run ``crossweep-train`` with these words in this process; returns what it printed."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
+
+    def run(*words: str) -> str:
+        monkeypatch.setattr(sys, "argv", ["crossweep-train", *words])
+        GlobalHydra.instance().clear()
+        train.main()
+        return capsys.readouterr().out
+
+    yield run
+    GlobalHydra.instance().clear()
+
+
+def axis_of(name: str) -> tuple[Axis, dict[str, object]]:
+    ((inner, node),) = yaml.safe_load((conf_dir() / "axis" / f"{name}.yaml").read_text()).items()
+    assert inner == name
+    return from_yaml(name, node), node
+
+
+@pytest.mark.parametrize("study", STUDIES)
+def test_every_study_lists_what_it_would_run(study: str, command: Command, tmp_path: Path) -> None:
+    listing = command("-m", f"study={study}", "--dry-run")
+    trials = [line for line in listing.splitlines() if line.startswith("  trial ")]
+    named = yaml.safe_load((conf_dir() / "study" / f"{study}.yaml").read_text())["study"]
+    assert named["name"] == study
+    assert len(trials) == (named.get("n_trials") or len(trials)) > 0
+    # a list of runs is not a run
+    assert not list(tmp_path.glob("multirun/*"))
+
+
+def test_a_dry_run_needs_a_study(command: Command, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        command("-m", "--dry-run", "symmetry_point.skew=0.0,0.1")
+    assert ended.value.code == 2
+    assert "--dry-run: lists what a study would run, so it needs -m study=NAME" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", AXES)
+def test_every_axis_builds_at_both_ends_and_says_where_it_comes_from(name: str) -> None:
+    axis, node = axis_of(name)
+    assert all(node.get(key) for key in ("unit", "label", "source"))
+    assert axis.ideal is None or axis.contains(axis.ideal)
+    assert axis.nominal is None or axis.contains(axis.nominal)
+    GlobalHydra.instance().clear()
+    with initialize_config_dir(str(conf_dir()), **version_base()):
+        for value in (axis.grid()[0], axis.grid()[-1]):
+            cfg = compose("train", overrides=[f"axis=[{name}]", *axis.overrides(value)])
+            assert isinstance(build(plain(cfg)), Transfer)
