@@ -26,12 +26,13 @@ from crossweep.devices.base import AbstractDevice, Cells
 from crossweep.errors import ConfigError, CrossweepError
 from crossweep.paths import conf_dir, multirun_dir, version_base
 from crossweep.rng import Stream
+from crossweep.sweep.resolvers import register
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-OmegaConf.register_new_resolver("crossweep_yaml", measured.read, replace=True)
+register("crossweep_yaml", measured.read)
 SHOWN, CENSUS = 25, (40, 50)  # devices drawn as curves; devices counted for histograms
 PAIRS = 60
 

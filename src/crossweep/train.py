@@ -29,6 +29,7 @@ from crossweep.devices import measured
 from crossweep.errors import ConfigError, CrossweepError
 from crossweep.paths import conf_dir, version_base
 from crossweep.records import RECORD_NAME, RunRecord, read_json
+from crossweep.sweep.resolvers import register
 
 # keys that say how a run is carried out, not what it computes
 _NOT_IDENTITY = ("hydra", "resume", "compute_device", "quiet", "keep_checkpoint", "study", "axis")
@@ -45,9 +46,9 @@ def _key(*, _root_: DictConfig) -> str:
     return fingerprint({str(k): v for k, v in content.items()})[:12]
 
 
-OmegaConf.register_new_resolver("crossweep_key", _key, replace=True)
+register("crossweep_key", _key)
 # the content of a fitted device becomes part of the configuration, so of the record and of the folder's name
-OmegaConf.register_new_resolver("crossweep_yaml", measured.read, replace=True)
+register("crossweep_yaml", measured.read)
 
 
 _mistakes: list[CrossweepError] = []  # of a single run, for ``main`` to print

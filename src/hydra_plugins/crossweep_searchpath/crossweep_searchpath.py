@@ -8,13 +8,12 @@ primary configuration:
       searchpath: ["file://${crossweep.conf_dir:}"]
 """
 
-from omegaconf import OmegaConf
-
 from crossweep.paths import conf_dir
+from crossweep.sweep.resolvers import register
 
 
 def _register() -> None:
-    OmegaConf.register_new_resolver("crossweep.conf_dir", lambda: str(conf_dir()), replace=True)
+    register("crossweep.conf_dir", lambda: str(conf_dir()))
 
 
 _register()
