@@ -107,7 +107,11 @@ def test_weights_move_stay_finite_and_within_reach(name: str, device: str, engin
         cells = tile.cells
         assert bool(torch.isfinite(tile.state).all())
         assert bool(((tile.state >= cells.w_min) & (tile.state <= cells.w_max)).all())
-        assert float(tile.pulses_given) == round(float(tile.pulses_given))
+        pulses = float(tile.pulses_given)
+        assert pulses >= 0
+        assert isinstance(tile.recipe.engine, MeanEngine) or pulses == round(
+            pulses
+        )  # mean counts expected ones
 
 
 @every
@@ -186,7 +190,7 @@ def test_options_explain_every_key(name: str) -> None:
 # -- follows the gradient --------------------------------------------------------------------------
 
 LONG = {"update": UpdateParameters(desired_bl=200)}  # a mini-batch may ask for more than 31 steps
-SLOWLY = {"transfer_lr": 0.01, "scale_transfer_lr": False}
+SLOWLY = {"transfer_lr": 0.01, "scale_transfer_lr": False, "scale_fast_lr": False}
 # settings under which the slow weight of each rule has moved clearly but is far from its bounds
 FOLLOWS: dict[str, dict[str, Any]] = {
     "analog_sgd": {}, "mixed_precision": LONG, "mixed_precision_adamw": LONG, "ttv2": {}, "zero_shifting": {},

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from crossweep.errors import ConfigError, StudyError
 from crossweep.sweep import describe, dry_run
 from crossweep.sweep import ledger as book
-from crossweep.sweep.axes import Axis
+from crossweep.sweep.axes import Axis, literal
 from crossweep.sweep.hooks import Refresher, run_at_end
 from crossweep.sweep.ledger import Ledger, tally_of
 from crossweep.sweep.plugins import split
@@ -273,7 +273,7 @@ class Controller:
             task_function=Worker(task, self._config, self._context, self._function),
         )
         round_number = sum(1 for _ in (self._directory / "workers").glob("round_*"))
-        place = f"hydra.sweep.dir={_quoted(str(self._directory))}"
+        place = f"hydra.sweep.dir={literal(str(self._directory))}"
         jobs = [
             [*self._fixed, place, f"hydra.sweep.subdir=workers/round_{round_number}_{i}"]
             for i in range(workers)
@@ -395,10 +395,6 @@ def with_assignment(task: Task, wanted: Mapping[str, Any]) -> Task:
         failures_before=wanted["failures_before"],
         deadline=wanted["deadline"],
     )
-
-
-def _quoted(path: str) -> str:
-    return "'" + path.replace("\\", "\\\\").replace("'", "\\'") + "'"
 
 
 def _first_line(error: BaseException) -> str:

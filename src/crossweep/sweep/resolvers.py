@@ -16,4 +16,5 @@ def register(name: str, function: Callable[..., Any]) -> None:
     if (int(major), int(minor)) < (2, 4):
         OmegaConf.register_new_resolver(name, function, replace=True)
     else:
-        OmegaConf.register_resolver(name, function, replace=True)
+        renamed: Any = OmegaConf.register_resolver  # typed as the older function where that one is installed
+        renamed(name, function, replace=True)
