@@ -232,7 +232,8 @@ def test_mistakes_are_one_line_and_exit_code_2(tmp_path: Path, override: str, pa
 
 
 def test_killed_run_goes_on_and_ends_like_an_undisturbed_one(tmp_path: Path) -> None:
-    many = ("training.finetune.epochs=400", "evaluation.fresh_devices=0")  # seconds: a signal finds it running
+    # many epochs: a signal finds it running
+    many = ("training.finetune.epochs=200", "evaluation.fresh_devices=0")
     for kill in (signal.SIGKILL, signal.SIGINT):
         process = command(tmp_path, *many)
         checkpoints = lambda: [  # noqa: E731
