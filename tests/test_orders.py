@@ -55,3 +55,11 @@ def test_choppers_remove_the_offset_of_a_skewed_symmetry_point(folder: Path) -> 
     """Clearly less: by more than three standard errors of 3 x 359 test images at these error rates, 3.2 points."""
     chopped = increase(folder, "experiment=chopper")
     assert increase(folder, "experiment=chopper", "algorithm.in_chop_prob=0.0") > chopped + 3.2
+
+
+@pytest.mark.usefixtures("shared_cache")
+def test_newer_rules_beat_plain_sgd_on_few_states_and_a_skewed_symmetry_point(folder: Path) -> None:
+    hard = ("device.n_states=20", "symmetry_point.skew=0.3")
+    plain = increase(folder, *hard, "algorithm=analog_sgd")
+    for rule in ("residual_learning", "rlv2", "erider", "agad"):
+        assert increase(folder, *hard, f"algorithm={rule}") < plain, rule
