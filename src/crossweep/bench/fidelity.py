@@ -88,7 +88,8 @@ def deviations(device: AbstractDevice, samples: int, pulses: float) -> Row:
     for level, engine in (("pulse", PulseEngine()), ("count", CountEngine()), ("mean", MeanEngine())):
         found[level] = _states(engine, device, bar, samples, pulses, stream.fork(level), draws)
     exact, span = found["pulse"], device.w_max - device.w_min
-    row: Row = {"relaxation": _relaxation(device, samples, pulses)}
+    # relaxation: how much of its past a device forgets in the mini-batch
+    row: Row = {"relaxation": samples * pulses * device.relative_step}
     for level in ("count", "mean"):
         states = found[level]
         row[f"{level}: mean [% of range]"] = 100 * float(states.mean() - exact.mean()) / span
@@ -116,8 +117,3 @@ def _states(
         moved, _ = engine.apply(start, plan, bar, UPDATE, stream.fork(str(i)))
         states.append(moved.diagonal().double())
     return torch.stack(states)
-
-
-def _relaxation(device: AbstractDevice, samples: int, pulses: float) -> float:
-    """Pulses times relative step: how much of its past a device forgets in the mini-batch."""
-    return samples * pulses * device.relative_step

@@ -11,13 +11,13 @@ from torch import Tensor
 
 from crossweep.rng import Stream
 from crossweep.tiles.analog_tile import AnalogTile
+from crossweep.tiles.blocks import covering, padded
 from crossweep.tiles.digital import Digest
 from crossweep.tiles.engine import compiled
 from crossweep.tiles.engine.count import CountEngine
 from crossweep.tiles.engine.mean import MeanEngine
 from crossweep.tiles.io_parameters import IOParameters
 from crossweep.tiles.pulse_train import PulsePlan, UpdateParameters
-from crossweep.tiles.words import padded
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,7 +109,7 @@ def run_(
         [digest.momentum, digest.forget_buffer, digest.longest, digest.cap, digest.no_buffer, digest.beta],
         np.float32,
     )
-    blocks = compiled.block_rows(hidden)
+    blocks = covering(hidden.shape[0])
     given, hit = np.zeros((2, blocks)), np.zeros(schedule.reads.shape, np.uint8)
     (states, device, noise), (slow_states, slow_device, slow_noise) = (
         _side(tile, kappa) for tile, kappa in ((fast, drawn.blocks(part.first, part.last)), (slow, 1.0))

@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from crossweep.rng import Stream
+from crossweep.tiles.blocks import padded
 from crossweep.tiles.pulse_train import PulsePlan
 
 Words = NDArray[np.uint64]
-_MULTIPLE = 32  # lines come in whole blocks; those beyond the crossbar never pulse
 _FULL = float(1 << 16)
 
 
@@ -56,14 +56,13 @@ class PulseWords:
         Each holds about as many expected pulses as the others, so few that a typical device relaxes by
         ``most``.
         """
-        typical = self.bl[first:last] * np.sqrt(self.x.square[first:last] * self.d.square[first:last])
-        running = np.cumsum(typical)
-        wanted = ceil(running[-1] * relative_step / most) if running.size else 0
+        running = self._typical(first, last)
+        wanted = ceil(running[-1] * relative_step / most)
         ends = [self.slots[first], self.slots[last]]
         if wanted <= 1:
             return np.array(ends, np.int64)
         marks = running[-1] * np.arange(1, wanted) / wanted
-        slots = np.interp(marks, np.concatenate((np.zeros(1), running)), self.slots[first : last + 1])
+        slots = np.interp(marks, running, self.slots[first : last + 1])
         return np.unique(np.concatenate((ends, slots.astype(np.int64))))
 
     def parts(
@@ -77,11 +76,16 @@ class PulseWords:
             relative_step: relaxation of one pulse [1].
             most: largest relaxation of a part [1].
         """
-        typical = self.bl * np.sqrt(self.x.square * self.d.square)
-        running = np.concatenate((np.zeros(1), np.cumsum(typical)))
+        running = self._typical(0, self.bl.size)
         wanted = (running[until] - running[since]).max(1) * relative_step / most
         parts: NDArray[np.int64] = np.maximum(np.ceil(wanted), 1).astype(np.int64)
         return parts
+
+    def _typical(self, first: int, last: int) -> NDArray[np.float64]:
+        """Pulses of a typical device from sample ``first`` to before each one, and to ``last`` [last - first + 1]."""
+        own = slice(first, last)
+        pulses = self.bl[own] * np.sqrt(self.x.square[own] * self.d.square[own])
+        return np.concatenate((np.zeros(1), np.cumsum(pulses)))
 
     def blocks(self, first: int, last: int) -> float:
         """kappa: expected ``sum n_b^2 / sum n_b`` over the samples: pulses of a sample share their
@@ -166,10 +170,8 @@ def _draw(values: Any, scale: Any, bl: NDArray[np.int64], slots: NDArray[np.int6
     from crossweep.tiles.kernels.threads import spread
 
     b, n = values.shape
-    shape = (
-        (int(slots[-1] + 63) >> 6) + 1,
-        padded(n),
-    )  # one word more: samples are written in pieces of 32 slots
+    # one word more: samples are written in pieces of 32 slots
+    shape = (int(slots[-1] + 63) >> 6) + 1, padded(n)
     pulses, signs = np.zeros(shape, np.uint64), np.zeros(shape, np.uint64)
     parts: list[tuple[Words, Words]] = []
 
@@ -182,11 +184,6 @@ def _draw(values: Any, scale: Any, bl: NDArray[np.int64], slots: NDArray[np.int6
     # whole numbers, so that the sums do not depend on the number of threads
     mean, square = (np.sum([part[k] for part in parts], 0).astype(np.float64) / n for k in (0, 1))
     return Lines(pulses, signs, mean / _FULL, square / _FULL)
-
-
-def padded(n: int) -> int:
-    """``n`` rounded up to whole blocks."""
-    return -(-n // _MULTIPLE) * _MULTIPLE
 
 
 def column_slots(plan: PulsePlan, words: PulseWords) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

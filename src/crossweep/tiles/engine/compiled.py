@@ -13,6 +13,7 @@ from torch import Tensor
 
 from crossweep.devices.base import AbstractDevice, Cells
 from crossweep.rng import Stream
+from crossweep.tiles.blocks import covering
 from crossweep.tiles.engine.base import Crossbar
 from crossweep.tiles.engine.response import respond
 from crossweep.tiles.pulse_train import PulsePlan
@@ -20,7 +21,6 @@ from crossweep.tiles.words import Expected, PulseWords, at, column_slots, expect
 
 Floats = NDArray[np.float32]
 Work = Callable[..., Any]
-BLOCK = 32  # rows of a block
 _OPERATIONS = 100.0  # elementary operations of one response, in units of those of one pulse word
 
 
@@ -43,9 +43,7 @@ class Part:
     words: PulseWords
     first: int
     last: int
-    lines: tuple[
-        Any, ...
-    ]  # pulses and signs of rows, pulses and signs of columns, or expected pulses of both
+    lines: tuple[Any, ...]  # pulses and signs of rows, then of columns; or expected pulses of both
     squares: tuple[Any, Any]  # of expected pulses
     seen: tuple[Any, ...]  # slots from and to which each column sees, columns turned, rows turned
 
@@ -80,11 +78,6 @@ class Part:
 def places(v: Tensor) -> Iterator[tuple[int, ...]]:
     """All leading indices of states ``v [..., d, x]``."""
     return product(*(range(size) for size in v.shape[:-2]))
-
-
-def block_rows(v: Tensor) -> int:
-    """Rows of blocks that cover the rows of states ``v [..., d, x]``: the unit in which threads share the work."""
-    return -(-v.shape[-2] // BLOCK)
 
 
 def array(tensor: Tensor, place: tuple[int, ...]) -> Floats:
@@ -123,7 +116,7 @@ def update_affine(
         work: Work = partial(
             update_blocks, part.lines, part.squares, part.seen, edges, state, total, *constants
         )  # type: ignore[call-arg]
-        spread(work, block_rows(v), state.size * part.work(edges.size - 1))
+        spread(work, covering(v.shape[-2]), state.size * part.work(edges.size - 1))
     return v, given
 
 
@@ -192,7 +185,7 @@ def count(part: Part, begin: int, end: int, like: Tensor) -> tuple[Tensor, Tenso
 
     up, total = torch.zeros_like(like), torch.zeros_like(like)
     work: Work = partial(count_blocks, part.lines, part.seen, begin, end, up.numpy(), total.numpy())  # type: ignore[call-arg]
-    spread(work, block_rows(like), like.numel() * ((end - begin) / 64 + 1))
+    spread(work, covering(like.shape[-2]), like.numel() * ((end - begin) / 64 + 1))
     return up, total
 
 

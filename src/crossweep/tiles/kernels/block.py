@@ -9,10 +9,11 @@ numbers belong to a device's position: the same bits for any number of threads.
 
 import numpy as np
 
+from crossweep.tiles.blocks import LANES, ROWS
 from crossweep.tiles.kernels.bits import as_bits
 from crossweep.tiles.kernels.jit import inline, kernel
 from crossweep.tiles.kernels.maths import normal_pair
-from crossweep.tiles.kernels.vectors import LANES, ROWS, count_block, expect_block
+from crossweep.tiles.kernels.vectors import count_block, expect_block
 
 F = np.float32
 SIZE = ROWS * LANES
@@ -26,12 +27,6 @@ R, W, SHOWN, VALUE, HIDDEN, MEAN, PAST, GIVEN = 13, 14, 15, 16, 17, 18, 19, 20
 SPREAD = 21  # variance of a count in units of its mean; 0 where counts are known
 PLACES = 22
 _ONES = np.uint64(0xFFFFFFFFFFFFFFFF)
-
-
-@inline
-def blocks_of(n, size):
-    """How many blocks cover ``n``."""
-    return (n + size - 1) // size
 
 
 @kernel

@@ -3,13 +3,12 @@
 
 import numpy as np
 
+from crossweep.tiles.blocks import LANES, ROWS
 from crossweep.tiles.kernels.affine import load_devices, respond_block
 from crossweep.tiles.kernels.bits import line_key
 from crossweep.tiles.kernels.block import (
     ALL,
     GIVEN,
-    LANES,
-    ROWS,
     SIZE,
     UP,
     V,

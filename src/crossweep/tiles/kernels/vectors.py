@@ -14,7 +14,8 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-LANES, ROWS = 16, 32  # columns and rows of a block
+from crossweep.tiles.blocks import LANES, ROWS
+
 _I32, _I64, _F32 = ir.IntType(32), ir.IntType(64), ir.FloatType()
 _WORDS, _FLOATS = ir.VectorType(_I64, 8), ir.VectorType(_F32, LANES)
 

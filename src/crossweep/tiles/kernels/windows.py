@@ -8,15 +8,14 @@ buffer, pulse onto C, and again, while its state stays in the cache.
 
 import numpy as np
 
+from crossweep.tiles.blocks import LANES, ROWS
 from crossweep.tiles.kernels.affine import load_devices, respond_block
 from crossweep.tiles.kernels.bits import as_bits, line_key, mix, square_root
 from crossweep.tiles.kernels.block import (
     ALL,
     HIDDEN,
-    LANES,
     MEAN,
     PAST,
-    ROWS,
     SHOWN,
     SIZE,
     VALUE,

@@ -1,0 +1,13 @@
+"""The block of devices that compiled kernels take at a time: its size, known without loading the compiler."""
+
+LANES, ROWS = 16, 32  # columns and rows; one is a multiple of the other
+
+
+def covering(n: int) -> int:
+    """How many block rows cover ``n`` rows: the unit in which threads share the work."""
+    return -(-n // ROWS)
+
+
+def padded(n: int) -> int:
+    """``n`` lines rounded up to whole blocks; those beyond the crossbar never pulse."""
+    return covering(n) * ROWS
