@@ -146,3 +146,10 @@ def test_types_are_checked(node: dict[str, Any], message: str) -> None:
 
 def test_configuration_is_found_in_the_checkout() -> None:
     assert (conf_dir() / "train.yaml").is_file() and isinstance(conf_dir(), Path)
+
+
+@pytest.mark.parametrize(("data", "wanted"), [("digits", 100.0), ("cifar", 3000.0)])
+def test_granularity_follows_the_training(data: str, wanted: float) -> None:
+    cfg = composed(f"data={data}")
+    assert cfg.algorithm.auto_granularity == cfg.training.auto_granularity == wanted
+    assert composed(f"data={data}", "algorithm.auto_granularity=7.0").algorithm.auto_granularity == 7.0

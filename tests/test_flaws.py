@@ -1,18 +1,15 @@
-"""Every non-ideality: turned up, a training run suffers as physics says; turned off, nothing is drawn or stored for it."""
+"""Every non-ideality: turned up, a training run suffers as physics says; turned off, nothing is drawn for it."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hydra import compose, initialize_config_dir
 from scipy import stats
 
-from crossweep.build import plain
-from crossweep.paths import conf_dir
 from crossweep.rng import Stream
-from crossweep.train import train
 from tests.expect import FALSE_ALARM
+from tests.runs import trained
 
 SEEDS = (0, 1, 2)
 TEST_IMAGES = 359
@@ -54,7 +51,7 @@ ON_CTTV2 = {
     "weight-read noise": ("noise.weight_read=0.5",),
     "input noise": ("noise.input=1.0",),
 }
-# The stream that a flaw draws from while the network trains. Off, it may not even be asked for.
+# The stream that a flaw draws from while the network trains. Off, it may not be touched.
 DRAWN = {
     "noise.write=1": "write_noise",
     "device.drift_nu=0.1": "drift_nu",
@@ -68,9 +65,7 @@ DRAWN = {
 def run(folder: Path, *words: str) -> dict[str, Any]:
     """The record of one training run on digits."""
     words = (*TASK, *words)
-    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
-        cfg = plain(compose("train", overrides=list(words)))
-    return train(cfg, folder / f"{abs(hash(words))}", choices={}, overrides=list(words))
+    return trained(folder / "-".join(words[len(TASK) :]), *words)
 
 
 def wrong(folder: Path, *words: str) -> int:
@@ -124,18 +119,22 @@ def test_a_bound_that_varies_leaves_fewer_weights_within_reach(bound: str, folde
 
 @pytest.mark.parametrize(("word", "name"), DRAWN.items())
 def test_a_flaw_that_is_off_draws_nothing(
-    word: str, name: str, folder: Path, monkeypatch: pytest.MonkeyPatch
+    word: str, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked: set[str] = set()
-    fork = Stream.fork
+    drawn: set[str] = set()
 
-    def noted(self: Stream, part: str) -> Stream:
-        asked.add(part)
-        return fork(self, part)
+    def noting(method: Callable[..., Any]) -> Callable[..., Any]:
+        def noted(self: Stream, *args: Any, **more: Any) -> Any:
+            drawn.update(self.path.split("/"))
+            return method(self, *args, **more)
 
-    monkeypatch.setattr(Stream, "fork", noted)
+        return noted
+
+    for method in ("generator", "next_key"):  # every draw begins with one of them
+        monkeypatch.setattr(Stream, method, noting(getattr(Stream, method)))
+    monkeypatch.setenv("CROSSWEEP_MULTIRUN", str(tmp_path / "multirun"))
     short = ("training.finetune.epochs=1", "training.pretrain.epochs=1", "evaluation.fresh_devices=0")
-    run(folder, "algorithm=analog_sgd", *short)
-    assert name not in asked
-    run(folder, "algorithm=analog_sgd", word, *short)
-    assert name in asked
+    run(tmp_path, "algorithm=analog_sgd", *short)
+    assert name not in drawn
+    run(tmp_path, "algorithm=analog_sgd", word, *short)
+    assert name in drawn

@@ -2,14 +2,10 @@
 
 from pathlib import Path
 from statistics import fmean
-from typing import Any
 
 import pytest
-from hydra import compose, initialize_config_dir
 
-from crossweep.build import plain
-from crossweep.paths import conf_dir, version_base
-from crossweep.train import train
+from tests.runs import trained
 
 pytestmark = pytest.mark.slow
 SEEDS = (0, 1, 2)
@@ -31,9 +27,7 @@ def increase(folder: Path, *overrides: str) -> float:
             "evaluation.fresh_devices=0",
             "quiet=true",
         ]
-        with initialize_config_dir(str(conf_dir()), **version_base()):
-            cfg: dict[str, Any] = plain(compose("train", overrides=words))
-        record = train(cfg, folder / "-".join(words).replace("/", "_"), choices={}, overrides=words)
+        record = trained(folder / "-".join(words).replace("/", "_"), *words)
         found.append(float(record["metrics"]["error_increase"]))
     return fmean(found)
 

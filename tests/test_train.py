@@ -12,13 +12,11 @@ from typing import Any
 
 import pytest
 import torch
-from hydra import compose, initialize_config_dir
 
-from crossweep.build import plain
 from crossweep.errors import ConfigError
-from crossweep.paths import conf_dir, version_base
 from crossweep.train import one_line, train
 from crossweep.training.checkpoint import load_checkpoint
+from tests.runs import configuration
 
 TINY = (
     "data=synthetic",
@@ -46,8 +44,7 @@ def tiny(*overrides: str) -> list[str]:
 
 
 def config(*overrides: str) -> dict[str, Any]:
-    with initialize_config_dir(str(conf_dir()), **version_base()):
-        return plain(compose("train", overrides=tiny(*overrides)))
+    return configuration(*tiny(*overrides))
 
 
 @pytest.fixture(autouse=True)

@@ -4,12 +4,9 @@ from math import isfinite
 from pathlib import Path
 
 import pytest
-from hydra import compose, initialize_config_dir
 
-from crossweep.build import plain
-from crossweep.paths import conf_dir
-from crossweep.train import train
 from tests.devices import catalogue
+from tests.runs import trained
 
 SHORT = (
     "model=mlp",
@@ -26,10 +23,7 @@ SHORT = (
 @pytest.mark.parametrize("name", catalogue.NAMES)
 def test_a_network_trains_on_it(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CROSSWEEP_MULTIRUN", str(tmp_path / "multirun"))
-    words = [f"device={name}", *SHORT]
-    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
-        cfg = plain(compose("train", overrides=words))
-    record = train(cfg, tmp_path / "run", choices={"device": name}, overrides=words)
+    record = trained(tmp_path / "run", f"device={name}", *SHORT, device=name)
     assert record["state"] == "complete"
     assert isfinite(record["metrics"]["train_loss"])
     assert record["cost"]["pulses_per_device_fast"] > 0

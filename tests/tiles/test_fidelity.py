@@ -14,6 +14,7 @@ from scipy import stats
 from tests import expect
 from torch import Tensor
 
+from crossweep.bench.fidelity import ALIKE
 from crossweep.devices.base import AbstractDevice
 from crossweep.devices.constant_step import ConstantStep
 from crossweep.devices.exp_step import ExpStep
@@ -28,14 +29,6 @@ from crossweep.tiles.engine.pulse import PulseEngine
 from crossweep.tiles.pulse_train import PulsePlan, UpdateParameters, plan_pulses
 
 MEAN, STD = 0.003, 0.03
-FLAT = {
-    "dw_min_dtod": 0.0,
-    "up_down_dtod": 0.0,
-    "w_max_dtod": 0.0,
-    "w_min_dtod": 0.0,
-    "w_max": 1.0,
-    "w_min": -1.0,
-}
 SIZE = 64
 UPDATE = UpdateParameters()
 
@@ -79,14 +72,14 @@ def faithful(exact: Tensor, fast: Tensor, device: AbstractDevice) -> None:
 
 
 FAMILIES = {
-    "soft_bounds": lambda **kw: SoftBounds(**FLAT, **kw),
-    "soft_relative": lambda **kw: SoftBounds(**FLAT, mult_noise=True, **kw),
-    "linear": lambda **kw: LinearStep(**FLAT, gamma_up=0.5, gamma_down=0.3, **kw),
-    "constant": lambda **kw: ConstantStep(**FLAT, **kw),
+    "soft_bounds": lambda **kw: SoftBounds(**ALIKE, **kw),
+    "soft_relative": lambda **kw: SoftBounds(**ALIKE, mult_noise=True, **kw),
+    "linear": lambda **kw: LinearStep(**ALIKE, gamma_up=0.5, gamma_down=0.3, **kw),
+    "constant": lambda **kw: ConstantStep(**ALIKE, **kw),
 }
 TORCH_FAMILIES = {
-    "exp": lambda **kw: ExpStep(**FLAT, **kw),
-    "pow": lambda **kw: PowStep(**FLAT, **kw),
+    "exp": lambda **kw: ExpStep(**ALIKE, **kw),
+    "pow": lambda **kw: PowStep(**ALIKE, **kw),
 }
 
 
@@ -157,7 +150,7 @@ def test_compiled_and_torch_pulses_agree(family: str, dw_min: float, noise: floa
 @pytest.mark.parametrize(("dw_min", "noise"), [(0.01, 0.3), (0.1, 0.0), (0.1, 0.5)])
 @pytest.mark.parametrize("samples", [1, 64])
 def test_mean_is_faithful_to_count(dw_min: float, noise: float, samples: int, rng: Stream) -> None:
-    device = SoftBounds(dw_min=dw_min, dw_min_std=noise, **FLAT)
+    device = SoftBounds(dw_min=dw_min, dw_min_std=noise, **ALIKE)
     bar = Crossbar(device, device.draw((SIZE, SIZE), rng))
     v, engines = torch.full((SIZE, SIZE), 0.4), {"count": CountEngine(), "mean": MeanEngine()}
     moved = {name: [] for name in engines}
@@ -174,7 +167,7 @@ def test_mean_is_faithful_to_count(dw_min: float, noise: float, samples: int, rn
     "engine", [PulseEngine(), CountEngine(), MeanEngine()], ids=["pulse", "count", "mean"]
 )
 def test_random_pulses_drift_to_the_symmetry_point(engine: AbstractEngine, rng: Stream) -> None:
-    device = SoftBounds(dw_min=0.05, dw_min_std=0.3, up_down=0.3, **FLAT)
+    device = SoftBounds(dw_min=0.05, dw_min_std=0.3, up_down=0.3, **ALIKE)
     bar = Crossbar(device, device.draw((SIZE, SIZE), rng))
     u, q = 0.05, 0.05 * 0.7  # relative steps up and down
     v = torch.full((SIZE, SIZE), -0.5)
@@ -190,7 +183,7 @@ def test_random_pulses_drift_to_the_symmetry_point(engine: AbstractEngine, rng: 
 
 
 def test_tails_of_count_follow_pulse(rng: Stream) -> None:
-    device = SoftBounds(dw_min=0.02, dw_min_std=0.5, **FLAT)
+    device = SoftBounds(dw_min=0.02, dw_min_std=0.5, **ALIKE)
     bar = Crossbar(device, device.draw((SIZE, SIZE), rng))
     v, plan = torch.full((SIZE, SIZE), 0.6), plan_of(24, 1.5, device, rng, repeat=True)
     exact = run(PulseEngine(), v, plan, bar, rng.fork("pulse"), 16).flatten()

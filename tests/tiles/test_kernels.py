@@ -8,6 +8,7 @@ from numba import njit
 from scipy import stats
 from tests import expect
 
+from crossweep.bench.fidelity import ALIKE
 from crossweep.devices.constant_step import ConstantStep
 from crossweep.devices.linear_step import LinearStep
 from crossweep.devices.soft_bounds import SoftBounds
@@ -92,21 +93,13 @@ def _respond(v, up, total, device, scalars, out, key):
             block.store(f, block.V, out, row, first)
 
 
-FLAT = {
-    "dw_min_dtod": 0.0,
-    "up_down_dtod": 0.0,
-    "w_max_dtod": 0.0,
-    "w_min_dtod": 0.0,
-    "w_max": 1.0,
-    "w_min": -1.0,
-}
 DEVICES = {
-    "soft": SoftBounds(dw_min=0.02, dw_min_std=0.4, **FLAT),
-    "soft_relative": SoftBounds(dw_min=0.02, dw_min_std=0.4, mult_noise=True, **FLAT),
-    "linear": LinearStep(dw_min=0.02, dw_min_std=0.4, gamma_up=0.5, gamma_down=0.2, **FLAT),
-    "constant": ConstantStep(dw_min=0.02, dw_min_std=0.4, **FLAT),
-    "noisy": SoftBounds(dw_min=0.002, dw_min_std=5.0, **FLAT),
-    "coarse": SoftBounds(dw_min=0.3, dw_min_std=0.2, **FLAT),
+    "soft": SoftBounds(dw_min=0.02, dw_min_std=0.4, **ALIKE),
+    "soft_relative": SoftBounds(dw_min=0.02, dw_min_std=0.4, mult_noise=True, **ALIKE),
+    "linear": LinearStep(dw_min=0.02, dw_min_std=0.4, gamma_up=0.5, gamma_down=0.2, **ALIKE),
+    "constant": ConstantStep(dw_min=0.02, dw_min_std=0.4, **ALIKE),
+    "noisy": SoftBounds(dw_min=0.002, dw_min_std=5.0, **ALIKE),
+    "coarse": SoftBounds(dw_min=0.3, dw_min_std=0.2, **ALIKE),
 }
 
 

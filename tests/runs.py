@@ -1,0 +1,21 @@
+"""Training runs as the entry point carries them out, in this process."""
+
+from pathlib import Path
+from typing import Any
+
+from hydra import compose, initialize_config_dir
+
+from crossweep.build import plain
+from crossweep.paths import conf_dir, version_base
+from crossweep.train import train
+
+
+def configuration(*words: str) -> dict[str, Any]:
+    """What ``crossweep-train WORD...`` would run."""
+    with initialize_config_dir(str(conf_dir()), **version_base()):
+        return plain(compose("train", overrides=list(words)))
+
+
+def trained(folder: Path, *words: str, **choices: str) -> dict[str, Any]:
+    """The record of ``crossweep-train WORD...``; ``folder`` takes its files."""
+    return train(configuration(*words), folder, choices=choices, overrides=list(words))
