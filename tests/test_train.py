@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -212,6 +213,14 @@ def command(tmp_path: Path, *overrides: str) -> subprocess.Popen[str]:
     return subprocess.Popen(words, cwd=tmp_path, env=environment, stdout=pipe, stderr=pipe, text=True)
 
 
+@pytest.fixture
+def interrupts_reach_children() -> Iterator[None]:
+    """A background job of a shell ignores SIGINT, and its children inherit that."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.mark.parametrize(
     ("override", "parts"),
     [
@@ -228,9 +237,10 @@ def test_mistakes_are_one_line_and_exit_code_2(tmp_path: Path, override: str, pa
     assert all(part in err for part in parts) and out == ""
 
 
-def test_killed_run_goes_on_and_ends_like_an_undisturbed_one(tmp_path: Path) -> None:
-    # many epochs: a signal finds it running
-    many = ("training.finetune.epochs=200", "evaluation.fresh_devices=0")
+def test_killed_run_goes_on_and_ends_like_an_undisturbed_one(
+    tmp_path: Path, interrupts_reach_children: None
+) -> None:
+    many = ("training.finetune.epochs=60", "evaluation.fresh_devices=0")
     for kill in (signal.SIGKILL, signal.SIGINT):
         process = command(tmp_path, *many)
         checkpoints = lambda: [  # noqa: E731
