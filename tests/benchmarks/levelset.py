@@ -1,8 +1,9 @@
 """How much of a map is wrong after 40 trials: level set against Sobol, TPE and random points.
 
-Two landscapes over two axes. ``synthetic``: a noisy loss that falls off a cliff at a curved boundary. ``digits``:
-real trainings, recorded on a 9 x 9 grid with two seeds per cell (`record_landscape.py`); its truth is a smooth
-fit to the cells, and each trial adds a residual drawn from those of the cells.
+Three landscapes over two axes. ``synthetic``: a noisy loss that falls off a cliff at a curved boundary.
+``near`` and ``wide``: real trainings on the digits, recorded on a grid with two seeds per cell
+(`record_landscape.py`); the truth is a smooth fit to the cells, and each trial adds a residual drawn from those of
+the cells.
 
 Each sampler chooses its points; one and the same model, fitted afterwards, says on which side of the level every
 place lies. Printed: the misclassified share of the area, median and quartiles over seeds.
@@ -15,7 +16,7 @@ import statistics
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
@@ -30,7 +31,7 @@ from crossweep.sweep.settings import Settings
 from crossweep.sweep.space import Space
 from crossweep.sweep.study import quiet_optuna
 
-RECORDED = Path(__file__).resolve().parent / "digits_landscape.csv"
+HERE = Path(__file__).resolve().parent
 SAMPLERS = ("levelset", "qmc", "tpe", "random")
 AIM = 0.5  # of the better of Sobol and TPE
 
@@ -74,21 +75,23 @@ def synthetic() -> Landscape:
     return Landscape(Space(axes), 0.5, truth, lambda rng: 0.02 * float(rng.standard_normal()))
 
 
-def digits() -> Landscape:
+def recorded(name: str) -> Landscape:
     """Error increase [percentage points] over SP skew and SP variability, level 1.2: a study of two seeds."""
-    axes = tuple(Axis(name=name, keys=(name,), low=0.0, high=0.5) for name in ("sp_skew", "sp_variability"))
     # every trial of a study has the same seeds, so what they share belongs to the map, not to the noise
-    cells = pd.read_csv(RECORDED).groupby([axis.name for axis in axes])["error_increase"].mean()
-    points = np.array(list(cells.index), dtype=float) / 0.5
+    names = ["sp_skew", "sp_variability"]
+    cells = pd.read_csv(HERE / f"digits_{name}.csv").groupby(names)["error_increase"].mean()
+    points = np.array(list(cells.index), dtype=float)
+    high = float(points.max())
     values = cells.to_numpy(dtype=float)
-    model = GaussianProcess.fit(points, values, seed=0)
-    residuals = values - model.predict(points)[0]
+    model = GaussianProcess.fit(points / high, values, seed=0)
+    residuals = values - model.predict(points / high)[0]
+    axes = tuple(Axis(name=name, keys=(name,), low=0.0, high=high) for name in names)
     return Landscape(
         Space(axes), 1.2, lambda x: model.predict(x)[0], lambda rng: float(rng.choice(residuals))
     )
 
 
-LANDSCAPES = {"synthetic": synthetic, "digits": digits}
+LANDSCAPES = {"synthetic": synthetic, "near": partial(recorded, "near"), "wide": partial(recorded, "wide")}
 
 
 def misclassified(land: Landscape, points: np.ndarray, values: np.ndarray, seed: int) -> float:
@@ -143,10 +146,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--trials", type=int, default=40)
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--batch", type=int, default=1, help="trials that run at a time")
-    parser.add_argument("--landscape", choices=[*LANDSCAPES, "both"], default="both")
+    parser.add_argument("--landscape", choices=[*LANDSCAPES, "all"], default="all")
     chosen = parser.parse_args(arguments)
     quiet_optuna()
-    names = list(LANDSCAPES) if chosen.landscape == "both" else [chosen.landscape]
+    names = list(LANDSCAPES) if chosen.landscape == "all" else [chosen.landscape]
     for name in names:
         compare(name, chosen.trials, chosen.seeds, chosen.batch)
 

@@ -91,8 +91,8 @@ def test_offset_shows_once_in_sgd_and_twice_in_ttv2_at_any_size() -> None:
         agrees(ttv2["off_mean"], ttv2["off_std"], 480, -2 * offset, 0.0, 1, 0.02)
 
 
-# mean diagonal weight after 500, 1000, 2000, 4000 samples, and mean off-diagonal one; 12 seeds of aihwkit
-GRADIENT = {
+# mean diagonal weight after 500, 1000, 2000, 4000 samples, and mean off-diagonal one where known; 12 seeds of aihwkit
+GRADIENT: dict[tuple[float, float], dict[str, tuple[float | None, ...]]] = {
     (1.0, 0.0): {
         "ttv2": (0.17, 0.31, 0.49, 0.67, 0.0),
         "cttv2": (0.17, 0.32, 0.51, 0.69, 0.0),
@@ -107,6 +107,16 @@ GRADIENT = {
         "ttv2": (0.28, 0.46, 0.66, 0.81, 0.65),
         "cttv2": (0.17, 0.31, 0.48, 0.66, 0.0),
         "agad": (0.17, 0.40, 0.64, 0.80, 0.0),
+    },
+    (0.4, 0.0): {
+        "ttv2": (0.09, 0.19, 0.33, 0.53, None),
+        "cttv2": (0.09, 0.18, 0.32, 0.51, None),
+        "agad": (0.10, 0.25, 0.47, 0.68, None),
+    },
+    (0.4, -0.8): {
+        "ttv2": (-0.05, -0.12, -0.22, -0.37, None),  # the wrong sign
+        "cttv2": (0.08, 0.17, 0.31, 0.48, None),
+        "agad": (0.08, 0.24, 0.45, 0.66, None),
     },
 }
 
@@ -127,17 +137,12 @@ def test_constant_gradient(rule: str, setting: tuple[float, float]) -> None:
     # the table has two digits and no spreads; its 60 weights scatter like ours, which grow towards the last
     # column
     for share, place, value in zip((0.25, 0.5, 0.75, 1.0), places, wanted[:4], strict=True):
+        assert value is not None
         std = share * out.metrics["on_std"]
         agrees(float(out.curve[place, 0]), std, 5 * many, value, std, 60, 0.005)
-    agrees(
-        out.metrics["off_mean"],
-        out.metrics["off_std"],
-        20 * many,
-        wanted[4],
-        out.metrics["off_std"],
-        240,
-        0.005,
-    )
+    if wanted[4] is not None:
+        std = out.metrics["off_std"]
+        agrees(out.metrics["off_mean"], std, 20 * many, wanted[4], std, 240, 0.005)
 
 
 # error of a programmed weight [%] over the spread of A's symmetry point, mean and spread over 3 seeds of

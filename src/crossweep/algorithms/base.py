@@ -80,6 +80,9 @@ class AnalogWeight(nn.Module, ABC):
             for tile in self.tiles().values():
                 tile.end_batch()
 
+    def end_epoch(self, loss: float) -> None:
+        """Called after every epoch with its mean training loss, for rules that change course with it."""
+
     def tiles(self) -> dict[str, AnalogTile]:
         """The tiles by name, in a fixed order."""
         return {name: module for name, module in self.named_children() if isinstance(module, AnalogTile)}

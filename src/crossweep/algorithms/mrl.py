@@ -1,12 +1,20 @@
 """Multi-tile residual learning: each further tile corrects what the coarser ones cannot represent."""
 
 from dataclasses import dataclass, field, fields
+from itertools import pairwise
+from typing import Any
+
+from torch import Tensor
 
 from crossweep.algorithms.transfer import Transfer
 from crossweep.algorithms.ttv1 import TTv1, TTv1Weight
 from crossweep.errors import ConfigError
+from crossweep.tiles.analog_tile import AnalogTile
 from crossweep.tiles.factory import TileFactory
-from crossweep.tiles.pulse_train import UpdateParameters
+from crossweep.tiles.pulse_train import PulsePlan, UpdateParameters
+
+IMPATIENT = 4  # the first switches follow any rise of the loss, later ones two rises within PATIENCE epochs
+PATIENCE = 5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,12 +32,13 @@ class MRL(Transfer):
         transfer_growth: ratio of neighbouring transfer periods [1], >= 1.
         lr_growth: ratio of neighbouring transfer rates [1], > 0.
         transfer_update: pulse trains of all transfers.
+        warm_start: the gradient goes onto the coarsest tile first, and onto the next finer one whenever the loss
+            of an epoch stops falling; tiles finer than that rest meanwhile.
 
     Raises:
         ConfigError: a parameter breaks its rule.
 
-    Source: Li et al., arXiv 2510.02516 (2025).
-    Differs: no warm start (their optional schedule that moves the gradient from tile to tile between epochs).
+    Source: Li et al., arXiv 2510.02516 (2025); the warm start as their experiments use it.
     """
 
     n_tiles: int = 3
@@ -37,6 +46,7 @@ class MRL(Transfer):
     transfer_growth: float = 5.0
     lr_growth: float = 1.2
     transfer_update: UpdateParameters = field(default_factory=UpdateParameters)
+    warm_start: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -60,5 +70,50 @@ class MRL(Transfer):
             transfer_lr_vec=tuple(self.transfer_lr * self.lr_growth**j for j in transfers),
         )
 
-    def build(self, shape: tuple[int, ...], factory: TileFactory) -> TTv1Weight:
-        return self.chain().build(shape, factory)
+    def build(self, shape: tuple[int, ...], factory: TileFactory) -> "MRLWeight":
+        return MRLWeight(shape, self.chain(), factory, warm_start=self.warm_start)
+
+
+class MRLWeight(TTv1Weight):
+    """The chain of one weight, and which of its tiles takes the gradient.
+
+    Attributes:
+        target: its place in the chain; 0 is the finest tile, where a warm start ends.
+        losses: mean training loss of every epoch of the warm start since the last switch.
+    """
+
+    def __init__(self, shape: tuple[int, ...], rule: TTv1, factory: TileFactory, *, warm_start: bool) -> None:
+        super().__init__(shape, rule, factory)
+        self.target = rule.n_tiles - 1 if warm_start else 0
+        self.losses: list[float] = []
+
+    @property
+    def gradient_tile(self) -> AnalogTile:
+        return self.chain[self.target]
+
+    def end_epoch(self, loss: float) -> None:
+        if self.target == 0:
+            return
+        self.losses.append(loss)
+        recent = self.losses[-PATIENCE - 1 :]
+        rises = sum(later > earlier for earlier, later in pairwise(recent))
+        switches = self.rule.n_tiles - 1 - self.target
+        if rises >= (1 if switches < IMPATIENT else 2):
+            self.target -= 1
+            self.losses = []
+
+    def run_at_once(self, plan: PulsePlan, rate: Tensor, lr: float) -> bool:
+        if self.target == 0:
+            return super().run_at_once(plan, rate, lr)
+        self.gradient_tile.update(plan, self.rule.update)  # and the tiles before it have nothing to hand on
+        return True
+
+    def moves(self, j: int) -> bool:
+        return j >= self.target
+
+    def counters(self) -> dict[str, Any]:
+        return super().counters() | {"target": self.target, "losses": self.losses}
+
+    def load_counters(self, counters: dict[str, Any]) -> None:
+        super().load_counters(counters)
+        self.target, self.losses = counters["target"], list(counters["losses"])

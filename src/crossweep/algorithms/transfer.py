@@ -161,11 +161,16 @@ class TransferWeight(AnalogWeight):
 
     # -- training ----------------------------------------------------------------------------------
 
+    @property
+    def gradient_tile(self) -> AnalogTile:
+        """The tile that takes the gradient's pulses."""
+        return self.fast
+
     def train_on(self, x: Tensor, d: Tensor, lr: float) -> None:
         batch = x.shape[-2]
         self.clock.every = self.every(batch)
-        rate = self.fast_rate(x, d, lr)
-        plan = plan_pulses(x, d, rate, self.fast.device.granularity, self.rule.update, self.fast.draws)
+        rate, tile = self.fast_rate(x, d, lr), self.gradient_tile
+        plan = plan_pulses(x, d, rate, tile.device.granularity, self.rule.update, tile.draws)
         if not self.rule.transfer_columns:
             plan = plan.transposed()
         start, cuts = 0, set(self.cuts(batch))
@@ -237,7 +242,7 @@ class TransferWeight(AnalogWeight):
         mean_d = running_scale(largest(d), self.scale_d, tau)
         self.scale_x, self.scale_d = mean_x[..., -1], mean_d[..., -1]
         top = torch.where(mean_x > 0, mean_x, 1.0) * torch.where(mean_d > 0, mean_d, 1.0)
-        return base * rule.update.desired_bl * self.fast.device.granularity / top
+        return base * rule.update.desired_bl * self.gradient_tile.device.granularity / top
 
     def transfer_rate(self, lr: float) -> float:
         """Effective rate of the transfer."""

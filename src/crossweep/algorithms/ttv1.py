@@ -155,13 +155,17 @@ class TTv1Weight(TransferWeight):
 
     def after_segment(self, samples: int, lr: float, *, cut: bool) -> None:
         for j, clock in enumerate(self.later, start=1):
-            if clock.reads_within(samples):
+            if clock.reads_within(samples) and self.moves(j):
                 columns = clock.next_columns().to(self.chop_in.device)
                 for one in columns.split(1):  # in turn, should a column come twice
                     value = self.chain[j].read_columns(one, self.rule.transfer_io)
                     self.tally.slice_reads += prod(self.inner[:-2])
                     self._write(j, value, one, lr)
             clock.advance(samples)
+
+    def moves(self, j: int) -> bool:
+        """Whether tile j is being transferred at present."""
+        return True
 
     def transfer(
         self, value: Tensor, window: Window, columns: Tensor | slice, rate: Tensor, lr: float

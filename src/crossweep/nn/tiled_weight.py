@@ -117,6 +117,11 @@ class TiledWeight(nn.Module):
         """Drop what was kept."""
         self.pending.clear()
 
+    def end_epoch(self, loss: float) -> None:
+        """Tell every tile the mean training loss of an epoch."""
+        for block in self.parts():
+            block.end_epoch(loss)
+
     def update(self, lr: float) -> None:
         """Train every tile on all backward passes since the last update, in their order."""
         if not self.pending:

@@ -114,6 +114,7 @@ class Loop:
             "train_loss": float(loss_sum) / samples,
             "train_accuracy": float(correct) / samples,
         }
+        optimizer.end_epoch(row["train_loss"])
         row |= self._scores()
         row |= {"analog_lr": settings.analog_lr * factor, "digital_lr": settings.optimizer.lr * factor}
         return row | {"seconds": perf_counter() - began}

@@ -64,6 +64,11 @@ class HybridOptimizer:
             self.digital.step()
             self.digital.zero_grad(set_to_none=True)
 
+    def end_epoch(self, loss: float) -> None:
+        """Tell the training rules the mean training loss of an epoch."""
+        for weight in self.weights:
+            weight.end_epoch(loss)
+
     def drop(self) -> None:
         """Forget the gradients without a step."""
         for weight in self.weights:

@@ -74,7 +74,7 @@ class LevelSetSampler(BaseSampler):
         levels: Sequence[float] | float,
         n_startup: int | None = None,
         acquisition: str = "straddle",
-        explore_every: int = 8,
+        explore_every: int = 16,
         stop_below: float | None = 0.01,
         min_trials: int | None = None,
         warp: str = "none",
