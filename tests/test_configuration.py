@@ -148,7 +148,7 @@ def test_configuration_is_found_in_the_checkout() -> None:
     assert (conf_dir() / "train.yaml").is_file() and isinstance(conf_dir(), Path)
 
 
-@pytest.mark.parametrize(("data", "wanted"), [("digits", 100.0), ("cifar", 3000.0)])
+@pytest.mark.parametrize(("data", "wanted"), [("digits", 300.0), ("cifar", 3000.0)])
 def test_granularity_follows_the_training(data: str, wanted: float) -> None:
     cfg = composed(f"data={data}")
     assert cfg.algorithm.auto_granularity == cfg.training.auto_granularity == wanted

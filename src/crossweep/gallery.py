@@ -29,10 +29,12 @@ from crossweep.testbeds.correlation_detection import CorrelationDetection
 from crossweep.tiles.engine.count import CountEngine
 from crossweep.tiles.factory import TileFactory
 from crossweep.tiles.io import IOParameters
+from crossweep.tiles.pulse_train import UpdateParameters
 
 OFFSETS = {"centred": 0.0, "skewed": -0.5}  # visible symmetry point of the fast tile [w_max]
-# both tasks are short, so buffers must be small; aihwkit's example has the same value
-SHORT = {"auto_granularity": 200.0}
+# both tasks are short, so buffers must be small and flips frequent; values of aihwkit's example and Rasch et al.
+SHORT = {"auto_granularity": 200.0, "in_chop_prob": 0.1}
+SHORT_TRAINS = UpdateParameters(desired_bl=5)  # of the rules with such a buffer
 DEVICE = SoftBounds(  # 40 states, spreads of Rasch et al., Nat. Commun. 15:7133 (2024), Fig. 3
     dw_min=0.05, dw_min_dtod=0.3, dw_min_dtod_log_normal=True, dw_min_std=0.3, up_down_dtod=0.1,
     w_max=1.0, w_min=-1.0, w_max_dtod=0.3, w_min_dtod=0.3,
@@ -65,7 +67,10 @@ def rule(name: str) -> AbstractAlgorithm:
 
 def _shortened(made: AbstractAlgorithm) -> AbstractAlgorithm:
     names = {field.name for field in fields(made)}
-    return replace(made, **{key: value for key, value in SHORT.items() if key in names})
+    changes: dict[str, Any] = {key: value for key, value in SHORT.items() if key in names}
+    if "auto_granularity" in changes:
+        changes["update"] = SHORT_TRAINS
+    return replace(made, **changes)
 
 
 def run(bed: AbstractTestbed, made: AbstractAlgorithm, offset: float, seed: int) -> Outcome:

@@ -1,8 +1,9 @@
 """Records the digits landscape that `levelset.py` maps: real trainings on a grid of SP skew and SP variability.
 
-Two maps: ``near``, the axes as configured, and ``wide``, out to 0.9, where training fails. Every cell is trained with two seeds (other devices, another order of batches), c-TTv2 on soft-bounds devices, a
-perceptron with rectifiers on the digits, everything else as configured by default. About twenty minutes a map on
-one core; started again it goes on.
+Two maps: ``near``, the axes as configured, and ``wide``, out to 0.9, where training fails. Every cell is
+trained with two seeds (other devices, another order of batches), c-TTv2 with the settings of Rasch et al. on
+soft-bounds devices, a perceptron with rectifiers on the digits. About twenty minutes a map on one core; started
+again it goes on.
 
     python tests/benchmarks/record_landscape.py [near|wide]
 """
@@ -18,6 +19,7 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 COLUMNS = ("sp_skew", "sp_variability", "seed", "error_increase", "test_error", "baseline_error")
 STUDY = (
+    *("algorithm.update.desired_bl=5", "algorithm.in_chop_prob=0.1", "algorithm.auto_granularity=100"),
     *("-m", "study=landscape_skew_variability", "model=mlp", "model.activation=relu"),
     *("evaluation.fresh_devices=0", "study.n_trials=null", "study.anchors=[]", "study.report=null"),
     *("study.sampler={name: grid, shuffle: true}", "study.workers=1", "study.progress=plain"),

@@ -251,7 +251,8 @@ def test_flipping_all_choppers_leaves_the_expected_update(name: str) -> None:
     assert torch.equal(plain["slow.state"], flipped["slow.state"])
     torch.testing.assert_close(weights[0].weight, weights[1].weight)
     if "hidden" in plain:
-        assert torch.equal(plain["hidden"], flipped["hidden"])
+        # compiled sums may round differently for the two signs
+        torch.testing.assert_close(plain["hidden"], flipped["hidden"])
 
 
 def test_buffer_in_is_transferred_plus_kept() -> None:
