@@ -55,5 +55,5 @@ def test_choppers_remove_the_offset_of_a_skewed_symmetry_point(folder: Path) -> 
 def test_newer_rules_beat_plain_sgd_on_few_states_and_a_skewed_symmetry_point(folder: Path) -> None:
     hard = ("device.n_states=20", "symmetry_point.skew=0.3")
     plain = increase(folder, *hard, "algorithm=analog_sgd")
-    for rule in ("residual_learning", "rlv2", "erider", "agad"):
+    for rule in ("residual_learning", "rlv2", "mrl", "erider", "agad"):
         assert increase(folder, *hard, f"algorithm={rule}") < plain, rule
