@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from functools import cache
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,8 @@ TASK = (
 )
 # What is compared: the run as it is, and the same with the flaw. Averaging rules hide coarse steps (c-TTv2 trains
 # digits with four states), so steps are judged by plain SGD.
-CTTV2, SGD = ("algorithm=cttv2",), ("algorithm=analog_sgd",)
+RASCH = ("algorithm.update.desired_bl=5", "algorithm.in_chop_prob=0.1", "algorithm.auto_granularity=100")
+CTTV2, SGD = ("algorithm=cttv2", *RASCH), ("algorithm=analog_sgd",)
 OWN_SP, COARSE = "symmetry_point=intrinsic", "device.n_states=20"
 FLAWS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "mean pulse response": (SGD, ("device.dw_min=0.5",)),
@@ -75,7 +77,7 @@ DRAWN = {
 def run(folder: Path, *words: str) -> dict[str, Any]:
     """The record of one training run on digits."""
     words = (*TASK, *words)
-    return trained(folder / "-".join(words[len(TASK) :]), *words)
+    return trained(folder / sha256(" ".join(words).encode()).hexdigest()[:16], *words)
 
 
 def wrong(folder: Path, *words: str) -> int:
@@ -120,7 +122,7 @@ def test_a_bound_that_varies_leaves_fewer_weights_within_reach(bound: str, folde
             run(folder, *words, f"seed.training={seed}", f"seed.device={seed}")["metrics"]["train_loss"]
             for seed in SEEDS
         ]
-        for words in (("variability=none",), ("variability=none", f"variability.{bound}=0.9"))
+        for words in ((*CTTV2, "variability=none"), (*CTTV2, "variability=none", f"variability.{bound}=0.9"))
     ]
     assert all(flawed > sound for sound, flawed in zip(*losses, strict=True)), losses
 
