@@ -19,8 +19,8 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 COLUMNS = ("sp_skew", "sp_variability", "seed", "error_increase", "test_error", "baseline_error")
 STUDY = (
-    *("algorithm.update.desired_bl=5", "algorithm.in_chop_prob=0.1", "algorithm.auto_granularity=100"),
     *("-m", "study=landscape_skew_variability", "model=mlp", "model.activation=relu"),
+    *("algorithm.update.desired_bl=5", "algorithm.in_chop_prob=0.1", "algorithm.auto_granularity=100"),
     *("evaluation.fresh_devices=0", "study.n_trials=null", "study.anchors=[]", "study.report=null"),
     *("study.sampler={name: grid, shuffle: true}", "study.workers=1", "study.progress=plain"),
 )

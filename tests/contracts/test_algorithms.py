@@ -239,7 +239,9 @@ def test_flipping_all_choppers_leaves_the_expected_update(name: str) -> None:
     C.
     """
     made = rule(name)
-    made = type(made)(**(vars(made) | {"out_chop_prob": 0.0, "in_chop_random": False, "in_chop_prob": 0.34}))
+    changes = {"out_chop_prob": 0.0, "in_chop_random": False, "in_chop_prob": 0.34}
+    # few pulses: at a bound sums round differently for the two signs
+    made = type(made)(**(vars(made) | changes | {"update": UpdateParameters(desired_bl=5)}))
     weights = [made.build((2, *SHAPE), factory(ideal(0.02))) for _ in range(2)]
     assert all(isinstance(weight, TransferWeight) for weight in weights)
     weights[1].chop_in = -weights[1].chop_in
@@ -251,8 +253,7 @@ def test_flipping_all_choppers_leaves_the_expected_update(name: str) -> None:
     assert torch.equal(plain["slow.state"], flipped["slow.state"])
     torch.testing.assert_close(weights[0].weight, weights[1].weight)
     if "hidden" in plain:
-        # compiled sums may round differently for the two signs
-        torch.testing.assert_close(plain["hidden"], flipped["hidden"])
+        assert torch.equal(plain["hidden"], flipped["hidden"])
 
 
 def test_buffer_in_is_transferred_plus_kept() -> None:

@@ -92,31 +92,31 @@ def test_offset_shows_once_in_sgd_and_twice_in_ttv2_at_any_size() -> None:
 
 
 # mean diagonal weight after 500, 1000, 2000, 4000 samples, and mean off-diagonal one where known; 12 seeds of aihwkit
-GRADIENT: dict[tuple[float, float], dict[str, tuple[float | None, ...]]] = {
+GRADIENT: dict[tuple[float, float], dict[str, tuple[tuple[float, ...], float | None]]] = {
     (1.0, 0.0): {
-        "ttv2": (0.17, 0.31, 0.49, 0.67, 0.0),
-        "cttv2": (0.17, 0.32, 0.51, 0.69, 0.0),
-        "agad": (0.17, 0.41, 0.64, 0.80, 0.0),
+        "ttv2": ((0.17, 0.31, 0.49, 0.67), 0.0),
+        "cttv2": ((0.17, 0.32, 0.51, 0.69), 0.0),
+        "agad": ((0.17, 0.41, 0.64, 0.80), 0.0),
     },
     (1.0, -0.8): {
-        "ttv2": (0.02, 0.06, 0.10, 0.14, -0.68),
-        "cttv2": (0.17, 0.31, 0.49, 0.68, 0.0),
-        "agad": (0.16, 0.40, 0.66, 0.81, -0.03),
+        "ttv2": ((0.02, 0.06, 0.10, 0.14), -0.68),
+        "cttv2": ((0.17, 0.31, 0.49, 0.68), 0.0),
+        "agad": ((0.16, 0.40, 0.66, 0.81), -0.03),
     },
     (1.0, 0.8): {
-        "ttv2": (0.28, 0.46, 0.66, 0.81, 0.65),
-        "cttv2": (0.17, 0.31, 0.48, 0.66, 0.0),
-        "agad": (0.17, 0.40, 0.64, 0.80, 0.0),
+        "ttv2": ((0.28, 0.46, 0.66, 0.81), 0.65),
+        "cttv2": ((0.17, 0.31, 0.48, 0.66), 0.0),
+        "agad": ((0.17, 0.40, 0.64, 0.80), 0.0),
     },
     (0.4, 0.0): {
-        "ttv2": (0.09, 0.19, 0.33, 0.53, None),
-        "cttv2": (0.09, 0.18, 0.32, 0.51, None),
-        "agad": (0.10, 0.25, 0.47, 0.68, None),
+        "ttv2": ((0.09, 0.19, 0.33, 0.53), None),
+        "cttv2": ((0.09, 0.18, 0.32, 0.51), None),
+        "agad": ((0.10, 0.25, 0.47, 0.68), None),
     },
     (0.4, -0.8): {
-        "ttv2": (-0.05, -0.12, -0.22, -0.37, None),  # the wrong sign
-        "cttv2": (0.08, 0.17, 0.31, 0.48, None),
-        "agad": (0.08, 0.24, 0.45, 0.66, None),
+        "ttv2": ((-0.05, -0.12, -0.22, -0.37), None),  # the wrong sign
+        "cttv2": ((0.08, 0.17, 0.31, 0.48), None),
+        "agad": ((0.08, 0.24, 0.45, 0.66), None),
     },
 }
 
@@ -132,17 +132,17 @@ def test_constant_gradient(rule: str, setting: tuple[float, float]) -> None:
     made = factory(rasch_device(40, up_down_dtod=0.3), skew=skew)
     many = 40
     bed = ConstantGradient(instances=many, correlation=correlation)
-    out, wanted = bed.run(gradient_rules()[rule], made, made.draws.fork("task")), GRADIENT[setting][rule]
+    out = bed.run(gradient_rules()[rule], made, made.draws.fork("task"))
+    diagonal, elsewhere = GRADIENT[setting][rule]
     places = [out.steps.tolist().index(t) for t in (500, 1000, 2000, 4000)]
     # the table has two digits and no spreads; its 60 weights scatter like ours, which grow towards the last
     # column
-    for share, place, value in zip((0.25, 0.5, 0.75, 1.0), places, wanted[:4], strict=True):
-        assert value is not None
+    for share, place, value in zip((0.25, 0.5, 0.75, 1.0), places, diagonal, strict=True):
         std = share * out.metrics["on_std"]
         agrees(float(out.curve[place, 0]), std, 5 * many, value, std, 60, 0.005)
-    if wanted[4] is not None:
+    if elsewhere is not None:
         std = out.metrics["off_std"]
-        agrees(out.metrics["off_mean"], std, 20 * many, wanted[4], std, 240, 0.005)
+        agrees(out.metrics["off_mean"], std, 20 * many, elsewhere, std, 240, 0.005)
 
 
 # error of a programmed weight [%] over the spread of A's symmetry point, mean and spread over 3 seeds of
@@ -182,33 +182,6 @@ def test_weight_programming_in_place(states: int, wanted: float) -> None:
     out = WeightProgramming(samples=8000).run(programming_rules()["sgd"], made, made.draws.fork("task"))
     # seeds scatter by up to 0.4
     assert abs(out.metrics["weight_error"] - wanted) < 5 * 0.4 * sqrt(2 / 3)
-
-
-def test_least_squares_converges_to_the_digital_solution_only_with_a_symmetric_device() -> None:
-    """TTv1 with gamma reaches the solution on a symmetric device and stops short on an asymmetric one."""
-    from crossweep.algorithms.ttv1 import TTv1
-    from crossweep.devices.soft_bounds import SoftBounds
-    from crossweep.tiles.pulse_train import UpdateParameters
-
-    rule = TTv1(
-        gamma=0.4, fast_lr=0.8, auto_scale=False, transfer_every=1, units_in_mbatch=True,
-        n_reads_per_transfer=20, transfer_lr=0.05, scale_transfer_lr=False,
-        update=UpdateParameters(desired_bl=8), transfer_update=UpdateParameters(desired_bl=8),
-    )  # fmt: skip
-    losses = []
-    for asymmetry in (0.0, 0.3):
-        exact = {
-            "dw_min_dtod": 0.0,
-            "dw_min_std": 0.0,
-            "up_down_dtod": 0.0,
-            "w_max_dtod": 0.0,
-            "w_min_dtod": 0.0,
-        }
-        device = SoftBounds(dw_min=1e-3, up_down=asymmetry, w_max=3.5, w_min=-3.5, **exact)
-        made = factory(device, subtract=False)
-        bed = LeastSquares(instances=4, size=20, rows=40, steps=400, lr=0.8)
-        losses.append(bed.run(rule, made, made.draws.fork("task")).metrics["loss"])
-    assert losses[0] < 0.1 * losses[1]
 
 
 def test_small_runs_of_every_test_bed_give_finite_numbers_and_costs() -> None:
