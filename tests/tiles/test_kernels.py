@@ -80,7 +80,7 @@ def test_hash_bits_are_fair_and_independent_between_lines() -> None:
 
 @njit
 def _respond(v, up, total, device, scalars, out, key):
-    f, ids = np.zeros(block.PLACES * block.SIZE, np.float32), np.empty(block.SIZE, np.uint32)
+    f, ids = np.zeros(block.ROOM, np.float32), np.empty(block.SIZE, np.uint32)
     for row in range(0, v.shape[0], block.ROWS):
         for first in range(0, v.shape[1], block.LANES):
             load_devices(f, device, row, first)

@@ -1,6 +1,9 @@
 """The block of devices that compiled kernels take at a time: its size, known without loading the compiler."""
 
 LANES, ROWS = 16, 32  # columns and rows; one is a multiple of the other
+SIZE = ROWS * LANES
+# quantities of a block lie so far apart that those of one device do not compete for the same lines of the cache
+STRIDE = SIZE + 16
 
 
 def covering(n: int) -> int:

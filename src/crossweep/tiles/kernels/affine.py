@@ -8,7 +8,8 @@ at zero and relative step ``m``; a step itself is ``(c -+ rho v) phi(rho)``.
 
 import numpy as np
 
-from crossweep.tiles.kernels.bits import mix, square_root
+from crossweep.tiles.blocks import SIZE, STRIDE
+from crossweep.tiles.kernels.bits import as_bits, mix, square_root
 from crossweep.tiles.kernels.block import (
     ALL,
     CD,
@@ -17,10 +18,11 @@ from crossweep.tiles.kernels.block import (
     HARD,
     HIGH,
     LOW,
+    NEAR,
     RD,
     RELAX,
+    RESPONSE,
     RU,
-    SIZE,
     SPREAD,
     UP,
     XI,
@@ -39,7 +41,8 @@ _MODERATE = F(1.5)  # relaxation up to which they do
 _FARTHEST = F(8.4)  # -ln of the smallest uniform number, halved: no path reaches a bound beyond
 _NONE = F(1e-9)  # fewer expected pulses than this are none
 _EDGE = np.uint32(0x27D4EB2F)
-_FEW = 40  # devices of a block near a bound that are worth going through one by one
+_MOST = SIZE - SIZE // 4  # so many devices that need the full formulas are not worth bringing together
+_VECTOR = 16  # devices that are brought together go through the formulas in so many at a time
 
 
 @inline
@@ -56,13 +59,18 @@ def phi(x, e):
 
 
 @inline
+def ratio_series(m):
+    """``-ln(1 - m) / m`` near zero."""
+    return F(
+        F(1.0) + m * (F(0.5) + m * (F(1 / 3) + m * (F(0.25) + m * (F(0.2) + m * (F(1 / 6) + m * F(1 / 7))))))
+    )
+
+
+@inline
 def ratio(m):
     """``-ln(1 - m) / m`` for the relative step ``m`` of one pulse."""
     small = abs(m) < _GENTLE
-    series = F(1.0) + m * (
-        F(0.5) + m * (F(1 / 3) + m * (F(0.25) + m * (F(0.2) + m * (F(1 / 6) + m * F(1 / 7)))))
-    )
-    return F(series if small else -log(F(1.0) - m) / (F(1.0) if small else m))
+    return F(ratio_series(m) if small else -log(F(1.0) - m) / (F(1.0) if small else m))
 
 
 @kernel
@@ -81,14 +89,26 @@ def load_devices(f, device, row, first):
     load(f, RD, device[3], row, first, F(0.0))
     load(f, HIGH, device[4], row, first, F(1e30))
     load(f, LOW, device[5], row, first, F(-1e30))
+    steepest = np.uint32(0)
+    for e in range(SIZE):
+        steepest = max(steepest, max(as_bits(abs(f[RU + e])), as_bits(abs(f[RD + e]))))
+    if steepest < as_bits(_GENTLE):
+        for e in range(SIZE):
+            m_up, m_down = -f[RU + e], f[RD + e]
+            up, down = ratio_series(m_up), ratio_series(m_down)
+            f[CU + e] *= up
+            f[CD + e] *= down
+            f[RU + e] = m_up * up
+            f[RD + e] = m_down * down
+        return
     for e in range(SIZE):
         # a pulse that would pass the bound lands on it
-        m_up, m_down = min(-f[RU * SIZE + e], _LARGEST), min(f[RD * SIZE + e], _LARGEST)
+        m_up, m_down = min(-f[RU + e], _LARGEST), min(f[RD + e], _LARGEST)
         up, down = ratio(m_up), ratio(m_down)
-        f[CU * SIZE + e] *= up
-        f[CD * SIZE + e] *= down
-        f[RU * SIZE + e] = m_up * up
-        f[RD * SIZE + e] = m_down * down
+        f[CU + e] *= up
+        f[CD + e] *= down
+        f[RU + e] = m_up * up
+        f[RD + e] = m_down * down
 
 
 @inline
@@ -157,12 +177,13 @@ def respond(v, n_up, n, cu, cd, ru, rd, high, low, sigma, relative, kappa, sprea
 
 
 @inline
-def _at(f, ids, e, sigma, relative, kappa, key):
-    """``respond`` for one device of a block."""
+def _at(f, to, e, word, sigma, relative, kappa):
+    """``respond`` for device ``e`` of the numbers that lie at ``to`` behind one another."""
     return respond(
-        f[V * SIZE + e], f[UP * SIZE + e], max(f[ALL * SIZE + e], _NONE), f[CU * SIZE + e], f[CD * SIZE + e],
-        f[RU * SIZE + e], f[RD * SIZE + e], f[HIGH * SIZE + e], f[LOW * SIZE + e], sigma, relative, kappa,
-        f[SPREAD * SIZE + e], f[XI * SIZE + e], mix(np.uint32(ids[e] + _EDGE), key),
+        f[to + V + e], f[to + UP + e], max(f[to + ALL + e], _NONE),
+        f[to + CU + e], f[to + CD + e], f[to + RU + e], f[to + RD + e],
+        f[to + HIGH + e], f[to + LOW + e], sigma, relative, kappa, f[to + SPREAD + e],
+        f[to + XI + e], word,
     )  # fmt: skip
 
 
@@ -171,9 +192,9 @@ def _moderate(f, sigma, relative, kappa):
     """Gentle devices that relax a little: short series, and no bound. For how many of the block this is not enough."""
     hard = np.int32(0)
     for e in range(SIZE):
-        v, up, n, relax = f[V * SIZE + e], f[UP * SIZE + e], f[ALL * SIZE + e], f[RELAX * SIZE + e]
-        cu, cd, ru, rd = f[CU * SIZE + e], f[CD * SIZE + e], f[RU * SIZE + e], f[RD * SIZE + e]
-        high, low = f[HIGH * SIZE + e], f[LOW * SIZE + e]
+        v, up, n, relax = f[V + e], f[UP + e], f[ALL + e], f[RELAX + e]
+        cu, cd, ru, rd = f[CU + e], f[CD + e], f[RU + e], f[RD + e]
+        high, low = f[HIGH + e], f[LOW + e]
         inverse = F(1.0) / max(n, _NONE)
         share, down = up * inverse, n - up
         half = F(0.5) * relax
@@ -189,7 +210,7 @@ def _moderate(f, sigma, relative, kappa):
         mean = v + drive * once
         inside = min(max(mean, low), high)
         scale_up, scale_down = F(1.0) - ru * (F(0.5) - ru * F(1 / 6)), F(1.0) - rd * (F(0.5) - rd * F(1 / 6))
-        jump, spread = (cu - ru * inside) * scale_up + (cd + rd * inside) * scale_down, f[SPREAD * SIZE + e]
+        jump, spread = (cu - ru * inside) * scale_up + (cd + rd * inside) * scale_down, f[SPREAD + e]
         # what one pulse more would change: the derivatives of the mean
         push, pull = (cu - ru * v) * once + ru * slope, (cd + rd * v) * once - rd * slope
         middle = F(0.5) * relative * (v + inside)
@@ -200,7 +221,7 @@ def _moderate(f, sigma, relative, kappa):
         shake = jump * jump * share * (F(1.0) - share) * kappa
         counted = spread * (up * push * push + down * pull * pull)
         more = F(0.0) if spread > F(0.0) else F(1.0)
-        end = mean + square_root(noise + counted + shake * (n + more) * once * g) * f[XI * SIZE + e]
+        end = mean + square_root(noise + counted + shake * (n + more) * once * g) * f[XI + e]
         # what shakes a device at its bound is a step outwards that is left there, if any
         hard_up, hard_down = (cu - ru * high) * scale_up, (cd + rd * low) * scale_down
         shake = share * (F(1.0) - share) * kappa * n
@@ -209,11 +230,11 @@ def _moderate(f, sigma, relative, kappa):
         risk = (high - v) * (high - end) <= _FARTHEST * reach_up or (v - low) * (
             end - low
         ) <= _FARTHEST * reach_down
-        f[END * SIZE + e] = end if n > F(0.0) else v
+        f[END + e] = end if n > F(0.0) else v
         steep = max(max(abs(ru), abs(rd)) * (_MODERATE / _GENTLE), abs(relax)) > _MODERATE
         bad = F(1.0) if (risk or steep) and n > F(0.0) else F(0.0)
-        f[HARD * SIZE + e] = bad
-        hard += np.int32(bad)
+        f[HARD + e] = bad
+        hard = np.int32(hard + np.int32(bad))  # a wider sum would halve the vectors
     return hard
 
 
@@ -221,8 +242,28 @@ def _moderate(f, sigma, relative, kappa):
 def _whole(f, ids, sigma, relative, kappa, key):
     """All devices of a block by the full formulas."""
     for e in range(SIZE):
-        end = _at(f, ids, e, sigma, relative, kappa, key)
-        f[END * SIZE + e] = end if f[ALL * SIZE + e] > F(0.0) else f[V * SIZE + e]
+        end = _at(f, 0, e, mix(np.uint32(ids[e] + _EDGE), key), sigma, relative, kappa)
+        f[END + e] = end if f[ALL + e] > F(0.0) else f[V + e]
+
+
+@kernel
+def _hard(f, ids, hard, sigma, relative, kappa, key):
+    """The ``hard`` devices that need it by the full formulas: brought together, so that they go in vectors."""
+    chosen, words = np.empty(SIZE + 1, np.int32), np.empty(SIZE, np.uint32)
+    n = 0
+    for e in range(SIZE):  # without a branch
+        chosen[n] = e
+        n += np.int64(f[HARD + e])
+    for k in range(hard):
+        e = chosen[k]
+        words[k] = mix(np.uint32(ids[e] + _EDGE), key)
+        for place in range(0, RESPONSE, STRIDE):
+            f[NEAR + place + k] = f[place + e]
+    for start in range(0, hard, _VECTOR):  # numbers beyond the last are of an earlier visit, and not used
+        for k in range(start, start + _VECTOR):
+            f[NEAR + END + k] = _at(f, NEAR, k, words[k], sigma, relative, kappa)
+    for k in range(hard):
+        f[END + chosen[k]] = f[NEAR + END + k]
 
 
 @kernel
@@ -237,14 +278,12 @@ def respond_block(f, ids, scalars, key):
     """
     sigma, relative, kappa = scalars[0], scalars[1], scalars[2]
     for e in range(SIZE):
-        up = f[UP * SIZE + e]
-        f[RELAX * SIZE + e] = up * f[RU * SIZE + e] + (f[ALL * SIZE + e] - up) * f[RD * SIZE + e]
+        up = f[UP + e]
+        f[RELAX + e] = up * f[RU + e] + (f[ALL + e] - up) * f[RD + e]
     hard = _moderate(f, sigma, relative, kappa)
-    if hard > _FEW:
+    if hard > _MOST:
         _whole(f, ids, sigma, relative, kappa, key)
     elif hard > 0:
-        for e in range(SIZE):
-            if f[HARD * SIZE + e] > F(0.0):
-                f[END * SIZE + e] = _at(f, ids, e, sigma, relative, kappa, key)
+        _hard(f, ids, hard, sigma, relative, kappa, key)
     for e in range(SIZE):
-        f[V * SIZE + e] = f[END * SIZE + e]
+        f[V + e] = f[END + e]

@@ -9,23 +9,24 @@ numbers belong to a device's position: the same bits for any number of threads.
 
 import numpy as np
 
-from crossweep.tiles.blocks import LANES, ROWS
+from crossweep.tiles.blocks import LANES, ROWS, SIZE, STRIDE
 from crossweep.tiles.kernels.bits import as_bits
 from crossweep.tiles.kernels.jit import inline, kernel
 from crossweep.tiles.kernels.maths import normal_pair
 from crossweep.tiles.kernels.vectors import count_block, expect_block
 
 F = np.float32
-SIZE = ROWS * LANES
 SAMPLES = 256  # samples of a column that are looked at in one go
 WORDS = 64  # pulse words of a column that are looked at in one go
-# places in the scratch array, in units of SIZE
-UP, ALL, V, HIGH, LOW = 0, 1, 2, 3, 4
-CU, CD, RU, RD = 5, 6, 7, 8  # drives and rates of one pulse, see ``affine``
-XI, RELAX, END, HARD = 9, 10, 11, 12  # noise, relaxation, new state, whether that needs the full formulas
-R, W, SHOWN, VALUE, HIDDEN, MEAN, PAST, GIVEN = 13, 14, 15, 16, 17, 18, 19, 20
-SPREAD = 21  # variance of a count in units of its mean; 0 where counts are known
-PLACES = 22
+# where quantities start in the scratch array; first what a response is made of
+UP, ALL, V, HIGH, LOW = (STRIDE * k for k in range(5))
+CU, CD, RU, RD = (STRIDE * k for k in range(5, 9))  # drives and rates of one pulse, see ``affine``
+XI, SPREAD = 9 * STRIDE, 10 * STRIDE  # noise; variance of a count in units of its mean, 0 where counts are known
+RESPONSE = 11 * STRIDE  # all of these
+END, RELAX, HARD = (STRIDE * k for k in range(11, 14))  # new state, relaxation, whether the full formulas are needed
+R, W, SHOWN, VALUE, HIDDEN, MEAN, PAST, GIVEN = (STRIDE * k for k in range(14, 22))
+NEAR = 22 * STRIDE  # a response and its new states for the devices that need the full formulas
+ROOM = NEAR + 12 * STRIDE
 _ONES = np.uint64(0xFFFFFFFFFFFFFFFF)
 
 
@@ -33,7 +34,7 @@ _ONES = np.uint64(0xFFFFFFFFFFFFFFFF)
 def load(f, place, matrix, row, first, neutral):
     """Copy a block of a matrix to its place; what lies beyond the matrix is ``neutral``."""
     rows, width = min(ROWS, matrix.shape[0] - row), min(LANES, matrix.shape[1] - first)
-    at = place * SIZE
+    at = place
     if rows < ROWS or width < LANES:
         for e in range(SIZE):
             f[at + e] = neutral
@@ -50,9 +51,14 @@ def load(f, place, matrix, row, first, neutral):
 def store(f, place, matrix, row, first):
     """Copy a block back."""
     rows, width = min(ROWS, matrix.shape[0] - row), min(LANES, matrix.shape[1] - first)
-    at = place * SIZE
-    for i in range(rows):
-        for j in range(width):
+    at = place
+    if rows < ROWS or width < LANES:
+        for i in range(rows):
+            for j in range(width):
+                matrix[row + i, first + j] = f[at + i * LANES + j]
+        return
+    for i in range(ROWS):
+        for j in range(LANES):
             matrix[row + i, first + j] = f[at + i * LANES + j]
 
 
@@ -60,7 +66,7 @@ def store(f, place, matrix, row, first):
 def clear(f, place):
     """Set a place to zero."""
     for e in range(SIZE):
-        f[place * SIZE + e] = F(0.0)
+        f[place + e] = F(0.0)
 
 
 @kernel
@@ -76,8 +82,8 @@ def normals(f, ids, key):
     """Standard normal numbers for all devices, in pairs: the lower half of a block takes the second ones."""
     for e in range(SIZE // 2):
         a, b = normal_pair(ids[e], key)
-        f[XI * SIZE + e] = a
-        f[XI * SIZE + SIZE // 2 + e] = b
+        f[XI + e] = a
+        f[XI + SIZE // 2 + e] = b
 
 
 @kernel
@@ -85,8 +91,8 @@ def two_normals(f, ids, key):
     """Two independent standard normal numbers for each device."""
     for e in range(SIZE):
         a, b = normal_pair(ids[e], key)
-        f[XI * SIZE + e] = a
-        f[SHOWN * SIZE + e] = b
+        f[XI + e] = a
+        f[SHOWN + e] = b
 
 
 @inline
@@ -119,7 +125,7 @@ def scratch():
     """The block, numbers of its devices, and room for what is loaded of its columns."""
     words = np.empty(WORDS * LANES, np.uint64), np.empty(WORDS * LANES, np.uint64)
     return (
-        np.zeros(PLACES * SIZE, np.float32),
+        np.zeros(ROOM, np.float32),
         np.empty(SIZE, np.uint32),
         (*words, np.empty(SAMPLES * LANES, np.float32)),
     )
@@ -161,7 +167,7 @@ def pulses_of(lines, since, until, turn_x, turn_d, row, first, begin, end, room,
             count_block(d, e, turn_d, start * d.shape[1] + row, ROWS, pulses, signs, words, f)
     most = np.uint32(0)
     for k in range(SIZE):
-        most = max(most, as_bits(f[ALL * SIZE + k]))
+        most = max(most, as_bits(f[ALL + k]))
     return most > np.uint32(0)
 
 
@@ -180,4 +186,4 @@ def load_spread(f, squares_d, squares_x, row, first):
     """Variance of each expected count in units of its mean; the squares belong to whole blocks."""
     for i in range(ROWS):
         for j in range(LANES):
-            f[SPREAD * SIZE + i * LANES + j] = max(F(1.0) - squares_d[row + i] * squares_x[first + j], F(0.0))
+            f[SPREAD + i * LANES + j] = max(F(1.0) - squares_d[row + i] * squares_x[first + j], F(0.0))

@@ -3,13 +3,12 @@
 
 import numpy as np
 
-from crossweep.tiles.blocks import LANES, ROWS
+from crossweep.tiles.blocks import LANES, ROWS, SIZE
 from crossweep.tiles.kernels.affine import load_devices, respond_block
 from crossweep.tiles.kernels.bits import line_key
 from crossweep.tiles.kernels.block import (
     ALL,
     GIVEN,
-    SIZE,
     UP,
     V,
     load,
@@ -69,7 +68,7 @@ def update_blocks(lines, squares, seen, edges, v, given, device, scalars, key, t
                 normals(f, ids, own)
                 respond_block(f, ids, scalars, own)
                 for e in range(SIZE):
-                    f[GIVEN * SIZE + e] += f[ALL * SIZE + e]
+                    f[GIVEN + e] += f[ALL + e]
             store(f, V, v, row, first)
             store(f, GIVEN, given, row, first)
 

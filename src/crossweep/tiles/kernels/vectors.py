@@ -14,7 +14,7 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from crossweep.tiles.blocks import LANES, ROWS
+from crossweep.tiles.blocks import LANES, ROWS, STRIDE
 
 _I32, _I64, _F32 = ir.IntType(32), ir.IntType(64), ir.FloatType()
 _WORDS, _FLOATS = ir.VectorType(_I64, 8), ir.VectorType(_F32, LANES)
@@ -57,7 +57,7 @@ def count_block(typingctx: Any, d: Any, e: Any, turned: Any, place: Any, rows: A
         x: pulses of the columns, word by word [words * 16].
         s: their signs [words * 16].
         words: number of words.
-        out: in and out, added to: ups of row ``i`` and column ``j`` at ``16 i + j``, all coincidences 512 behind.
+        out: in and out, added to: ups of row ``i`` and column ``j`` at ``16 i + j``, all coincidences ``STRIDE`` behind.
     """
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
@@ -74,7 +74,7 @@ def count_block(typingctx: Any, d: Any, e: Any, turned: Any, place: Any, rows: A
         )
         zero, half_row = ir.Constant(_WORDS, None), ir.VectorType(_F32, 8)
         sums = [cgutils.alloca_once(builder, _WORDS) for _ in range(16)]
-        second = ir.Constant(_I64, LANES * ROWS)
+        second = ir.Constant(_I64, STRIDE)
         with cgutils.for_range(builder, builder.udiv(rows, group)) as loop:
             row = builder.mul(loop.index, group)
             for total in sums:
@@ -130,7 +130,7 @@ def expect_block(typingctx: Any, w: Any, turned: Any, place: Any, x: Any, sample
         place: position of the first sample and row in ``w``, flat.
         x: signed probabilities of the columns, sample by sample [samples * 16].
         samples: number of samples.
-        out: in and out, added to: expected ups of row ``i`` and column ``j`` at ``16 i + j``, all pulses 512 behind.
+        out: in and out, added to: expected ups of row ``i`` and column ``j`` at ``16 i + j``, all pulses ``STRIDE`` behind.
     """
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
@@ -143,7 +143,7 @@ def expect_block(typingctx: Any, w: Any, turned: Any, place: Any, x: Any, sample
         fma = cgutils.get_or_insert_function(builder.module, kind, f"llvm.fma.v{LANES}f32")
         kind = ir.FunctionType(_FLOATS, [_FLOATS])
         fabs = cgutils.get_or_insert_function(builder.module, kind, f"llvm.fabs.v{LANES}f32")
-        group, lanes, second = (ir.Constant(_I64, k) for k in (8, LANES, LANES * ROWS))
+        group, lanes, second = (ir.Constant(_I64, k) for k in (8, LANES, STRIDE))
         sums = [cgutils.alloca_once(builder, _FLOATS) for _ in range(16)]
         half = _many(builder, ir.Constant(_F32, 0.5), _FLOATS)
         first = builder.urem(place, stride)

@@ -8,7 +8,7 @@ buffer, pulse onto C, and again, while its state stays in the cache.
 
 import numpy as np
 
-from crossweep.tiles.blocks import LANES, ROWS
+from crossweep.tiles.blocks import LANES, ROWS, SIZE
 from crossweep.tiles.kernels.affine import load_devices, respond_block
 from crossweep.tiles.kernels.bits import as_bits, line_key, mix, square_root
 from crossweep.tiles.kernels.block import (
@@ -17,7 +17,6 @@ from crossweep.tiles.kernels.block import (
     MEAN,
     PAST,
     SHOWN,
-    SIZE,
     VALUE,
     XI,
     R,
@@ -47,11 +46,11 @@ def _show(f, write, pulsed):
     """Visible weights; write noise is redrawn where a device was pulsed."""
     if write == F(0.0):
         for e in range(SIZE):
-            f[W * SIZE + e] = f[V * SIZE + e] - f[R * SIZE + e]
+            f[W + e] = f[V + e] - f[R + e]
     elif pulsed:
         for e in range(SIZE):
-            shown = f[V * SIZE + e] - f[R * SIZE + e] + write * f[SHOWN * SIZE + e]
-            f[W * SIZE + e] = shown if f[ALL * SIZE + e] > F(0.0) else f[W * SIZE + e]
+            shown = f[V + e] - f[R + e] + write * f[SHOWN + e]
+            f[W + e] = shown if f[ALL + e] > F(0.0) else f[W + e]
 
 
 @kernel
@@ -63,11 +62,11 @@ def _read(f, ids, io, key):
     else:
         clear(f, XI)
     for e in range(SIZE):
-        w = f[W * SIZE + e]
+        w = f[W + e]
         own = abs(w) if by_weight else F(1.0)
         std = square_root(F(noise * noise + w_noise * w_noise * own * drive * drive))
-        v = w * drive + std * f[XI * SIZE + e]
-        f[VALUE * SIZE + e] = min(max(nearest(v, bin_width), -bound), bound)
+        v = w * drive + std * f[XI + e]
+        f[VALUE + e] = min(max(nearest(v, bin_width), -bound), bound)
 
 
 @kernel
@@ -78,14 +77,14 @@ def _excess(f, reads, fresh, beta, first):
             e = i * LANES + j
             read, m, v, p = (
                 reads[first + j] > F(0.0),
-                f[MEAN * SIZE + e],
-                f[VALUE * SIZE + e],
-                f[PAST * SIZE + e],
+                f[MEAN + e],
+                f[VALUE + e],
+                f[PAST + e],
             )
             p = m if read and fresh[first + j] > F(0.0) else p
-            f[PAST * SIZE + e] = p
-            f[MEAN * SIZE + e] = (F(1.0) - beta) * m + beta * v if read else m
-            f[VALUE * SIZE + e] = v - p
+            f[PAST + e] = p
+            f[MEAN + e] = (F(1.0) - beta) * m + beta * v if read else m
+            f[VALUE + e] = v - p
 
 
 @kernel
@@ -98,15 +97,15 @@ def _digest(f, reads, gain, gate, row_sign, scalars, row, first):
         sign = row_sign[min(row + i, row_sign.shape[0] - 1)]
         for j in range(LANES):
             e = i * LANES + j
-            read, before = reads[first + j] > F(0.0), f[HIDDEN * SIZE + e]
-            h = keep * before + sign * gain[first + j] * f[VALUE * SIZE + e]
+            read, before = reads[first + j] > F(0.0), f[HIDDEN + e]
+            h = keep * before + sign * gain[first + j] * f[VALUE + e]
             n = F(np.int32(min(max(h, -longest), longest)))  # truncates
             rest = momentum * h if forget else h - (F(1.0) - momentum) * n
             rest = min(max(rest, -limit), limit)
             after = rest if n != F(0.0) else h
-            f[HIDDEN * SIZE + e] = after if read else before
+            f[HIDDEN + e] = after if read else before
             wanted = n * gate[first + j] if read else F(0.0)
-            f[VALUE * SIZE + e] = wanted
+            f[VALUE + e] = wanted
             some |= as_bits(F(abs(wanted)))
     return some != np.uint32(0)
 
@@ -120,11 +119,11 @@ def _give(f, hit, slow, scalars, write, row, first, key):
     for i in range(rows):
         some = np.uint32(0)
         for j in range(LANES):
-            some |= as_bits(F(abs(f[VALUE * SIZE + i * LANES + j])))
+            some |= as_bits(F(abs(f[VALUE + i * LANES + j])))
         if some == np.uint32(0):
             continue
         for q in range(width):
-            wanted = f[VALUE * SIZE + i * LANES + q]
+            wanted = f[VALUE + i * LANES + q]
             if wanted == F(0.0):
                 continue
             k, j = row + i, first + q
@@ -209,14 +208,14 @@ def window_blocks(
                     _show(f, write, True)
                     total = np.int32(0)  # whole numbers, so that the sum vectorises
                     for e in range(SIZE):
-                        total += np.int32(F(64.0) * f[ALL * SIZE + e])
+                        total = np.int32(total + np.int32(F(64.0) * f[ALL + e]))
                     given_out[0, block] += total / 64.0
                 if reads[m, first:stop].max() <= F(0.0):
                     continue
                 own = line_key(key, m)
                 if io[0] < F(0.0):
                     for e in range(SIZE):
-                        f[VALUE * SIZE + e] = f[W * SIZE + e]
+                        f[VALUE + e] = f[W + e]
                 else:
                     _read(f, ids, io, mix(_READ, own))
                 if means:
