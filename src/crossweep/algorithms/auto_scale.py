@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor
 
+from crossweep.tiles.engine import compiled
+
 
 def running_scale(new: Tensor, start: Tensor, tau: float) -> Tensor:
     """Leaky averages ``m <- (1 - tau) m + tau new`` after every sample, without a loop.
@@ -18,6 +20,13 @@ def running_scale(new: Tensor, start: Tensor, tau: float) -> Tensor:
     Returns:
         The average after each sample [..., b].
     """
+    if compiled.usable(new):
+        from crossweep.tiles.kernels.batch import running_rows
+
+        new, before = torch.broadcast_tensors(new, start.unsqueeze(-1))
+        series, out = new.reshape(-1, new.shape[-1]).numpy(), torch.empty(new.shape)
+        running_rows(series, before[..., 0].reshape(-1).numpy(), tau, out.view(series.shape).numpy())
+        return out
     if new.shape[-1] == 1 or tau >= 1:
         return _one_by_one(new, start, tau)
     value, valid = new.double(), new > 0

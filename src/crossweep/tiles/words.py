@@ -1,6 +1,7 @@
 """Drawn pulses of a mini-batch as 64-bit words, for the compiled engine."""
 
 from dataclasses import dataclass
+from functools import partial
 from math import ceil
 from typing import Any
 
@@ -135,19 +136,10 @@ def expected_words(plan: PulsePlan, place: tuple[int, ...]) -> Expected:
     if own not in batch.words:
         bl = _array(batch.bl, 1, own[1:])
         lines, squares = [], []
-        for values, scale, weight in ((batch.x, batch.scale_x, None), (batch.d, batch.scale_d, bl)):
-            signed = _array(values, 2, own[1:])
-            p = np.zeros((signed.shape[0], padded(signed.shape[1])), np.float32)
-            inner = p[:, : signed.shape[1]]
-            np.multiply(signed, _array(scale, 1, own[1:])[:, None], out=inner)
-            np.clip(inner, -1, 1, out=inner)
-            n, square = signed.shape[1], np.square(p)
-            size = np.abs(p)
-            squares.append((bl @ square) / np.maximum(bl @ size, np.float32(1e-12)))
-            means = (t.sum(1, dtype=np.float64) / n for t in (size, square))
-            if weight is not None:
-                p *= weight[:, None]
-            lines.append(Lines(p, np.zeros((0, 0), np.uint64), *means))
+        for values, scale, weighted in ((batch.x, batch.scale_x, False), (batch.d, batch.scale_d, True)):
+            line, square = _expect(_array(values, 2, own[1:]), _array(scale, 1, own[1:]), bl, weighted=weighted)
+            lines.append(line)
+            squares.append(square)
         steps = np.arange(bl.size + 1)
         batch.words[own] = Expected(lines[0], lines[1], steps, bl.astype(np.int64), (squares[1], squares[0]))
     words: Expected = batch.words[own]
@@ -184,6 +176,22 @@ def _draw(values: Any, scale: Any, bl: NDArray[np.int64], slots: NDArray[np.int6
     # whole numbers, so that the sums do not depend on the number of threads
     mean, square = (np.sum([part[k] for part in parts], 0).astype(np.float64) / n for k in (0, 1))
     return Lines(pulses, signs, mean / _FULL, square / _FULL)
+
+
+def _expect(values: Any, scale: Any, bl: Any, *, weighted: bool) -> tuple[Lines, NDArray[np.float32]]:
+    """Expected pulses, and the mean square of each line's probabilities over their mean."""
+    from crossweep.tiles.kernels.batch import VECTORS, expect_lines
+    from crossweep.tiles.kernels.threads import spread
+
+    b, n = values.shape
+    p, sums = np.zeros((b, padded(n)), np.float32), np.zeros((2, b), np.float32)
+    parts = -(-b // VECTORS)
+    lines = np.zeros((parts, 2, padded(n)), np.float32)
+    work: Any = partial(expect_lines, values, scale, bl, weighted, p, sums, lines)
+    spread(work, parts, 2.0 * values.size)
+    size, square = lines.sum(0)
+    mean, mean_square = sums.astype(np.float64) / n
+    return Lines(p, np.zeros((0, 0), np.uint64), mean, mean_square), square / np.maximum(size, np.float32(1e-12))
 
 
 def column_slots(plan: PulsePlan, words: PulseWords) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -174,11 +174,19 @@ def pulses_of(lines, since, until, turn_x, turn_d, row, first, begin, end, room,
 @kernel
 def load_chances(p, since, until, turn, start, samples, first, out):
     """Copy the probabilities of a block's columns in ``samples`` samples, zero where a column does not see one."""
+    lo, hi, signs = np.empty(LANES, np.int32), np.empty(LANES, np.int32), np.empty(LANES, np.float32)
+    for j in range(LANES):
+        lo[j], hi[j] = max(since[first + j] - start, 0), min(until[first + j] - start, samples)
+        signs[j] = F(-1.0) if turn[first + j] else F(1.0)
+    from_all, to_all = lo.max(), hi.min()
     for b in range(samples):
-        for j in range(LANES):
-            seen = since[first + j] <= start + b and start + b < until[first + j]
-            value = -p[start + b, first + j] if turn[first + j] else p[start + b, first + j]
-            out[b * LANES + j] = value if seen else F(0.0)
+        if from_all <= b and b < to_all:
+            for j in range(LANES):
+                out[b * LANES + j] = signs[j] * p[start + b, first + j]
+        else:
+            at = np.int32(b)
+            for j in range(LANES):
+                out[b * LANES + j] = signs[j] * p[start + b, first + j] if lo[j] <= at and at < hi[j] else F(0.0)
 
 
 @kernel

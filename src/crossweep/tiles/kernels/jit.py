@@ -38,9 +38,18 @@ _FOLDER = _folder()
 
 def kernel(function: _Function) -> _Function:
     """A kernel that Python calls; it releases the interpreter's lock."""
+    return _kept(function, _CONTRACT)
+
+
+def summing(function: _Function) -> _Function:
+    """A kernel whose sums may be taken in any fixed order, so that they vectorise."""
+    return _kept(function, _CONTRACT | {"reassoc", "nsz"})
+
+
+def _kept(function: _Function, freedom: set[str]) -> _Function:
     before, config.CACHE_DIR = config.CACHE_DIR, _FOLDER
     try:
-        compiled: Any = njit(nogil=True, cache=True, error_model="numpy", fastmath=_CONTRACT)(function)
+        compiled: Any = njit(nogil=True, cache=True, error_model="numpy", fastmath=freedom)(function)
         return cast(_Function, compiled)
     finally:
         config.CACHE_DIR = before

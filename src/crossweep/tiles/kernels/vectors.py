@@ -2,14 +2,15 @@
 """The two inner products of the engine, written for vector registers: coincidences of pulse words, and expected
 counts.
 
-A block is 16 columns wide. What it accumulates stays in registers for four (eight) rows at a time, which a compiler
-does not find by itself: plain loops reach a third of this speed. The instructions are LLVM's own vector operations
-and exist on every machine, only wider on some.
+What a few rows and columns accumulate stays in registers, which a compiler does not find by itself: plain loops reach
+a third of this speed. How many rows and columns that are follows from the machine's registers. The instructions are
+LLVM's own vector operations and exist on every machine, only wider on some.
 """
 
 from typing import Any
 
 from llvmlite import ir
+from llvmlite.binding import get_host_cpu_features
 from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
@@ -17,7 +18,10 @@ from numba.extending import intrinsic
 from crossweep.tiles.blocks import LANES, ROWS, STRIDE
 
 _I32, _I64, _F32 = ir.IntType(32), ir.IntType(64), ir.FloatType()
-_WORDS, _FLOATS = ir.VectorType(_I64, 8), ir.VectorType(_F32, LANES)
+# 32 registers of 64 bytes, or 16 of 32 bytes; sums take at most half of them
+_WORDS = ir.VectorType(_I64, 8)
+_WIDE = get_host_cpu_features().get("avx512f", False)
+_EXPECT_ROWS, _FLOATS = (8, ir.VectorType(_F32, 16)) if _WIDE else (4, ir.VectorType(_F32, 8))
 
 
 def _many(builder: Any, scalar: Any, kind: Any) -> Any:
@@ -140,38 +144,42 @@ def expect_block(typingctx: Any, w: Any, turned: Any, place: Any, x: Any, sample
         out_ptr, _ = _data(context, builder, signature.args[5], args[5])
         place, samples = args[2], args[4]
         kind = ir.FunctionType(_FLOATS, [_FLOATS] * 3)
-        fma = cgutils.get_or_insert_function(builder.module, kind, f"llvm.fma.v{LANES}f32")
+        fma = cgutils.get_or_insert_function(builder.module, kind, f"llvm.fma.v{_FLOATS.count}f32")
         kind = ir.FunctionType(_FLOATS, [_FLOATS])
-        fabs = cgutils.get_or_insert_function(builder.module, kind, f"llvm.fabs.v{LANES}f32")
-        group, lanes, second = (ir.Constant(_I64, k) for k in (8, LANES, STRIDE))
-        sums = [cgutils.alloca_once(builder, _FLOATS) for _ in range(16)]
+        fabs = cgutils.get_or_insert_function(builder.module, kind, f"llvm.fabs.v{_FLOATS.count}f32")
+        group, lanes, second = (ir.Constant(_I64, k) for k in (_EXPECT_ROWS, LANES, STRIDE))
+        sums = [cgutils.alloca_once(builder, _FLOATS) for _ in range(2 * _EXPECT_ROWS)]
         half = _many(builder, ir.Constant(_F32, 0.5), _FLOATS)
         first = builder.urem(place, stride)
-        with cgutils.for_range(builder, ir.Constant(_I64, ROWS // 8)) as loop:
-            row = builder.mul(loop.index, group)
+
+        def some_columns(column: Any, row: Any) -> None:
             for total in sums:
                 builder.store(ir.Constant(_FLOATS, None), total)
             with cgutils.for_range(builder, samples) as inner:
-                p = _load(builder, _FLOATS, x_ptr, builder.mul(inner.index, lanes), 4)
+                p = _load(builder, _FLOATS, x_ptr, builder.add(builder.mul(inner.index, lanes), column), 4)
                 q = builder.call(fabs, [p])
                 here = builder.add(builder.add(place, row), builder.mul(inner.index, stride))
-                for i in range(8):
+                for i in range(_EXPECT_ROWS):
                     one = builder.load(builder.gep(w_ptr, [builder.add(here, ir.Constant(_I64, i))]))
                     a = _many(builder, one, _FLOATS)
                     b = builder.call(fabs, [a])
                     for total, left, right in ((sums[2 * i], a, p), (sums[2 * i + 1], b, q)):
                         builder.store(builder.call(fma, [left, right, builder.load(total)]), total)
-            for i in range(8):
+            for i in range(_EXPECT_ROWS):
                 index = builder.add(row, ir.Constant(_I64, i))
                 turn = builder.load(builder.gep(t_ptr, [builder.add(first, index)]))
                 turn = builder.trunc(turn, ir.IntType(1)) if turn.type.width > 1 else turn
                 net, both = (builder.load(total) for total in sums[2 * i : 2 * i + 2])
                 net = builder.select(turn, net, builder.fneg(net))
-                to = builder.mul(index, lanes)
+                to = builder.add(builder.mul(index, lanes), column)
                 for value, at in (
                     (builder.fmul(half, builder.fadd(both, net)), to), (both, builder.add(to, second))
                 ):  # fmt: skip
                     _store(builder, builder.fadd(_load(builder, _FLOATS, out_ptr, at, 4), value), out_ptr, at)
+
+        for column in range(0, LANES, _FLOATS.count):
+            with cgutils.for_range(builder, ir.Constant(_I64, ROWS // _EXPECT_ROWS)) as loop:
+                some_columns(ir.Constant(_I64, column), builder.mul(loop.index, group))
         return context.get_dummy_value()
 
     flags = types.Array(types.boolean, 1, "C")
