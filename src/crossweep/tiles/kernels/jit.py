@@ -23,7 +23,7 @@ def _folder() -> str:
     another.
     """
     here = Path(__file__).parent
-    sources = b"".join(path.read_bytes() for path in sorted(here.glob("*.py")))
+    sources = b"".join(path.read_bytes() for path in (here.parent / "blocks.py", *sorted(here.glob("*.py"))))
     if config.CACHE_DIR:
         base = Path(config.CACHE_DIR)
     elif os.access(here, os.W_OK):
