@@ -1,0 +1,71 @@
+# mypy: ignore-errors
+"""Passes over the vectors of a mini-batch: largest values, running averages, and expected pulses."""
+
+import numpy as np
+
+from crossweep.tiles.kernels.bits import as_bits, as_float
+from crossweep.tiles.kernels.jit import kernel, summing
+
+F = np.float32
+VECTORS = 256  # whose sums are taken together, whatever the number of threads
+
+
+@kernel
+def largest_rows(values, out, first, last):
+    """Largest absolute value of the vectors ``first`` to ``last``: ``values [b, n]``, ``out [b]``."""
+    for b in range(first, last):
+        most = np.uint32(0)  # the bits of positive numbers are in the numbers' order, and not-a-number is above all
+        for j in range(values.shape[1]):
+            most = max(most, as_bits(abs(values[b, j])))
+        out[b] = as_float(most)
+
+
+@kernel
+def running_rows(new, start, tau, out):
+    """``auto_scale.running_scale`` of many series, one value after the other.
+
+    Args:
+        new: series [series, b].
+        start: their averages before [series].
+        tau: weight of a new value.
+        out: averages after each value [series, b].
+    """
+    for i in range(new.shape[0]):
+        mean = np.float64(start[i])
+        for b in range(new.shape[1]):
+            value = np.float64(new[i, b])
+            if value > 0.0:
+                mean = (1.0 - tau) * mean + tau * value if mean > 0.0 else value
+            out[i, b] = F(mean)
+
+
+@summing
+def expect_lines(values, scale, bl, weighted, p, sums, lines, first, last):
+    """Signed probabilities of the lines of some vectors, and their sums.
+
+    Args:
+        values: signed values [b, n]; the probability of a pulse is ``min(1, |value| scale)``.
+        scale: per sample [b].
+        bl: slots of each sample [b].
+        weighted: whether ``p`` is multiplied by ``bl``.
+        p: out, signed probabilities [b, n or more].
+        sums: out, over all lines, of the probabilities and of their squares [2, b].
+        lines: out, for every ``VECTORS`` vectors, the sums over them of ``bl p`` and ``bl p^2`` [parts, 2, n].
+        first: first part.
+        last: one past the last.
+    """
+    for part in range(first, last):
+        line, line_square = lines[part, 0], lines[part, 1]
+        for b in range(part * VECTORS, min((part + 1) * VECTORS, values.shape[0])):
+            factor, slots = scale[b], bl[b]
+            weight = slots if weighted else F(1.0)
+            total, squares = F(0.0), F(0.0)
+            for j in range(values.shape[1]):
+                value = min(max(values[b, j] * factor, F(-1.0)), F(1.0))
+                size = abs(value)
+                p[b, j] = weight * value
+                total += size
+                squares += size * size
+                line[j] += slots * size
+                line_square[j] += slots * size * size
+            sums[0, b], sums[1, b] = total, squares
