@@ -102,6 +102,23 @@ def test_running_trials_push_the_level_set_sampler_elsewhere() -> None:
     assert np.abs(batch[:, 0] - 0.5).mean() < 0.2
 
 
+def test_the_level_set_sampler_never_asks_the_same_twice() -> None:
+    # the level is crossed in one corner only, and noise keeps the model unsure there
+    quiet_optuna()
+    settings = Settings(sampler={"name": "levelset", "levels": [1.7], "explore_every": 0, "stop_below": None})
+    chooser, study = sampler_for(settings, SQUARE), optuna.create_study()
+    rng, points = np.random.default_rng(0), []
+    for _ in range(30):
+        trial, values = ask(study, chooser, SQUARE)
+        points.append([values["x"], values["y"]])
+        study.tell(trial, values["x"] + values["y"] + 0.2 * rng.standard_normal())
+    start = 8  # space-filling points
+    gaps = np.linalg.norm(np.subtract.outer(points, points).diagonal(axis1=1, axis2=3), axis=-1)
+    gaps[np.diag_indices(len(points))] = 1.0
+    assert gaps[start:].min() >= 0.02
+    assert np.sum(np.array(points)[start:].sum(1) > 1.4) > 10, "it does go there"
+
+
 def test_the_level_set_study_ends_when_the_boundary_is_known() -> None:
     quiet_optuna()
     study = optuna.create_study()

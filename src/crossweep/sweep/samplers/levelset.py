@@ -19,6 +19,7 @@ from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler, RandomSampler
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
+from scipy import spatial
 from scipy.stats import qmc
 
 from crossweep.errors import ConfigError
@@ -34,6 +35,7 @@ KAPPA = 1.96
 CANDIDATES = 1024  # Sobol points at which the rule is evaluated; the best are refined
 REFINED, ROUNDS, NEIGHBOURS = 8, 3, 32
 MOST_POINTS = 600  # beyond this the model takes the points nearest a level: its cost is cubic
+APART = 0.02  # edges of the cube; all trials of a study share their seeds, so the same point again would tell nothing
 PRIOR_WEIGHT = 4.0  # degrees of freedom that the pooled variance lends to a single point's
 
 
@@ -263,9 +265,11 @@ class LevelSetSampler(BaseSampler):
         return np.asarray(points[int(np.argmax(scores))])
 
     def _scores(self, model: GaussianProcess, points: Array, kappa: float) -> Array:
-        mean, std = model.predict(self._encoding.features_of(points))
+        features = self._encoding.features_of(points)
+        mean, std = model.predict(features)
         distance = np.min([np.abs(mean - h) for h in self._warped(np.array(self.levels))], axis=0)
-        return np.asarray(kappa * std - distance)
+        apart = spatial.distance.cdist(features, model.x).min(axis=1) >= APART
+        return np.where(apart, kappa * std - distance, -np.inf)  # none left: the first is as good as any
 
     def _sobol(self, n: int, seed: int) -> Array:
         """First ``n`` points [n, k] of the scrambled sequence."""
