@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from tests import expect
 
 from crossweep.algorithms.agad import AGAD
 from crossweep.algorithms.base import AnalogWeight
@@ -12,7 +13,9 @@ from crossweep.devices.constant_step import ConstantStep
 from crossweep.devices.symmetry_point import SymmetryPoint
 from crossweep.rng import Stream
 from crossweep.tiles import windows
+from crossweep.tiles.engine.base import AbstractEngine
 from crossweep.tiles.engine.count import CountEngine
+from crossweep.tiles.engine.mean import MeanEngine
 from crossweep.tiles.factory import TileFactory
 from crossweep.tiles.io import IOParameters
 from crossweep.tiles.pulse_train import UpdateParameters
@@ -20,6 +23,8 @@ from crossweep.tiles.pulse_train import UpdateParameters
 IDEAL = {"dw_min_dtod": 0.0, "dw_min_std": 0.0, "up_down_dtod": 0.0, "w_max_dtod": 0.0, "w_min_dtod": 0.0}
 REGULAR = {"in_chop_prob": 0.3, "in_chop_random": False}
 UPDATE = UpdateParameters(desired_bl=5)
+BATCHES = (50, 1, 20, 131, 64)
+SEVERAL = UpdateParameters(pulse_type="deterministic_implicit", desired_bl=7)
 COARSE_READ = IOParameters(
     inp_res=1 / 126,
     out_res=1 / 62,
@@ -35,20 +40,23 @@ RULES: dict[str, BufferedTransfer] = {
     "agad": AGAD(update=UPDATE, auto_granularity=40.0, **REGULAR),
     "agad_sums": AGAD(update=UPDATE, correct_accumulation=True, forget_buffer=False, **REGULAR),
     "ttv2": TTv2(update=UPDATE, auto_granularity=40.0, n_reads_per_transfer=2),
+    "several_pulses": TTv2(update=UPDATE, auto_granularity=10.0, step=3.4, transfer_update=SEVERAL),
 }
 
 
-def trained(rule: BufferedTransfer) -> AnalogWeight:
-    """A weight after five mini-batches of which some end in the middle of a pass."""
+def trained(
+    rule: BufferedTransfer, engine: AbstractEngine | None = None, seed: int = 2, batches: tuple[int, ...] = BATCHES
+) -> AnalogWeight:
+    """A weight after some mini-batches, by default five, of which some end in the middle of a pass."""
     device = ConstantStep(dw_min=0.01, w_max=5.0, w_min=-5.0, **IDEAL)
     periphery = IOParameters(is_perfect=True)
     factory = TileFactory(
-        fast=device, slow=device, symmetry_point=SymmetryPoint(), engine=CountEngine(), forward=periphery,
-        backward=periphery, population=Stream(1), draws=Stream(2),
+        fast=device, slow=device, symmetry_point=SymmetryPoint(), engine=engine or CountEngine(), forward=periphery,
+        backward=periphery, population=Stream(1), draws=Stream(seed),
     )  # fmt: skip
     weight = rule.build((70, 37), factory)
     data, like = Stream(3), torch.empty(0)
-    for batch in (50, 1, 20, 131, 64):
+    for batch in batches:
         x, d = (data.fork(name).normal(batch, size, like=like) for name, size in (("x", 37), ("d", 70)))
         weight.update(x, d, 0.5)
     return weight
@@ -70,3 +78,27 @@ def test_one_call_does_what_the_windows_do_one_by_one(name: str, monkeypatch: py
             tensor, second[key], atol=2e-4, rtol=2e-4, msg=lambda text, key=key: f"{key}: {text}"
         )
     assert at_once.counters() == one_by_one.counters()
+
+
+def test_expected_pulses_in_one_call_move_as_they_do_window_by_window(monkeypatch: pytest.MonkeyPatch) -> None:
+    # the draws differ, so states of the fast tile are compared as samples: around what each device reaches on average
+    rule, batches = TTv2(update=UPDATE, auto_granularity=1e6), (50,)
+
+    def states() -> torch.Tensor:
+        runs = (trained(rule, MeanEngine(), seed, batches) for seed in range(40))
+        return torch.stack([dict(weight.named_buffers())["fast.state"] for weight in runs])
+
+    calls: list[object] = []
+    run = windows.run_
+    monkeypatch.setattr(windows, "run_", lambda *given: calls.append(given) or run(*given))
+    at_once = states()
+    assert len(calls) >= 40, "the compiled call was not used"
+    monkeypatch.setattr(windows, "usable", lambda *_: False)
+    one_by_one = states()
+    error = ((at_once.var(0) + one_by_one.var(0)) / 40).sqrt()
+    moved = error > 0  # the pulses of no device are certain
+    assert moved.all()
+    difference = (at_once.mean(0) - one_by_one.mean(0)) / error
+    # the square of each is 1 in the mean, up to the spread of the estimated errors (t with 78 degrees of freedom)
+    expect.mean(difference.square(), 78 / 76, std=(2 * 78**2 * 77 / (76**2 * 74)) ** 0.5, detects=0.3)
+    expect.same_std(at_once - at_once.mean(0), one_by_one - one_by_one.mean(0))

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from crossweep.algorithms.hidden_buffer import BufferRule, transfer_counts
+from crossweep.algorithms.hidden_buffer import BufferRule, exact, transfer_counts
 from crossweep.algorithms.schedule import Window
 from crossweep.algorithms.transfer import Transfer, TransferWeight
 from crossweep.errors import ConfigError
@@ -14,6 +14,8 @@ from crossweep.tiles import windows
 from crossweep.tiles.digital import Digest
 from crossweep.tiles.factory import TileFactory
 from crossweep.tiles.pulse_train import PulsePlan
+
+FINE = 1000  # states beyond which one pulse is too small a transfer
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,14 +28,15 @@ class BufferedTransfer(Transfer):
             one pulse of C per ``auto_granularity * granularity / (lr * content of A)`` samples, whatever the
             tile's size.
         correct_gradient_magnitudes: divide the transfer by the rate of A, with C's step as granularity.
-        step: size of one transfer pulse in steps of C [1] in (0, 1].
+        step: size of one transfer in steps of C [1], > 0; None: a thousandth of C's range, but at least one step. More
+            than one needs ``transfer_update.desired_bl`` of as many.
         momentum: share of H that stays after a transfer.
         forget_buffer: drop the remainder of H at a transfer.
 
     Raises:
         ConfigError: a parameter breaks its rule.
 
-    Differs: nothing; ``auto_granularity`` also acts together with ``correct_gradient_magnitudes``, and there
+    Differs: ``step`` may be larger than one; ``auto_granularity`` also acts together with ``correct_gradient_magnitudes``, and there
         is no
     ``thres_scale`` for chopped rules, as in the engine of aihwkit (its documentation says otherwise).
     """
@@ -41,7 +44,7 @@ class BufferedTransfer(Transfer):
     buffer_granularity: float = 1.0
     auto_granularity: float = 0.0
     correct_gradient_magnitudes: bool = False
-    step: float = 1.0
+    step: float | None = 1.0
     momentum: float = 0.0
     forget_buffer: bool = True
 
@@ -51,8 +54,8 @@ class BufferedTransfer(Transfer):
             raise ConfigError(f"algorithm.auto_granularity: must be >= 0, got {self.auto_granularity}")
         if not self.buffer_granularity > 0:
             raise ConfigError(f"algorithm.buffer_granularity: must be > 0, got {self.buffer_granularity}")
-        if not 0 < self.step <= 1:
-            raise ConfigError(f"algorithm.step: must lie in (0, 1], got {self.step}")
+        if self.step is not None and not self.step > 0:
+            raise ConfigError(f"algorithm.step: must be > 0, or null, got {self.step}")
         self.buffer_rule  # noqa: B018  (makes its own check)
 
     @property
@@ -75,6 +78,11 @@ class BufferedTransferWeight(TransferWeight):
     def digital_values(self) -> int:
         return 1
 
+    @property
+    def step(self) -> float:
+        """Steps of C that one transfer is to make: fine devices need several to move at all."""
+        return max(1.0, self.slow.device.states / FINE) if self.rule.step is None else self.rule.step
+
     def transfer_rate(self, lr: float) -> float:
         return super().transfer_rate(lr) * (self.rule.gamma or 1.0)
 
@@ -91,10 +99,10 @@ class BufferedTransferWeight(TransferWeight):
         return scale * ratio / rate[..., sample.to(rate.device)].unsqueeze(-2)
 
     def run_at_once(self, plan: PulsePlan, rate: Tensor, lr: float) -> bool:
-        rule, update = self.rule, self.rule.transfer_update
-        plain = not (update.update_management or update.update_bl_management or update.res)
-        digest = self.rule_of_reads()
-        if digest is None or not plain or update.desired_bl != 1 or rule.step != 1:
+        rule, digest = self.rule, self.rule_of_reads()
+        if digest is None or not exact(
+            rule.transfer_update, self.step, as_input=not rule.transfer_columns
+        ):
             return False
         if not windows.usable(self.fast, self.slow, rule.update, rule.transfer_io):
             return False
@@ -117,7 +125,7 @@ class BufferedTransferWeight(TransferWeight):
         )
         outcome = windows.run_(
             self.fast, self.slow, plan, schedule, rule.transfer_io, digest,
-            self.hidden, self.means(), self.chop_out, self.transfers,
+            self.hidden, self.means(), self.chop_out, self.step, self.transfers,
         )  # fmt: skip
         self.chop_in = before[-1] * signs[-1]
         count = int(reads.sum())
@@ -153,7 +161,7 @@ class BufferedTransferWeight(TransferWeight):
         wanted = self.digest(value, scale, window, columns)
         counts = transfer_counts(
             wanted,
-            self.rule.step,
+            self.step,
             self.rule.transfer_update,
             self.transfers,
             as_input=not self.rule.transfer_columns,

@@ -83,17 +83,30 @@ def slice_counts(
     return -(plan.sign_d * plan.sign_x * size).transpose(-1, -2)
 
 
+def exact(update: UpdateParameters, step: float, *, as_input: bool = False) -> bool:
+    """Whether ``n`` wanted transfers are ``round(step |n|)`` pulses, at most ``desired_bl``, without chance.
+
+    ``n`` itself is at most ``desired_bl``; see ``slice_counts`` for ``as_input``.
+    """
+    if update.res:
+        return False
+    single = not (update.update_management or update.update_bl_management) and update.desired_bl == 1 and step == 1
+    # with management the one-hot side pulses in every slot of a full train and the vector clips; the other way round,
+    # all its values shrink
+    managed = update.pulse_type == "deterministic_implicit" and update.update_management
+    return single or (managed and (step <= 1 or not as_input))
+
+
 def transfer_counts(
     n: Tensor, step: float, update: UpdateParameters, stream: Stream, *, as_input: bool = False
 ) -> Tensor:
     """Pulses that the slow tile really gets for wanted pulses ``n [..., o, r]``: signed, positive up.
 
-    The learning rate is ``step * granularity``, so that one wanted pulse is one step. With one slot, no
-    management and step 1 every wanted pulse happens, once.
+    The learning rate is ``step * granularity``, so that one wanted pulse is ``step`` steps. Where ``exact``, all of them
+    happen.
 
     Source: aihwkit ``transfer_update`` of its buffered compounds.
     """
-    plain = not (update.update_management or update.update_bl_management)
-    if plain and update.desired_bl == 1 and step == 1 and not update.res:
-        return n.sign()
+    if exact(update, step, as_input=as_input):
+        return n.sign() * (step * n.abs()).round().clamp(max=update.desired_bl)
     return slice_counts(n, step, 1.0, update, stream, as_input=as_input)

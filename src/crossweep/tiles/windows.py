@@ -70,7 +70,8 @@ def usable(fast: AnalogTile, slow: AnalogTile, update: UpdateParameters, io: IOP
 
 def run_(
     fast: AnalogTile, slow: AnalogTile, plan: PulsePlan, schedule: Schedule, io: IOParameters, digest: Digest,
-    hidden: Tensor, means: tuple[Tensor, Tensor] | None, row_sign: Tensor, stream: Stream,
+    hidden: Tensor, means: tuple[Tensor, Tensor] | None, row_sign: Tensor, step: float,
+    stream: Stream,
 ) -> Outcome:  # fmt: skip
     """Pulse A, read its columns, fill H, pulse C, window by window; tiles and buffers change in place.
 
@@ -85,6 +86,7 @@ def run_(
         hidden: H [O, I].
         means: running mean and what is subtracted from a read [O, I], if any.
         row_sign: chopper of each row [O].
+        step: pulses of C for each time that H passes its threshold, up to ``digest.longest`` in all.
         stream: source of all noise.
     """
     from crossweep.tiles.kernels.threads import spread
@@ -106,7 +108,7 @@ def run_(
     none = np.zeros((0, 0), np.float32)
     buffers = (hidden.numpy(), *((t.numpy() for t in means) if means is not None else (none, none)))
     limits = np.array(
-        [digest.momentum, digest.forget_buffer, digest.longest, digest.cap, digest.no_buffer, digest.beta],
+        [digest.momentum, digest.forget_buffer, digest.longest, digest.cap, digest.no_buffer, digest.beta, step],
         np.float32,
     )
     blocks = covering(hidden.shape[0])

@@ -111,8 +111,8 @@ def _digest(f, reads, gain, gate, row_sign, scalars, row, first):
 
 
 @kernel
-def _give(f, hit, slow, scalars, write, row, first, key):
-    """Single pulses of C where they are wanted; how many."""
+def _give(f, hit, slow, scalars, write, step, longest, row, first, key):
+    """Pulses of C where they are wanted; how many."""
     v, w, r, su, sd, mu, md, high, low = slow
     sigma, relative, given = scalars[0], scalars[1] > F(0.0), 0
     rows, width = min(ROWS, v.shape[0] - row), min(LANES, v.shape[1] - first)
@@ -127,16 +127,21 @@ def _give(f, hit, slow, scalars, write, row, first, key):
             if wanted == F(0.0):
                 continue
             k, j = row + i, first + q
-            lane = mix(np.uint32(k * v.shape[1] + j), key)
-            xi = normal(np.uint32(0), lane) if sigma > F(0.0) else F(0.0)
-            v[k, j] = one_pulse(
-                v[k, j], wanted > F(0.0), su[k, j], sd[k, j], mu[k, j], md[k, j], high[k, j], low[k, j], sigma,
-                relative, xi,
-            )  # fmt: skip
+            lane, state = mix(np.uint32(k * v.shape[1] + j), key), v[k, j]
+            pulses = np.int64(min(np.rint(step * abs(wanted)), longest))
+            for t in range(pulses):
+                xi = normal(np.uint32(2 * t + 4), lane) if sigma > F(0.0) else F(0.0)
+                state = one_pulse(
+                    state, wanted > F(0.0), su[k, j], sd[k, j], mu[k, j], md[k, j], high[k, j], low[k, j], sigma,
+                    relative, xi,
+                )  # fmt: skip
+            if pulses == 0:
+                continue
+            v[k, j] = state
             xi = normal(np.uint32(2), lane) if write > F(0.0) else F(0.0)
-            w[k, j] = v[k, j] - r[k, j] + write * xi
+            w[k, j] = state - r[k, j] + write * xi
             hit[j] = 1
-            given += 1
+            given += pulses
     return given
 
 
@@ -159,7 +164,7 @@ def window_blocks(
         fast_scalars: noise of a pulse, whether it is relative, kappa, write noise.
         io: as ``_read``; a negative drive is a perfect read.
         buffers: H, running mean, subtracted mean [rows, n]; the means may be empty.
-        digest: as ``digital.digest_rows``.
+        digest: as ``digital.digest_rows``, then the pulses of C for each time that H passes its threshold.
         slow: C, as ``fast`` but in one tuple.
         slow_scalars: as ``fast_scalars``.
         row_sign: chopper of each row [rows].
@@ -222,7 +227,7 @@ def window_blocks(
                     _excess(f, reads[m], fresh[m], digest[5], first)
                 if _digest(f, reads[m], gain[m], gate[m], row_sign, digest, row, first):
                     given_out[1, block] += _give(
-                        f, hit[m], slow, slow_scalars, slow_scalars[3], row, first, mix(_SLOW, own)
+                        f, hit[m], slow, slow_scalars, slow_scalars[3], digest[6], digest[2], row, first, mix(_SLOW, own)
                     )
             store(f, V, states[0], row, first)
             store(f, W, states[1], row, first)

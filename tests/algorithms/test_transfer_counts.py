@@ -1,0 +1,61 @@
+"""Pulses of one transfer: the short form for trains without chance, against the pulse rule itself."""
+
+import pytest
+import torch
+
+from crossweep.algorithms.hidden_buffer import exact, slice_counts, transfer_counts
+from crossweep.algorithms.ttv2 import TTv2
+from crossweep.bench.updates import DEVICES
+from crossweep.devices.constant_step import ConstantStep
+from crossweep.devices.symmetry_point import SymmetryPoint
+from crossweep.rng import Stream
+from crossweep.tiles.engine.count import CountEngine
+from crossweep.tiles.factory import TileFactory
+from crossweep.tiles.io import IOParameters
+from crossweep.tiles.pulse_train import UpdateParameters
+
+
+@pytest.mark.parametrize("step", [1.0, 0.3, 3.4, 12.0])
+@pytest.mark.parametrize("short", [True, False], ids=["short_trains", "long_trains"])
+def test_all_wanted_pulses_happen_up_to_the_length_of_the_train(step: float, short: bool) -> None:
+    update = UpdateParameters(
+        pulse_type="deterministic_implicit", desired_bl=31, update_management=True, update_bl_management=short
+    )
+    n = torch.randint(-31, 32, (40, 9), generator=torch.Generator().manual_seed(0)).float()
+    for as_input in (False, True):
+        if as_input and step > 1:
+            assert not exact(update, step, as_input=as_input)
+            continue
+        assert exact(update, step, as_input=as_input)
+        given = transfer_counts(n, step, update, Stream(1), as_input=as_input)
+        by_rule = slice_counts(n, step, 1.0, update, Stream(1), as_input=as_input)
+        # a product that is a hair off a half may be rounded the other way
+        halves = (step * n.abs() % 1 - 0.5).abs() < 1e-4
+        torch.testing.assert_close(given[~halves], by_rule[~halves])
+        assert float(given.abs().max()) == min(31, round(step * 31))
+
+
+@pytest.mark.parametrize(
+    "update",
+    [
+        UpdateParameters(desired_bl=31),
+        UpdateParameters(pulse_type="deterministic_implicit", desired_bl=31, update_management=False),
+        UpdateParameters(pulse_type="deterministic_implicit", desired_bl=31, res=0.1),
+    ],
+    ids=["drawn", "unmanaged", "binned"],
+)
+def test_trains_with_chance_or_rounding_have_no_short_form(update: UpdateParameters) -> None:
+    assert not exact(update, 2.0)
+
+
+@pytest.mark.parametrize(("step", "states", "expected"), [(None, 4000, 4.0), (None, 50, 1.0), (2.5, 4000, 2.5)])
+def test_fine_devices_make_a_thousandth_of_their_range_per_transfer(
+    step: float | None, states: int, expected: float
+) -> None:
+    device, io = ConstantStep(n_states=states), IOParameters(is_perfect=True)
+    factory = TileFactory(
+        fast=DEVICES["reram_sb"], slow=device, symmetry_point=SymmetryPoint(), engine=CountEngine(), forward=io,
+        backward=io, population=Stream(1), draws=Stream(2),
+    )  # fmt: skip
+    weight = TTv2(step=step).build((3, 4), factory)
+    assert weight.step == pytest.approx(expected)
