@@ -48,8 +48,10 @@ def test_trains_with_chance_or_rounding_have_no_short_form(update: UpdateParamet
     assert not exact(update, 2.0)
 
 
-@pytest.mark.parametrize(("step", "states", "expected"), [(None, 4000, 4.0), (None, 50, 1.0), (2.5, 4000, 2.5)])
-def test_fine_devices_make_a_thousandth_of_their_range_per_transfer(
+@pytest.mark.parametrize(
+    ("step", "states", "expected"), [(None, 10_000, 4.0), (None, 50, 1.0), (2.5, 10_000, 2.5)]
+)
+def test_fine_devices_make_several_steps_per_transfer(
     step: float | None, states: int, expected: float
 ) -> None:
     device, io = ConstantStep(n_states=states), IOParameters(is_perfect=True)

@@ -170,7 +170,9 @@ def bound(name: str, trials: int, seeds: int) -> None:
 
     def wrong(points: np.ndarray) -> float:
         zero = np.zeros(len(points))
-        known = GaussianProcess(x=points, y=zero, noise_variance=zero, hyper=hyper, shift=0.0, scale=model.scale)
+        known = GaussianProcess(
+            x=points, y=zero, noise_variance=zero, hyper=hyper, shift=0.0, scale=model.scale
+        )
         return float(np.sum(known.predict(places)[1] * np.sqrt(2 / np.pi) / steepness)) / 80
 
     side = np.linspace(0, 1, 26)
@@ -190,7 +192,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--trials", type=int, default=40)
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--batch", type=int, default=1, help="trials that run at a time")
-    parser.add_argument("--bound", action="store_true", help="what a sampler that knows the map could reach (minutes)")
+    parser.add_argument(
+        "--bound", action="store_true", help="what a sampler that knows the map could reach (minutes)"
+    )
     parser.add_argument("--landscape", choices=[*LANDSCAPES, "all"], default="all")
     chosen = parser.parse_args(arguments)
     quiet_optuna()

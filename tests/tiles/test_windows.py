@@ -45,7 +45,10 @@ RULES: dict[str, BufferedTransfer] = {
 
 
 def trained(
-    rule: BufferedTransfer, engine: AbstractEngine | None = None, seed: int = 2, batches: tuple[int, ...] = BATCHES
+    rule: BufferedTransfer,
+    engine: AbstractEngine | None = None,
+    seed: int = 2,
+    batches: tuple[int, ...] = BATCHES,
 ) -> AnalogWeight:
     """A weight after some mini-batches, by default five, of which some end in the middle of a pass."""
     device = ConstantStep(dw_min=0.01, w_max=5.0, w_min=-5.0, **IDEAL)
@@ -80,7 +83,9 @@ def test_one_call_does_what_the_windows_do_one_by_one(name: str, monkeypatch: py
     assert at_once.counters() == one_by_one.counters()
 
 
-def test_expected_pulses_in_one_call_move_as_they_do_window_by_window(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_expected_pulses_in_one_call_move_as_they_do_window_by_window(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     # the draws differ, so states of the fast tile are compared as samples: around what each device reaches on average
     rule, batches = TTv2(update=UPDATE, auto_granularity=1e6), (50,)
 

@@ -15,7 +15,7 @@ from crossweep.tiles.digital import Digest
 from crossweep.tiles.factory import TileFactory
 from crossweep.tiles.pulse_train import PulsePlan
 
-FINE = 1000  # states beyond which one pulse is too small a transfer
+FINE = 2500  # states beyond which one pulse is too small a transfer
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,7 +28,7 @@ class BufferedTransfer(Transfer):
             one pulse of C per ``auto_granularity * granularity / (lr * content of A)`` samples, whatever the
             tile's size.
         correct_gradient_magnitudes: divide the transfer by the rate of A, with C's step as granularity.
-        step: size of one transfer in steps of C [1], > 0; None: a thousandth of C's range, but at least one step. More
+        step: size of one transfer in steps of C [1], > 0; None: 1/2500 of C's range, but at least one step. More
             than one needs ``transfer_update.desired_bl`` of as many.
         momentum: share of H that stays after a transfer.
         forget_buffer: drop the remainder of H at a transfer.
@@ -36,9 +36,9 @@ class BufferedTransfer(Transfer):
     Raises:
         ConfigError: a parameter breaks its rule.
 
-    Differs: ``step`` may be larger than one; ``auto_granularity`` also acts together with ``correct_gradient_magnitudes``, and there
-        is no
-    ``thres_scale`` for chopped rules, as in the engine of aihwkit (its documentation says otherwise).
+    Differs: ``step`` may be larger than one; ``auto_granularity`` also acts together with
+    ``correct_gradient_magnitudes``, and there is no ``thres_scale`` for chopped rules, as in the engine of aihwkit (its
+    documentation says otherwise).
     """
 
     buffer_granularity: float = 1.0
@@ -100,9 +100,7 @@ class BufferedTransferWeight(TransferWeight):
 
     def run_at_once(self, plan: PulsePlan, rate: Tensor, lr: float) -> bool:
         rule, digest = self.rule, self.rule_of_reads()
-        if digest is None or not exact(
-            rule.transfer_update, self.step, as_input=not rule.transfer_columns
-        ):
+        if digest is None or not exact(rule.transfer_update, self.step, as_input=not rule.transfer_columns):
             return False
         if not windows.usable(self.fast, self.slow, rule.update, rule.transfer_io):
             return False

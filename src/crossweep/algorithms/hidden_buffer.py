@@ -90,7 +90,9 @@ def exact(update: UpdateParameters, step: float, *, as_input: bool = False) -> b
     """
     if update.res:
         return False
-    single = not (update.update_management or update.update_bl_management) and update.desired_bl == 1 and step == 1
+    single = (
+        not (update.update_management or update.update_bl_management) and update.desired_bl == 1 and step == 1
+    )
     # with management the one-hot side pulses in every slot of a full train and the vector clips; the other way round,
     # all its values shrink
     managed = update.pulse_type == "deterministic_implicit" and update.update_management

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from crossweep.bench import fidelity, peer, steps, table
+from crossweep.bench import fidelity, memory, peer, steps, table
 from crossweep.bench.timing import in_turn, ratio
 from crossweep.bench.updates import DEVICES, LEVELS, Case, pulses_per_update, updater
 from crossweep.errors import ConfigError
@@ -132,6 +132,7 @@ PARTS: dict[str, tuple[str, Callable[[], Rows]]] = {
     "devices": ("Updates by level and device (256x256, 64 samples, BL 31, dense pulses)", by_device),
     "sizes": ("Updates by size (level count, analog SGD)", by_size),
     "steps": ("Whole training steps", whole_steps),
+    "memory": ("Peak memory of a training step, beyond model and tiles", memory.by_model),
     "fidelity": ("Moments of one update, against level pulse", fidelity.by_case),
 }
 

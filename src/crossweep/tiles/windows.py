@@ -108,7 +108,15 @@ def run_(
     none = np.zeros((0, 0), np.float32)
     buffers = (hidden.numpy(), *((t.numpy() for t in means) if means is not None else (none, none)))
     limits = np.array(
-        [digest.momentum, digest.forget_buffer, digest.longest, digest.cap, digest.no_buffer, digest.beta, step],
+        [
+            digest.momentum,
+            digest.forget_buffer,
+            digest.longest,
+            digest.cap,
+            digest.no_buffer,
+            digest.beta,
+            step,
+        ],
         np.float32,
     )
     blocks = covering(hidden.shape[0])

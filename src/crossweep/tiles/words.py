@@ -137,7 +137,9 @@ def expected_words(plan: PulsePlan, place: tuple[int, ...]) -> Expected:
         bl = _array(batch.bl, 1, own[1:])
         lines, squares = [], []
         for values, scale, weighted in ((batch.x, batch.scale_x, False), (batch.d, batch.scale_d, True)):
-            line, square = _expect(_array(values, 2, own[1:]), _array(scale, 1, own[1:]), bl, weighted=weighted)
+            line, square = _expect(
+                _array(values, 2, own[1:]), _array(scale, 1, own[1:]), bl, weighted=weighted
+            )
             lines.append(line)
             squares.append(square)
         steps = np.arange(bl.size + 1)
@@ -191,7 +193,9 @@ def _expect(values: Any, scale: Any, bl: Any, *, weighted: bool) -> tuple[Lines,
     spread(work, parts, 2.0 * values.size)
     size, square = lines.sum(0)
     mean, mean_square = sums.astype(np.float64) / n
-    return Lines(p, np.zeros((0, 0), np.uint64), mean, mean_square), square / np.maximum(size, np.float32(1e-12))
+    return Lines(p, np.zeros((0, 0), np.uint64), mean, mean_square), square / np.maximum(
+        size, np.float32(1e-12)
+    )
 
 
 def column_slots(plan: PulsePlan, words: PulseWords) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -28,7 +28,7 @@ class MeanEngine(AbstractEngine):
         ConfigError: ``max_relaxation`` is not positive.
     """
 
-    max_relaxation: float = 0.5
+    max_relaxation: float = 1.0
 
     def __post_init__(self) -> None:
         if not self.max_relaxation > 0:

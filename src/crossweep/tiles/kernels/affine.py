@@ -91,7 +91,7 @@ def load_devices(f, device, row, first):
     load(f, LOW, device[5], row, first, F(-1e30))
     steepest = np.uint32(0)
     for e in range(SIZE):
-        steepest = max(steepest, max(as_bits(abs(f[RU + e])), as_bits(abs(f[RD + e]))))
+        steepest = max(steepest, as_bits(abs(f[RU + e])), as_bits(abs(f[RD + e])))
     if steepest < as_bits(_GENTLE):
         for e in range(SIZE):
             m_up, m_down = -f[RU + e], f[RD + e]

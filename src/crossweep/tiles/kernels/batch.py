@@ -14,7 +14,9 @@ VECTORS = 256  # whose sums are taken together, whatever the number of threads
 def largest_rows(values, out, first, last):
     """Largest absolute value of the vectors ``first`` to ``last``: ``values [b, n]``, ``out [b]``."""
     for b in range(first, last):
-        most = np.uint32(0)  # the bits of positive numbers are in the numbers' order, and not-a-number is above all
+        most = np.uint32(
+            0
+        )  # the bits of positive numbers are in the numbers' order, and not-a-number is above all
         for j in range(values.shape[1]):
             most = max(most, as_bits(abs(values[b, j])))
         out[b] = as_float(most)

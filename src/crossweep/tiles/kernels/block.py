@@ -21,9 +21,14 @@ WORDS = 64  # pulse words of a column that are looked at in one go
 # where quantities start in the scratch array; first what a response is made of
 UP, ALL, V, HIGH, LOW = (STRIDE * k for k in range(5))
 CU, CD, RU, RD = (STRIDE * k for k in range(5, 9))  # drives and rates of one pulse, see ``affine``
-XI, SPREAD = 9 * STRIDE, 10 * STRIDE  # noise; variance of a count in units of its mean, 0 where counts are known
+XI, SPREAD = (
+    9 * STRIDE,
+    10 * STRIDE,
+)  # noise; variance of a count in units of its mean, 0 where counts are known
 RESPONSE = 11 * STRIDE  # all of these
-END, RELAX, HARD = (STRIDE * k for k in range(11, 14))  # new state, relaxation, whether the full formulas are needed
+END, RELAX, HARD = (
+    STRIDE * k for k in range(11, 14)
+)  # new state, relaxation, whether the full formulas are needed
 R, W, SHOWN, VALUE, HIDDEN, MEAN, PAST, GIVEN = (STRIDE * k for k in range(14, 22))
 NEAR = 22 * STRIDE  # a response and its new states for the devices that need the full formulas
 ROOM = NEAR + 12 * STRIDE
@@ -180,13 +185,13 @@ def load_chances(p, since, until, turn, start, samples, first, out):
         signs[j] = F(-1.0) if turn[first + j] else F(1.0)
     from_all, to_all = lo.max(), hi.min()
     for b in range(samples):
-        if from_all <= b and b < to_all:
+        if from_all <= b < to_all:
             for j in range(LANES):
                 out[b * LANES + j] = signs[j] * p[start + b, first + j]
         else:
             at = np.int32(b)
             for j in range(LANES):
-                out[b * LANES + j] = signs[j] * p[start + b, first + j] if lo[j] <= at and at < hi[j] else F(0.0)
+                out[b * LANES + j] = signs[j] * p[start + b, first + j] if lo[j] <= at < hi[j] else F(0.0)
 
 
 @kernel

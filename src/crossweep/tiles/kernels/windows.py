@@ -227,7 +227,16 @@ def window_blocks(
                     _excess(f, reads[m], fresh[m], digest[5], first)
                 if _digest(f, reads[m], gain[m], gate[m], row_sign, digest, row, first):
                     given_out[1, block] += _give(
-                        f, hit[m], slow, slow_scalars, slow_scalars[3], digest[6], digest[2], row, first, mix(_SLOW, own)
+                        f,
+                        hit[m],
+                        slow,
+                        slow_scalars,
+                        slow_scalars[3],
+                        digest[6],
+                        digest[2],
+                        row,
+                        first,
+                        mix(_SLOW, own),
                     )
             store(f, V, states[0], row, first)
             store(f, W, states[1], row, first)
