@@ -10,15 +10,18 @@ from tests import expect
 
 from crossweep.bench.fidelity import ALIKE
 from crossweep.devices.constant_step import ConstantStep
+from crossweep.devices.exp_step import ExpStep
 from crossweep.devices.linear_step import LinearStep
+from crossweep.devices.one_sided import OneSided, mirrored
 from crossweep.devices.soft_bounds import SoftBounds
 from crossweep.rng import Stream
+from crossweep.tiles.engine import compiled
 from crossweep.tiles.engine.base import Crossbar
 from crossweep.tiles.engine.pulse import pulse_in_turn
 from crossweep.tiles.engine.response import respond as respond_torch
 from crossweep.tiles.kernels import block, maths
-from crossweep.tiles.kernels.affine import load_devices, respond_block
 from crossweep.tiles.kernels.bits import line_key, mix
+from crossweep.tiles.kernels.exponential import exponential_pulse, load_cells, move
 
 KEY = 0x1234567890ABCDEF
 
@@ -83,13 +86,13 @@ def _respond(v, up, total, device, scalars, out, key):
     f, ids = np.zeros(block.ROOM, np.float32), np.empty(block.SIZE, np.uint32)
     for row in range(0, v.shape[0], block.ROWS):
         for first in range(0, v.shape[1], block.LANES):
-            load_devices(f, device, row, first)
+            load_cells(f, device, scalars, row, first)
             block.load(f, block.V, v, row, first, np.float32(0))
             block.load(f, block.UP, up, row, first, np.float32(0))
             block.load(f, block.ALL, total, row, first, np.float32(0))
             block.number(ids, row, first, v.shape[1])
             block.normals(f, ids, key)
-            respond_block(f, ids, scalars, key)
+            move(f, ids, scalars, key)
             block.store(f, block.V, out, row, first)
 
 
@@ -100,6 +103,13 @@ DEVICES = {
     "constant": ConstantStep(dw_min=0.02, dw_min_std=0.4, **ALIKE),
     "noisy": SoftBounds(dw_min=0.002, dw_min_std=5.0, **ALIKE),
     "coarse": SoftBounds(dw_min=0.3, dw_min_std=0.2, **ALIKE),
+    "exponential": ExpStep(dw_min=0.02, dw_min_std=0.4, **ALIKE),
+    "exponential_floor": ExpStep(
+        dw_min=0.02, dw_min_std=0.4, dw_min_std_add=0.02, dw_min_std_slope=0.1, **ALIKE
+    ),
+    "growing": ExpStep(
+        dw_min=0.002, dw_min_std=0.6, A_up=-9.0, A_down=-2.0, gamma_up=2.5, gamma_down=2.5, **ALIKE
+    ),
 }
 
 
@@ -108,10 +118,7 @@ DEVICES = {
 def test_compiled_and_torch_response_agree(name: str, up: int, down: int, rng: Stream) -> None:
     device, shape = DEVICES[name], (200, 200)
     bar = Crossbar(device, device.draw(shape, rng))
-    cells, slopes = bar.cells, device.slopes(bar.cells)
-    parts = (cells.step_up, cells.step_down, *slopes, cells.w_max, cells.w_min)
-    arrays = tuple(t.expand(shape).contiguous().numpy() for t in parts)
-    scalars = np.array([device.dw_min_std, not device.additive_noise, 1], np.float32)
+    arrays, scalars = compiled.device_arrays(bar, torch.empty(shape), ()), compiled.scalars(bar)
     for start in (-0.95, 0.1, 0.99):
         v = torch.full(shape, start)
         reference = respond_torch(v, torch.full_like(v, up), torch.full_like(v, down), bar, rng)
@@ -120,22 +127,65 @@ def test_compiled_and_torch_response_agree(name: str, up: int, down: int, rng: S
         expect.same_distribution(out, reference)
 
 
-@pytest.mark.parametrize("name", DEVICES)
+@pytest.mark.parametrize(
+    "name", [name for name, device in DEVICES.items() if not isinstance(device, ExpStep)]
+)
 def test_known_pulses_match_the_reference(name: str, rng: Stream) -> None:
-    from crossweep.tiles.engine.compiled import give
-
     device = DEVICES[name]
     bar = Crossbar(device, device.draw((100, 200), rng))
     v = 0.9 * (2 * rng.uniform(100, 200, like=torch.empty(0)) - 1)
     w, reference = v - 0.25, torch.full_like(v, 0.25)
     for number in (1.0, -1.0, 7.0):
         counts = torch.full_like(v, number)
-        moved, shown, pulses = give(v, w, reference, counts, torch.arange(200), bar, rng)
+        moved, shown, pulses = compiled.give(v, w, reference, counts, torch.arange(200), bar, rng)
         assert pulses == 20_000 * abs(number)
         assert torch.equal(shown, moved - reference)
         expect.same_distribution(moved - v, pulse_in_turn(v, counts, bar, rng) - v)
     sparse = torch.zeros(100, 3)
     sparse[5, 1] = 1.0
-    moved, shown, pulses = give(v, w, reference, sparse, torch.tensor([10, 20, 30]), bar, rng)
+    moved, shown, pulses = compiled.give(v, w, reference, sparse, torch.tensor([10, 20, 30]), bar, rng)
     assert (moved != v).nonzero().tolist() == (shown != w).nonzero().tolist() == [[5, 20]]
     assert pulses == 1
+
+
+def test_a_pair_of_exponential_devices_moves_as_its_model_says(rng: Stream) -> None:
+    one = ExpStep(
+        dw_min=0.01, dw_min_std=0.6, dw_min_std_add=0.042, dw_min_std_slope=0.108, A_up=-27.235, A_down=-2.235,
+        gamma_up=2.5, gamma_down=2.5, a=-1.0, b=0.0, w_max=2.0, w_min=0.0, n_devices=2, update_policy="one_sided",
+    )  # fmt: skip
+    device, shape = OneSided.of(one), (2, 100, 200)
+    bar = Crossbar(device, mirrored(one.draw(shape, rng)))
+    assert compiled.exponential(bar)
+    v = bar.cells.w_min + 0.4 * (bar.cells.w_max - bar.cells.w_min)
+    reference = respond_torch(v, torch.full_like(v, 5), torch.full_like(v, 3), bar, rng)
+    counts = [np.full(shape[1:], k, np.float32) for k in (5, 8)]
+    for k in range(2):
+        out = np.empty(shape[1:], np.float32)
+        _respond(
+            v[k].numpy(),
+            *counts,
+            compiled.device_arrays(bar, v, (k,)),
+            compiled.scalars(bar),
+            out,
+            np.uint32(7),
+        )
+        expect.same_distribution(out, reference[k])
+
+
+def test_single_exponential_pulses_match_the_reference(rng: Stream) -> None:
+    device, n = DEVICES["exponential_floor"], 20_000
+    bar = Crossbar(device, device.draw((1, n), rng))
+    arrays, scalars = compiled.device_arrays(bar, torch.empty(1, n), ()), compiled.scalars(bar)
+    v = torch.linspace(-0.99, 0.99, n).unsqueeze(0)
+    xi = rng.normal(1, n, like=v)
+    for up in (True, False):
+        out = np.empty(n, np.float32)
+        _one_each(v[0].numpy(), up, *(a[0] for a in (*arrays[:3], *arrays[4:])), scalars, xi[0].numpy(), out)
+        expected = device.pulse(v, torch.full_like(v, 1.0 if up else -1.0), bar.cells, xi)[0]
+        torch.testing.assert_close(torch.from_numpy(out), expected)
+
+
+@njit
+def _one_each(v, up, su, sd, scale, high, low, scalars, xi, out):
+    for j in range(v.size):
+        out[j] = exponential_pulse(v[j], up, su[j], sd[j], scale[j], high[j], low[j], scalars, xi[j])

@@ -9,7 +9,9 @@ from crossweep.algorithms.base import AnalogWeight
 from crossweep.algorithms.buffered_transfer import BufferedTransfer
 from crossweep.algorithms.cttv2 import CTTv2
 from crossweep.algorithms.ttv2 import TTv2
+from crossweep.devices.base import AbstractDevice
 from crossweep.devices.constant_step import ConstantStep
+from crossweep.devices.exp_step import ExpStep
 from crossweep.devices.symmetry_point import SymmetryPoint
 from crossweep.rng import Stream
 from crossweep.tiles import windows
@@ -42,6 +44,21 @@ RULES: dict[str, BufferedTransfer] = {
     "ttv2": TTv2(update=UPDATE, auto_granularity=40.0, n_reads_per_transfer=2),
     "several_pulses": TTv2(update=UPDATE, auto_granularity=10.0, step=3.4, transfer_update=SEVERAL),
 }
+KINDS: dict[str, AbstractDevice] = {
+    "constant": ConstantStep(dw_min=0.01, w_max=5.0, w_min=-5.0, **IDEAL),
+    # nearly flat: with slopes the unknown order of pulses is drawn, and the two ways draw differently
+    "exponential": ExpStep(
+        dw_min=0.0125,
+        w_max=5.0,
+        w_min=-5.0,
+        A_up=0.2,
+        A_down=0.2,
+        gamma_up=0.002,
+        gamma_down=0.002,
+        b=0.0,
+        **IDEAL,
+    ),
+}
 
 
 def trained(
@@ -49,9 +66,10 @@ def trained(
     engine: AbstractEngine | None = None,
     seed: int = 2,
     batches: tuple[int, ...] = BATCHES,
+    device: AbstractDevice | None = None,
 ) -> AnalogWeight:
     """A weight after some mini-batches, by default five, of which some end in the middle of a pass."""
-    device = ConstantStep(dw_min=0.01, w_max=5.0, w_min=-5.0, **IDEAL)
+    device = device or KINDS["constant"]
     periphery = IOParameters(is_perfect=True)
     factory = TileFactory(
         fast=device, slow=device, symmetry_point=SymmetryPoint(), engine=engine or CountEngine(), forward=periphery,
@@ -65,15 +83,18 @@ def trained(
     return weight
 
 
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("name", RULES)
-def test_one_call_does_what_the_windows_do_one_by_one(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_call_does_what_the_windows_do_one_by_one(
+    name: str, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     calls: list[object] = []
     run = windows.run_
     monkeypatch.setattr(windows, "run_", lambda *given: calls.append(given) or run(*given))
-    at_once = trained(RULES[name])
+    at_once = trained(RULES[name], device=KINDS[kind])
     assert len(calls) >= 5, "the compiled call was not used"
     monkeypatch.setattr(windows, "usable", lambda *_: False)
-    one_by_one = trained(RULES[name])
+    one_by_one = trained(RULES[name], device=KINDS[kind])
     first, second = (dict(weight.named_buffers()) for weight in (at_once, one_by_one))
     assert float(first["slow.pulses_given"]) > 20
     for key, tensor in first.items():

@@ -58,6 +58,32 @@ class Cells:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Exponential:
+    """Steps ``unit max(1 - A exp(g (scale v + offset)), 0)``; one pulse of mean change ``D`` has the standard deviation
+    ``dw_min_std (|D| + noise_floor + noise_slope |v|)``. A unit of zero means that pulses of this direction do nothing.
+
+    Args:
+        unit_up: of up steps [..., d, x] [w].
+        unit_down: of down steps [..., d, x] [w].
+        scale: of the state [..., d, x] [1 / w].
+        up: ``A`` and ``g`` of up steps [1].
+        down: ``A`` and ``g`` of down steps [1].
+        offset: see above [1].
+        noise_floor: see above [w].
+        noise_slope: see above [1].
+    """
+
+    unit_up: Tensor
+    unit_down: Tensor
+    scale: Tensor
+    up: tuple[float, float]
+    down: tuple[float, float]
+    offset: float
+    noise_floor: float
+    noise_slope: float
+
+
+@dataclass(frozen=True, kw_only=True)
 class AbstractDevice(ABC):
     """Parameters common to all pulsed devices, and the contract of a model.
 
@@ -199,6 +225,10 @@ class AbstractDevice(ABC):
 
     def slopes(self, cells: Cells) -> tuple[Tensor, Tensor] | None:
         """``(m+, m-)``: steps ``s+ + m+ v`` up and ``s- + m- v`` down if the model is affine, else None."""
+        return None
+
+    def exponential(self, cells: Cells) -> "Exponential | None":
+        """The steps as exponentials of the state if the model is of this kind, else None."""
         return None
 
     def draw_extra(self, cells: Cells, stream: Stream) -> Cells:

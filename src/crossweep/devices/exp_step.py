@@ -6,7 +6,7 @@ from math import exp
 from torch import Tensor
 
 from crossweep.devices.balance import balance_point
-from crossweep.devices.base import AbstractDevice, Cells
+from crossweep.devices.base import AbstractDevice, Cells, Exponential
 from crossweep.errors import ConfigError
 
 
@@ -47,9 +47,19 @@ class ExpStep(AbstractDevice):
             if not getattr(self, name) >= 0:
                 raise ConfigError(f"device.{name}: must be >= 0, got {getattr(self, name)}")
 
-    def _z(self, v: Tensor, cells: Cells) -> Tensor:
+    def _scale(self, cells: Cells) -> Tensor:
         # a stuck device has no range, and zero steps to multiply whatever stands here
-        return 2 * self.a * v / (cells.w_max - cells.w_min).clamp(min=1e-12) + self.b
+        return 2 * self.a / (cells.w_max - cells.w_min).clamp(min=1e-12)
+
+    def _z(self, v: Tensor, cells: Cells) -> Tensor:
+        return self._scale(cells) * v + self.b
+
+    def exponential(self, cells: Cells) -> Exponential:
+        return Exponential(
+            unit_up=cells.step_up, unit_down=cells.step_down, scale=self._scale(cells),
+            up=(self.A_up, self.gamma_up), down=(self.A_down, -self.gamma_down), offset=self.b,
+            noise_floor=self.dw_min_std_add, noise_slope=self.dw_min_std_slope,
+        )  # fmt: skip
 
     def step_up(self, v: Tensor, cells: Cells) -> Tensor:
         shape = 1 - self.A_up * (self.gamma_up * self._z(v, cells)).clamp(max=60.0).exp()

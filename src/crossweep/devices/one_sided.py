@@ -5,7 +5,7 @@ from dataclasses import dataclass, fields, replace
 import torch
 from torch import Tensor
 
-from crossweep.devices.base import AbstractDevice, Cells
+from crossweep.devices.base import AbstractDevice, Cells, Exponential
 
 PAIR = -3  # the dimension that holds the two devices: [..., 2, d, x]
 
@@ -47,6 +47,13 @@ class OneSided(AbstractDevice):
     def std_down(self, v: Tensor, cells: Cells) -> Tensor:
         sign = cells.extra["mirror"]
         return self.base.std_up(v * sign, unmirrored(cells)) * (sign < 0)
+
+    def exponential(self, cells: Cells) -> Exponential | None:
+        curve, sign = self.base.exponential(unmirrored(cells)), cells.extra["mirror"]
+        if curve is None:
+            return None
+        units = curve.unit_up * (sign > 0), curve.unit_up * (sign < 0)
+        return replace(curve, unit_up=units[0], unit_down=units[1], scale=curve.scale * sign, down=curve.up)
 
     @property
     def granularity(self) -> float:

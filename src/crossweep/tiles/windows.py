@@ -51,8 +51,8 @@ class Outcome:
 
 
 def usable(fast: AnalogTile, slow: AnalogTile, update: UpdateParameters, io: IOParameters) -> bool:
-    """Whether one call covers this pair of tiles: affine devices at level ``count`` or ``mean`` on the CPU, single
-    crossbars."""
+    """Whether one call covers this pair of tiles: single crossbars of affine devices at level ``count`` or ``mean``, or of
+    exponential ones at level ``count``, on the CPU."""
     engine = fast.recipe.engine
     plain = type(fast) is AnalogTile and type(slow) is AnalogTile and fast.state.dim() == 2
     level = (
@@ -65,7 +65,10 @@ def usable(fast: AnalogTile, slow: AnalogTile, update: UpdateParameters, io: IOP
     )
     if not (plain and level and simple_io and compiled.usable(fast.state)):
         return False
-    return compiled.affine(fast.bar) and compiled.affine(slow.bar)
+    counted = isinstance(engine, CountEngine)
+    return all(
+        compiled.affine(tile.bar) or (counted and compiled.exponential(tile.bar)) for tile in (fast, slow)
+    )
 
 
 def run_(
@@ -139,8 +142,7 @@ def _side(tile: AnalogTile, kappa: float) -> tuple[Any, Any, NDArray[np.float32]
     tile.own_()
     write = tile.device.write_noise_std * tile.device.dw_min
     held = (tile.state.numpy(), tile.weight.numpy(), tile.reference.numpy())
-    noise = np.append(compiled.scalars(tile.bar, kappa), np.float32(write))
-    return held, compiled.device_arrays(tile.bar, tile.state, ()), noise
+    return held, compiled.device_arrays(tile.bar, tile.state, ()), compiled.scalars(tile.bar, kappa, write)
 
 
 def _whole_blocks(table: NDArray[Any]) -> NDArray[Any]:

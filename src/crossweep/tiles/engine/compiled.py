@@ -75,6 +75,11 @@ class Part:
         return used / 64 + 1 + _OPERATIONS * segments
 
 
+def exponential(bar: Crossbar) -> bool:
+    """Whether the compiled kernels know this device's steps as exponentials."""
+    return bar.device.exponential(bar.cells) is not None
+
+
 def places(v: Tensor) -> Iterator[tuple[int, ...]]:
     """All leading indices of states ``v [..., d, x]``."""
     return product(*(range(size) for size in v.shape[:-2]))
@@ -87,22 +92,33 @@ def array(tensor: Tensor, place: tuple[int, ...]) -> Floats:
 
 
 def device_arrays(bar: Crossbar, v: Tensor, place: tuple[int, ...]) -> tuple[Floats, ...]:
-    """Steps, slopes and bounds of affine devices."""
-    cells, slopes = bar.cells, bar.device.slopes(bar.cells)
-    assert slopes is not None
-    tensors = (cells.step_up, cells.step_down, *slopes, cells.w_max, cells.w_min)
+    """Steps, slopes and bounds of affine devices; units of steps, scale (twice) and bounds of exponential ones."""
+    cells, slopes, curve = bar.cells, bar.device.slopes(bar.cells), bar.device.exponential(bar.cells)
+    tensors: tuple[Tensor, ...]
+    if curve is not None:
+        tensors = (curve.unit_up, curve.unit_down, curve.scale, curve.scale)
+    else:
+        assert slopes is not None
+        tensors = (cells.step_up, cells.step_down, *slopes)
+    tensors += (cells.w_max, cells.w_min)
     return tuple(array(tensor.expand_as(v), place) for tensor in tensors)
 
 
-def scalars(bar: Crossbar, kappa: float = 1.0) -> Floats:
-    """Noise of a pulse, whether it is relative to the step at the state, kappa."""
-    return np.array([bar.device.dw_min_std, not bar.device.additive_noise, kappa], np.float32)
+def scalars(bar: Crossbar, kappa: float = 1.0, write: float = 0.0) -> Floats:
+    """Noise of a pulse, whether it is relative to the step at the state, kappa, write noise [w]; then whether steps are
+    exponentials, and of these: A and g up, A and g down, offset, and what noise there is without a step."""
+    curve = bar.device.exponential(bar.cells)
+    own = (
+        [] if curve is None else [*curve.up, *curve.down, curve.offset, curve.noise_floor, curve.noise_slope]
+    )
+    common = [bar.device.dw_min_std, not bar.device.additive_noise, kappa, write, curve is not None]
+    return np.array([*common, *own, *[0.0] * (7 - len(own))], np.float32)
 
 
-def update_affine(
+def update_closed(
     v: Tensor, plan: PulsePlan, bar: Crossbar, most: float, stream: Stream, *, expected: bool = False
 ) -> tuple[Tensor, Tensor]:
-    """Level ``count``, or ``mean`` with ``expected`` pulses, for affine devices."""
+    """Level ``count`` for affine and exponential devices, or ``mean`` with ``expected`` pulses for affine ones."""
     from crossweep.tiles.kernels.threads import spread
     from crossweep.tiles.kernels.update import update_blocks
 

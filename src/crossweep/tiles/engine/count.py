@@ -43,7 +43,8 @@ class CountEngine(AbstractEngine):
         if update.pulse_type != "stochastic":  # rounded products have no matrix form
             return PulseEngine(backend=self.backend).apply(v, plan, bar, update, stream)
         if self.backend == "auto" and compiled.usable(v):
-            whole = compiled.update_affine if compiled.affine(bar) else compiled.update_counted
+            closed = compiled.affine(bar) or compiled.exponential(bar)
+            whole = compiled.update_closed if closed else compiled.update_counted
             return whole(v, plan, bar, self.max_relaxation, stream)
         given = torch.zeros_like(v)
         for start, stop in segments(plan, bar, self.max_relaxation):

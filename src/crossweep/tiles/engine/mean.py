@@ -39,7 +39,7 @@ class MeanEngine(AbstractEngine):
     ) -> tuple[Tensor, Tensor]:
         shared = plan.x.shape[:-2] != v.shape[:-2]  # several devices on the same lines count alike
         if self.backend == "auto" and compiled.usable(v) and compiled.affine(bar) and not shared:
-            return compiled.update_affine(v, plan, bar, self.max_relaxation, stream, expected=True)
+            return compiled.update_closed(v, plan, bar, self.max_relaxation, stream, expected=True)
         given = torch.zeros_like(v)
         for start, stop in segments(plan, bar, self.max_relaxation):
             part = plan.samples(start, stop)

@@ -112,6 +112,33 @@ def load_devices(f, device, row, first):
 
 
 @inline
+def held(v, end, n, path, high, low, upper, word):
+    """``end`` less what every single pulse would have lost at the nearer bound: the path's highest point decides.
+
+    Args:
+        v: state before.
+        end: state after, if there were no bounds.
+        n: number of pulses.
+        path: variance of the path between both.
+        high: upper bound.
+        low: lower bound.
+        upper: whether that is the nearer one.
+        word: 32 random bits.
+    """
+    sign = F(1.0) if upper else F(-1.0)
+    bound = high if upper else -low
+    a, b = sign * v, sign * end
+    farther = max(a, b)
+    draw = log(open_uniform(word))
+    peak = F(0.5) * (a + b + square_root((b - a) * (b - a) - F(2.0) * path * draw)) - _DISCRETE * square_root(
+        path / n
+    )
+    peak = farther if n < F(1.5) else max(peak, farther)
+    inside = sign * (b - max(peak - bound, F(0.0)))
+    return F(min(max(inside, low), high))
+
+
+@inline
 def respond(v, n_up, n, cu, cd, ru, rd, high, low, sigma, relative, kappa, spread, xi, word):
     """The state after ``n_up`` up pulses of ``n``.
 
@@ -157,23 +184,12 @@ def respond(v, n_up, n, cu, cd, ru, rd, high, low, sigma, relative, kappa, sprea
     noise_up, noise_down = (cu - ru * middle) * step_up, (cd + rd * middle) * step_down
     noise = sigma * sigma * (share * noise_up * noise_up + (F(1.0) - share) * noise_down * noise_down) * two
     end = mean + square_root(noise + counted + jump * jump * mixed * order * kappa) * xi
-    # what every single pulse would have lost at the nearer bound: the path's highest point, given both its ends
     upper = v + end > high + low
-    sign = F(1.0) if upper else F(-1.0)
-    bound = high if upper else -low
     # outward step that is left at the bound
     hard = (cu - ru * high) * step_up if upper else (cd + rd * low) * step_down
     wiggle = min(F(2.0) * hard, jump)
     path = noise + wiggle * wiggle * mixed * n * kappa
-    a, b = sign * v, sign * end
-    farther = max(a, b)
-    draw = log(open_uniform(word))
-    peak = F(0.5) * (a + b + square_root((b - a) * (b - a) - F(2.0) * path * draw)) - _DISCRETE * square_root(
-        path * inverse
-    )
-    peak = farther if n < F(1.5) else max(peak, farther)
-    end = sign * (b - max(peak - bound, F(0.0)))
-    return F(min(max(end, low), high))
+    return held(v, end, n, path, high, low, upper, word)
 
 
 @inline

@@ -4,7 +4,6 @@
 import numpy as np
 
 from crossweep.tiles.blocks import LANES, ROWS, SIZE
-from crossweep.tiles.kernels.affine import load_devices, respond_block
 from crossweep.tiles.kernels.bits import line_key
 from crossweep.tiles.kernels.block import (
     ALL,
@@ -19,6 +18,7 @@ from crossweep.tiles.kernels.block import (
     scratch,
     store,
 )
+from crossweep.tiles.kernels.exponential import load_cells, move
 from crossweep.tiles.kernels.jit import kernel
 from crossweep.tiles.kernels.maths import normal
 
@@ -36,8 +36,8 @@ def update_blocks(lines, squares, seen, edges, v, given, device, scalars, key, t
         edges: slots between which devices respond in one go [segments + 1].
         v: in and out, states [rows, n].
         given: in and out, pulses of each device [rows, n].
-        device: steps, slopes and bounds, as ``load_devices``.
-        scalars: noise of a pulse, whether it is relative, kappa.
+        device: steps, slopes and bounds, as ``load_devices``; or as ``load_shapes``.
+        scalars: as ``compiled.scalars``.
         key: 63-bit key.
         top: first row of blocks.
         bottom: one past the last.
@@ -52,7 +52,7 @@ def update_blocks(lines, squares, seen, edges, v, given, device, scalars, key, t
             earliest, latest = since[first:stop].min(), until[first:stop].max()
             if earliest >= latest:
                 continue
-            load_devices(f, device, row, first)
+            load_cells(f, device, scalars, row, first)
             load(f, V, v, row, first, F(0.0))
             load(f, GIVEN, given, row, first, F(0.0))
             if squares[0].shape[0] > 0:
@@ -66,7 +66,7 @@ def update_blocks(lines, squares, seen, edges, v, given, device, scalars, key, t
                     continue
                 own = line_key(key, segment)
                 normals(f, ids, own)
-                respond_block(f, ids, scalars, own)
+                move(f, ids, scalars, own)
                 for e in range(SIZE):
                     f[GIVEN + e] += f[ALL + e]
             store(f, V, v, row, first)

@@ -9,7 +9,6 @@ buffer, pulse onto C, and again, while its state stays in the cache.
 import numpy as np
 
 from crossweep.tiles.blocks import LANES, ROWS, SIZE
-from crossweep.tiles.kernels.affine import load_devices, respond_block
 from crossweep.tiles.kernels.bits import as_bits, line_key, mix, square_root
 from crossweep.tiles.kernels.block import (
     ALL,
@@ -32,6 +31,7 @@ from crossweep.tiles.kernels.block import (
     store,
     two_normals,
 )
+from crossweep.tiles.kernels.exponential import exponential_pulse, load_cells, move
 from crossweep.tiles.kernels.jit import kernel
 from crossweep.tiles.kernels.maths import normal
 from crossweep.tiles.kernels.periphery import nearest
@@ -131,10 +131,23 @@ def _give(f, hit, slow, scalars, write, step, longest, row, first, key):
             pulses = np.int64(min(np.rint(step * abs(wanted)), longest))
             for t in range(pulses):
                 xi = normal(np.uint32(2 * t + 4), lane) if sigma > F(0.0) else F(0.0)
-                state = one_pulse(
-                    state, wanted > F(0.0), su[k, j], sd[k, j], mu[k, j], md[k, j], high[k, j], low[k, j], sigma,
-                    relative, xi,
-                )  # fmt: skip
+                if scalars[4] > F(0.0):
+                    state = exponential_pulse(
+                        state,
+                        wanted > F(0.0),
+                        su[k, j],
+                        sd[k, j],
+                        mu[k, j],
+                        high[k, j],
+                        low[k, j],
+                        scalars,
+                        xi,
+                    )
+                else:
+                    state = one_pulse(
+                        state, wanted > F(0.0), su[k, j], sd[k, j], mu[k, j], md[k, j], high[k, j], low[k, j], sigma,
+                        relative, xi,
+                    )  # fmt: skip
             if pulses == 0:
                 continue
             v[k, j] = state
@@ -161,7 +174,7 @@ def window_blocks(
             becomes what is subtracted, whether it may send pulses (float32) [windows, n, in whole blocks].
         parts: in how many parts, of equal slots, devices respond [windows].
         fast: A: state, visible weight, reference [rows, n]; steps, slopes and bounds.
-        fast_scalars: noise of a pulse, whether it is relative, kappa, write noise.
+        fast_scalars: as ``compiled.scalars``.
         io: as ``_read``; a negative drive is a perfect read.
         buffers: H, running mean, subtracted mean [rows, n]; the means may be empty.
         digest: as ``digital.digest_rows``, then the pulses of C for each time that H passes its threshold.
@@ -183,7 +196,7 @@ def window_blocks(
         row = block * ROWS
         for first in range(0, n, LANES):
             stop = min(first + LANES, n)
-            load_devices(f, device, row, first)
+            load_cells(f, device, fast_scalars, row, first)
             load(f, V, states[0], row, first, F(0.0))
             load(f, W, states[1], row, first, F(0.0))
             load(f, R, states[2], row, first, F(0.0))
@@ -209,7 +222,7 @@ def window_blocks(
                         two_normals(f, ids, own)
                     else:
                         normals(f, ids, own)
-                    respond_block(f, ids, fast_scalars, own)
+                    move(f, ids, fast_scalars, own)
                     _show(f, write, True)
                     total = np.int32(0)  # whole numbers, so that the sum vectorises
                     for e in range(SIZE):

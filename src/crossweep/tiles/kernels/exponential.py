@@ -1,0 +1,131 @@
+# mypy: ignore-errors
+"""The response of devices with exponential steps, a block at a time: the integrated form of ``engine.response``.
+
+Steps are ``unit max(1 - A exp(g (scale v + b)), 0)``; ``CU`` and ``CD`` hold the units up and down, ``RU`` the scale. The
+shape that all devices share comes behind the other scalars, see ``compiled.scalars``.
+"""
+
+import numpy as np
+
+from crossweep.tiles.blocks import SIZE
+from crossweep.tiles.kernels.affine import held, load_devices, phi, respond_block
+from crossweep.tiles.kernels.bits import mix, square_root
+from crossweep.tiles.kernels.block import ALL, CD, CU, END, HIGH, LOW, RU, UP, XI, V, load
+from crossweep.tiles.kernels.jit import inline, kernel
+from crossweep.tiles.kernels.maths import exp
+
+F = np.float32
+_SUBSTEPS = 4  # of the midpoint rule, as in ``engine.response``
+_ROUNDING = F(2e-6)
+_NONE = F(1e-9)
+_HIGHEST = F(60.0)  # of the exponent
+_EDGE = np.uint32(0x27D4EB2F)
+
+
+@kernel
+def load_shapes(f, device, row, first):
+    """Bring a block's devices to their places: steps up and down, scale (twice), bounds [rows, n]."""
+    load(f, CU, device[0], row, first, F(0.0))
+    load(f, CD, device[1], row, first, F(0.0))
+    load(f, RU, device[2], row, first, F(0.0))
+    load(f, HIGH, device[4], row, first, F(1e30))
+    load(f, LOW, device[5], row, first, F(-1e30))
+
+
+@inline
+def _step(v, s, scale, amplitude, rate, offset):
+    return s * max(F(1.0) - amplitude * exp(min(rate * (scale * v + offset), _HIGHEST)), F(0.0))
+
+
+@inline
+def exponential_pulse(v, up, su, sd, scale, high, low, shape, xi):
+    """The state after one pulse.
+
+    Args:
+        v: state.
+        up: whether the pulse goes up.
+        su: unit of an up step.
+        sd: unit of a down step.
+        scale: of the state.
+        high: upper bound.
+        low: lower bound.
+        shape: the scalars.
+        xi: a standard normal number.
+    """
+    step_up, step_down = (
+        _step(v, su, scale, shape[5], shape[6], shape[9]), _step(v, sd, scale, shape[7], shape[8], shape[9])
+    )  # fmt: skip
+    step, unit = (step_up, su) if up else (step_down, sd)
+    noise = step + shape[10] + shape[11] * abs(v) if unit > F(0.0) else F(0.0)
+    change = step + shape[0] * noise * xi
+    moved = v + change if up else v - change
+    return F(min(max(moved, low), high))
+
+
+@kernel
+def respond_shapes(f, ids, scalars, key):
+    """Move the devices of a block by the pulses at ``UP`` and ``ALL``, with the noise at ``XI``; see ``affine``."""
+    sigma, kappa, offset, add, slope = scalars[0], scalars[2], scalars[9], scalars[10], scalars[11]
+    a_up, g_up, a_down, g_down = scalars[5], scalars[6], scalars[7], scalars[8]
+    for e in range(SIZE):
+        start, up, n = f[V + e], f[UP + e], max(f[ALL + e], _NONE)
+        su, sd, scale, high, low = f[CU + e], f[CD + e], f[RU + e], f[HIGH + e], f[LOW + e]
+        down, v = n - up, start
+        for _ in range(_SUBSTEPS):
+            inside = min(max(v, low), high)
+            push = up * _step(inside, su, scale, a_up, g_up, offset)
+            drift = push - down * _step(inside, sd, scale, a_down, g_down, offset)
+            inside = min(max(v + drift * F(0.5 / _SUBSTEPS), low), high)
+            push = up * _step(inside, su, scale, a_up, g_up, offset)
+            drift = push - down * _step(inside, sd, scale, a_down, g_down, offset)
+            v += drift * F(1.0 / _SUBSTEPS)
+        inside = min(max(v, low), high)
+        middle = F(0.5) * (start + inside)
+        grown_up = a_up * exp(min(g_up * (scale * middle + offset), _HIGHEST))
+        grown_down = a_down * exp(min(g_down * (scale * middle + offset), _HIGHEST))
+        # the derivative of the drift; a step that is zero stays zero
+        steep_up = su * g_up * scale * grown_up if grown_up < F(1.0) else F(0.0)
+        steep_down = sd * g_down * scale * grown_down if grown_down < F(1.0) else F(0.0)
+        relax = up * steep_up - down * steep_down
+        share, decay = up / n, relax / n
+        e_one, e_decay = exp(-relax), exp(-decay)
+        one = n * phi(relax, e_one) / phi(decay, e_decay)
+        two = n * phi(F(2.0) * relax, e_one * e_one) / phi(F(2.0) * decay, e_decay * e_decay)
+        jump = _step(inside, su, scale, a_up, g_up, offset) + _step(inside, sd, scale, a_down, g_down, offset)
+        order = max(two - one * one / n - _ROUNDING * two, F(0.0)) * n / max(n - F(1.0), F(0.5))
+        always = add + slope * abs(middle)
+        noise_up = sigma * (su * max(F(1.0) - grown_up, F(0.0)) + always) if su > F(0.0) else F(0.0)
+        noise_down = sigma * (sd * max(F(1.0) - grown_down, F(0.0)) + always) if sd > F(0.0) else F(0.0)
+        noise = max((share * noise_up * noise_up + (F(1.0) - share) * noise_down * noise_down) * two, F(0.0))
+        mixed = share * (F(1.0) - share) * kappa
+        end = v + square_root(noise + jump * jump * mixed * order) * f[XI + e]
+        upper = start + end > high + low
+        # outward step that is left at the bound
+        out_up, out_down = (
+            _step(high, su, scale, a_up, g_up, offset), _step(low, sd, scale, a_down, g_down, offset)
+        )  # fmt: skip
+        wiggle = min(F(2.0) * (out_up if upper else out_down), jump)
+        path = noise + wiggle * wiggle * mixed * n
+        word = mix(np.uint32(ids[e] + _EDGE), key)
+        end = held(start, end, n, path, high, low, upper, word)
+        f[END + e] = end if f[ALL + e] > F(0.0) else start
+    for e in range(SIZE):
+        f[V + e] = f[END + e]
+
+
+@kernel
+def load_cells(f, device, scalars, row, first):
+    """Bring a block's devices to their places, whatever their kind."""
+    if scalars[4] > F(0.0):
+        load_shapes(f, device, row, first)
+    else:
+        load_devices(f, device, row, first)
+
+
+@kernel
+def move(f, ids, scalars, key):
+    """Move the devices of a block by the pulses at ``UP`` and ``ALL``, whatever their kind."""
+    if scalars[4] > F(0.0):
+        respond_shapes(f, ids, scalars, key)
+    else:
+        respond_block(f, ids, scalars, key)
