@@ -4,7 +4,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from torch import nn
 
 from crossweep.bench import __main__ as bench
 from crossweep.bench import memory, steps, table
@@ -13,29 +12,15 @@ from crossweep.bench.updates import Case, pulses_per_update, updater
 from crossweep.errors import ConfigError
 
 
-class Wide(nn.Module):
-    """A layer whose output alone takes ``width`` floats per image."""
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        with torch.random.fork_rng():
-            self.layer = nn.Linear(3 * 32 * 32, width)
-            self.head = nn.Linear(width, 10)
-
-    def forward(self, images: torch.Tensor) -> torch.Tensor:
-        result: torch.Tensor = self.head(self.layer(images.flatten(1)))
-        return result
-
-
 @pytest.mark.skipif(
     not Path("/proc/self/clear_refs").exists(), reason="the system does not tell its peak memory"
 )
 def test_peak_memory_is_what_a_step_allocates() -> None:
-    width, batch = 64, 4096
-    peak = memory.peak_of_step(Wide(width), batch)
-    # one of these at least: the hidden values, their gradient; far from all of: images, weights
-    assert 4 * width * batch < peak < 20 * 4 * width * batch
-    assert memory.state_bytes(Wide(width)) == 4 * (3072 * width + width + 10 * width + 10)
+    few, many = (memory.measured("swin_micro", batch) for batch in (16, 64))
+    assert few["state"] == many["state"] == memory.state_bytes(steps.digital_model("swin_micro"))
+    # activations make it, so it grows with the batch; each of the six blocks keeps its 8 x 8 tokens of 64 channels at least
+    assert 3 < many["peak"] / few["peak"] < 5
+    assert few["peak"] > 6 * 16 * 8 * 8 * 64 * 4
 
 
 def test_rivals_run_in_turn_and_ratios_are_of_rounds() -> None:

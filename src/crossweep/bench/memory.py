@@ -56,9 +56,9 @@ def by_model() -> Rows:
         return []
     rows: Rows = []
     for name, batch in (("swin_micro", 64), ("swin_tiny", 16)):
-        digital = _measured(name, batch)
+        digital = measured(name, batch)
         for rule, level, bl in (("cttv2", "count", 5), ("cttv2", "count", 31), ("analog_sgd", "count", 31)):
-            analog = _measured(name, batch, rule, level, str(bl))
+            analog = measured(name, batch, rule, level, str(bl))
             rows.append(
                 {
                     "x digital": analog["peak"] / digital["peak"],
@@ -74,7 +74,8 @@ def by_model() -> Rows:
     return rows
 
 
-def _measured(name: str, batch: int, *setting: str) -> dict[str, float]:
+def measured(name: str, batch: int, *setting: str) -> dict[str, float]:
+    """``peak`` and ``state`` [byte] of a model, or of its analog copy with ``setting`` (rule, level, slots)."""
     command = [sys.executable, "-m", "crossweep.bench.memory", name, str(batch), *setting]
     # freed tensors go back to the system at once, or the mark would not show what the next step needs
     environment = os.environ | {"MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "65536"}

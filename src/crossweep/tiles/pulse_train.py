@@ -196,7 +196,7 @@ class PulsePlan:
 
 def largest(values: Tensor) -> Tensor:
     """Largest absolute value of each vector [..., n] -> [...]; no copy of the values is made."""
-    if values.is_cuda or values.dtype != torch.float32:
+    if values.device.type != "cpu" or values.dtype != torch.float32:
         return torch.maximum(values.amax(-1), -values.amin(-1))
     from crossweep.tiles.kernels.batch import largest_rows
     from crossweep.tiles.kernels.threads import spread
