@@ -7,11 +7,10 @@ from pathlib import Path
 import torch
 
 from crossweep.bench import fidelity, memory, peer, steps, table
+from crossweep.bench.table import Rows
 from crossweep.bench.timing import in_turn, ratio
 from crossweep.bench.updates import DEVICES, LEVELS, Case, pulses_per_update, updater
 from crossweep.errors import ConfigError
-
-Rows = list[table.Row]
 
 
 def against_peer() -> Rows:

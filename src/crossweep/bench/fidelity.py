@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from crossweep.bench.table import Row
+from crossweep.bench.table import Row, Rows
 from crossweep.devices.base import AbstractDevice
 from crossweep.devices.constant_step import ConstantStep
 from crossweep.devices.exp_step import ExpStep
@@ -47,7 +47,7 @@ CURVED = [(0.01, 0.3, 32, 15.5), (0.1, 0.5, 32, 5.0)]
 Make = Callable[..., AbstractDevice]
 
 
-def by_case() -> list[Row]:
+def by_case() -> Rows:
     """Deviation of mean and standard deviation from ``pulse``; all levels see the same samples."""
     curved: tuple[tuple[str, Make], ...] = (
         ("linear_step", lambda **kw: LinearStep(**ALIKE, **kw, gamma_up=0.5, gamma_down=0.3)),

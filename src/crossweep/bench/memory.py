@@ -11,10 +11,7 @@ import torch
 from torch import nn
 
 from crossweep.bench import steps
-from crossweep.bench.table import Row
-
-Rows = list[Row]
-
+from crossweep.bench.table import Rows
 
 _MEGABYTE = 1e6
 
@@ -25,20 +22,15 @@ def state_bytes(model: nn.Module) -> int:
     return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
 
 
-def peak_of_step(model: nn.Module, batch: int, torch_device: str = "cpu") -> float:
-    """Bytes that one step needs at its highest, beyond what lies in memory before it.
+def peak_of_step(model: nn.Module, batch: int) -> float:
+    """Bytes that one step on the CPU needs at its highest, beyond what lies in memory before it.
 
-    On the CPU this reads the high-water mark of the process, which Linux can set back.
+    This is the high-water mark of the process, which Linux can set back.
     """
-    steps.stepper(model, 2, torch_device)()  # compile, and make what stays
-    step = steps.stepper(model, batch, torch_device)
+    steps.stepper(model, 2)()  # compile, and make what stays
+    step = steps.stepper(model, batch)
     step()  # momentum
     gc.collect()
-    if torch_device != "cpu":
-        torch.cuda.reset_peak_memory_stats()
-        before = torch.cuda.memory_allocated()
-        step()
-        return float(torch.cuda.max_memory_allocated() - before)
     Path("/proc/self/clear_refs").write_text("5")
     before = _resident("VmRSS")
     step()

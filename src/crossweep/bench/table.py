@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 Row = dict[str, Any]
+Rows = list[Row]
 
 
 def hardware() -> dict[str, str]:
@@ -34,7 +35,7 @@ def hardware() -> dict[str, str]:
     )
 
 
-def markdown(title: str, rows: list[Row]) -> str:
+def markdown(title: str, rows: Rows) -> str:
     """One table; ratios come first because they travel between machines."""
     if not rows:
         return ""
@@ -48,7 +49,7 @@ def _cell(value: Any) -> str:
     return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
-def write(parts: dict[str, list[Row]], folder: Path) -> Path:
+def write(parts: dict[str, Rows], folder: Path) -> Path:
     """Write ``bench.md`` and ``bench.json``; whole files appear or none."""
     folder.mkdir(parents=True, exist_ok=True)
     machine, when = hardware(), datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")

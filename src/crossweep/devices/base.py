@@ -63,9 +63,6 @@ class Exponential:
     ``dw_min_std (|D| + noise_floor + noise_slope |v|)``. A unit of zero means that pulses of this direction do nothing.
 
     Args:
-        unit_up: of up steps [..., d, x] [w].
-        unit_down: of down steps [..., d, x] [w].
-        scale: of the state [..., d, x] [1 / w].
         up: ``A`` and ``g`` of up steps [1].
         down: ``A`` and ``g`` of down steps [1].
         offset: see above [1].
@@ -73,9 +70,6 @@ class Exponential:
         noise_slope: see above [1].
     """
 
-    unit_up: Tensor
-    unit_down: Tensor
-    scale: Tensor
     up: tuple[float, float]
     down: tuple[float, float]
     offset: float
@@ -227,9 +221,14 @@ class AbstractDevice(ABC):
         """``(m+, m-)``: steps ``s+ + m+ v`` up and ``s- + m- v`` down if the model is affine, else None."""
         return None
 
-    def exponential(self, cells: Cells) -> "Exponential | None":
-        """The steps as exponentials of the state if the model is of this kind, else None."""
+    @property
+    def exponential(self) -> "Exponential | None":
+        """The shape of the steps if they are exponentials of the state, else None."""
         return None
+
+    def exponents(self, cells: Cells) -> tuple[Tensor, Tensor, Tensor]:
+        """Units of up and down steps [w] and scale of the state [1 / w] of an exponential model, [..., d, x] each."""
+        raise NotImplementedError
 
     def draw_extra(self, cells: Cells, stream: Stream) -> Cells:
         """Draw what the model needs beyond the common parameters."""

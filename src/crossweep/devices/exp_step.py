@@ -54,12 +54,15 @@ class ExpStep(AbstractDevice):
     def _z(self, v: Tensor, cells: Cells) -> Tensor:
         return self._scale(cells) * v + self.b
 
-    def exponential(self, cells: Cells) -> Exponential:
+    @property
+    def exponential(self) -> Exponential:
         return Exponential(
-            unit_up=cells.step_up, unit_down=cells.step_down, scale=self._scale(cells),
             up=(self.A_up, self.gamma_up), down=(self.A_down, -self.gamma_down), offset=self.b,
             noise_floor=self.dw_min_std_add, noise_slope=self.dw_min_std_slope,
         )  # fmt: skip
+
+    def exponents(self, cells: Cells) -> tuple[Tensor, Tensor, Tensor]:
+        return cells.step_up, cells.step_down, self._scale(cells)
 
     def step_up(self, v: Tensor, cells: Cells) -> Tensor:
         shape = 1 - self.A_up * (self.gamma_up * self._z(v, cells)).clamp(max=60.0).exp()

@@ -48,12 +48,15 @@ class OneSided(AbstractDevice):
         sign = cells.extra["mirror"]
         return self.base.std_up(v * sign, unmirrored(cells)) * (sign < 0)
 
-    def exponential(self, cells: Cells) -> Exponential | None:
-        curve, sign = self.base.exponential(unmirrored(cells)), cells.extra["mirror"]
-        if curve is None:
-            return None
-        units = curve.unit_up * (sign > 0), curve.unit_up * (sign < 0)
-        return replace(curve, unit_up=units[0], unit_down=units[1], scale=curve.scale * sign, down=curve.up)
+    @property
+    def exponential(self) -> Exponential | None:
+        curve = self.base.exponential
+        return None if curve is None else replace(curve, down=curve.up)
+
+    def exponents(self, cells: Cells) -> tuple[Tensor, Tensor, Tensor]:
+        unit, _, scale = self.base.exponents(unmirrored(cells))
+        sign = cells.extra["mirror"]
+        return unit * (sign > 0), unit * (sign < 0), scale * sign
 
     @property
     def granularity(self) -> float:

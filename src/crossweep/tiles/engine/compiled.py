@@ -77,7 +77,7 @@ class Part:
 
 def exponential(bar: Crossbar) -> bool:
     """Whether the compiled kernels know this device's steps as exponentials."""
-    return bar.device.exponential(bar.cells) is not None
+    return bar.device.exponential is not None
 
 
 def places(v: Tensor) -> Iterator[tuple[int, ...]]:
@@ -93,21 +93,21 @@ def array(tensor: Tensor, place: tuple[int, ...]) -> Floats:
 
 def device_arrays(bar: Crossbar, v: Tensor, place: tuple[int, ...]) -> tuple[Floats, ...]:
     """Steps, slopes and bounds of affine devices; units of steps, scale (twice) and bounds of exponential ones."""
-    cells, slopes, curve = bar.cells, bar.device.slopes(bar.cells), bar.device.exponential(bar.cells)
-    tensors: tuple[Tensor, ...]
-    if curve is not None:
-        tensors = (curve.unit_up, curve.unit_down, curve.scale, curve.scale)
+    cells = bar.cells
+    if exponential(bar):
+        unit_up, unit_down, scale = bar.device.exponents(cells)
+        tensors = (unit_up, unit_down, scale, scale, cells.w_max, cells.w_min)
     else:
+        slopes = bar.device.slopes(cells)
         assert slopes is not None
-        tensors = (cells.step_up, cells.step_down, *slopes)
-    tensors += (cells.w_max, cells.w_min)
+        tensors = (cells.step_up, cells.step_down, *slopes, cells.w_max, cells.w_min)
     return tuple(array(tensor.expand_as(v), place) for tensor in tensors)
 
 
 def scalars(bar: Crossbar, kappa: float = 1.0, write: float = 0.0) -> Floats:
     """Noise of a pulse, whether it is relative to the step at the state, kappa, write noise [w]; then whether steps are
     exponentials, and of these: A and g up, A and g down, offset, and what noise there is without a step."""
-    curve = bar.device.exponential(bar.cells)
+    curve = bar.device.exponential
     own = (
         [] if curve is None else [*curve.up, *curve.down, curve.offset, curve.noise_floor, curve.noise_slope]
     )

@@ -35,12 +35,12 @@ from crossweep.tiles.kernels.maths import exp, log, open_uniform
 F = np.float32
 _LARGEST = F(0.999)
 _DISCRETE = F(0.5826)  # how far below a continuous path's extreme that of its steps stays [one step's std]
-_ROUNDING = F(2e-6)  # what is left of the difference of two equal sums in float32
+ROUNDING = F(2e-6)  # what is left of the difference of two equal sums in float32
 _GENTLE = F(0.1)  # relative step up to which series replace logarithms and exponentials
 _MODERATE = F(1.5)  # relaxation up to which they do
 _FARTHEST = F(8.4)  # -ln of the smallest uniform number, halved: no path reaches a bound beyond
-_NONE = F(1e-9)  # fewer expected pulses than this are none
-_EDGE = np.uint32(0x27D4EB2F)
+NONE = F(1e-9)  # fewer expected pulses than this are none
+EDGE = np.uint32(0x27D4EB2F)  # where random words for the bounds start
 _MOST = SIZE - SIZE // 4  # so many devices that need the full formulas are not worth bringing together
 _VECTOR = 16  # devices that are brought together go through the formulas in so many at a time
 
@@ -179,7 +179,7 @@ def respond(v, n_up, n, cu, cd, ru, rd, high, low, sigma, relative, kappa, sprea
     slope *= n_up * cu - n_down * cd - relax * v
     push, pull = (cu - ru * v) * phi_relax + ru * slope, (cd + rd * v) * phi_relax - rd * slope
     counted = spread * (n_up * push * push + n_down * pull * pull)
-    order = max(two - one * one * inverse - _ROUNDING * two, F(0.0)) * unbiased
+    order = max(two - one * one * inverse - ROUNDING * two, F(0.0)) * unbiased
     middle = F(0.5) * relative * (v + inside)
     noise_up, noise_down = (cu - ru * middle) * step_up, (cd + rd * middle) * step_down
     noise = sigma * sigma * (share * noise_up * noise_up + (F(1.0) - share) * noise_down * noise_down) * two
@@ -196,7 +196,7 @@ def respond(v, n_up, n, cu, cd, ru, rd, high, low, sigma, relative, kappa, sprea
 def _at(f, to, e, word, sigma, relative, kappa):
     """``respond`` for device ``e`` of the numbers that lie at ``to`` behind one another."""
     return respond(
-        f[to + V + e], f[to + UP + e], max(f[to + ALL + e], _NONE),
+        f[to + V + e], f[to + UP + e], max(f[to + ALL + e], NONE),
         f[to + CU + e], f[to + CD + e], f[to + RU + e], f[to + RD + e],
         f[to + HIGH + e], f[to + LOW + e], sigma, relative, kappa, f[to + SPREAD + e],
         f[to + XI + e], word,
@@ -211,7 +211,7 @@ def _moderate(f, sigma, relative, kappa):
         v, up, n, relax = f[V + e], f[UP + e], f[ALL + e], f[RELAX + e]
         cu, cd, ru, rd = f[CU + e], f[CD + e], f[RU + e], f[RD + e]
         high, low = f[HIGH + e], f[LOW + e]
-        inverse = F(1.0) / max(n, _NONE)
+        inverse = F(1.0) / max(n, NONE)
         share, down = up * inverse, n - up
         half = F(0.5) * relax
         p = F(1 / 120) - half * (F(1 / 720) - half * F(1 / 5040))
@@ -258,7 +258,7 @@ def _moderate(f, sigma, relative, kappa):
 def _whole(f, ids, sigma, relative, kappa, key):
     """All devices of a block by the full formulas."""
     for e in range(SIZE):
-        end = _at(f, 0, e, mix(np.uint32(ids[e] + _EDGE), key), sigma, relative, kappa)
+        end = _at(f, 0, e, mix(np.uint32(ids[e] + EDGE), key), sigma, relative, kappa)
         f[END + e] = end if f[ALL + e] > F(0.0) else f[V + e]
 
 
@@ -272,7 +272,7 @@ def _hard(f, ids, hard, sigma, relative, kappa, key):
         n += np.int64(f[HARD + e])
     for k in range(hard):
         e = chosen[k]
-        words[k] = mix(np.uint32(ids[e] + _EDGE), key)
+        words[k] = mix(np.uint32(ids[e] + EDGE), key)
         for place in range(0, RESPONSE, STRIDE):
             f[NEAR + place + k] = f[place + e]
     for start in range(0, hard, _VECTOR):  # numbers beyond the last are of an earlier visit, and not used

@@ -8,7 +8,7 @@ shape that all devices share comes behind the other scalars, see ``compiled.scal
 import numpy as np
 
 from crossweep.tiles.blocks import SIZE
-from crossweep.tiles.kernels.affine import held, load_devices, phi, respond_block
+from crossweep.tiles.kernels.affine import EDGE, NONE, ROUNDING, held, load_devices, phi, respond_block
 from crossweep.tiles.kernels.bits import mix, square_root
 from crossweep.tiles.kernels.block import ALL, CD, CU, END, HIGH, LOW, RU, UP, XI, V, load
 from crossweep.tiles.kernels.jit import inline, kernel
@@ -16,10 +16,7 @@ from crossweep.tiles.kernels.maths import exp
 
 F = np.float32
 _SUBSTEPS = 4  # of the midpoint rule, as in ``engine.response``
-_ROUNDING = F(2e-6)
-_NONE = F(1e-9)
 _HIGHEST = F(60.0)  # of the exponent
-_EDGE = np.uint32(0x27D4EB2F)
 
 
 @kernel
@@ -68,7 +65,7 @@ def respond_shapes(f, ids, scalars, key):
     sigma, kappa, offset, add, slope = scalars[0], scalars[2], scalars[9], scalars[10], scalars[11]
     a_up, g_up, a_down, g_down = scalars[5], scalars[6], scalars[7], scalars[8]
     for e in range(SIZE):
-        start, up, n = f[V + e], f[UP + e], max(f[ALL + e], _NONE)
+        start, up, n = f[V + e], f[UP + e], max(f[ALL + e], NONE)
         su, sd, scale, high, low = f[CU + e], f[CD + e], f[RU + e], f[HIGH + e], f[LOW + e]
         down, v = n - up, start
         for _ in range(_SUBSTEPS):
@@ -92,7 +89,7 @@ def respond_shapes(f, ids, scalars, key):
         one = n * phi(relax, e_one) / phi(decay, e_decay)
         two = n * phi(F(2.0) * relax, e_one * e_one) / phi(F(2.0) * decay, e_decay * e_decay)
         jump = _step(inside, su, scale, a_up, g_up, offset) + _step(inside, sd, scale, a_down, g_down, offset)
-        order = max(two - one * one / n - _ROUNDING * two, F(0.0)) * n / max(n - F(1.0), F(0.5))
+        order = max(two - one * one / n - ROUNDING * two, F(0.0)) * n / max(n - F(1.0), F(0.5))
         always = add + slope * abs(middle)
         noise_up = sigma * (su * max(F(1.0) - grown_up, F(0.0)) + always) if su > F(0.0) else F(0.0)
         noise_down = sigma * (sd * max(F(1.0) - grown_down, F(0.0)) + always) if sd > F(0.0) else F(0.0)
@@ -106,7 +103,7 @@ def respond_shapes(f, ids, scalars, key):
         )  # fmt: skip
         wiggle = min(F(2.0) * (out_up if upper else out_down), jump)
         path = noise + wiggle * wiggle * mixed * n
-        word = mix(np.uint32(ids[e] + _EDGE), key)
+        word = mix(np.uint32(ids[e] + EDGE), key)
         end = held(start, end, n, path, high, low, upper, word)
         f[END + e] = end if f[ALL + e] > F(0.0) else start
     for e in range(SIZE):
