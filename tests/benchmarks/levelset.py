@@ -165,7 +165,7 @@ def bound(name: str, trials: int, seeds: int) -> None:
     edge[:, :-1] |= inside[:, :-1] != inside[:, 1:]
     steepness = np.hypot(*np.gradient(land.truth(land.grid).reshape(80, 80), 1 / 80))[edge]
     places = land.grid[edge.ravel()]
-    model = GaussianProcess.fit(land.grid[::7], land.truth(land.grid[::7]), seed=0)
+    model = GaussianProcess.fit(land.grid[::29], land.truth(land.grid[::29]), seed=0)
     hyper = replace(model.hyper, noise=noise / model.scale**2)
 
     def wrong(points: np.ndarray) -> float:
