@@ -83,7 +83,7 @@ def test_hash_bits_are_fair_and_independent_between_lines() -> None:
 
 @njit
 def _respond(v, up, total, device, scalars, out, key):
-    f, ids = np.zeros(block.ROOM, np.float32), np.empty(block.SIZE, np.uint32)
+    f, ids, _ = block.scratch()
     for row in range(0, v.shape[0], block.ROWS):
         for first in range(0, v.shape[1], block.LANES):
             load_cells(f, device, scalars, row, first)

@@ -2,10 +2,11 @@
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from crossweep.algorithms.buffered_transfer import BufferedTransfer, BufferedTransferWeight
+from crossweep.algorithms.buffered_transfer import BufferedTransfer, BufferedTransferWeight, Flags
 from crossweep.algorithms.chopper import Chopped
 from crossweep.algorithms.schedule import Window
 from crossweep.errors import ConfigError
@@ -108,13 +109,13 @@ class AGADWeight(BufferedTransferWeight):
     def means(self) -> tuple[Tensor, Tensor]:
         return self.running_mean, self.past_mean
 
-    def switches(self, flips: Tensor, reads: Tensor) -> Tensor:
-        fresh = torch.cat((self.switched.unsqueeze(0), flips[:-1]))
+    def switches(self, flips: Flags, reads: Flags) -> Flags:
+        before = self.switched.numpy()
         # a column that is read no more in this batch keeps what its last read left behind
-        last = reads.sum(0).clamp(min=1) - 1
-        after = flips.gather(0, last.unsqueeze(0)).squeeze(0)
-        self.switched = torch.where(reads.any(0), after, self.switched)
-        return fresh
+        many = reads.sum(0)
+        after = flips[np.maximum(many, 1) - 1, np.arange(many.size)]
+        self.switched = torch.from_numpy(np.where(many > 0, after, before))
+        return np.concatenate((before[None], flips[:-1]))
 
     def damped(self, scale: Tensor, passes: Tensor) -> Tensor:
         if not self.rule.correct_accumulation:

@@ -3,7 +3,9 @@
 from abc import abstractmethod
 from dataclasses import dataclass
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from crossweep.algorithms.hidden_buffer import BufferRule, exact, transfer_counts
@@ -15,6 +17,7 @@ from crossweep.tiles.digital import Digest
 from crossweep.tiles.factory import TileFactory
 from crossweep.tiles.pulse_train import PulsePlan
 
+Flags = NDArray[np.bool_]
 FINE = 2500  # states beyond which one pulse is too small a transfer
 
 
@@ -105,31 +108,32 @@ class BufferedTransferWeight(TransferWeight):
         if not windows.usable(self.fast, self.slow, rule.update, rule.transfer_io):
             return False
         batch = plan.bl.shape[-1]
-        since, until, reads, passes = self.clock.table(batch)
-        flips = rule.chopper_rule.flips(passes, tuple(passes.shape), self.flips.fork("columns"), self.chop_in)
-        flips = flips & reads
-        signs = torch.where(flips, -1.0, 1.0)
-        before = torch.cat((torch.ones_like(signs[:1]), signs[:-1])).cumprod(0) * self.chop_in
-        scale = self.buffer_scale(rate, (until - 1).clamp(min=0).flatten(), lr)
-        table = scale.reshape(passes.shape) if isinstance(scale, Tensor) else torch.full(passes.shape, scale)
+        since, until, reads, done = self.clock.table(batch)
+        passes = torch.from_numpy(done)
+        flips = rule.chopper_rule.flips(passes, done.shape, self.flips.fork("columns"), self.chop_in)
+        flipped = flips.numpy() & reads
+        signs = np.where(flipped, np.float32(-1), np.float32(1))
+        before = np.cumprod(np.concatenate((self.chop_in.numpy()[None], signs)), 0)
+        scale = self.buffer_scale(rate, torch.from_numpy(np.maximum(until - 1, 0).ravel()), lr)
+        table = scale.reshape(done.shape) if isinstance(scale, Tensor) else torch.full(done.shape, scale)
         schedule = windows.Schedule(
             since=since + plan.first,
             until=until + plan.first,
-            sign=before,
+            sign=before[:-1],
             reads=reads,
-            scale=self.damped(table, passes),
-            fresh=self.switches(flips, reads),
-            gate=self.gate(torch.ones_like(table), passes),
+            scale=self.damped(table, passes).numpy(),
+            fresh=self.switches(flipped, reads),
+            gate=self.gate(torch.ones_like(table), passes).numpy(),
         )
-        outcome = windows.run_(
+        sent = windows.run_(
             self.fast, self.slow, plan, schedule, rule.transfer_io, digest,
             self.hidden, self.means(), self.chop_out, self.step, self.transfers,
         )  # fmt: skip
-        self.chop_in = before[-1] * signs[-1]
+        self.chop_in = torch.from_numpy(before[-1].copy())
         count = int(reads.sum())
         self.tally.slice_reads += count
         self.tally.digital_operations += self.operations_per_value * count * self.inner[-2]
-        self.tally.transfers += int(outcome.sent.sum())
+        self.tally.transfers += sent
         return True
 
     # What the compiled call needs of a rule; None as ``rule_of_reads`` means that there is no compiled call.
@@ -144,9 +148,9 @@ class BufferedTransferWeight(TransferWeight):
         """Running mean of the reads, and what is subtracted from them."""
         return None
 
-    def switches(self, flips: Tensor, reads: Tensor) -> Tensor:
+    def switches(self, flips: Flags, reads: Flags) -> Flags:
         """At which reads the running mean becomes what is subtracted [windows, I]."""
-        return torch.zeros_like(flips)
+        return np.zeros_like(flips)
 
     def damped(self, scale: Tensor, passes: Tensor) -> Tensor:
         """``scale`` of each read, as the rule changes it."""

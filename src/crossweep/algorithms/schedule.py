@@ -9,8 +9,12 @@ would read it.
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
+
+Numbers = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -113,7 +117,7 @@ class TransferClock:
             previous = stops
         return windows
 
-    def table(self, batch: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def table(self, batch: int) -> tuple[Numbers, Numbers, NDArray[np.bool_], Numbers]:
         """The windows of the next ``batch`` samples as a table [windows, I].
 
         Returns:
@@ -122,10 +126,9 @@ class TransferClock:
         """
         reads = self.reads_within(batch)
         first = self.every - self.samples % self.every
-        offset = (torch.arange(self.slices) - self.column) % self.slices
-        index = offset + self.slices * torch.arange(-(-reads // self.slices) + 1).unsqueeze(-1)
+        offset = (np.arange(self.slices) - self.column) % self.slices
+        index = offset + self.slices * np.arange(-(-reads // self.slices) + 1)[:, None]
         read = index < reads
-        at = first + index.div(self.reads_at_once, rounding_mode="floor") * self.every
-        until = torch.where(read, at, torch.full_like(index, batch))
-        since = torch.cat((torch.zeros_like(until[:1]), until[:-1]))
+        until = np.where(read, first + index // self.reads_at_once * self.every, batch)
+        since = np.concatenate((np.zeros_like(until[:1]), until[:-1]))
         return since, until, read, self.passes + (self.column + index) // self.slices

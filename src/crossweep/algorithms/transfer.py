@@ -169,8 +169,9 @@ class TransferWeight(AnalogWeight):
     def train_on(self, x: Tensor, d: Tensor, lr: float) -> None:
         batch = x.shape[-2]
         self.clock.every = self.every(batch)
-        rate, tile = self.fast_rate(x, d, lr), self.gradient_tile
-        plan = plan_pulses(x, d, rate, tile.device.granularity, self.rule.update, tile.draws)
+        tile, tops = self.gradient_tile, (largest(x), largest(d))
+        rate = self.fast_rate(tops, lr)
+        plan = plan_pulses(x, d, rate, tile.device.granularity, self.rule.update, tile.draws, tops)
         if not self.rule.transfer_columns:
             plan = plan.transposed()
         start, cuts = 0, set(self.cuts(batch))
@@ -229,17 +230,16 @@ class TransferWeight(AnalogWeight):
         """Samples between two transfers."""
         return samples_between(self.rule.transfer_every, batch, self)
 
-    def fast_rate(self, x: Tensor, d: Tensor, lr: float) -> Tensor:
-        """Learning rate of A for every sample [..., b]."""
-        rule, batch = self.rule, x.shape[-2]
+    def fast_rate(self, tops: tuple[Tensor, Tensor], lr: float) -> Tensor:
+        """Learning rate of A for every sample [..., b], from the largest ``|x|`` and ``|d|`` of each."""
+        rule, (top_x, top_d) = self.rule, tops
         if rule.fast_lr <= 0:
-            return torch.full_like(x[..., 0], lr)
+            return torch.full_like(top_x, lr)
         base = rule.fast_lr * (lr if rule.scale_fast_lr else 1.0)
         if not rule.auto_scale:
-            return torch.full_like(x[..., 0], base)
-        tau = (1 - rule.auto_momentum) / batch
-        mean_x = running_scale(largest(x), self.scale_x, tau)
-        mean_d = running_scale(largest(d), self.scale_d, tau)
+            return torch.full_like(top_x, base)
+        tau = (1 - rule.auto_momentum) / top_x.shape[-1]
+        mean_x, mean_d = running_scale(top_x, self.scale_x, tau), running_scale(top_d, self.scale_d, tau)
         self.scale_x, self.scale_d = mean_x[..., -1], mean_d[..., -1]
         top = torch.where(mean_x > 0, mean_x, 1.0) * torch.where(mean_d > 0, mean_d, 1.0)
         return base * rule.update.desired_bl * self.gradient_tile.device.granularity / top

@@ -33,6 +33,8 @@ class AnalogTile(nn.Module):
     ``r``
     (and, with write noise, a disturbance that is redrawn whenever a device is pulsed).
 
+    Training may change both in place, as torch does with parameters: clone what is to be kept.
+
     Args:
         shape: ``(..., d_size, x_size)``; leading dimensions are independent crossbars that train at once.
         parameters: device, symmetry point, engine.
@@ -61,7 +63,7 @@ class AnalogTile(nn.Module):
         self.recipe = parameters
         self.draws = draws
         cells = parameters.device.draw(shape, population, device=torch_device)
-        self._cell_names = tuple(cells.tensors())
+        self._cells = cells
         for name, tensor in cells.tensors().items():
             self.register_buffer(f"cell_{name}", tensor)
         reference = parameters.symmetry_point.reference(parameters.device, cells, population)
@@ -81,7 +83,12 @@ class AnalogTile(nn.Module):
     @property
     def cells(self) -> Cells:
         """The drawn devices."""
-        return Cells.from_tensors({name: getattr(self, f"cell_{name}") for name in self._cell_names})
+        now = {name: self._buffers[f"cell_{name}"] for name in self._cells.tensors()}
+        if any(now[name] is not tensor for name, tensor in self._cells.tensors().items()):
+            self._cells = Cells.from_tensors(
+                {name: tensor for name, tensor in now.items() if tensor is not None}
+            )
+        return self._cells
 
     @property
     def bar(self) -> Crossbar:
@@ -148,11 +155,6 @@ class AnalogTile(nn.Module):
         for name, tensor in memory.items():
             setattr(self, name, tensor)
         self._show(torch.ones_like(self.state))
-
-    def own_(self) -> None:
-        """Make state and visible weight fresh tensors, so that a kernel may change them in place."""
-        self.state = self.state.clone(memory_format=torch.contiguous_format)
-        self.weight = self.weight.clone(memory_format=torch.contiguous_format)
 
     def _account(self, pulses: Tensor) -> None:
         self.pulses_given += pulses.sum(dtype=torch.float64)

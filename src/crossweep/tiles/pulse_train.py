@@ -215,6 +215,7 @@ def plan_pulses(
     granularity: float,
     update: UpdateParameters,
     stream: Stream | None = None,
+    tops: tuple[Tensor, Tensor] | None = None,
 ) -> PulsePlan:
     """Pulse probabilities of a mini-batch.
 
@@ -232,10 +233,12 @@ def plan_pulses(
         granularity: step of the device [w], > 0.
         update: the pulse parameters.
         stream: needed for stochastic rounding only.
+        tops: ``largest(x)`` and ``largest(d)``, where they are known already.
     """
     rate = torch.as_tensor(lr, dtype=x.dtype, device=x.device).expand(x.shape[:-1])
     if update.update_management or update.update_bl_management:
-        top_x, top_d = largest(x), largest(d) * update.um_grad_scale
+        top_x, top_d = tops if tops is not None else (largest(x), largest(d))
+        top_d = top_d * update.um_grad_scale
         wanted = rate * top_x * top_d / granularity
         bl = torch.full_like(wanted, update.desired_bl)
         if update.update_bl_management:

@@ -63,7 +63,7 @@ class UnitCellTile(AnalogTile):
 
     def _mirror(self) -> None:
         cells = mirrored(self.cells)
-        self._cell_names = tuple(cells.tensors())
+        self._cells = cells
         for name, tensor in cells.tensors().items():
             self.register_buffer(f"cell_{name}", tensor)
         self._model = OneSided.of(self.device)

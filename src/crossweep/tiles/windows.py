@@ -5,7 +5,6 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -18,6 +17,7 @@ from crossweep.tiles.engine.count import CountEngine
 from crossweep.tiles.engine.mean import MeanEngine
 from crossweep.tiles.io_parameters import IOParameters
 from crossweep.tiles.pulse_train import PulsePlan, UpdateParameters
+from crossweep.tiles.words import turned
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,20 +34,13 @@ class Schedule:
         gate: whether the read may send pulses.
     """
 
-    since: Tensor
-    until: Tensor
-    sign: Tensor
-    reads: Tensor
-    scale: Tensor
-    fresh: Tensor
-    gate: Tensor
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """Events of a run: whether each read of a column sent any pulses, bool [windows, I]."""
-
-    sent: Tensor
+    since: NDArray[np.int64]
+    until: NDArray[np.int64]
+    sign: NDArray[np.float32]
+    reads: NDArray[np.bool_]
+    scale: NDArray[np.float32]
+    fresh: NDArray[np.bool_]
+    gate: NDArray[np.float32]
 
 
 def usable(fast: AnalogTile, slow: AnalogTile, update: UpdateParameters, io: IOParameters) -> bool:
@@ -63,7 +56,8 @@ def usable(fast: AnalogTile, slow: AnalogTile, update: UpdateParameters, io: IOP
     simple_io = io.is_perfect or (
         io.inp_noise == 0 and io.ir_drop == 0 and not (io.inp_sto_round or io.out_sto_round)
     )
-    if not (plain and level and simple_io and compiled.usable(fast.state)):
+    whole = fast.state.is_contiguous() and slow.state.is_contiguous()
+    if not (plain and level and simple_io and whole and compiled.usable(fast.state)):
         return False
     counted = isinstance(engine, CountEngine)
     return all(
@@ -75,7 +69,7 @@ def run_(
     fast: AnalogTile, slow: AnalogTile, plan: PulsePlan, schedule: Schedule, io: IOParameters, digest: Digest,
     hidden: Tensor, means: tuple[Tensor, Tensor] | None, row_sign: Tensor, step: float,
     stream: Stream,
-) -> Outcome:  # fmt: skip
+) -> int:  # fmt: skip
     """Pulse A, read its columns, fill H, pulse C, window by window; tiles and buffers change in place.
 
     Args:
@@ -91,6 +85,9 @@ def run_(
         row_sign: chopper of each row [O].
         step: pulses of C for each time that H passes its threshold, up to ``digest.longest`` in all.
         stream: source of all noise.
+
+    Returns:
+        How many reads of a column sent any pulses.
     """
     from crossweep.tiles.kernels.threads import spread
     from crossweep.tiles.kernels.windows import window_blocks
@@ -98,57 +95,45 @@ def run_(
     engine = fast.recipe.engine
     assert isinstance(engine, CountEngine | MeanEngine)
     part = compiled.Part.of(plan, fast.draws, (), expected=isinstance(engine, MeanEngine))
-    drawn, rows = part.words, hidden.shape[0]
+    drawn, (rows, columns) = part.words, hidden.shape
     floats = (schedule.reads, schedule.sign * schedule.scale, schedule.fresh, schedule.gate)
     what = (
-        *(_whole_blocks(drawn.slots[t.numpy()]) for t in (schedule.since, schedule.until)),
-        _whole_blocks((schedule.sign < 0).numpy()),
-        *(_whole_blocks(t.float().numpy()) for t in floats),
+        *(_whole_blocks(drawn.slots[samples], np.int64) for samples in (schedule.since, schedule.until)),
+        _whole_blocks(schedule.sign < 0, np.bool_),
+        *(_whole_blocks(table, np.float32) for table in floats),
     )
-    parts = drawn.parts(
-        schedule.since.numpy(), schedule.until.numpy(), fast.device.relative_step, engine.max_relaxation
-    )
+    parts = drawn.parts(schedule.since, schedule.until, fast.device.relative_step, engine.max_relaxation)
     none = np.zeros((0, 0), np.float32)
     buffers = (hidden.numpy(), *((t.numpy() for t in means) if means is not None else (none, none)))
-    limits = np.array(
-        [
-            digest.momentum,
-            digest.forget_buffer,
-            digest.longest,
-            digest.cap,
-            digest.no_buffer,
-            digest.beta,
-            step,
-        ],
-        np.float32,
-    )
-    blocks = covering(hidden.shape[0])
+    release = digest.momentum, digest.forget_buffer, digest.longest, digest.cap, digest.no_buffer
+    limits = np.array([*release, digest.beta, step], np.float32)
+    blocks = covering(rows)
     given, hit = np.zeros((2, blocks)), np.zeros(schedule.reads.shape, np.uint8)
     (states, device, noise), (slow_states, slow_device, slow_noise) = (
         _side(tile, kappa) for tile, kappa in ((fast, drawn.blocks(part.first, part.last)), (slow, 1.0))
     )
+    turns = turned(plan.turn_d, rows, ())
     work: Any = partial(
-        window_blocks, part.lines, part.squares, part.seen[3], what, parts, (states, device), noise, _reads(io), buffers,
-        limits, (*slow_states, *slow_device), slow_noise, row_sign.numpy(), stream.next_key(), (given, hit),
+        window_blocks, part.lines, part.squares, turns, what, parts, (states, device), noise, _reads(io), buffers, limits,
+        (*slow_states, *slow_device), slow_noise, row_sign.numpy(), stream.next_key(), (given, hit),
     )  # fmt: skip
-    spread(work, blocks, rows * hidden.shape[-1] * (part.work(0) + 100.0 * hit.shape[0]))
+    spread(work, blocks, rows * columns * (part.work(0) + 100.0 * parts.size))
     for tile, pulses in zip((fast, slow), given.sum(1), strict=True):
-        tile.pulses_given += float(pulses)
-    return Outcome(torch.from_numpy(hit.astype(np.bool_)))
+        tile.pulses_given.add_(float(pulses))
+    return int(np.count_nonzero(hit))
 
 
 def _side(tile: AnalogTile, kappa: float) -> tuple[Any, Any, NDArray[np.float32]]:
-    """States, devices and noise of a tile; states may be changed in place."""
-    tile.own_()
+    """States, devices and noise of a tile; the states are changed in place."""
     write = tile.device.write_noise_std * tile.device.dw_min
     held = (tile.state.numpy(), tile.weight.numpy(), tile.reference.numpy())
     return held, compiled.device_arrays(tile.bar, tile.state, ()), compiled.scalars(tile.bar, kappa, write)
 
 
-def _whole_blocks(table: NDArray[Any]) -> NDArray[Any]:
-    """``table [windows, n]`` with columns of zeros up to whole blocks."""
+def _whole_blocks(table: NDArray[Any], kind: type[np.generic]) -> NDArray[Any]:
+    """``table [windows, n]`` as ``kind``, with columns of zeros up to whole blocks."""
     n = table.shape[1]
-    out = np.zeros((table.shape[0], padded(n)), table.dtype)
+    out = np.zeros((table.shape[0], padded(n)), kind)
     out[:, :n] = table
     return out
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from crossweep.rng import Stream
 from crossweep.tiles.blocks import padded
-from crossweep.tiles.pulse_train import PulsePlan
+from crossweep.tiles.pulse_train import Drawn, PulsePlan
 
 Words = NDArray[np.uint64]
 _FULL = float(1 << 16)
@@ -100,8 +100,7 @@ class PulseWords:
 def pulse_words(plan: PulsePlan, stream: Stream, place: tuple[int, ...]) -> PulseWords:
     """The pulses of the whole mini-batch at one leading index, drawn at first use."""
     batch = plan.drawn
-    lead = torch.broadcast_shapes(batch.x.shape[:-2], batch.d.shape[:-2], batch.bl.shape[:-1])
-    own = at(lead, place)
+    own = at(_leading(batch), place)
     if own not in batch.words:
         bl = _array(batch.bl, 1, own).astype(np.int64)
         slots = np.concatenate((np.zeros(1, np.int64), np.cumsum(bl)))
@@ -131,8 +130,7 @@ class Expected(PulseWords):
 def expected_words(plan: PulsePlan, place: tuple[int, ...]) -> Expected:
     """What is expected of the whole mini-batch at one leading index, computed at first use."""
     batch = plan.drawn
-    lead = torch.broadcast_shapes(batch.x.shape[:-2], batch.d.shape[:-2], batch.bl.shape[:-1])
-    own: Any = ("expected", *at(lead, place))
+    own: Any = ("expected", *at(_leading(batch), place))
     if own not in batch.words:
         bl = _array(batch.bl, 1, own[1:])
         lines, squares = [], []
@@ -148,6 +146,12 @@ def expected_words(plan: PulsePlan, place: tuple[int, ...]) -> Expected:
     return words
 
 
+def _leading(batch: Drawn) -> tuple[int, ...]:
+    """Leading dimensions of a mini-batch."""
+    shapes = batch.x.shape[:-2], batch.d.shape[:-2], batch.bl.shape[:-1]
+    return tuple(torch.broadcast_shapes(*shapes)) if any(shapes) else ()
+
+
 def at(lead: tuple[int, ...], place: tuple[int, ...]) -> tuple[int, ...]:
     """Where, in broadcast leading dimensions ``lead``, the index ``place`` lies."""
     short = place[len(place) - len(lead) :]
@@ -155,7 +159,9 @@ def at(lead: tuple[int, ...], place: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def _array(tensor: Tensor, dims: int, place: tuple[int, ...]) -> Any:
-    one = tensor.detach()[at(tuple(tensor.shape[: tensor.dim() - dims]), place)]
+    one = tensor.detach()
+    if tensor.dim() > dims:
+        one = one[at(tuple(tensor.shape[: tensor.dim() - dims]), place)]
     return one.float().contiguous().numpy()
 
 

@@ -21,6 +21,9 @@ from crossweep.tiles.words import Expected, PulseWords, at, column_slots, expect
 
 Floats = NDArray[np.float32]
 Work = Callable[..., Any]
+_NO_LINE, _NO_FLOATS, _NO_WORDS = (
+    np.zeros(0, np.float32), np.zeros((0, 0), np.float32), np.zeros((0, 0), np.uint64)
+)  # fmt: skip
 _OPERATIONS = 100.0  # elementary operations of one response, in units of those of one pulse word
 
 
@@ -45,29 +48,29 @@ class Part:
     last: int
     lines: tuple[Any, ...]  # pulses and signs of rows, then of columns; or expected pulses of both
     squares: tuple[Any, Any]  # of expected pulses
-    seen: tuple[Any, ...]  # slots from and to which each column sees, columns turned, rows turned
+    plan: PulsePlan
+    place: tuple[int, ...]
 
     @classmethod
     def of(cls, plan: PulsePlan, stream: Stream, place: tuple[int, ...], *, expected: bool = False) -> "Part":
         """The part at leading index ``place``; draws the pulses if nobody has, or takes what is expected."""
         words = expected_words(plan, place) if expected else pulse_words(plan, stream, place)
-        since, until = column_slots(plan, words)
         x, d = words.x, words.d
-        turns = (
-            turned(plan.turn_x, x.pulses.shape[1], place),
-            turned(plan.turn_d, d.pulses.shape[1], place),
-        )
-        line, no_word, no_float = (
-            np.zeros(0, np.float32),
-            np.zeros((0, 0), np.uint64),
-            np.zeros((0, 0), np.float32),
-        )
-        lines: tuple[Any, ...] = (d.pulses, d.signs, x.pulses, x.signs, no_float, no_float)
-        squares = (line, line)
+        lines: tuple[Any, ...] = (d.pulses, d.signs, x.pulses, x.signs, _NO_FLOATS, _NO_FLOATS)
+        squares = (_NO_LINE, _NO_LINE)
         if isinstance(words, Expected):
-            lines, squares = (no_word, no_word, no_word, no_word, d.pulses, x.pulses), words.squares
-        last = plan.first + plan.bl.shape[-1]
-        return cls(words, plan.first, last, lines, squares, (since, until, *turns))
+            lines, squares = (_NO_WORDS,) * 4 + (d.pulses, x.pulses), words.squares
+        return cls(words, plan.first, plan.first + plan.bl.shape[-1], lines, squares, plan, place)
+
+    @property
+    def seen(self) -> tuple[Any, ...]:
+        """Slots from and to which each column sees, columns turned, rows turned."""
+        plan, words = self.plan, self.words
+        turns = (
+            turned(plan.turn_x, plan.x.shape[-1], self.place),
+            turned(plan.turn_d, plan.d.shape[-1], self.place),
+        )
+        return (*column_slots(plan, words), *turns)
 
     def work(self, segments: int = 1) -> float:
         """Elementary operations per device, roughly."""
@@ -87,7 +90,8 @@ def places(v: Tensor) -> Iterator[tuple[int, ...]]:
 
 def array(tensor: Tensor, place: tuple[int, ...]) -> Floats:
     """The ``[d, x]`` matrix of ``tensor`` at leading index ``place``, shared if contiguous."""
-    matrix: Floats = tensor.detach()[at(tuple(tensor.shape[:-2]), place)].contiguous().numpy()
+    one = tensor if tensor.dim() == 2 else tensor[at(tuple(tensor.shape[:-2]), place)]
+    matrix: Floats = one.detach().contiguous().numpy()
     return matrix
 
 
@@ -101,7 +105,9 @@ def device_arrays(bar: Crossbar, v: Tensor, place: tuple[int, ...]) -> tuple[Flo
         slopes = bar.device.slopes(cells)
         assert slopes is not None
         tensors = (cells.step_up, cells.step_down, *slopes, cells.w_max, cells.w_min)
-    return tuple(array(tensor.expand_as(v), place) for tensor in tensors)
+    return tuple(
+        array(tensor if tensor.shape == v.shape else tensor.expand_as(v), place) for tensor in tensors
+    )
 
 
 def scalars(bar: Crossbar, kappa: float = 1.0, write: float = 0.0) -> Floats:

@@ -8,11 +8,12 @@ at zero and relative step ``m``; a step itself is ``(c -+ rho v) phi(rho)``.
 
 import numpy as np
 
-from crossweep.tiles.blocks import SIZE, STRIDE
+from crossweep.tiles.blocks import LANES, ROWS, SIZE, STRIDE
 from crossweep.tiles.kernels.bits import as_bits, mix, square_root
 from crossweep.tiles.kernels.block import (
     ALL,
     CD,
+    CHOSEN,
     CU,
     END,
     HARD,
@@ -25,6 +26,7 @@ from crossweep.tiles.kernels.block import (
     RU,
     SPREAD,
     UP,
+    WORD,
     XI,
     V,
     load,
@@ -92,23 +94,36 @@ def load_devices(f, device, row, first):
     steepest = np.uint32(0)
     for e in range(SIZE):
         steepest = max(steepest, as_bits(abs(f[RU + e])), as_bits(abs(f[RD + e])))
-    if steepest < as_bits(_GENTLE):
-        for e in range(SIZE):
-            m_up, m_down = -f[RU + e], f[RD + e]
-            up, down = ratio_series(m_up), ratio_series(m_down)
-            f[CU + e] *= up
-            f[CD + e] *= down
-            f[RU + e] = m_up * up
-            f[RD + e] = m_down * down
-        return
     for e in range(SIZE):
-        # a pulse that would pass the bound lands on it
-        m_up, m_down = min(-f[RU + e], _LARGEST), min(f[RD + e], _LARGEST)
-        up, down = ratio(m_up), ratio(m_down)
+        m_up, m_down = -f[RU + e], f[RD + e]
+        up, down = ratio_series(m_up), ratio_series(m_down)
         f[CU + e] *= up
         f[CD + e] *= down
         f[RU + e] = m_up * up
         f[RD + e] = m_down * down
+    if steepest >= as_bits(_GENTLE):
+        _load_steep(f, device, row, first)
+
+
+@kernel
+def _load_steep(f, device, row, first):
+    """Rates and drives of the devices, hardly ever many, for which the series are too short."""
+    rows, width = min(ROWS, device[0].shape[0] - row), min(LANES, device[0].shape[1] - first)
+    for i in range(rows):
+        steepest = np.uint32(0)
+        for e in range(i * LANES, (i + 1) * LANES):
+            steepest = max(steepest, as_bits(abs(f[RU + e])), as_bits(abs(f[RD + e])))
+        if steepest < as_bits(_GENTLE):
+            continue
+        for j in range(width):
+            su, sd = device[0][row + i, first + j], device[1][row + i, first + j]
+            mu, md = device[2][row + i, first + j], device[3][row + i, first + j]
+            # a pulse that would pass the bound lands on it
+            m_up, m_down = min(-mu, _LARGEST), min(md, _LARGEST)
+            up, down = ratio(m_up), ratio(m_down)
+            e = i * LANES + j
+            f[CU + e], f[CD + e] = su * up, sd * down
+            f[RU + e], f[RD + e] = m_up * up, m_down * down
 
 
 @inline
@@ -265,21 +280,25 @@ def _whole(f, ids, sigma, relative, kappa, key):
 @kernel
 def _hard(f, ids, hard, sigma, relative, kappa, key):
     """The ``hard`` devices that need it by the full formulas: brought together, so that they go in vectors."""
-    chosen, words = np.empty(SIZE + 1, np.int32), np.empty(SIZE, np.uint32)
-    n = 0
-    for e in range(SIZE):  # without a branch
-        chosen[n] = e
-        n += np.int64(f[HARD + e])
+    n = CHOSEN
+    for row in range(0, SIZE, LANES):
+        some = np.uint32(0)
+        for e in range(row, row + LANES):
+            some |= as_bits(f[HARD + e])
+        if some > np.uint32(0):
+            for e in range(row, row + LANES):  # without a branch
+                ids[n] = e
+                n += np.int64(as_bits(f[HARD + e]) >> np.uint32(29))  # 1 where it is 1.0
     for k in range(hard):
-        e = chosen[k]
-        words[k] = mix(np.uint32(ids[e] + EDGE), key)
+        e = np.int64(ids[CHOSEN + k])
+        ids[WORD + k] = mix(np.uint32(ids[e] + EDGE), key)
         for place in range(0, RESPONSE, STRIDE):
             f[NEAR + place + k] = f[place + e]
     for start in range(0, hard, _VECTOR):  # numbers beyond the last are of an earlier visit, and not used
         for k in range(start, start + _VECTOR):
-            f[NEAR + END + k] = _at(f, NEAR, k, words[k], sigma, relative, kappa)
+            f[NEAR + END + k] = _at(f, NEAR, k, ids[WORD + k], sigma, relative, kappa)
     for k in range(hard):
-        f[END + chosen[k]] = f[NEAR + END + k]
+        f[END + np.int64(ids[CHOSEN + k])] = f[NEAR + END + k]
 
 
 @kernel

@@ -13,7 +13,7 @@ from crossweep.tiles.blocks import LANES, ROWS, SIZE, STRIDE
 from crossweep.tiles.kernels.bits import as_bits
 from crossweep.tiles.kernels.jit import inline, kernel
 from crossweep.tiles.kernels.maths import normal_pair
-from crossweep.tiles.kernels.vectors import count_block, expect_block
+from crossweep.tiles.kernels.vectors import bring_block, count_block, expect_block, return_block
 
 F = np.float32
 SAMPLES = 256  # samples of a column that are looked at in one go
@@ -32,6 +32,8 @@ END, RELAX, HARD = (
 R, W, SHOWN, VALUE, HIDDEN, MEAN, PAST, GIVEN = (STRIDE * k for k in range(14, 22))
 NEAR = 22 * STRIDE  # a response and its new states for the devices that need the full formulas
 ROOM = NEAR + 12 * STRIDE
+# where, behind the numbers of a block's devices, those of the devices that need them lie, and their random words
+CHOSEN, WORD = SIZE, 2 * SIZE + LANES
 _ONES = np.uint64(0xFFFFFFFFFFFFFFFF)
 
 
@@ -39,32 +41,26 @@ _ONES = np.uint64(0xFFFFFFFFFFFFFFFF)
 def load(f, place, matrix, row, first, neutral):
     """Copy a block of a matrix to its place; what lies beyond the matrix is ``neutral``."""
     rows, width = min(ROWS, matrix.shape[0] - row), min(LANES, matrix.shape[1] - first)
-    at = place
-    if rows < ROWS or width < LANES:
-        for e in range(SIZE):
-            f[at + e] = neutral
-        for i in range(rows):
-            for j in range(width):
-                f[at + i * LANES + j] = matrix[row + i, first + j]
+    if rows == ROWS and width == LANES:
+        bring_block(matrix, row, first, f, place)
         return
-    for i in range(ROWS):
-        for j in range(LANES):
-            f[at + i * LANES + j] = matrix[row + i, first + j]
+    for e in range(SIZE):
+        f[place + e] = neutral
+    for i in range(rows):
+        for j in range(width):
+            f[place + i * LANES + j] = matrix[row + i, first + j]
 
 
 @kernel
 def store(f, place, matrix, row, first):
     """Copy a block back."""
     rows, width = min(ROWS, matrix.shape[0] - row), min(LANES, matrix.shape[1] - first)
-    at = place
-    if rows < ROWS or width < LANES:
-        for i in range(rows):
-            for j in range(width):
-                matrix[row + i, first + j] = f[at + i * LANES + j]
+    if rows == ROWS and width == LANES:
+        return_block(matrix, row, first, f, place)
         return
-    for i in range(ROWS):
-        for j in range(LANES):
-            matrix[row + i, first + j] = f[at + i * LANES + j]
+    for i in range(rows):
+        for j in range(width):
+            matrix[row + i, first + j] = f[place + i * LANES + j]
 
 
 @inline
@@ -127,11 +123,11 @@ def load_words(lines, since, until, turn, start, words, first, begin, end, pulse
 
 @kernel
 def scratch():
-    """The block, numbers of its devices, and room for what is loaded of its columns."""
+    """The block; numbers of its devices, and what lies behind them; room for what is loaded of its columns."""
     words = np.empty(WORDS * LANES, np.uint64), np.empty(WORDS * LANES, np.uint64)
     return (
         np.zeros(ROOM, np.float32),
-        np.empty(SIZE, np.uint32),
+        np.zeros(3 * SIZE + LANES, np.uint32),
         (*words, np.empty(SAMPLES * LANES, np.float32)),
     )
 

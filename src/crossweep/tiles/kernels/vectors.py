@@ -1,6 +1,6 @@
 # mypy: ignore-errors
 """The two inner products of the engine, written for vector registers: coincidences of pulse words, and expected
-counts.
+counts; and how a block comes and goes.
 
 What a few rows and columns accumulate stays in registers, which a compiler does not find by itself: plain loops reach
 a third of this speed. How many rows and columns that are follows from the machine's registers. The instructions are
@@ -184,3 +184,33 @@ def expect_block(typingctx: Any, w: Any, turned: Any, place: Any, x: Any, sample
 
     flags = types.Array(types.boolean, 1, "C")
     return types.void(w, flags, types.int64, x, types.int64, out), codegen
+
+
+def _copy(
+    builder: Any, matrix: Any, stride: Any, row: Any, first: Any, block: Any, place: Any, *, out: bool
+) -> None:
+    """Whole rows of a block between a matrix and the block's place."""
+    lines = ir.VectorType(_F32, LANES)
+    with cgutils.for_range(builder, ir.Constant(_I64, ROWS)) as loop:
+        there = builder.add(builder.mul(builder.add(row, loop.index), stride), first)
+        here = builder.add(place, builder.mul(loop.index, ir.Constant(_I64, LANES)))
+        (source, start), (target, end) = ((block, here), (matrix, there))[:: 1 if out else -1]
+        _store(builder, _load(builder, lines, source, start, 4), target, end)
+
+
+def _mover(out: bool) -> Any:
+    def typer(typingctx: Any, matrix: Any, row: Any, first: Any, f: Any, place: Any) -> Any:
+        def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            there, stride = _data(context, builder, signature.args[0], args[0])
+            here, _ = _data(context, builder, signature.args[3], args[3])
+            _copy(builder, there, stride, args[1], args[2], here, args[4], out=out)
+            return context.get_dummy_value()
+
+        return types.void(matrix, types.int64, types.int64, f, types.int64), codegen
+
+    return typer
+
+
+# whole blocks, in rows of a register each: from a matrix [rows, n] at (row, first) to ``place`` of the block, and back
+bring_block = intrinsic(_mover(out=False))
+return_block = intrinsic(_mover(out=True))
