@@ -1,20 +1,27 @@
 """Analog layers against torch's own: ideal devices and perfect reads give the same forward, backward and SGD step."""
 
+from functools import partial
+
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
+from crossweep.algorithms.agad import AGAD
 from crossweep.algorithms.analog_sgd import AnalogSGD
+from crossweep.algorithms.base import AbstractAlgorithm
+from crossweep.algorithms.cttv2 import CTTv2
 from crossweep.devices.base import AbstractDevice
 from crossweep.devices.constant_step import ConstantStep
 from crossweep.devices.soft_bounds import SoftBounds
 from crossweep.devices.symmetry_point import SymmetryPoint
 from crossweep.errors import ConfigError
 from crossweep.nn.convert import analog_weights, convert, convertible, select, to_digital
+from crossweep.nn.tiled_weight import update_all
 from crossweep.rng import Stream
 from crossweep.tiles.engine.count import CountEngine
 from crossweep.tiles.factory import TileFactory
 from crossweep.tiles.io import IOParameters
+from crossweep.tiles.kernels.threads import side_by_side
 from crossweep.tiles.mapping import Mapping
 from crossweep.tiles.pulse_train import UpdateParameters
 
@@ -199,3 +206,52 @@ def test_pieces_differ_by_one_at_most() -> None:
         and mapping.pieces(4) == [4]
         and Mapping(max_tile_size=0).pieces(999) == [999]
     )
+
+
+def trained_with(threads: int, rule: AbstractAlgorithm) -> tuple[dict[str, Tensor], int]:
+    """State of a net of four equal layers after two steps on ``threads`` threads, and the threads torch has then."""
+    layers = build(0, lambda: nn.Sequential(*(nn.Linear(48, 48) for _ in range(4))))
+    convert(layers, list(convertible(layers)), rule, Mapping(), factory(SoftBounds()))
+    weights, before = list(analog_weights(layers).values()), torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        for seed in range(2):
+            x = torch.randn(64, 48, generator=torch.Generator().manual_seed(seed))
+            layers(x).square().sum().backward()
+            update_all(weights, 0.01)
+        return layers.state_dict(), torch.get_num_threads()
+    finally:
+        torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize(
+    "rule", [CTTv2(fast_lr=0.5, auto_granularity=50.0), AGAD(), AnalogSGD()], ids=["cttv2", "agad", "sgd"]
+)
+def test_layers_side_by_side_train_as_one_after_the_other(rule: AbstractAlgorithm) -> None:
+    alone, _ = trained_with(1, rule)
+    for threads in (2, 3, 8):
+        together, left = trained_with(threads, rule)
+        assert left == threads
+        tensors = [name for name, value in alone.items() if isinstance(value, Tensor)]
+        assert len(tensors) > 20
+        for name in tensors:
+            assert torch.equal(alone[name], together[name]), (threads, name)
+
+
+def test_an_error_in_one_of_several_layers_is_raised_when_all_are_done() -> None:
+    done: list[int] = []
+
+    def task(k: int) -> None:
+        if k == 1:
+            raise ConfigError("of the second")
+        done.append(k)
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        with pytest.raises(ConfigError, match="of the second"):
+            side_by_side([partial(task, k) for k in range(6)])
+        assert sorted(done) == [0, 2, 3, 4, 5]
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)

@@ -17,6 +17,7 @@ from crossweep.devices.soft_bounds import SoftBounds
 from crossweep.devices.symmetry_point import SymmetryPoint
 from crossweep.models.timm_model import TimmModel
 from crossweep.nn.convert import analog_weights, convert, convertible
+from crossweep.nn.tiled_weight import update_all
 from crossweep.rng import Stream
 from crossweep.tiles.factory import TileFactory
 from crossweep.tiles.io import IOParameters
@@ -78,7 +79,6 @@ def stepper(model: nn.Module, batch: int = 64, torch_device: str = "cpu") -> Cal
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-        for weight in weights:
-            weight.update(LR)
+        update_all(weights, LR)
 
     return step

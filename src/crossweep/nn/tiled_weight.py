@@ -1,5 +1,7 @@
 """One layer's weight over a grid of tiles, each with its digital scale."""
 
+from collections.abc import Sequence
+from functools import partial
 from itertools import accumulate
 
 import torch
@@ -131,3 +133,26 @@ class TiledWeight(nn.Module):
         self.forget()
         for block, rows, columns in self._grid():
             block.update(x[:, columns], d[:, rows] / block.scale.squeeze(-1), lr)
+
+    @property
+    def work(self) -> int:
+        """Weights times samples of the next ``update``."""
+        return self.d_size * self.x_size * sum(x.shape[0] for x, _ in self.pending)
+
+
+def update_all(weights: Sequence[TiledWeight], lr: float) -> None:
+    """Train several weights on what each has pending, on the CPU side by side.
+
+    Every weight draws from streams of its own: the result does not depend on the number of threads.
+    """
+    from crossweep.tiles.kernels.threads import side_by_side
+
+    by_work = sorted((weight for weight in weights if weight.pending), key=lambda weight: -weight.work)
+    total = sum(weight.work for weight in by_work)
+    # a weight that is most of the model uses the threads better alone
+    alike = bool(by_work) and by_work[0].work * torch.get_num_threads() <= total
+    if alike and all(x.device.type == "cpu" for weight in by_work for x, _ in weight.pending):
+        side_by_side([partial(weight.update, lr) for weight in by_work])
+        return
+    for weight in weights:
+        weight.update(lr)

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from crossweep.nn.convert import analog_weights
+from crossweep.nn.tiled_weight import update_all
 from crossweep.training.settings import OptimizerSettings
 
 _NORMS = (nn.LayerNorm, nn.modules.batchnorm._BatchNorm, nn.GroupNorm)
@@ -56,8 +57,7 @@ class HybridOptimizer:
 
     def step(self, factor: float) -> None:
         """Update everything with the learning rates times ``factor``, and forget the gradients."""
-        for weight in self.weights:
-            weight.update(self.analog_lr * factor)
+        update_all(self.weights, self.analog_lr * factor)
         if self.digital is not None:
             for group in self.digital.param_groups:
                 group["lr"] = self.settings.lr * factor

@@ -4,8 +4,8 @@ on how many there are, because every random number belongs to a row or a line.
 """
 
 import os
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
 from functools import lru_cache
 from itertools import pairwise
 
@@ -37,5 +37,33 @@ def spread(work: Callable[[int, int], object], rows: int, cost: float) -> None:
     pool = _pool(os.getpid(), torch.get_num_threads() - 1)
     waiting = [pool.submit(work, *part) for part in others]
     work(*own)
+    for future in waiting:
+        future.result()
+
+
+def side_by_side(tasks: Sequence[Callable[[], object]]) -> None:
+    """Do independent tasks, each on one thread, on as many threads as torch uses; the largest should come first.
+
+    Against one task after the other on all threads, what a task does in Python overlaps with the kernels of another.
+    """
+    threads = torch.get_num_threads()
+    if min(threads, len(tasks)) <= 1:
+        for task in tasks:
+            task()
+        return
+    queue = iter(tasks)
+
+    def take() -> None:
+        torch.set_num_threads(1)  # for everyone, but parts of it hold for the calling thread only
+        for task in queue:
+            task()
+
+    pool = _pool(os.getpid(), threads - 1)
+    waiting = [pool.submit(take) for _ in range(min(threads, len(tasks)) - 1)]
+    try:
+        take()
+    finally:  # an interrupted step leaves nobody behind who still works on it
+        wait(waiting)
+        torch.set_num_threads(threads)
     for future in waiting:
         future.result()
