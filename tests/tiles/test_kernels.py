@@ -1,6 +1,8 @@
 """The arithmetic of the compiled kernels: hash, functions, normal numbers, and the response against the
 torch version."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -17,11 +19,13 @@ from crossweep.devices.soft_bounds import SoftBounds
 from crossweep.rng import Stream
 from crossweep.tiles.engine import compiled
 from crossweep.tiles.engine.base import Crossbar
-from crossweep.tiles.engine.pulse import pulse_in_turn
+from crossweep.tiles.engine.pulse import PulseEngine, pulse_in_turn
 from crossweep.tiles.engine.response import respond as respond_torch
 from crossweep.tiles.kernels import block, maths
 from crossweep.tiles.kernels.bits import line_key, mix
 from crossweep.tiles.kernels.exponential import exponential_pulse, load_cells, move
+from crossweep.tiles.pulse_train import PulsePlan, UpdateParameters
+from crossweep.tiles.words import Lines, PulseWords
 
 KEY = 0x1234567890ABCDEF
 
@@ -189,3 +193,45 @@ def test_single_exponential_pulses_match_the_reference(rng: Stream) -> None:
 def _one_each(v, up, su, sd, scale, high, low, scalars, xi, out):
     for j in range(v.size):
         out[j] = exponential_pulse(v[j], up, su[j], sd[j], scale[j], high[j], low[j], scalars, xi[j])
+
+
+@pytest.mark.parametrize("bl", [1, 7, 32, 45, 100])
+@pytest.mark.parametrize("name", ["soft", "linear", "constant", "coarse"])
+def test_certain_pulses_move_devices_as_one_after_the_other(name: str, bl: int, rng: Stream) -> None:
+    """Lines pulse in every slot or in none, noise is off: nothing is left to chance, and order shows."""
+    device = dataclasses.replace(DEVICES[name], dw_min_std=0.0, dw_min_dtod=0.3, up_down_dtod=0.1)
+    bar, like = Crossbar(device, device.draw((70, 41), rng)), torch.empty(0)
+    signs = [
+        rng.fork(side).uniform(20, n, like=like).mul(3).floor() - 1 for side, n in (("x", 41), ("d", 70))
+    ]
+    lengths = torch.full((20,), float(bl))
+    lengths[3] = 0
+    plan = PulsePlan.of_probabilities(
+        signs[0].abs(), signs[1].abs(), signs[0].sign(), signs[1].sign(), lengths, bl
+    )
+    since, until = torch.arange(41) % 5, 20 - torch.arange(41) % 4
+    v = 0.9 * (2 * rng.fork("v").uniform(70, 41, like=like) - 1)
+    for part in (plan, plan.samples(4, 15), plan.within(since, until)):
+        ends = [
+            PulseEngine(backend=backend).apply(v, part, bar, UpdateParameters(desired_bl=bl), rng)
+            for backend in ("auto", "torch")
+        ]
+        assert torch.equal(ends[0][1], ends[1][1])
+        assert (ends[0][0] - ends[1][0]).abs().max() < 2e-6 * 20 * bl**0.5
+        assert (ends[0][0] - v).abs().max() > 0.01
+
+
+def test_pieces_cover_each_sample_once(rng: Stream) -> None:
+    bl = np.array([0, 31, 32, 33, 0, 0, 100, 1])
+    lines = Lines(np.zeros((0, 0)), np.zeros((0, 0), np.uint64), np.zeros(8), np.zeros(8))
+    words = PulseWords(lines, lines, np.concatenate(([0], np.cumsum(bl))), bl)
+    for first, last in ((0, 8), (2, 5), (4, 6)):
+        begins, lengths = words.pieces(first, last, 32)
+        assert (lengths >= 1).all()
+        assert (lengths <= 32).all()
+        slots = np.concatenate(
+            [np.arange(b, b + n) for b, n in zip(begins, lengths, strict=True)] or [np.zeros(0)]
+        )
+        assert slots.tolist() == list(range(words.slots[first], words.slots[last]))
+        owner = np.searchsorted(words.slots, begins, "right")
+        assert (begins + lengths <= words.slots[owner]).all()  # none reaches into the next sample

@@ -82,6 +82,15 @@ class PulseWords:
         parts: NDArray[np.int64] = np.maximum(np.ceil(wanted), 1).astype(np.int64)
         return parts
 
+    def pieces(self, first: int, last: int, most: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """First slots and lengths of the pieces, of ``most`` slots or less, that the samples ``first`` to ``last`` are cut
+        into; a sample without slots has none."""
+        bl = self.bl[first:last]
+        many = -(-bl // most)
+        place = np.arange(many.sum()) - np.repeat(np.cumsum(many) - many, many)  # of each piece in its sample
+        begins = np.repeat(self.slots[first:last], many) + most * place
+        return begins, np.minimum(np.repeat(bl, many) - most * place, most)
+
     def _typical(self, first: int, last: int) -> NDArray[np.float64]:
         """Pulses of a typical device from sample ``first`` to before each one, and to ``last`` [last - first + 1]."""
         own = slice(first, last)

@@ -144,17 +144,17 @@ def update_closed(
 
 def update_in_order(v: Tensor, plan: PulsePlan, bar: Crossbar, stream: Stream) -> tuple[Tensor, Tensor]:
     """``pulse`` level for affine devices."""
-    from crossweep.tiles.kernels.sequence import pulse_rows
+    from crossweep.tiles.kernels.pulse import PIECE, pulse_blocks
     from crossweep.tiles.kernels.threads import spread
 
     v, given = v.clone(memory_format=torch.contiguous_format), torch.zeros_like(v)
     for place in places(v):
         part = Part.of(plan, stream, place)
-        begin, end = (int(part.words.slots[sample]) for sample in (part.first, part.last))
+        pieces = part.words.pieces(part.first, part.last, PIECE)
         state, total = v[place].numpy(), given[place].numpy()
-        constants = (*device_arrays(bar, v, place), scalars(bar), stream.fork("noise").next_key())
-        work: Work = partial(pulse_rows, *part.lines[:4], *part.seen, begin, end, state, total, *constants)  # type: ignore[call-arg]
-        spread(work, state.shape[0], 50.0 * state.size * part.work(0))
+        constants = device_arrays(bar, v, place), scalars(bar), stream.fork("noise").next_key()
+        work: Work = partial(pulse_blocks, part.lines[:4], part.seen, *pieces, state, total, *constants)  # type: ignore[call-arg]
+        spread(work, covering(v.shape[-2]), 50.0 * state.size * part.work(0))
     return v, given
 
 

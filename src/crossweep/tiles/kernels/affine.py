@@ -29,6 +29,7 @@ from crossweep.tiles.kernels.block import (
     WORD,
     XI,
     V,
+    choose,
     load,
 )
 from crossweep.tiles.kernels.jit import inline, kernel
@@ -280,15 +281,7 @@ def _whole(f, ids, sigma, relative, kappa, key):
 @kernel
 def _hard(f, ids, hard, sigma, relative, kappa, key):
     """The ``hard`` devices that need it by the full formulas: brought together, so that they go in vectors."""
-    n = CHOSEN
-    for row in range(0, SIZE, LANES):
-        some = np.uint32(0)
-        for e in range(row, row + LANES):
-            some |= as_bits(f[HARD + e])
-        if some > np.uint32(0):
-            for e in range(row, row + LANES):  # without a branch
-                ids[n] = e
-                n += np.int64(as_bits(f[HARD + e]) >> np.uint32(29))  # 1 where it is 1.0
+    choose(f, ids)
     for k in range(hard):
         e = np.int64(ids[CHOSEN + k])
         ids[WORD + k] = mix(np.uint32(ids[e] + EDGE), key)

@@ -15,22 +15,12 @@ _I32, _F32 = ir.IntType(32), ir.FloatType()
 
 @intrinsic
 def popcount(typingctx: Any, word: Any) -> Any:
-    """Number of set bits of a 64-bit word."""
+    """Number of set bits of a word of 32 or 64 bits."""
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         return builder.ctpop(args[0])
 
-    return types.uint64(types.uint64), codegen
-
-
-@intrinsic
-def trailing_zeros(typingctx: Any, word: Any) -> Any:
-    """Position of the lowest set bit of a 64-bit word, which must not be 0."""
-
-    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        return builder.cttz(args[0], ir.Constant(ir.IntType(1), 1))
-
-    return types.uint64(types.uint64), codegen
+    return word(word), codegen
 
 
 @intrinsic

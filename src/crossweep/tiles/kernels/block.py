@@ -96,6 +96,20 @@ def two_normals(f, ids, key):
         f[SHOWN + e] = b
 
 
+@kernel
+def choose(f, ids):
+    """Put the numbers, within the block, of the devices whose ``HARD`` is 1 from ``CHOSEN`` on."""
+    n = CHOSEN
+    for row in range(0, SIZE, LANES):
+        some = np.uint32(0)
+        for e in range(row, row + LANES):
+            some |= as_bits(f[HARD + e])
+        if some > np.uint32(0):
+            for e in range(row, row + LANES):  # without a branch
+                ids[n] = e
+                n += np.int64(as_bits(f[HARD + e]) >> np.uint32(29))  # 1 where it is 1.0
+
+
 @inline
 def _below(k):
     """A word with its lowest ``k`` bits set; ``k`` may lie outside 0..64."""

@@ -1,0 +1,265 @@
+# mypy: ignore-errors
+"""The ``pulse`` level for affine devices: every sample in order, every pulse.
+
+All pulses of one sample have the same direction, so ``n`` of them are one closed step, exactly: an affine step ``n`` times
+is affine again, and a path in one direction that is clipped at its end is clipped as after every pulse. The noise of a
+group of samples is added at its end as one normal number with the variance that the single ones have together: for
+noise that does not depend on the state the distribution is exactly that of single draws, as long as no bound is within
+reach. Where one is (``_REACH`` standard deviations), or where the noise follows the state and steps are coarse, or where
+a sample takes a device far, the device goes through the group pulse by pulse, with noise and bounds at each.
+"""
+
+import numpy as np
+
+from crossweep.tiles.blocks import LANES, ROWS, SIZE
+from crossweep.tiles.kernels.affine import load_devices
+from crossweep.tiles.kernels.bits import line_key, mix, popcount, square_root
+from crossweep.tiles.kernels.block import (
+    ALL,
+    CD,
+    CHOSEN,
+    CU,
+    END,
+    GIVEN,
+    HARD,
+    HIDDEN,
+    HIGH,
+    LOW,
+    NEAR,
+    PAST,
+    RD,
+    RELAX,
+    RU,
+    UP,
+    WORD,
+    XI,
+    V,
+    choose,
+    load,
+    normals,
+    number,
+    scratch,
+    store,
+)
+from crossweep.tiles.kernels.jit import inline, kernel
+from crossweep.tiles.kernels.maths import normal
+from crossweep.tiles.kernels.sequence import one_pulse
+
+F = np.float32
+PIECE = 32  # slots of a sample that are looked at together
+_PIECES = 64  # pieces that are loaded together
+_GROUP = 4  # pieces whose noise is added together
+_REACH = F(5.0)
+_COARSE = F(0.01)
+_FAR = F(1.5)  # relaxation in a piece beyond which the series for it are too short
+# places: steps at zero, variance along the path, highest and lowest point of it
+_STEP_UP, _STEP_DOWN, _VAR, _TOP, _FLOOR = UP, ALL, RELAX, HIDDEN, PAST
+# and of the devices that go pulse by pulse: state, number of pulses, whether they go up; steps, slopes and bounds
+_STATE, _COUNT, _UPWARDS, _DEVICE = (NEAR + k * LANES for k in range(4))
+
+
+@inline
+def _piece(words, w, line, shift, mask):
+    """The slots of a piece that starts ``shift`` slots into word ``w``."""
+    low = words[w, line] >> shift
+    high = words[w + 1, line] << (np.uint64(63) - shift) << np.uint64(1)
+    return np.uint32((low | high) & mask)
+
+
+@kernel
+def _load_pieces(pulses, signs, turn, begins, lengths, start, stop, first, width, out, negative):
+    """Slots of the lines ``first`` to ``first + width`` in the pieces ``start`` to ``stop``, and whether their sign is
+    negative, line by line of each piece."""
+    for c in range(start, stop):
+        w, shift = begins[c] >> 6, np.uint64(begins[c] & 63)
+        mask = (np.uint64(1) << np.uint64(lengths[c])) - np.uint64(1)
+        at = (c - start) * width
+        for j in range(width):
+            out[at + j] = _piece(pulses, w, first + j, shift, mask)
+            one = np.uint32((signs[w, first + j] >> shift) & np.uint64(1))
+            negative[at + j] = one ^ np.uint32(turn[first + j])
+
+
+@kernel
+def _path(f, cols, col_signs, rows, row_signs, begin, end, sigma, relative):
+    """Mean path of a block through a group of pieces, its extremes, and the variance of the noise along it."""
+    for c in range(begin, end):  # the outer loop, so that neighbouring turns do not wait for one another
+        for i in range(ROWS):
+            a, b, base = rows[c * ROWS + i], row_signs[c * ROWS + i], i * LANES
+            if a == np.uint32(0):
+                continue
+            for j in range(LANES):
+                e = base + j
+                n = F(np.int32(popcount(np.uint32(a & cols[c * LANES + j]))))
+                up = np.uint32(b ^ col_signs[c * LANES + j]) != np.uint32(0)
+                v, var, top, floor = f[END + e], f[_VAR + e], f[_TOP + e], f[_FLOOR + e]
+                cu, cd, ru, rd = f[CU + e], f[CD + e], f[RU + e], f[RD + e]
+                step_up, step_down, high, low = f[_STEP_UP + e], f[_STEP_DOWN + e], f[HIGH + e], f[LOW + e]
+                drive, rate = cu if up else -cd, ru if up else rd
+                x = n * rate
+                half = F(0.5) * x
+                p = F(1 / 120) - half * (F(1 / 720) - half * F(1 / 5040))
+                p = F(1.0) - half * (F(0.5) - half * (F(1 / 6) - half * (F(1 / 24) - half * p)))
+                once = p - half * p * p * F(0.5)  # (1 - exp(-x)) / x
+                moved = v + (n * drive - x * v) * once
+                moved = min(max(moved, low), high)
+                at_zero = step_up if up else step_down
+                at_state = (drive - rate * F(0.5) * (v + moved)) * (F(1.0) - F(0.5) * rate)
+                step = at_state if relative else at_zero
+                keep = F(1.0) - x * once
+                two = n * once * (F(1.0) - half * once) * (F(1.0) + rate)
+                f[_VAR + e] = var * keep * keep + sigma * sigma * step * step * two
+                f[END + e] = moved
+                short, top, floor = abs(x) < _FAR, max(top, moved), min(floor, moved)
+                f[_TOP + e] = top if short else F(np.inf)
+                f[_FLOOR + e] = (
+                    floor if short else F(-np.inf)
+                )  # as above: else it would be a masked store, which is slow
+                f[GIVEN + e] += n
+
+
+@kernel
+def _settle(f, sigma, relative):
+    """Take the path's end with its noise, where that is allowed. For how many devices it is not."""
+    hard = np.int32(0)
+    for e in range(SIZE):
+        v, end, xi, top, high, low = f[V + e], f[END + e], f[XI + e], f[_TOP + e], f[HIGH + e], f[LOW + e]
+        std, steepest = square_root(f[_VAR + e]), max(abs(f[RU + e]), abs(f[RD + e]))
+        reach = _REACH * std
+        near = (top + reach > high) | (f[_FLOOR + e] - reach < low) | (relative & (steepest > _COARSE))
+        bad = (near & (std > F(0.0))) | (top == F(np.inf))
+        f[HARD + e] = F(1.0) if bad else F(0.0)
+        f[V + e] = v if bad else end + std * xi
+        hard = np.int32(hard + np.int32(F(1.0) if bad else F(0.0)))
+    return hard
+
+
+@kernel
+def _step(f, ids, counter, t, sigma, relative):
+    """One more pulse for those of the devices that were brought together who get more than ``t``."""
+    for k in range(LANES):
+        v, count, up, lane = f[_STATE + k], f[_COUNT + k], f[_UPWARDS + k], ids[WORD + k]
+        su, sd, mu, md = (
+            f[_DEVICE + k],
+            f[_DEVICE + LANES + k],
+            f[_DEVICE + 2 * LANES + k],
+            f[_DEVICE + 3 * LANES + k],
+        )
+        high, low = f[_DEVICE + 4 * LANES + k], f[_DEVICE + 5 * LANES + k]
+        xi = normal(counter, lane)
+        moved = one_pulse(v, up > F(0.0), su, sd, mu, md, high, low, sigma, relative, xi)
+        f[_STATE + k] = moved if t < count else v
+
+
+@kernel
+def _walk(
+    f,
+    ids,
+    hard,
+    device,
+    cols,
+    col_signs,
+    rows,
+    row_signs,
+    begins,
+    start,
+    begin,
+    end,
+    row,
+    first,
+    scalars,
+    key,
+):
+    """The ``hard`` devices through a group of pieces, pulse by pulse, a register of devices at a time."""
+    sigma, relative = scalars[0], scalars[1] > F(0.0)
+    choose(f, ids)
+    for some in range(0, hard, LANES):
+        width = min(LANES, hard - some)
+        for k in range(width):
+            e = np.int64(ids[CHOSEN + some + k])
+            i, j = row + e // LANES, first + e % LANES
+            f[_STATE + k], ids[WORD + k] = f[V + e], mix(ids[e], key)
+            for q in range(6):
+                f[_DEVICE + q * LANES + k] = device[q][i, j]
+        for c in range(begin, end):
+            for k in range(LANES):
+                f[_COUNT + k] = F(0.0)
+            most = np.int64(0)
+            for k in range(width):
+                e = np.int64(ids[CHOSEN + some + k])
+                i, j = e // LANES, e % LANES
+                count = np.int64(popcount(np.uint32(rows[c * ROWS + i] & cols[c * LANES + j])))
+                up = np.uint32(row_signs[c * ROWS + i] ^ col_signs[c * LANES + j]) != np.uint32(0)
+                f[_COUNT + k], f[_UPWARDS + k] = F(count), F(1.0) if up else F(0.0)
+                most = max(most, count)
+            for t in range(most):
+                _step(f, ids, np.uint32(2 * (begins[start + c] + t)), F(t), sigma, relative)
+        for k in range(width):
+            f[V + np.int64(ids[CHOSEN + some + k])] = f[_STATE + k]
+
+
+@kernel
+def pulse_blocks(lines, seen, begins, lengths, v, given, device, scalars, key, top, bottom):
+    """Run all pulses of the block rows ``top`` to ``bottom`` in order, in place.
+
+    Args:
+        lines: pulses and signs of the rows [words, rows], pulses and signs of the columns [words, n], in whole blocks.
+        seen: as ``update.update_blocks``.
+        begins: first slot of each piece [pieces]; a piece belongs to one sample.
+        lengths: its slots, ``PIECE`` at most [pieces].
+        v: in and out, states [rows, n].
+        given: in and out, pulses of each device [rows, n].
+        device: steps, slopes and bounds, as ``load_devices``.
+        scalars: as ``compiled.scalars``.
+        key: 63-bit key.
+        top: first row of blocks.
+        bottom: one past the last.
+    """
+    d, e, x, s = lines
+    since, until, turn_x, turn_d = seen
+    n, sigma, relative = v.shape[1], scalars[0], scalars[1] > F(0.0)
+    f, ids, _ = scratch()
+    cols, col_signs = np.empty(_PIECES * LANES, np.uint32), np.empty(_PIECES * LANES, np.uint32)
+    rows, row_signs = np.empty(_PIECES * ROWS, np.uint32), np.empty(_PIECES * ROWS, np.uint32)
+    for block in range(top, bottom):
+        row = block * ROWS
+        for first in range(0, n, LANES):
+            stop = min(first + LANES, n)
+            earliest, latest = since[first:stop].min(), until[first:stop].max()
+            if earliest >= latest:
+                continue
+            load_devices(f, device, row, first)
+            load(f, _STEP_UP, device[0], row, first, F(0.0))
+            load(f, _STEP_DOWN, device[1], row, first, F(0.0))
+            load(f, V, v, row, first, F(0.0))
+            load(f, GIVEN, given, row, first, F(0.0))
+            number(ids, row, first, n)
+            for start in range(0, begins.shape[0], _PIECES):
+                size = min(_PIECES, begins.shape[0] - start)
+                if begins[start] >= latest or begins[start + size - 1] < earliest:
+                    continue
+                _load_pieces(
+                    x, s, turn_x, begins, lengths, start, start + size, first, LANES, cols, col_signs
+                )
+                _load_pieces(d, e, turn_d, begins, lengths, start, start + size, row, ROWS, rows, row_signs)
+                for c in range(size):
+                    for j in range(LANES):
+                        sees = since[first + j] <= begins[start + c] < until[first + j]
+                        cols[c * LANES + j] = cols[c * LANES + j] if sees else np.uint32(0)
+                for begin in range(0, size, _GROUP):
+                    end = min(begin + _GROUP, size)
+                    own = line_key(key, start + begin)
+                    for k in range(SIZE):
+                        f[END + k], f[_VAR + k] = f[V + k], F(0.0)
+                        f[_TOP + k], f[_FLOOR + k] = f[V + k], f[V + k]
+                    _path(f, cols, col_signs, rows, row_signs, begin, end, sigma, relative)
+                    if sigma > F(0.0):
+                        normals(f, ids, own)
+                    hard = _settle(f, sigma, relative)
+                    if hard > 0:
+                        _walk(
+                            f, ids, hard, device, cols, col_signs, rows, row_signs, begins, start, begin, end, row, first,
+                            scalars, key,
+                        )  # fmt: skip
+            store(f, V, v, row, first)
+            store(f, GIVEN, given, row, first)
