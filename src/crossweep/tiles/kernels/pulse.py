@@ -42,13 +42,13 @@ from crossweep.tiles.kernels.block import (
     store,
 )
 from crossweep.tiles.kernels.jit import inline, kernel
-from crossweep.tiles.kernels.maths import normal
+from crossweep.tiles.kernels.maths import normal_pair
 from crossweep.tiles.kernels.sequence import one_pulse
 
 F = np.float32
 PIECE = 32  # slots of a sample that are looked at together
 _PIECES = 64  # pieces that are loaded together
-_GROUP = 4  # pieces whose noise is added together
+_GROUP = 6  # pieces whose noise is added together
 _REACH = F(5.0)
 _COARSE = F(0.01)
 _FAR = F(1.5)  # relaxation in a piece beyond which the series for it are too short
@@ -136,7 +136,7 @@ def _settle(f, sigma, relative):
 
 @kernel
 def _step(f, ids, counter, t, sigma, relative):
-    """One more pulse for those of the devices that were brought together who get more than ``t``."""
+    """Two more pulses for those of the devices that were brought together who get more than ``t``, and ``t + 1``."""
     for k in range(LANES):
         v, count, up, lane = f[_STATE + k], f[_COUNT + k], f[_UPWARDS + k], ids[WORD + k]
         su, sd, mu, md = (
@@ -146,9 +146,11 @@ def _step(f, ids, counter, t, sigma, relative):
             f[_DEVICE + 3 * LANES + k],
         )
         high, low = f[_DEVICE + 4 * LANES + k], f[_DEVICE + 5 * LANES + k]
-        xi = normal(counter, lane)
-        moved = one_pulse(v, up > F(0.0), su, sd, mu, md, high, low, sigma, relative, xi)
-        f[_STATE + k] = moved if t < count else v
+        xi, other = normal_pair(counter, lane)
+        once = one_pulse(v, up > F(0.0), su, sd, mu, md, high, low, sigma, relative, xi)
+        twice = one_pulse(once, up > F(0.0), su, sd, mu, md, high, low, sigma, relative, other)
+        once = once if t < count else v
+        f[_STATE + k] = twice if t + F(1.0) < count else once
 
 
 @kernel
@@ -192,7 +194,7 @@ def _walk(
                 up = np.uint32(row_signs[c * ROWS + i] ^ col_signs[c * LANES + j]) != np.uint32(0)
                 f[_COUNT + k], f[_UPWARDS + k] = F(count), F(1.0) if up else F(0.0)
                 most = max(most, count)
-            for t in range(most):
+            for t in range(0, most, 2):
                 _step(f, ids, np.uint32(2 * (begins[start + c] + t)), F(t), sigma, relative)
         for k in range(width):
             f[V + np.int64(ids[CHOSEN + some + k])] = f[_STATE + k]
@@ -248,6 +250,8 @@ def pulse_blocks(lines, seen, begins, lengths, v, given, device, scalars, key, t
                         cols[c * LANES + j] = cols[c * LANES + j] if sees else np.uint32(0)
                 for begin in range(0, size, _GROUP):
                     end = min(begin + _GROUP, size)
+                    if begins[start + begin] >= latest or begins[start + end - 1] < earliest:
+                        continue
                     own = line_key(key, start + begin)
                     for k in range(SIZE):
                         f[END + k], f[_VAR + k] = f[V + k], F(0.0)
