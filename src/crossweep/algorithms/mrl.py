@@ -102,14 +102,23 @@ class MRLWeight(TTv1Weight):
             self.target -= 1
             self.losses = []
 
+    def cuts(self, batch: int) -> list[int]:
+        if self.target == 0:
+            return super().cuts(batch)
+        return [event for clock in self.later for event in clock.events(batch)]
+
     def run_at_once(self, plan: PulsePlan, rate: Tensor, lr: float) -> bool:
         if self.target == 0:
             return super().run_at_once(plan, rate, lr)
         self.gradient_tile.update(plan, self.rule.update)  # and the tiles before it have nothing to hand on
         return True
 
-    def moves(self, j: int) -> bool:
-        return j >= self.target
+    def after_segment(self, samples: int, lr: float, *, cut: bool) -> None:
+        for j, clock in enumerate(self.later, start=1):
+            if self.target > 0 and j >= self.target and clock.reads_within(samples):
+                for column in clock.next_columns().split(1):  # in turn, should a column come twice
+                    self.hand_on(j, column.to(self.chop_in.device), lr)
+        super().after_segment(samples, lr, cut=cut)
 
     def counters(self) -> dict[str, Any]:
         return super().counters() | {"target": self.target, "losses": self.losses}

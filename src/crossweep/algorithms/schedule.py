@@ -69,6 +69,11 @@ class TransferClock:
         """Sample counts, within the next ``batch`` samples, after which a transfer happens."""
         return list(range(self.every - self.samples % self.every, batch + 1, self.every))
 
+    def reads(self, batch: int) -> list[tuple[int, int]]:
+        """Sample count and column of each read within the next ``batch`` samples, in order."""
+        counts = [sample for sample in self.events(batch) for _ in range(self.reads_at_once)]
+        return [(sample, (self.column + k) % self.slices) for k, sample in enumerate(counts)]
+
     def next_columns(self) -> Tensor:
         """The columns of the next transfer, in order."""
         return (self.column + torch.arange(self.reads_at_once)) % self.slices

@@ -200,7 +200,8 @@ class TransferWeight(AnalogWeight):
         if self.run_at_once(plan, rate, lr):
             self.clock.advance(batch)
             return
-        for window in self.clock.windows(batch):
+        self.before_windows(batch, lr)
+        for index, window in enumerate(self.clock.windows(batch)):
             part = plan.samples(window.start, window.stop)
             if chopped:
                 part = part.flip_columns(self.chop_in)
@@ -220,7 +221,14 @@ class TransferWeight(AnalogWeight):
                     flips = self.flips_after(window, columns)
                     signs = self.chop_in[..., columns]
                     self.chop_in[..., columns] = torch.where(flips, -signs, signs)
+            self.after_window(index, lr)
         self.clock.advance(batch)
+
+    def before_windows(self, batch: int, lr: float) -> None:
+        """What happens before the first window of ``batch`` samples."""
+
+    def after_window(self, index: int, lr: float) -> None:
+        """What happens between the reads that end window ``index`` and the next read of the same columns."""
 
     def run_at_once(self, plan: PulsePlan, rate: Tensor, lr: float) -> bool:
         """Do the whole part of a mini-batch in one compiled call; False where there is none for it."""

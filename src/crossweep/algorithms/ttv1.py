@@ -1,9 +1,10 @@
 """Tiki-Taka version 1, with any number of tiles; with ``gamma > 0`` it is residual learning."""
 
 from dataclasses import dataclass, field
-from math import prod
 from typing import Any
 
+import numpy as np
+import torch
 from torch import Tensor
 
 from crossweep.algorithms.schedule import TransferClock, Window
@@ -12,6 +13,9 @@ from crossweep.errors import ConfigError
 from crossweep.tiles.analog_tile import AnalogTile
 from crossweep.tiles.factory import TileFactory
 from crossweep.tiles.pulse_train import UpdateParameters
+
+# columns that are read, by turn and tile, in a list of places between the reads of A
+Agenda = list[dict[tuple[int, int], list[int]]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,6 +109,7 @@ class TTv1Weight(TransferWeight):
         if rule.n_tiles > 2:
             self.slow = factory.tile("slow", self.inner)
         self.later = self._clocks()
+        self.agenda: Agenda = []
 
     def _clocks(self) -> list[TransferClock]:
         many = self.rule.reads_at_once
@@ -150,22 +155,48 @@ class TTv1Weight(TransferWeight):
             return self.rule.transfer_every_vec[j]
         return self.rule.transfer_every * (self.inner[-2] / self.rule.reads_at_once) ** j
 
-    def cuts(self, batch: int) -> list[int]:
-        return [event for clock in self.later for event in clock.events(batch)]
+    def before_windows(self, batch: int, lr: float) -> None:
+        self.agenda = self._plan(batch)
+        self._hand_on(0, lr)
+
+    def after_window(self, index: int, lr: float) -> None:
+        self._hand_on(index + 1, lr)
 
     def after_segment(self, samples: int, lr: float, *, cut: bool) -> None:
-        for j, clock in enumerate(self.later, start=1):
-            if clock.reads_within(samples) and self.moves(j):
-                columns = clock.next_columns().to(self.chop_in.device)
-                for one in columns.split(1):  # in turn, should a column come twice
-                    value = self.chain[j].read_columns(one, self.rule.transfer_io)
-                    self.tally.slice_reads += prod(self.inner[:-2])
-                    self._write(j, value, one, lr)
+        for clock in self.later:
             clock.advance(samples)
 
-    def moves(self, j: int) -> bool:
-        """Whether tile j is being transferred at present."""
-        return True
+    def _plan(self, batch: int) -> Agenda:
+        """What the later transfers of ``batch`` samples read, and between which reads of A.
+
+        Columns do not interact: only the order of what happens to the same column counts. After as many reads of a
+        column of A as the place in the list says, tile ``j`` reads it: ``{(turn, j): columns}``, in turns where one
+        column comes several times.
+        """
+        _, until, reads, _ = self.clock.table(batch)
+        agenda: Agenda = [{} for _ in range(reads.shape[0] + 1)]
+        events = sorted(
+            (sample, j, column)
+            for j, clock in enumerate(self.later, start=1)
+            for sample, column in clock.reads(batch)
+        )
+        turns: dict[tuple[int, int], int] = {}
+        for sample, j, column in events:
+            place = int(np.count_nonzero(reads[:, column] & (until[:, column] <= sample)))
+            turn = turns.get((place, column), 0)
+            turns[place, column] = turn + 1
+            agenda[place].setdefault((turn, j), []).append(column)
+        return agenda
+
+    def _hand_on(self, place: int, lr: float) -> None:
+        for (_, j), columns in sorted(self.agenda[place].items()):
+            self.hand_on(j, torch.tensor(columns, device=self.chop_in.device), lr)
+
+    def hand_on(self, j: int, columns: Tensor, lr: float) -> None:
+        """Transfer ``columns`` of tile ``j`` to the next one."""
+        value = self.chain[j].read_columns(columns, self.rule.transfer_io)
+        self.tally.slice_reads += columns.numel() * self.instances
+        self._write(j, value, columns, lr)
 
     def transfer(
         self, value: Tensor, window: Window, columns: Tensor | slice, rate: Tensor, lr: float
