@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from scipy import stats
 
 from crossweep.algorithms.hidden_buffer import exact, slice_counts, transfer_counts
 from crossweep.algorithms.ttv2 import TTv2
@@ -13,6 +14,7 @@ from crossweep.tiles.engine.count import CountEngine
 from crossweep.tiles.factory import TileFactory
 from crossweep.tiles.io import IOParameters
 from crossweep.tiles.pulse_train import UpdateParameters
+from tests import expect
 
 
 @pytest.mark.parametrize("step", [1.0, 0.3, 3.4, 12.0])
@@ -61,3 +63,26 @@ def test_fine_devices_make_several_steps_per_transfer(
     )  # fmt: skip
     weight = TTv2(step=step).build((3, 4), factory)
     assert weight.step == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("as_input", [False, True])
+@pytest.mark.parametrize("bl", [5, 31, 70])
+def test_drawn_transfers_are_binomial_and_alike_compiled_and_in_torch(bl: int, as_input: bool) -> None:
+    """In every slot both lines pulse, or not: counts are binomial, the strongest value's are as many as wanted on average."""
+    update = UpdateParameters(desired_bl=bl, update_bl_management=False)
+    values = torch.tensor([1.0, -0.5, 0.25, 0.0, 0.7]).unsqueeze(-1).expand(5, 40_000)
+    wanted = 4.0
+    compiled, plain = (
+        slice_counts(values.to(kind), wanted, 1.0, update, Stream(seed), as_input=as_input)
+        for seed, kind in ((1, torch.float32), (2, torch.float64))
+    )
+    for row, value in enumerate(values[:, 0].tolist()):
+        drawn, p = compiled[row], abs(value) * wanted / bl
+        if value == 0:
+            assert not drawn.any()
+            continue
+        assert (drawn * value >= 0).all()
+        both = stats.binom(bl, p)
+        expect.mean(drawn.abs(), both.mean(), std=both.std(), detects=0.1)
+        expect.variance(drawn, both.var(), detects=0.2, kurtosis=3 + float(both.stats("k")))
+        expect.same_distribution(drawn, plain[row])

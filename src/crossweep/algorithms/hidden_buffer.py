@@ -7,6 +7,7 @@ from torch import Tensor
 
 from crossweep.errors import ConfigError
 from crossweep.rng import Stream
+from crossweep.tiles.engine import compiled
 from crossweep.tiles.pulse_train import UpdateParameters, plan_pulses
 
 
@@ -72,6 +73,8 @@ def slice_counts(
         size = (bl * (plan.p_d * plan.p_x)).round()
     elif update.pulse_type == "mean_count":
         size = ((bl * plan.p_d).round() * (bl * plan.p_x).round() / bl.clamp(min=1)).round()
+    elif compiled.usable(value):
+        size = compiled.count_samples(plan, stream.fork("transfer"))
     else:
         slot = torch.arange(plan.longest, device=value.device, dtype=value.dtype)
         alive = (slot < bl).unsqueeze(-2)  # [..., r, 1, slot]

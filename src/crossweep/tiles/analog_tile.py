@@ -157,7 +157,7 @@ class AnalogTile(nn.Module):
         self._show(torch.ones_like(self.state))
 
     def _account(self, pulses: Tensor) -> None:
-        self.pulses_given += pulses.sum(dtype=torch.float64)
+        self.pulses_given += pulses.sum(-1).sum(dtype=torch.float64)  # whole numbers: exact, and fast
         self._show(pulses)
 
     def _show(self, touched: Tensor) -> None:

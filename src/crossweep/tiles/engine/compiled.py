@@ -211,6 +211,22 @@ def count(part: Part, begin: int, end: int, like: Tensor) -> tuple[Tensor, Tenso
     return up, total
 
 
+def count_samples(plan: PulsePlan, stream: Stream) -> Tensor:
+    """Coincidences of each sample of a plan one side of which is a single line: [..., b, lines of the other side]."""
+    from crossweep.tiles.kernels.bits import count_pieces
+    from crossweep.tiles.kernels.threads import spread
+
+    lead = torch.broadcast_shapes(plan.x.shape[:-2], plan.d.shape[:-2])
+    b, n = plan.x.shape[-2], max(plan.x.shape[-1], plan.d.shape[-1])
+    out = torch.empty(*lead, b, n)
+    for place in product(*(range(size) for size in lead)):
+        words = pulse_words(plan, stream, place)
+        single, wide = (words.x, words.d) if plan.x.shape[-1] == 1 else (words.d, words.x)
+        work: Work = partial(count_pieces, single.pulses, wide.pulses, words.slots, out[place].numpy())
+        spread(work, b, 3.0 * b * n)
+    return out
+
+
 def show(v: Tensor, reference: Tensor, w: Tensor, touched: Tensor, std: float, stream: Stream) -> Tensor:
     """Visible weights with write noise of ``std``, redrawn where ``touched`` is positive."""
     from crossweep.tiles.kernels.threads import spread

@@ -13,7 +13,7 @@ import numpy as np
 
 from crossweep.tiles.blocks import LANES, ROWS, SIZE
 from crossweep.tiles.kernels.affine import load_devices
-from crossweep.tiles.kernels.bits import line_key, mix, popcount, square_root
+from crossweep.tiles.kernels.bits import line_key, mix, piece, popcount, square_root
 from crossweep.tiles.kernels.block import (
     ALL,
     CD,
@@ -41,7 +41,7 @@ from crossweep.tiles.kernels.block import (
     scratch,
     store,
 )
-from crossweep.tiles.kernels.jit import inline, kernel
+from crossweep.tiles.kernels.jit import kernel
 from crossweep.tiles.kernels.maths import normal_pair
 from crossweep.tiles.kernels.sequence import one_pulse
 
@@ -58,14 +58,6 @@ _STEP_UP, _STEP_DOWN, _VAR, _TOP, _FLOOR = UP, ALL, RELAX, HIDDEN, PAST
 _STATE, _COUNT, _UPWARDS, _DEVICE = (NEAR + k * LANES for k in range(4))
 
 
-@inline
-def _piece(words, w, line, shift, mask):
-    """The slots of a piece that starts ``shift`` slots into word ``w``."""
-    low = words[w, line] >> shift
-    high = words[w + 1, line] << (np.uint64(63) - shift) << np.uint64(1)
-    return np.uint32((low | high) & mask)
-
-
 @kernel
 def _load_pieces(pulses, signs, turn, begins, lengths, start, stop, first, width, out, negative):
     """Slots of the lines ``first`` to ``first + width`` in the pieces ``start`` to ``stop``, and whether their sign is
@@ -75,7 +67,7 @@ def _load_pieces(pulses, signs, turn, begins, lengths, start, stop, first, width
         mask = (np.uint64(1) << np.uint64(lengths[c])) - np.uint64(1)
         at = (c - start) * width
         for j in range(width):
-            out[at + j] = _piece(pulses, w, first + j, shift, mask)
+            out[at + j] = piece(pulses, w, first + j, shift, mask)
             one = np.uint32((signs[w, first + j] >> shift) & np.uint64(1))
             negative[at + j] = one ^ np.uint32(turn[first + j])
 
