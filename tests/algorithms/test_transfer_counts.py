@@ -68,7 +68,7 @@ def test_fine_devices_make_several_steps_per_transfer(
 @pytest.mark.parametrize("as_input", [False, True])
 @pytest.mark.parametrize("bl", [5, 31, 70])
 def test_drawn_transfers_are_binomial_and_alike_compiled_and_in_torch(bl: int, as_input: bool) -> None:
-    """In every slot both lines pulse, or not: counts are binomial, the strongest value's are as many as wanted on average."""
+    """In every slot both lines pulse, or not: counts are binomial, the strongest value gets what is wanted on average."""
     update = UpdateParameters(desired_bl=bl, update_bl_management=False)
     values = torch.tensor([1.0, -0.5, 0.25, 0.0, 0.7]).unsqueeze(-1).expand(5, 40_000)
     wanted = 4.0
