@@ -213,7 +213,7 @@ def count(part: Part, begin: int, end: int, like: Tensor) -> tuple[Tensor, Tenso
 
 def count_samples(plan: PulsePlan, stream: Stream) -> Tensor:
     """Coincidences of each sample of a plan one side of which is a single line: [..., b, lines of the other side]."""
-    from crossweep.tiles.kernels.bits import count_pieces
+    from crossweep.tiles.kernels.draw import count_pieces
     from crossweep.tiles.kernels.threads import spread
 
     lead = torch.broadcast_shapes(plan.x.shape[:-2], plan.d.shape[:-2])

@@ -8,7 +8,7 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from crossweep.tiles.kernels.jit import inline, kernel
+from crossweep.tiles.kernels.jit import inline
 
 _I32, _F32 = ir.IntType(32), ir.FloatType()
 
@@ -82,34 +82,3 @@ def line_key(key: int, line: int) -> int:
     """The 32-bit key of one line under a 63-bit key."""
     low, high = np.uint32(key & 0xFFFFFFFF), np.uint32(key >> 32)
     return mix(np.uint32(mix(np.uint32(line), low)), high)
-
-
-@inline
-def piece(words: Any, w: int, line: int, shift: Any, mask: Any) -> Any:
-    """Up to 32 slots of a line, from ``shift`` slots into word ``w`` on; there is one word more behind the last."""
-    low = words[w, line] >> shift
-    high = words[w + 1, line] << (np.uint64(63) - shift) << np.uint64(1)
-    return np.uint32((low | high) & mask)
-
-
-@kernel
-def count_pieces(single: Any, wide: Any, slots: Any, out: Any, first: int, last: int) -> None:
-    """Coincidences of the first line of ``single`` with every line of ``wide``, sample by sample.
-
-    Args:
-        single: pulses [words, lines].
-        wide: pulses [words, lines].
-        slots: first slot of each sample, and the end [b + 1].
-        out: out, counts [b, n].
-        first: first sample.
-        last: one past the last.
-    """
-    for b in range(first, last):
-        for j in range(out.shape[1]):
-            out[b, j] = np.float32(0.0)
-        for start in range(slots[b], slots[b + 1], 32):
-            w, shift = start >> 6, np.uint64(start & 63)
-            mask = (np.uint64(1) << np.uint64(min(32, slots[b + 1] - start))) - np.uint64(1)
-            one = piece(single, w, 0, shift, mask)
-            for j in range(out.shape[1]):
-                out[b, j] += np.float32(np.int32(popcount(np.uint32(one & piece(wide, w, j, shift, mask)))))

@@ -3,8 +3,8 @@
 
 import numpy as np
 
-from crossweep.tiles.kernels.bits import line_key, mix
-from crossweep.tiles.kernels.jit import kernel
+from crossweep.tiles.kernels.bits import line_key, mix, popcount
+from crossweep.tiles.kernels.jit import inline, kernel
 
 _FULL = 1 << 16  # probabilities have 16 bits; the rest is rounded at random once per sample and line
 _PLANES_FROM = 20  # from so many slots on, bit planes are cheaper than one comparison per slot
@@ -104,3 +104,34 @@ def _place(chunk, negative, mask, count, slot, words, signs, first, n):
         for j in range(n):
             words[w + 1, first + j] |= np.uint64(chunk[j] & mask) >> back
             signs[w + 1, first + j] |= np.uint64(negative[j] & mask) >> back
+
+
+@inline
+def piece(words, w, line, shift, mask):
+    """Up to 32 slots of a line, from ``shift`` slots into word ``w`` on; there is one word more behind the last."""
+    low = words[w, line] >> shift
+    high = words[w + 1, line] << (np.uint64(63) - shift) << np.uint64(1)
+    return np.uint32((low | high) & mask)
+
+
+@kernel
+def count_pieces(single, wide, slots, out, first, last):
+    """Coincidences of the first line of ``single`` with every line of ``wide``, sample by sample.
+
+    Args:
+        single: pulses [words, lines].
+        wide: pulses [words, lines].
+        slots: first slot of each sample, and the end [b + 1].
+        out: out, counts [b, n].
+        first: first sample.
+        last: one past the last.
+    """
+    for b in range(first, last):
+        for j in range(out.shape[1]):
+            out[b, j] = np.float32(0.0)
+        for start in range(slots[b], slots[b + 1], 32):
+            w, shift = start >> 6, np.uint64(start & 63)
+            mask = (np.uint64(1) << np.uint64(min(32, slots[b + 1] - start))) - np.uint64(1)
+            one = piece(single, w, 0, shift, mask)
+            for j in range(out.shape[1]):
+                out[b, j] += np.float32(np.int32(popcount(np.uint32(one & piece(wide, w, j, shift, mask)))))

@@ -13,7 +13,7 @@ import numpy as np
 
 from crossweep.tiles.blocks import LANES, ROWS, SIZE
 from crossweep.tiles.kernels.affine import load_devices
-from crossweep.tiles.kernels.bits import line_key, mix, piece, popcount, square_root
+from crossweep.tiles.kernels.bits import line_key, mix, popcount, square_root
 from crossweep.tiles.kernels.block import (
     ALL,
     CD,
@@ -41,6 +41,7 @@ from crossweep.tiles.kernels.block import (
     scratch,
     store,
 )
+from crossweep.tiles.kernels.draw import piece
 from crossweep.tiles.kernels.jit import kernel
 from crossweep.tiles.kernels.maths import normal_pair
 from crossweep.tiles.kernels.sequence import one_pulse
