@@ -22,7 +22,6 @@ from crossweep.tiles.kernels.block import (
     END,
     GIVEN,
     HARD,
-    HIDDEN,
     HIGH,
     LOW,
     NEAR,
@@ -42,7 +41,7 @@ from crossweep.tiles.kernels.block import (
     store,
 )
 from crossweep.tiles.kernels.draw import piece
-from crossweep.tiles.kernels.jit import kernel
+from crossweep.tiles.kernels.jit import inline, kernel
 from crossweep.tiles.kernels.maths import normal_pair
 from crossweep.tiles.kernels.sequence import one_pulse
 
@@ -52,11 +51,23 @@ _PIECES = 64  # pieces that are loaded together
 _GROUP = 6  # pieces whose noise is added together
 _REACH = F(5.0)
 _COARSE = F(0.01)
+_GROWTH = F(2.33)  # (exp(_FAR) - 1) / _FAR
 _FAR = F(1.5)  # relaxation in a piece beyond which the series for it are too short
-# places: steps at zero, variance along the path, highest and lowest point of it
-_STEP_UP, _STEP_DOWN, _VAR, _TOP, _FLOOR = UP, ALL, RELAX, HIDDEN, PAST
+# places: variance of one pulse up and down, if it does not follow the state; that of the path; pulses before it
+_SQUARE_UP, _SQUARE_DOWN, _VAR, _BEFORE = UP, ALL, RELAX, PAST
 # and of the devices that go pulse by pulse: state, number of pulses, whether they go up; steps, slopes and bounds
 _STATE, _COUNT, _UPWARDS, _DEVICE = (NEAR + k * LANES for k in range(4))
+
+
+@kernel
+def _load(f, device, noise, row, first):
+    """Bring a block's devices to their places; ``noise`` is the variance of one pulse, in units of its squared step."""
+    load_devices(f, device, row, first)
+    load(f, _SQUARE_UP, device[0], row, first, F(0.0))
+    load(f, _SQUARE_DOWN, device[1], row, first, F(0.0))
+    for e in range(SIZE):
+        f[_SQUARE_UP + e] *= noise * f[_SQUARE_UP + e]
+        f[_SQUARE_DOWN + e] *= noise * f[_SQUARE_DOWN + e]
 
 
 @kernel
@@ -73,9 +84,8 @@ def _load_pieces(pulses, signs, turn, begins, lengths, start, stop, first, width
             negative[at + j] = one ^ np.uint32(turn[first + j])
 
 
-@kernel
-def _path(f, cols, col_signs, rows, row_signs, begin, end, sigma, relative):
-    """Mean path of a block through a group of pieces, its extremes, and the variance of the noise along it."""
+@inline
+def _advance(f, cols, col_signs, rows, row_signs, begin, end, noise, relative):
     for c in range(begin, end):  # the outer loop, so that neighbouring turns do not wait for one another
         for i in range(ROWS):
             a, b, base = rows[c * ROWS + i], row_signs[c * ROWS + i], i * LANES
@@ -85,42 +95,49 @@ def _path(f, cols, col_signs, rows, row_signs, begin, end, sigma, relative):
                 e = base + j
                 n = F(np.int32(popcount(np.uint32(a & cols[c * LANES + j]))))
                 up = np.uint32(b ^ col_signs[c * LANES + j]) != np.uint32(0)
-                v, var, top, floor = f[END + e], f[_VAR + e], f[_TOP + e], f[_FLOOR + e]
+                v, var, given = f[END + e], f[_VAR + e], f[GIVEN + e]
                 cu, cd, ru, rd = f[CU + e], f[CD + e], f[RU + e], f[RD + e]
-                step_up, step_down, high, low = f[_STEP_UP + e], f[_STEP_DOWN + e], f[HIGH + e], f[LOW + e]
+                square_up, square_down = f[_SQUARE_UP + e], f[_SQUARE_DOWN + e]
                 drive, rate = cu if up else -cd, ru if up else rd
                 x = n * rate
                 half = F(0.5) * x
                 p = F(1 / 120) - half * (F(1 / 720) - half * F(1 / 5040))
                 p = F(1.0) - half * (F(0.5) - half * (F(1 / 6) - half * (F(1 / 24) - half * p)))
                 once = p - half * p * p * F(0.5)  # (1 - exp(-x)) / x
-                moved = v + (n * drive - x * v) * once
-                moved = min(max(moved, low), high)
-                at_zero = step_up if up else step_down
-                at_state = (drive - rate * F(0.5) * (v + moved)) * (F(1.0) - F(0.5) * rate)
-                step = at_state if relative else at_zero
-                keep = F(1.0) - x * once
-                two = n * once * (F(1.0) - half * once) * (F(1.0) + rate)
-                f[_VAR + e] = var * keep * keep + sigma * sigma * step * step * two
+                keep, times = F(1.0) - x * once, n * once
+                moved = v * keep + times * drive
+                square = square_up if up else square_down
+                if relative:
+                    step = (drive - rate * F(0.5) * (v + moved)) * (F(1.0) - F(0.5) * rate)
+                    square = noise * step * step
+                two = times * (F(0.5) + F(0.5) * keep) * (F(1.0) + rate)
+                f[_VAR + e] = var * keep * keep + square * two
                 f[END + e] = moved
-                short, top, floor = abs(x) < _FAR, max(top, moved), min(floor, moved)
-                f[_TOP + e] = top if short else F(np.inf)
-                f[_FLOOR + e] = (
-                    floor if short else F(-np.inf)
-                )  # as above: else it would be a masked store, which is slow
-                f[GIVEN + e] += n
+                f[GIVEN + e] = given + n
+
+
+@kernel
+def _path(f, cols, col_signs, rows, row_signs, begin, end, noise, relative):
+    """Mean path of a block through a group of pieces, if there were no bounds, and the variance of the noise along it."""
+    if relative:
+        _advance(f, cols, col_signs, rows, row_signs, begin, end, noise, True)
+    else:
+        _advance(f, cols, col_signs, rows, row_signs, begin, end, noise, False)
 
 
 @kernel
 def _settle(f, sigma, relative):
-    """Take the path's end with its noise, where that is allowed. For how many devices it is not."""
+    """Take the path's end with its noise, where no bound can have been met. For how many devices it can."""
     hard = np.int32(0)
     for e in range(SIZE):
-        v, end, xi, top, high, low = f[V + e], f[END + e], f[XI + e], f[_TOP + e], f[HIGH + e], f[LOW + e]
-        std, steepest = square_root(f[_VAR + e]), max(abs(f[RU + e]), abs(f[RD + e]))
-        reach = _REACH * std
-        near = (top + reach > high) | (f[_FLOOR + e] - reach < low) | (relative & (steepest > _COARSE))
-        bad = (near & (std > F(0.0))) | (top == F(np.inf))
+        v, end, xi, n = f[V + e], f[END + e], f[XI + e], f[GIVEN + e] - f[_BEFORE + e]
+        high, low, cu, cd, ru, rd = f[HIGH + e], f[LOW + e], f[CU + e], f[CD + e], f[RU + e], f[RD + e]
+        std, steepest = square_root(f[_VAR + e]), max(abs(ru), abs(rd))
+        # a path of n steps, the first of which is at most s long, ends within n s exp(n rate); here n rate < _FAR
+        first, many = max(abs(cu - ru * v), abs(cd + rd * v)), n * steepest
+        reach = n * first * (F(1.0) + _GROWTH * many) + _REACH * std
+        coarse = (relative & (sigma > F(0.0)) & (steepest > _COARSE)) | (many > _FAR)
+        bad = ((v + reach > high) | (v - reach < low) | coarse) & (n > F(0.0))
         f[HARD + e] = F(1.0) if bad else F(0.0)
         f[V + e] = v if bad else end + std * xi
         hard = np.int32(hard + np.int32(F(1.0) if bad else F(0.0)))
@@ -223,9 +240,7 @@ def pulse_blocks(lines, seen, begins, lengths, v, given, device, scalars, key, t
             earliest, latest = since[first:stop].min(), until[first:stop].max()
             if earliest >= latest:
                 continue
-            load_devices(f, device, row, first)
-            load(f, _STEP_UP, device[0], row, first, F(0.0))
-            load(f, _STEP_DOWN, device[1], row, first, F(0.0))
+            _load(f, device, F(sigma * sigma), row, first)
             load(f, V, v, row, first, F(0.0))
             load(f, GIVEN, given, row, first, F(0.0))
             number(ids, row, first, n)
@@ -247,9 +262,8 @@ def pulse_blocks(lines, seen, begins, lengths, v, given, device, scalars, key, t
                         continue
                     own = line_key(key, start + begin)
                     for k in range(SIZE):
-                        f[END + k], f[_VAR + k] = f[V + k], F(0.0)
-                        f[_TOP + k], f[_FLOOR + k] = f[V + k], f[V + k]
-                    _path(f, cols, col_signs, rows, row_signs, begin, end, sigma, relative)
+                        f[END + k], f[_VAR + k], f[_BEFORE + k] = f[V + k], F(0.0), f[GIVEN + k]
+                    _path(f, cols, col_signs, rows, row_signs, begin, end, F(sigma * sigma), relative)
                     if sigma > F(0.0):
                         normals(f, ids, own)
                     hard = _settle(f, sigma, relative)
