@@ -20,7 +20,7 @@ setup: $(READY)  ## make .venv and install crossweep with its development tools
 $(READY): pyproject.toml
 	@if command -v uv >/dev/null 2>&1; then \
 	  test -x $(RUN) || uv venv --quiet --python $(PYTHON) $(VENV); \
-	  uv pip install --quiet --python $(RUN) -e '.[dev]'; \
+	  uv pip install --quiet --compile-bytecode --python $(RUN) -e '.[dev]'; \
 	else \
 	  test -x $(RUN) || $(PYTHON) -m venv $(VENV); \
 	  $(RUN) -m pip install --quiet -e '.[dev]'; \
@@ -43,7 +43,7 @@ resume: $(READY)  ## go on with STUDY, which must exist
 	$(RUN) -m crossweep.train -m study=$(STUDY) study.resume=require $(ARGS)
 
 dashboard: $(READY)  ## optuna-dashboard on STUDY
-	@test -x $(VENV)/bin/optuna-dashboard || (command -v uv >/dev/null && uv pip install --quiet --python $(RUN) -e '.[dashboard]' || $(RUN) -m pip install --quiet -e '.[dashboard]')
+	@test -x $(VENV)/bin/optuna-dashboard || (command -v uv >/dev/null && uv pip install --quiet --compile-bytecode --python $(RUN) -e '.[dashboard]' || $(RUN) -m pip install --quiet -e '.[dashboard]')
 	$(VENV)/bin/optuna-dashboard multirun/$(STUDY)/study.journal --storage-class JournalFileStorage
 
 device-card: $(READY)  ## what a device paper shows: ARGS="device=reram_om"
