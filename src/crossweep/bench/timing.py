@@ -23,7 +23,11 @@ class Timing:
     walls: tuple[float, ...]
 
 
+REST = 0.1  # between two calls [s]: threads that a rival leaves spinning would slow the next one
+
+
 def _once(call: Callable[[], object]) -> tuple[float, float]:
+    time.sleep(REST)
     if torch.cuda.is_available():
         torch.cuda.synchronize()
     wall, cpu = time.perf_counter(), time.process_time()
