@@ -43,7 +43,7 @@ resume: $(READY)  ## go on with STUDY, which must exist
 	$(RUN) -m crossweep.train -m study=$(STUDY) study.resume=require $(ARGS)
 
 dashboard: $(READY)  ## optuna-dashboard on STUDY
-	@test -x $(VENV)/bin/optuna-dashboard || (command -v uv >/dev/null && uv pip install --quiet --compile-bytecode --python $(RUN) -e '.[dashboard]' || $(RUN) -m pip install --quiet -e '.[dashboard]')
+	@test -x $(VENV)/bin/optuna-dashboard || (command -v uv >/dev/null && uv pip install --quiet --python $(RUN) -e '.[dashboard]' || $(RUN) -m pip install --quiet -e '.[dashboard]')
 	$(VENV)/bin/optuna-dashboard multirun/$(STUDY)/study.journal --storage-class JournalFileStorage
 
 device-card: $(READY)  ## what a device paper shows: ARGS="device=reram_om"

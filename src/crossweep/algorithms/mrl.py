@@ -115,9 +115,9 @@ class MRLWeight(TTv1Weight):
 
     def after_segment(self, samples: int, lr: float, *, cut: bool) -> None:
         for j, clock in enumerate(self.later, start=1):
-            if self.target > 0 and j >= self.target and clock.reads_within(samples):
-                for column in clock.next_columns().split(1):  # in turn, should a column come twice
-                    self.hand_on(j, column.to(self.chop_in.device), lr)
+            if self.target > 0 and j >= self.target:
+                for _, column in clock.reads(samples):
+                    self.hand_on(j, [column], lr)
         super().after_segment(samples, lr, cut=cut)
 
     def counters(self) -> dict[str, Any]:

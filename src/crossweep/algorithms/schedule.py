@@ -74,10 +74,6 @@ class TransferClock:
         counts = [sample for sample in self.events(batch) for _ in range(self.reads_at_once)]
         return [(sample, (self.column + k) % self.slices) for k, sample in enumerate(counts)]
 
-    def next_columns(self) -> Tensor:
-        """The columns of the next transfer, in order."""
-        return (self.column + torch.arange(self.reads_at_once)) % self.slices
-
     def advance(self, batch: int) -> None:
         """Move on by ``batch`` samples."""
         position = self.column + self.reads_within(batch)

@@ -14,8 +14,8 @@ from crossweep.tiles.analog_tile import AnalogTile
 from crossweep.tiles.factory import TileFactory
 from crossweep.tiles.pulse_train import UpdateParameters
 
-# columns that are read, by turn and tile, in a list of places between the reads of A
-Agenda = list[dict[tuple[int, int], list[int]]]
+# columns that are read, by turn and tile; at each place, the number of reads of the same column of A before
+Agenda = dict[int, dict[tuple[int, int], list[int]]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,7 +109,7 @@ class TTv1Weight(TransferWeight):
         if rule.n_tiles > 2:
             self.slow = factory.tile("slow", self.inner)
         self.later = self._clocks()
-        self.agenda: Agenda = []
+        self.agenda: Agenda = {}
 
     def _clocks(self) -> list[TransferClock]:
         many = self.rule.reads_at_once
@@ -169,12 +169,13 @@ class TTv1Weight(TransferWeight):
     def _plan(self, batch: int) -> Agenda:
         """What the later transfers of ``batch`` samples read, and between which reads of A.
 
-        Columns do not interact: only the order of what happens to the same column counts. After as many reads of a
-        column of A as the place in the list says, tile ``j`` reads it: ``{(turn, j): columns}``, in turns where one
-        column comes several times.
+        Columns do not interact: only the order of what happens to the same column counts. Where a column comes several
+        times at one place, it takes several turns.
         """
+        agenda: Agenda = {}
+        if not self.later:
+            return agenda
         _, until, reads, _ = self.clock.table(batch)
-        agenda: Agenda = [{} for _ in range(reads.shape[0] + 1)]
         events = sorted(
             (sample, j, column)
             for j, clock in enumerate(self.later, start=1)
@@ -185,18 +186,19 @@ class TTv1Weight(TransferWeight):
             place = int(np.count_nonzero(reads[:, column] & (until[:, column] <= sample)))
             turn = turns.get((place, column), 0)
             turns[place, column] = turn + 1
-            agenda[place].setdefault((turn, j), []).append(column)
+            agenda.setdefault(place, {}).setdefault((turn, j), []).append(column)
         return agenda
 
     def _hand_on(self, place: int, lr: float) -> None:
-        for (_, j), columns in sorted(self.agenda[place].items()):
-            self.hand_on(j, torch.tensor(columns, device=self.chop_in.device), lr)
+        for (_, j), columns in sorted(self.agenda.get(place, {}).items()):
+            self.hand_on(j, columns, lr)
 
-    def hand_on(self, j: int, columns: Tensor, lr: float) -> None:
-        """Transfer ``columns`` of tile ``j`` to the next one."""
-        value = self.chain[j].read_columns(columns, self.rule.transfer_io)
-        self.tally.slice_reads += columns.numel() * self.instances
-        self._write(j, value, columns, lr)
+    def hand_on(self, j: int, columns: list[int], lr: float) -> None:
+        """Transfer different ``columns`` of tile ``j`` to the next one."""
+        chosen = torch.tensor(columns, device=self.chop_in.device)
+        value = self.chain[j].read_columns(chosen, self.rule.transfer_io)
+        self.tally.slice_reads += len(columns) * self.instances
+        self._write(j, value, chosen, lr)
 
     def transfer(
         self, value: Tensor, window: Window, columns: Tensor | slice, rate: Tensor, lr: float

@@ -83,11 +83,11 @@ class AnalogTile(nn.Module):
     @property
     def cells(self) -> Cells:
         """The drawn devices."""
-        now = {name: self._buffers[f"cell_{name}"] for name in self._cells.tensors()}
-        if any(now[name] is not tensor for name, tensor in self._cells.tensors().items()):
-            self._cells = Cells.from_tensors(
-                {name: tensor for name, tensor in now.items() if tensor is not None}
-            )
+        known = self._cells.tensors()
+        if any(
+            self._buffers[f"cell_{name}"] is not tensor for name, tensor in known.items()
+        ):  # moved or replaced
+            self._cells = Cells.from_tensors({name: getattr(self, f"cell_{name}") for name in known})
         return self._cells
 
     @property
@@ -157,7 +157,9 @@ class AnalogTile(nn.Module):
         self._show(torch.ones_like(self.state))
 
     def _account(self, pulses: Tensor) -> None:
-        self.pulses_given += pulses.sum(-1).sum(dtype=torch.float64)  # whole numbers: exact, and fast
+        self.pulses_given += pulses.sum(-1).sum(
+            dtype=torch.float64
+        )  # float32 within a row: whole numbers stay exact
         self._show(pulses)
 
     def _show(self, touched: Tensor) -> None:

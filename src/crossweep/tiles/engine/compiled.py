@@ -219,7 +219,7 @@ def count_samples(plan: PulsePlan, stream: Stream) -> Tensor:
     lead = torch.broadcast_shapes(plan.x.shape[:-2], plan.d.shape[:-2])
     b, n = plan.x.shape[-2], max(plan.x.shape[-1], plan.d.shape[-1])
     out = torch.empty(*lead, b, n)
-    for place in product(*(range(size) for size in lead)):
+    for place in places(out):
         words = pulse_words(plan, stream, place)
         single, wide = (words.x, words.d) if plan.x.shape[-1] == 1 else (words.d, words.x)
         work: Work = partial(count_pieces, single.pulses, wide.pulses, words.slots, out[place].numpy())

@@ -40,7 +40,7 @@ _LARGEST = F(0.999)
 _DISCRETE = F(0.5826)  # how far below a continuous path's extreme that of its steps stays [one step's std]
 ROUNDING = F(2e-6)  # what is left of the difference of two equal sums in float32
 _GENTLE = F(0.1)  # relative step up to which series replace logarithms and exponentials
-_MODERATE = F(1.5)  # relaxation up to which they do
+MODERATE = F(1.5)  # relaxation up to which they do
 _FARTHEST = F(8.4)  # -ln of the smallest uniform number, halved: no path reaches a bound beyond
 NONE = F(1e-9)  # fewer expected pulses than this are none
 EDGE = np.uint32(0x27D4EB2F)  # where random words for the bounds start
@@ -52,6 +52,15 @@ _VECTOR = 16  # devices that are brought together go through the formulas in so 
 def phi_series(x):
     """``(1 - exp(-x)) / x`` near zero."""
     return F(F(1.0) - x * (F(0.5) - x * (F(1 / 6) - x * (F(1 / 24) - x * (F(1 / 120) - x * F(1 / 720))))))
+
+
+@inline
+def phi_moderate(x):
+    """``(1 - exp(-x)) / x`` up to ``MODERATE``: a series at half of x, and ``phi(x) = phi(x/2) (1 - x/2 phi(x/2) / 2)``."""
+    half = F(0.5) * x
+    p = F(1 / 120) - half * (F(1 / 720) - half * F(1 / 5040))
+    p = F(1.0) - half * (F(0.5) - half * (F(1 / 6) - half * (F(1 / 24) - half * p)))
+    return F(p - half * p * p * F(0.5))
 
 
 @inline
@@ -229,11 +238,8 @@ def _moderate(f, sigma, relative, kappa):
         high, low = f[HIGH + e], f[LOW + e]
         inverse = F(1.0) / max(n, NONE)
         share, down = up * inverse, n - up
-        half = F(0.5) * relax
-        p = F(1 / 120) - half * (F(1 / 720) - half * F(1 / 5040))
-        p = F(1.0) - half * (F(0.5) - half * (F(1 / 6) - half * (F(1 / 24) - half * p)))
-        once = p - half * p * p * F(0.5)  # phi(relax)
-        twice = once - half * once * once  # phi(2 relax)
+        once = phi_moderate(relax)
+        twice = once - F(0.5) * relax * once * once  # phi(2 relax)
         g = F(1 / 80) - relax * (F(1 / 360) - relax * (F(1 / 2016) - relax * F(1 / 13440)))
         g = relax * (F(1 / 12) - relax * (F(1 / 24) - relax * g))
         drive = up * cu - down * cd - relax * v
@@ -263,7 +269,7 @@ def _moderate(f, sigma, relative, kappa):
             end - low
         ) <= _FARTHEST * reach_down
         f[END + e] = end if n > F(0.0) else v
-        steep = max(max(abs(ru), abs(rd)) * (_MODERATE / _GENTLE), abs(relax)) > _MODERATE
+        steep = max(max(abs(ru), abs(rd)) * (MODERATE / _GENTLE), abs(relax)) > MODERATE
         bad = F(1.0) if (risk or steep) and n > F(0.0) else F(0.0)
         f[HARD + e] = bad
         hard = np.int32(hard + np.int32(bad))  # a wider sum would halve the vectors

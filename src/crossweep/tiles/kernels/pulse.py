@@ -2,17 +2,17 @@
 """The ``pulse`` level for affine devices: every sample in order, every pulse.
 
 All pulses of one sample have the same direction, so ``n`` of them are one closed step, exactly: an affine step ``n`` times
-is affine again, and a path in one direction that is clipped at its end is clipped as after every pulse. The noise of a
-group of samples is added at its end as one normal number with the variance that the single ones have together: for
-noise that does not depend on the state the distribution is exactly that of single draws, as long as no bound is within
-reach. Where one is (``_REACH`` standard deviations), or where the noise follows the state and steps are coarse, or where
-a sample takes a device far, the device goes through the group pulse by pulse, with noise and bounds at each.
+is affine again. The noise of a group of samples is added at its end as one normal number with the variance that the
+single ones have together: for noise that does not depend on the state the distribution is exactly that of single draws,
+as long as no bound is within reach. Where one is (of all pulses of the group in one direction, and ``_REACH`` standard
+deviations), or where the noise follows the state and steps are coarse, or where a group takes a device far, the device
+goes through the group pulse by pulse, with noise and bounds at each.
 """
 
 import numpy as np
 
 from crossweep.tiles.blocks import LANES, ROWS, SIZE
-from crossweep.tiles.kernels.affine import load_devices
+from crossweep.tiles.kernels.affine import MODERATE, load_devices, phi_moderate
 from crossweep.tiles.kernels.bits import line_key, mix, popcount, square_root
 from crossweep.tiles.kernels.block import (
     ALL,
@@ -51,8 +51,7 @@ _PIECES = 64  # pieces that are loaded together
 _GROUP = 6  # pieces whose noise is added together
 _REACH = F(5.0)
 _COARSE = F(0.01)
-_GROWTH = F(2.33)  # (exp(_FAR) - 1) / _FAR
-_FAR = F(1.5)  # relaxation in a piece beyond which the series for it are too short
+_GROWTH = F(2.33)  # (exp(MODERATE) - 1) / MODERATE
 # places: variance of one pulse up and down, if it does not follow the state; that of the path; pulses before it
 _SQUARE_UP, _SQUARE_DOWN, _VAR, _BEFORE = UP, ALL, RELAX, PAST
 # and of the devices that go pulse by pulse: state, number of pulses, whether they go up; steps, slopes and bounds
@@ -100,10 +99,7 @@ def _advance(f, cols, col_signs, rows, row_signs, begin, end, noise, relative):
                 square_up, square_down = f[_SQUARE_UP + e], f[_SQUARE_DOWN + e]
                 drive, rate = cu if up else -cd, ru if up else rd
                 x = n * rate
-                half = F(0.5) * x
-                p = F(1 / 120) - half * (F(1 / 720) - half * F(1 / 5040))
-                p = F(1.0) - half * (F(0.5) - half * (F(1 / 6) - half * (F(1 / 24) - half * p)))
-                once = p - half * p * p * F(0.5)  # (1 - exp(-x)) / x
+                once = phi_moderate(x)
                 keep, times = F(1.0) - x * once, n * once
                 moved = v * keep + times * drive
                 square = square_up if up else square_down
@@ -133,10 +129,10 @@ def _settle(f, sigma, relative):
         v, end, xi, n = f[V + e], f[END + e], f[XI + e], f[GIVEN + e] - f[_BEFORE + e]
         high, low, cu, cd, ru, rd = f[HIGH + e], f[LOW + e], f[CU + e], f[CD + e], f[RU + e], f[RD + e]
         std, steepest = square_root(f[_VAR + e]), max(abs(ru), abs(rd))
-        # a path of n steps, the first of which is at most s long, ends within n s exp(n rate); here n rate < _FAR
+        # a path of n steps, the first of which is at most s long, ends within n s exp(n rate); here n rate < MODERATE
         first, many = max(abs(cu - ru * v), abs(cd + rd * v)), n * steepest
         reach = n * first * (F(1.0) + _GROWTH * many) + _REACH * std
-        coarse = (relative & (sigma > F(0.0)) & (steepest > _COARSE)) | (many > _FAR)
+        coarse = (relative & (sigma > F(0.0)) & (steepest > _COARSE)) | (many > MODERATE)
         bad = ((v + reach > high) | (v - reach < low) | coarse) & (n > F(0.0))
         f[HARD + e] = F(1.0) if bad else F(0.0)
         f[V + e] = v if bad else end + std * xi
