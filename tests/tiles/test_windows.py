@@ -8,6 +8,10 @@ from crossweep.algorithms.agad import AGAD
 from crossweep.algorithms.base import AnalogWeight
 from crossweep.algorithms.buffered_transfer import BufferedTransfer
 from crossweep.algorithms.cttv2 import CTTv2
+from crossweep.algorithms.erider import ERIDER
+from crossweep.algorithms.rlv2 import RLv2
+from crossweep.algorithms.transfer import Transfer
+from crossweep.algorithms.ttv1 import TTv1
 from crossweep.algorithms.ttv2 import TTv2
 from crossweep.devices.base import AbstractDevice
 from crossweep.devices.constant_step import ConstantStep
@@ -44,6 +48,17 @@ RULES: dict[str, BufferedTransfer] = {
     "ttv2": TTv2(update=UPDATE, auto_granularity=40.0, n_reads_per_transfer=2),
     "several_pulses": TTv2(update=UPDATE, auto_granularity=10.0, step=3.4, transfer_update=SEVERAL),
 }
+UNMANAGED = UpdateParameters(desired_bl=10, update_management=False, update_bl_management=False)
+BY_TRAINS: dict[str, Transfer] = {
+    "ttv1": TTv1(update=UPDATE, gamma=0.1, transfer_io=COARSE_READ),
+    "ttv1_unmanaged": TTv1(
+        update=UPDATE, transfer_update=UNMANAGED, transfer_every=3, n_reads_per_transfer=2
+    ),
+    "rlv2": RLv2(update=UPDATE, gamma=0.1),
+    "rlv2_rows": RLv2(update=UPDATE, transfer_columns=False, buffer_rate=1.0),
+    "erider": ERIDER(update=UPDATE, **REGULAR),
+    "erider_rows": ERIDER(update=UPDATE, transfer_columns=False, out_chop_prob=0.5, **REGULAR),
+}
 KINDS: dict[str, AbstractDevice] = {
     "constant": ConstantStep(dw_min=0.01, w_max=5.0, w_min=-5.0, **IDEAL),
     # nearly flat: with slopes the unknown order of pulses is drawn, and the two ways draw differently
@@ -62,7 +77,7 @@ KINDS: dict[str, AbstractDevice] = {
 
 
 def trained(
-    rule: BufferedTransfer,
+    rule: Transfer,
     engine: AbstractEngine | None = None,
     seed: int = 2,
     batches: tuple[int, ...] = BATCHES,
@@ -128,3 +143,49 @@ def test_expected_pulses_in_one_call_move_as_they_do_window_by_window(
     # the square of each is 1 in the mean, up to the spread of the estimated errors (t with 78 degrees of freedom)
     expect.mean(difference.square(), 78 / 76, std=(2 * 78**2 * 77 / (76**2 * 74)) ** 0.5, detects=0.3)
     expect.same_std(at_once - at_once.mean(0), one_by_one - one_by_one.mean(0))
+
+
+@pytest.mark.parametrize("name", BY_TRAINS)
+def test_pulse_trains_in_one_call_write_what_they_write_window_by_window(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Reads and buffers are the same numbers; only the trains of the transfers are drawn anew."""
+    seeds, batches = range(60), (50, 23)
+
+    def runs() -> list[AnalogWeight]:
+        return [trained(BY_TRAINS[name], seed=seed, batches=batches) for seed in seeds]
+
+    calls: list[object] = []
+    run = windows.run_
+    monkeypatch.setattr(windows, "run_", lambda *given: calls.append(given) or run(*given))
+    at_once = runs()
+    assert len(calls) >= len(seeds) * len(batches), "the compiled call was not used"
+    monkeypatch.setattr(windows, "usable", lambda *_: False)
+    one_by_one = runs()
+    for first, second in zip(at_once, one_by_one, strict=True):
+        mine, theirs = dict(first.named_buffers()), dict(second.named_buffers())
+        for key in {"fast.state", "hidden", "tracked", "chop_in", "chop_out"} & mine.keys():
+            torch.testing.assert_close(mine[key], theirs[key], atol=1e-6, rtol=0)
+        counted, known = first.counters()["tally"], second.counters()["tally"]
+        assert counted | {"transfers": 0} == known | {"transfers": 0}
+    written = [
+        torch.stack([dict(weight.named_buffers())["slow.state"] for weight in weights])
+        for weights in (at_once, one_by_one)
+    ]
+    # rows of a column share a train: only whole runs are independent
+    direction = torch.cat(written).mean(0).sign()
+    assert all(float(states.abs().max()) > 0.02 for states in written)
+    expect.same_mean(*((states * direction).sum((-1, -2)) for states in written))
+    expect.same_mean(*((states - states.mean(0)).square().sum((-1, -2)) for states in written))
+    expect.same_mean(
+        *(
+            torch.tensor([float(weight.slow.pulses_given) for weight in weights])
+            for weights in (at_once, one_by_one)
+        )
+    )
+    expect.same_mean(
+        *(
+            torch.tensor([float(weight.counters()["tally"]["transfers"]) for weight in weights])
+            for weights in (at_once, one_by_one)
+        )
+    )

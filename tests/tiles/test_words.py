@@ -8,6 +8,7 @@ from tests import expect
 from crossweep.devices.constant_step import ConstantStep
 from crossweep.devices.soft_bounds import SoftBounds
 from crossweep.rng import Stream
+from crossweep.tiles.engine import compiled
 from crossweep.tiles.engine.base import Crossbar
 from crossweep.tiles.engine.count import CountEngine
 from crossweep.tiles.engine.pulse import PulseEngine
@@ -149,3 +150,30 @@ def test_leading_dimensions_are_independent_crossbars(rng: Stream) -> None:
     assert pulses[1, 2].eq(0).all()
     assert not torch.equal(moved[0, 0], moved[0, 1])
     assert len(plan.drawn.words) == 6
+
+
+@pytest.mark.parametrize(
+    ("rows", "samples", "bl"), [(160, 7, 3), (257, 90, 31), (300, 40, 100), (600, 300, 9)]
+)
+def test_tall_crossbars_count_what_flat_ones_do(
+    rows: int, samples: int, bl: int, rng: Stream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Counters in bit planes against a popcount for every device: the same whole numbers."""
+    columns = 37
+    whole = random_plan(rng, samples, columns, rows, bl)
+    like = torch.empty(0)
+    signs = (rng.fork(name).normal(size, like=like).sign() for name, size in (("tx", columns), ("td", rows)))
+    edges = (rng.fork(name).uniform(columns, like=like) * samples for name in ("since", "until"))
+    since, until = (edge.long() for edge in edges)
+    turned = whole.flip_columns(next(signs)).flip_rows(next(signs))
+    for plan in (whole, turned, turned.within(torch.minimum(since, until), torch.maximum(since, until))):
+        part = compiled.Part.of(plan, rng, ())
+        last = int(part.words.slots[-1])
+        for begin, end in ((0, last), (last // 3, last - 5)):
+            state, found = torch.zeros(rows, columns), []
+            for least in (1, 10**9):
+                monkeypatch.setattr(compiled, "TALL", least)
+                found.append(compiled.count(part, begin, end, state))
+            assert float(found[0][1].max()) > 1
+            for tall, flat in zip(*found, strict=True):
+                torch.testing.assert_close(tall, flat, rtol=0, atol=0)

@@ -6,9 +6,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from crossweep.algorithms.buffered_transfer import BufferedTransfer, BufferedTransferWeight, Flags
+from crossweep.algorithms.buffered_transfer import BufferedTransfer, BufferedTransferWeight
 from crossweep.algorithms.chopper import Chopped
 from crossweep.algorithms.schedule import Window
+from crossweep.algorithms.transfer import Flags
 from crossweep.errors import ConfigError
 from crossweep.tiles.digital import Digest, digest_, usable
 from crossweep.tiles.factory import TileFactory
@@ -94,7 +95,8 @@ class AGADWeight(BufferedTransferWeight):
         )  # subtract, two products and a sum, beyond H's own two
         return self.hidden[..., columns] + self.signs(columns) * (value - past) * scale
 
-    operations_per_value = 6  # H's two, and subtract, two products and a sum
+    def operations_per_value(self, lr: float) -> int:
+        return 6  # H's two, and subtract, two products and a sum
 
     def rule_of_reads(self) -> Digest:
         rule, longest = self.rule, self.rule.transfer_update.desired_bl

@@ -23,9 +23,11 @@ def running_scale(new: Tensor, start: Tensor, tau: float) -> Tensor:
     if compiled.usable(new):
         from crossweep.tiles.kernels.batch import running_rows
 
-        new, before = torch.broadcast_tensors(new, start.unsqueeze(-1))
+        if new.shape[:-1] != start.shape:
+            lead = torch.broadcast_shapes(new.shape[:-1], start.shape)
+            new, start = new.expand(*lead, new.shape[-1]), start.expand(lead)
         series, out = new.reshape(-1, new.shape[-1]).numpy(), torch.empty(new.shape)
-        running_rows(series, before[..., 0].reshape(-1).numpy(), tau, out.view(series.shape).numpy())
+        running_rows(series, start.reshape(-1).numpy(), tau, out.view(series.shape).numpy())
         return out
     if new.shape[-1] == 1 or tau >= 1:
         return _one_by_one(new, start, tau)
@@ -39,6 +41,18 @@ def running_scale(new: Tensor, start: Tensor, tau: float) -> Tensor:
     keep = 1 - tau
     total = start.clamp(min=0).double().unsqueeze(-1) + (weight * value * keep**-power).cumsum(-1)
     return (keep**power * total).to(new.dtype)
+
+
+def scaled_rate(base: float, mean_x: Tensor, mean_d: Tensor) -> Tensor:
+    """``base`` over the product of the averages, an average of 0 counting as 1: [..., b]."""
+    if mean_x.shape == mean_d.shape and compiled.usable(mean_x) and compiled.usable(mean_d):
+        from crossweep.tiles.kernels.batch import scaled_rates
+
+        out = torch.empty(mean_x.shape)
+        x, d = (t.reshape(-1).numpy() for t in (mean_x, mean_d))
+        scaled_rates(x, d, base, out.view(-1).numpy())
+        return out
+    return base / (torch.where(mean_x > 0, mean_x, 1.0) * torch.where(mean_d > 0, mean_d, 1.0))
 
 
 def _one_by_one(new: Tensor, start: Tensor, tau: float) -> Tensor:

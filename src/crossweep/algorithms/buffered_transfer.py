@@ -3,21 +3,16 @@
 from abc import abstractmethod
 from dataclasses import dataclass
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from crossweep.algorithms.hidden_buffer import BufferRule, exact, transfer_counts
 from crossweep.algorithms.schedule import Window
 from crossweep.algorithms.transfer import Transfer, TransferWeight
 from crossweep.errors import ConfigError
-from crossweep.tiles import windows
 from crossweep.tiles.digital import Digest
 from crossweep.tiles.factory import TileFactory
-from crossweep.tiles.pulse_train import PulsePlan
 
-Flags = NDArray[np.bool_]
 FINE = 2500  # states beyond which one pulse is too small a transfer
 
 
@@ -101,60 +96,28 @@ class BufferedTransferWeight(TransferWeight):
         ratio = self.fast.device.granularity / self.slow.device.granularity
         return scale * ratio / rate[..., sample.to(rate.device)].unsqueeze(-2)
 
-    def run_at_once(self, plan: PulsePlan, rate: Tensor, lr: float) -> bool:
-        rule, digest = self.rule, self.rule_of_reads()
-        if digest is None or not exact(rule.transfer_update, self.step, as_input=not rule.transfer_columns):
-            return False
-        if not windows.usable(self.fast, self.slow, rule.update, rule.transfer_io):
-            return False
-        batch = plan.bl.shape[-1]
-        since, until, reads, done = self.clock.table(batch)
-        passes = torch.from_numpy(done)
-        flips = rule.chopper_rule.flips(passes, done.shape, self.flips.fork("columns"), self.chop_in)
-        flipped = flips.numpy() & reads
-        signs = np.where(flipped, np.float32(-1), np.float32(1))
-        before = np.cumprod(np.concatenate((self.chop_in.numpy()[None], signs)), 0)
-        scale = self.buffer_scale(rate, torch.from_numpy(np.maximum(until - 1, 0).ravel()), lr)
-        table = scale.reshape(done.shape) if isinstance(scale, Tensor) else torch.full(done.shape, scale)
-        schedule = windows.Schedule(
-            since=since + plan.first,
-            until=until + plan.first,
-            sign=before[:-1],
-            reads=reads,
-            scale=self.damped(table, passes).numpy(),
-            fresh=self.switches(flipped, reads),
-            gate=self.gate(torch.ones_like(table), passes).numpy(),
-        )
-        sent = windows.run_(
-            self.fast, self.slow, plan, schedule, rule.transfer_io, digest,
-            self.hidden, self.means(), self.chop_out, self.step, self.transfers,
-        )  # fmt: skip
-        self.chop_in = torch.from_numpy(before[-1].copy())
-        count = int(reads.sum())
-        self.tally.slice_reads += count
-        self.tally.digital_operations += self.operations_per_value * count * self.inner[-2]
-        self.tally.transfers += sent
-        return True
+    def what_reads_do(self, lr: float) -> Digest | None:
+        rule = self.rule
+        certain = exact(rule.transfer_update, self.step, as_input=not rule.transfer_columns)
+        return self.rule_of_reads() if certain else None
 
-    # What the compiled call needs of a rule; None as ``rule_of_reads`` means that there is no compiled call.
+    def unit(self, rate: Tensor, sample: Tensor, lr: float) -> Tensor | float:
+        return self.buffer_scale(rate, sample, lr)
 
-    operations_per_value = 2  # scale and add
+    @property
+    def held(self) -> Tensor:
+        return self.hidden
+
+    @property
+    def transfer_steps(self) -> float:
+        return self.step
+
+    def operations_per_value(self, lr: float) -> int:
+        return 2  # scale and add
 
     def rule_of_reads(self) -> Digest | None:
-        """Thresholds of the buffer."""
+        """Thresholds of the buffer; None: there is no compiled call."""
         return None
-
-    def means(self) -> tuple[Tensor, Tensor] | None:
-        """Running mean of the reads, and what is subtracted from them."""
-        return None
-
-    def switches(self, flips: Flags, reads: Flags) -> Flags:
-        """At which reads the running mean becomes what is subtracted [windows, I]."""
-        return np.zeros_like(flips)
-
-    def damped(self, scale: Tensor, passes: Tensor) -> Tensor:
-        """``scale`` of each read, as the rule changes it."""
-        return scale
 
     def transfer(
         self, value: Tensor, window: Window, columns: Tensor | slice, rate: Tensor, lr: float
@@ -195,7 +158,3 @@ class BufferedTransferWeight(TransferWeight):
     def release(self, filled: Tensor, longest: int) -> tuple[Tensor, Tensor]:
         """Pulses wanted of C, and what the buffer keeps."""
         return self.rule.buffer_rule.release(filled, longest)
-
-    def gate(self, wanted: Tensor, passes: Tensor) -> Tensor:
-        """Pulses that are let through."""
-        return wanted

@@ -11,6 +11,7 @@ from crossweep.algorithms.transfer import Transfer, TransferWeight
 from crossweep.errors import ConfigError
 from crossweep.tiles.factory import TileFactory
 from crossweep.tiles.pulse_train import UpdateParameters
+from crossweep.tiles.windows import PulsedWrite
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,6 +69,18 @@ class ERIDERWeight(TransferWeight):
     def set_weight(self, weight: Tensor) -> None:
         super().set_weight(weight)
         self.tracked = torch.zeros_like(self.tracked)  # A is erased too; the visible weight is C
+
+    @property
+    def held(self) -> Tensor:
+        return self.tracked
+
+    def what_reads_do(self, lr: float) -> PulsedWrite | None:
+        return self.pulsed_write(self.transfer_rate(lr), smoothing=self.rule.reference_rate, excess=True)
+
+    def operations_per_value(self, lr: float) -> int:
+        return 4 + (
+            self.transfer_rate(lr) > 0
+        )  # two products, a sum, a difference; values become pulse chances
 
     def transfer(
         self, value: Tensor, window: Window, columns: Tensor | slice, rate: Tensor, lr: float

@@ -10,6 +10,7 @@ from crossweep.algorithms.transfer import Transfer, TransferWeight
 from crossweep.errors import ConfigError
 from crossweep.tiles.factory import TileFactory
 from crossweep.tiles.pulse_train import UpdateParameters
+from crossweep.tiles.windows import PulsedWrite
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,6 +60,17 @@ class RLv2Weight(TransferWeight):
     @property
     def digital_values(self) -> int:
         return 1
+
+    @property
+    def held(self) -> Tensor:
+        return self.hidden
+
+    def what_reads_do(self, lr: float) -> PulsedWrite | None:
+        least = self.rule.thres_scale * self.slow.device.granularity
+        return self.pulsed_write(self.transfer_rate(lr), smoothing=self.rule.buffer_rate, least=least)
+
+    def operations_per_value(self, lr: float) -> int:
+        return 3 + (self.transfer_rate(lr) > 0)  # two products and a sum; values become pulse chances
 
     def transfer(
         self, value: Tensor, window: Window, columns: Tensor | slice, rate: Tensor, lr: float

@@ -7,19 +7,25 @@ from dataclasses import dataclass, field
 from math import ceil, prod
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from crossweep.algorithms.auto_scale import running_scale
+from crossweep.algorithms.auto_scale import running_scale, scaled_rate
 from crossweep.algorithms.base import AbstractAlgorithm, AnalogWeight
 from crossweep.algorithms.chopper import NO_CHOPPER, ChopperRule
 from crossweep.algorithms.hidden_buffer import slice_counts
 from crossweep.algorithms.schedule import TransferClock, Window
 from crossweep.errors import ConfigError
+from crossweep.tiles import windows
 from crossweep.tiles.analog_tile import AnalogTile
+from crossweep.tiles.digital import Digest
 from crossweep.tiles.factory import TileFactory
 from crossweep.tiles.io import IOParameters
 from crossweep.tiles.pulse_train import PulsePlan, UpdateParameters, largest, plan_pulses
+
+Flags = NDArray[np.bool_]
 
 
 def single_pulse() -> UpdateParameters:
@@ -232,7 +238,89 @@ class TransferWeight(AnalogWeight):
 
     def run_at_once(self, plan: PulsePlan, rate: Tensor, lr: float) -> bool:
         """Do the whole part of a mini-batch in one compiled call; False where there is none for it."""
-        return False
+        rule, what = self.rule, self.what_reads_do(lr)
+        if what is None or not windows.usable(self.fast, self.slow, rule.update, rule.transfer_io):
+            return False
+        batch = plan.bl.shape[-1]
+        since, until, reads, done = self.clock.table(batch)
+        passes = torch.from_numpy(done)
+        flips = rule.chopper_rule.flips(passes, done.shape, self.flips.fork("columns"), self.chop_in)
+        flipped = flips.numpy() & reads
+        signs = np.where(flipped, np.float32(-1), np.float32(1))
+        before = np.cumprod(np.concatenate((self.chop_in.numpy()[None], signs)), 0)
+        scale = self.unit(rate, torch.from_numpy(np.maximum(until - 1, 0).ravel()), lr)
+        table = scale.reshape(done.shape) if isinstance(scale, Tensor) else torch.full(done.shape, scale)
+        schedule = windows.Schedule(
+            since=since + plan.first,
+            until=until + plan.first,
+            sign=before[:-1],
+            reads=reads,
+            scale=self.damped(table, passes).numpy(),
+            fresh=self.switches(flipped, reads),
+            gate=self.gate(torch.ones_like(table), passes).numpy(),
+        )
+        sent = windows.run_(
+            self.fast, self.slow, plan, schedule, rule.transfer_io, what,
+            self.held, self.means(), self.chop_out, self.transfer_steps, self.transfers,
+        )  # fmt: skip
+        self.chop_in = torch.from_numpy(before[-1].copy())
+        count = int(reads.sum())
+        self.tally.slice_reads += count
+        self.tally.digital_operations += self.operations_per_value(lr) * count * self.inner[-2]
+        self.tally.transfers += sent
+        return True
+
+    # What the compiled call needs of a rule.
+
+    def what_reads_do(self, lr: float) -> Digest | windows.PulsedWrite | None:
+        """What happens to a read; None: there is no compiled call for it."""
+        return None
+
+    @property
+    def held(self) -> Tensor | None:
+        """Digital numbers that a read changes [O, I]: the buffer, or the tracked symmetry point."""
+        return None
+
+    @property
+    def transfer_steps(self) -> float:
+        """Steps of C that one transfer through a buffer makes."""
+        return 1.0
+
+    def operations_per_value(self, lr: float) -> int:
+        """Digital operations for each number that is read."""
+        return 0
+
+    def unit(self, rate: Tensor, sample: Tensor, lr: float) -> Tensor | float:
+        """What one unit of a read is worth; a number, or one per read [..., 1, r]."""
+        return 1.0
+
+    def means(self) -> tuple[Tensor, Tensor] | None:
+        """Running mean of the reads, and what is subtracted from them."""
+        return None
+
+    def switches(self, flips: Flags, reads: Flags) -> Flags:
+        """At which reads the running mean becomes what is subtracted [windows, I]."""
+        return np.zeros_like(flips)
+
+    def damped(self, scale: Tensor, passes: Tensor) -> Tensor:
+        """``scale`` of each read, as the rule changes it."""
+        return scale
+
+    def gate(self, wanted: Tensor, passes: Tensor) -> Tensor:
+        """Pulses that are let through."""
+        return wanted
+
+    def pulsed_write(
+        self, rate: float, *, smoothing: float = 1.0, least: float = -1.0, excess: bool = False
+    ) -> windows.PulsedWrite | None:
+        """A transfer by pulse trains as the compiled call takes it; None where it cannot."""
+        update = self.rule.transfer_update
+        if update.pulse_type != "stochastic" or update.res:
+            return None
+        return windows.PulsedWrite(
+            strength=rate, granularity=self.slow.device.granularity, update=update,
+            as_input=not self.rule.transfer_columns, smoothing=smoothing, least=least, excess=excess,
+        )  # fmt: skip
 
     def every(self, batch: int) -> int:
         """Samples between two transfers."""
@@ -249,8 +337,9 @@ class TransferWeight(AnalogWeight):
         tau = (1 - rule.auto_momentum) / top_x.shape[-1]
         mean_x, mean_d = running_scale(top_x, self.scale_x, tau), running_scale(top_d, self.scale_d, tau)
         self.scale_x, self.scale_d = mean_x[..., -1], mean_d[..., -1]
-        top = torch.where(mean_x > 0, mean_x, 1.0) * torch.where(mean_d > 0, mean_d, 1.0)
-        return base * rule.update.desired_bl * self.gradient_tile.device.granularity / top
+        return scaled_rate(
+            base * rule.update.desired_bl * self.gradient_tile.device.granularity, mean_x, mean_d
+        )
 
     def transfer_rate(self, lr: float) -> float:
         """Effective rate of the transfer."""

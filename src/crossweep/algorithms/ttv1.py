@@ -13,6 +13,7 @@ from crossweep.errors import ConfigError
 from crossweep.tiles.analog_tile import AnalogTile
 from crossweep.tiles.factory import TileFactory
 from crossweep.tiles.pulse_train import UpdateParameters
+from crossweep.tiles.windows import PulsedWrite
 
 # columns that are read, by turn and tile; at each place, the number of reads of the same column of A before
 Agenda = dict[int, dict[tuple[int, int], list[int]]]
@@ -206,7 +207,17 @@ class TTv1Weight(TransferWeight):
         self._write(0, value, columns, lr)
 
     def _write(self, j: int, value: Tensor, columns: Tensor | slice, lr: float) -> None:
-        rule, tile = self.rule, self.chain[j + 1]
+        self.write(self.chain[j + 1], value, columns, self._strength(j, lr))
+
+    def _strength(self, j: int, lr: float) -> float:
+        """Rate of the transfer out of tile ``j``."""
+        rule = self.rule
         wanted = rule.transfer_lr_vec[j] if rule.transfer_lr_vec else rule.transfer_lr
-        strength = wanted * (lr if rule.scale_transfer_lr else 1.0)
-        self.write(tile, value, columns, strength)
+        return wanted * (lr if rule.scale_transfer_lr else 1.0)
+
+    def what_reads_do(self, lr: float) -> PulsedWrite | None:
+        # a chain hands on between the windows
+        return None if self.later else self.pulsed_write(self._strength(0, lr))
+
+    def operations_per_value(self, lr: float) -> int:
+        return int(self._strength(0, lr) > 0)  # values become pulse chances

@@ -1,5 +1,6 @@
 """One crossbar: drawn devices, their state, and the operations set, read and pulse."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -49,6 +50,9 @@ class AnalogTile(nn.Module):
     pulses_given: Tensor
     age: Tensor
     settled: Tensor
+    _bar: Crossbar
+    _names: list[str]
+    _stamp: tuple[tuple[int, int], ...]
 
     def __init__(
         self,
@@ -63,9 +67,7 @@ class AnalogTile(nn.Module):
         self.recipe = parameters
         self.draws = draws
         cells = parameters.device.draw(shape, population, device=torch_device)
-        self._cells = cells
-        for name, tensor in cells.tensors().items():
-            self.register_buffer(f"cell_{name}", tensor)
+        self._hold(Crossbar(parameters.device, cells))
         reference = parameters.symmetry_point.reference(parameters.device, cells, population)
         self.register_buffer("reference", reference)
         self.register_buffer("state", torch.minimum(torch.maximum(reference, cells.w_min), cells.w_max))
@@ -83,17 +85,26 @@ class AnalogTile(nn.Module):
     @property
     def cells(self) -> Cells:
         """The drawn devices."""
-        known = self._cells.tensors()
-        if any(
-            self._buffers[f"cell_{name}"] is not tensor for name, tensor in known.items()
-        ):  # moved or replaced
-            self._cells = Cells.from_tensors({name: getattr(self, f"cell_{name}") for name in known})
-        return self._cells
+        return self.bar.cells
 
     @property
     def bar(self) -> Crossbar:
         """Model and devices together, as engines take them."""
-        return Crossbar(self.device, self.cells)
+        stamp = tuple((id(tensor), tensor._version) for tensor in self._drawn())
+        if stamp != self._stamp:  # moved, replaced or loaded
+            tensors = dict(zip(self._bar.cells.tensors(), self._drawn(), strict=True))
+            self._bar, self._stamp = Crossbar(self._bar.device, Cells.from_tensors(tensors)), stamp
+        return self._bar
+
+    def _hold(self, bar: Crossbar) -> None:
+        """Make the devices part of the module's state."""
+        self._bar, self._names = bar, [f"cell_{name}" for name in bar.cells.tensors()]
+        self._stamp = ()
+        for name, tensor in zip(self._names, bar.cells.tensors().values(), strict=True):
+            self.register_buffer(name, tensor)
+
+    def _drawn(self) -> Iterator[Tensor]:
+        return (self._buffers[name] for name in self._names)  # type: ignore[misc]
 
     # -- set and read
     # ------------------------------------------------------------------------------------------

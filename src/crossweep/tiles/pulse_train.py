@@ -238,17 +238,7 @@ def plan_pulses(
     rate = torch.as_tensor(lr, dtype=x.dtype, device=x.device).expand(x.shape[:-1])
     if update.update_management or update.update_bl_management:
         top_x, top_d = tops if tops is not None else (largest(x), largest(d))
-        top_d = top_d * update.um_grad_scale
-        wanted = rate * top_x * top_d / granularity
-        bl = torch.full_like(wanted, update.desired_bl)
-        if update.update_bl_management:
-            # a hair below the integer, so that float rounding of an exact k does not add a slot
-            bl = torch.ceil(wanted * (1 - 1e-6)).clamp(max=update.desired_bl)
-        bl = torch.where(wanted > 0, bl, torch.zeros_like(bl))
-        top_d = top_d * (update.desired_bl / wanted.clamp(min=update.desired_bl))
-        both = (rate / (granularity * bl.clamp(min=1))).sqrt()
-        ratio = torch.where(wanted > 0, top_x / top_d, torch.ones_like(wanted)).sqrt()
-        scale_d, scale_x = both * ratio, both / ratio
+        bl, scale_x, scale_d = _balanced(rate, top_x, top_d, granularity, update)
         longest = update.desired_bl
     else:
         bl = torch.where(rate > 0, torch.full_like(rate, update.desired_bl), torch.zeros_like(rate))
@@ -256,6 +246,32 @@ def plan_pulses(
         longest = update.desired_bl
     plan = PulsePlan(x=x, d=d, scale_x=scale_x, scale_d=scale_d, bl=bl, longest=longest)
     return _binned(plan, update, stream) if update.res else plan
+
+
+def _balanced(
+    rate: Tensor, top_x: Tensor, top_d: Tensor, granularity: float, update: UpdateParameters
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Bit length, and scales of columns and rows, under update management [..., b]."""
+    same = rate.shape == top_x.shape == top_d.shape
+    if same and all(t.device.type == "cpu" and t.dtype == torch.float32 for t in (rate, top_x, top_d)):
+        from crossweep.tiles.kernels.batch import balance
+
+        given = (t.detach().reshape(-1).numpy() for t in (rate, top_x, top_d))
+        out = torch.empty(3, *rate.shape)
+        numbers = granularity, update.um_grad_scale, update.desired_bl, update.update_bl_management
+        balance(*given, *numbers, *out.view(3, -1).numpy())  # type: ignore[call-arg]
+        return out[0], out[1], out[2]
+    top_d = top_d * update.um_grad_scale
+    wanted = rate * top_x * top_d / granularity
+    bl = torch.full_like(wanted, update.desired_bl)
+    if update.update_bl_management:
+        # a hair below the integer, so that float rounding of an exact k does not add a slot
+        bl = torch.ceil(wanted * (1 - 1e-6)).clamp(max=update.desired_bl)
+    bl = torch.where(wanted > 0, bl, torch.zeros_like(bl))
+    top_d = top_d * (update.desired_bl / wanted.clamp(min=update.desired_bl))
+    both = (rate / (granularity * bl.clamp(min=1))).sqrt()
+    ratio = torch.where(wanted > 0, top_x / top_d, torch.ones_like(wanted)).sqrt()
+    return bl, both / ratio, both * ratio
 
 
 def _binned(plan: PulsePlan, update: UpdateParameters, stream: Stream | None) -> PulsePlan:

@@ -5,7 +5,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from crossweep.devices.base import AbstractDevice, Cells
+from crossweep.devices.base import Cells
 from crossweep.devices.one_sided import PAIR, OneSided, mirrored
 from crossweep.rng import Stream
 from crossweep.shapes import require_last
@@ -54,7 +54,6 @@ class UnitCellTile(AnalogTile):
         self.register_buffer("cell_offset", point.shift(device, like, population.fork("cell")))
         self.register_buffer("batches", torch.zeros((), dtype=torch.int64, device=torch_device))
         self.register_buffer("turn", torch.zeros((), dtype=torch.int64, device=torch_device))
-        self._model: AbstractDevice = device
         self._engine = parameters.engine
         if self.one_sided:
             self._mirror()
@@ -63,10 +62,7 @@ class UnitCellTile(AnalogTile):
 
     def _mirror(self) -> None:
         cells = mirrored(self.cells)
-        self._cells = cells
-        for name, tensor in cells.tensors().items():
-            self.register_buffer(f"cell_{name}", tensor)
-        self._model = OneSided.of(self.device)
+        self._hold(Crossbar(OneSided.of(self.device), cells))
         self.reference = torch.zeros_like(self.reference)
         self.state = torch.zeros_like(self.state).clamp(cells.w_min, cells.w_max)
 
@@ -74,10 +70,6 @@ class UnitCellTile(AnalogTile):
     def one_sided(self) -> bool:
         """Whether the devices are a pair of opposite sign."""
         return self.device.update_policy == "one_sided"
-
-    @property
-    def bar(self) -> Crossbar:
-        return Crossbar(self._model, self.cells)
 
     def _combined(self) -> Tensor:
         parts = self.shown - self.reference
@@ -133,7 +125,7 @@ class UnitCellTile(AnalogTile):
             each = each * chosen
         if self.one_sided:
             each = each * (each * cells.extra["mirror"] > 0)
-        moved = pulse_in_turn(self.state[..., columns], each, Crossbar(self._model, cells), self.draws)
+        moved = pulse_in_turn(self.state[..., columns], each, Crossbar(self.bar.device, cells), self.draws)
         pulses = torch.zeros_like(self.state)
         pulses[..., columns] = each.abs()
         self.state = self.state.clone()
@@ -192,7 +184,7 @@ class UnitCellTile(AnalogTile):
         for _ in range(REFRESH_PULSES):
             missing = (target - state) * sign
             step = torch.maximum(
-                self._model.step_up(state, self.cells), self._model.step_down(state, self.cells)
+                self.bar.device.step_up(state, self.cells), self.bar.device.step_down(state, self.cells)
             )
             wanted = sign * (where & (missing > step / 2))
             if not wanted.any():

@@ -1,4 +1,4 @@
-"""All windows of a mini-batch of the buffered Tiki-Taka family in one compiled call."""
+"""All windows of a mini-batch of the Tiki-Taka family in one compiled call."""
 
 from dataclasses import dataclass
 from functools import partial
@@ -10,7 +10,7 @@ from torch import Tensor
 
 from crossweep.rng import Stream
 from crossweep.tiles.analog_tile import AnalogTile
-from crossweep.tiles.blocks import covering, padded
+from crossweep.tiles.blocks import column_blocks, padded
 from crossweep.tiles.digital import Digest
 from crossweep.tiles.engine import compiled
 from crossweep.tiles.engine.count import CountEngine
@@ -43,6 +43,39 @@ class Schedule:
     gate: NDArray[np.float32]
 
 
+@dataclass(frozen=True, kw_only=True)
+class PulsedWrite:
+    """What is read is written to C by pulse trains, ``C[:, k] += strength s u[:, k]``, with the choppers' sign s.
+
+    A read v goes into ``H <- (1 - b) H + b v``; u is H where ``|H|`` exceeds a least value, or the excess ``v - H``.
+
+    Args:
+        strength: rate of the transfer [1], >= 0.
+        granularity: step of C [w].
+        update: pulse trains, stochastic.
+        as_input: rows are written, see ``hidden_buffer.slice_counts``.
+        smoothing: b, weight of a new read [1]; 1 writes what was read.
+        least: smallest ``|H|`` that is written [w]; below 0: all.
+        excess: write the excess.
+    """
+
+    strength: float
+    granularity: float
+    update: UpdateParameters
+    as_input: bool = False
+    smoothing: float = 1.0
+    least: float = -1.0
+    excess: bool = False
+
+    def numbers(self, *, buffered: bool) -> NDArray[np.float32]:
+        """As the kernel takes it; ``buffered`` tells whether there is an H."""
+        update = self.update
+        managed = update.update_management or update.update_bl_management
+        trains = [self.strength / self.granularity, update.desired_bl, managed, update.update_bl_management]
+        sides = [update.um_grad_scale, self.as_input]
+        return np.array([*trains, *sides, self.smoothing, self.least, self.excess, buffered], np.float32)
+
+
 def usable(fast: AnalogTile, slow: AnalogTile, update: UpdateParameters, io: IOParameters) -> bool:
     """Whether one call covers this pair of tiles: single crossbars of affine devices at level ``count`` or ``mean``, or of
     exponential ones at level ``count``, on the CPU."""
@@ -66,8 +99,8 @@ def usable(fast: AnalogTile, slow: AnalogTile, update: UpdateParameters, io: IOP
 
 
 def run_(
-    fast: AnalogTile, slow: AnalogTile, plan: PulsePlan, schedule: Schedule, io: IOParameters, digest: Digest,
-    hidden: Tensor, means: tuple[Tensor, Tensor] | None, row_sign: Tensor, step: float,
+    fast: AnalogTile, slow: AnalogTile, plan: PulsePlan, schedule: Schedule, io: IOParameters, what: Digest | PulsedWrite,
+    hidden: Tensor | None, means: tuple[Tensor, Tensor] | None, row_sign: Tensor, step: float,
     stream: Stream,
 ) -> int:  # fmt: skip
     """Pulse A, read its columns, fill H, pulse C, window by window; tiles and buffers change in place.
@@ -79,43 +112,45 @@ def run_(
             plan.
         schedule: what happens when.
         io: periphery of the reads.
-        digest: thresholds.
-        hidden: H [O, I].
+        what: thresholds of H, or how reads are written without them.
+        hidden: H [O, I], if any.
         means: running mean and what is subtracted from a read [O, I], if any.
         row_sign: chopper of each row [O].
-        step: pulses of C for each time that H passes its threshold, up to ``digest.longest`` in all.
+        step: pulses of C for each time that H passes its threshold, up to ``Digest.longest`` in all.
         stream: source of all noise.
 
     Returns:
         How many reads of a column sent any pulses.
     """
     from crossweep.tiles.kernels.threads import spread
-    from crossweep.tiles.kernels.windows import window_blocks
+    from crossweep.tiles.kernels.windows import tables, window_blocks
 
     engine = fast.recipe.engine
     assert isinstance(engine, CountEngine | MeanEngine)
     part = compiled.Part.of(plan, fast.draws, (), expected=isinstance(engine, MeanEngine))
-    drawn, (rows, columns) = part.words, hidden.shape
-    floats = (schedule.reads, schedule.sign * schedule.scale, schedule.fresh, schedule.gate)
-    what = (
-        *(_whole_blocks(drawn.slots[samples], np.int64) for samples in (schedule.since, schedule.until)),
-        _whole_blocks(schedule.sign < 0, np.bool_),
-        *(_whole_blocks(table, np.float32) for table in floats),
-    )
+    drawn, (rows, columns) = part.words, fast.state.shape
+    plan_of_columns = tables(
+        drawn.slots, schedule.since, schedule.until, schedule.sign, schedule.reads, schedule.scale, schedule.fresh,
+        schedule.gate, padded(columns),
+    )  # fmt: skip
     parts = drawn.parts(schedule.since, schedule.until, fast.device.relative_step, engine.max_relaxation)
     none = np.zeros((0, 0), np.float32)
-    buffers = (hidden.numpy(), *((t.numpy() for t in means) if means is not None else (none, none)))
-    release = digest.momentum, digest.forget_buffer, digest.longest, digest.cap, digest.no_buffer
-    limits = np.array([*release, digest.beta, step], np.float32)
-    blocks = covering(rows)
+    held = none if hidden is None else hidden.numpy()
+    buffers = (held, *((t.numpy() for t in means) if means is not None else (none, none)))
+    if isinstance(what, Digest):
+        release = what.momentum, what.forget_buffer, what.longest, what.cap, what.no_buffer
+        limits, train = np.array([*release, what.beta, step], np.float32), np.zeros(0, np.float32)
+    else:
+        limits, train = np.zeros(7, np.float32), what.numbers(buffered=hidden is not None)
+    blocks = column_blocks(columns)
     given, hit = np.zeros((2, blocks)), np.zeros(schedule.reads.shape, np.uint8)
     (states, device, noise), (slow_states, slow_device, slow_noise) = (
         _side(tile, kappa) for tile, kappa in ((fast, drawn.blocks(part.first, part.last)), (slow, 1.0))
     )
     turns = turned(plan.turn_d, rows, ())
     work: Any = partial(
-        window_blocks, part.lines, part.squares, turns, what, parts, (states, device), noise, _reads(io), buffers, limits,
-        (*slow_states, *slow_device), slow_noise, row_sign.numpy(), stream.next_key(), (given, hit),
+        window_blocks, part.lines, part.squares, turns, plan_of_columns, parts, (states, device), noise, _reads(io),
+        buffers, limits, train, (*slow_states, *slow_device), slow_noise, row_sign.numpy(), stream.next_key(), (given, hit),
     )  # fmt: skip
     spread(work, blocks, rows * columns * (part.work(0) + 100.0 * parts.size))
     for tile, pulses in zip((fast, slow), given.sum(1), strict=True):
@@ -128,14 +163,6 @@ def _side(tile: AnalogTile, kappa: float) -> tuple[Any, Any, NDArray[np.float32]
     write = tile.device.write_noise_std * tile.device.dw_min
     held = (tile.state.numpy(), tile.weight.numpy(), tile.reference.numpy())
     return held, compiled.device_arrays(tile.bar, tile.state, ()), compiled.scalars(tile.bar, kappa, write)
-
-
-def _whole_blocks(table: NDArray[Any], kind: type[np.generic]) -> NDArray[Any]:
-    """``table [windows, n]`` as ``kind``, with columns of zeros up to whole blocks."""
-    n = table.shape[1]
-    out = np.zeros((table.shape[0], padded(n)), kind)
-    out[:, :n] = table
-    return out
 
 
 def _reads(io: IOParameters) -> NDArray[np.float32]:

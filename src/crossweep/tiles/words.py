@@ -1,7 +1,7 @@
 """Drawn pulses of a mini-batch as 64-bit words, for the compiled engine."""
 
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from math import ceil
 from typing import Any
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from crossweep.rng import Stream
-from crossweep.tiles.blocks import padded
+from crossweep.tiles.blocks import BAND, padded
 from crossweep.tiles.pulse_train import Drawn, PulsePlan
 
 Words = NDArray[np.uint64]
@@ -33,6 +33,18 @@ class Lines:
     signs: Words
     mean: NDArray[np.float64]
     square: NDArray[np.float64]
+
+    @cached_property
+    def slots(self) -> Words:
+        """The same, slot by slot: which of each 256 lines pulse with a negative value, and with a positive one
+        [lines / 256, slots, 8]."""
+        from crossweep.tiles.kernels.counters import turn_over
+        from crossweep.tiles.kernels.threads import spread
+
+        words, n = self.pulses.shape
+        out = np.zeros((-(-n // BAND), 64 * words, BAND // 32), np.uint64)
+        spread(partial(turn_over, self.pulses, self.signs, out), words, 20.0 * words * n)
+        return out
 
 
 @dataclass(frozen=True)

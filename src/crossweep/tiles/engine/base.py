@@ -1,8 +1,8 @@
 """The contract of an engine: apply the pulses of one mini-batch to the devices of one crossbar."""
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
 from torch import Tensor
 
@@ -13,10 +13,17 @@ from crossweep.tiles.pulse_train import PulsePlan, UpdateParameters
 
 @dataclass(frozen=True)
 class Crossbar:
-    """What an engine needs to know of one crossbar: the model and its drawn devices."""
+    """What an engine needs to know of one crossbar: the model and its drawn devices.
+
+    Args:
+        device: the model.
+        cells: the devices.
+        kept: what the compiled engine made of the devices, by leading index; they do not change.
+    """
 
     device: AbstractDevice
     cells: Cells
+    kept: dict[tuple[int, ...], tuple[Any, ...]] = field(default_factory=dict, compare=False, repr=False)
 
 
 @dataclass(frozen=True, kw_only=True)

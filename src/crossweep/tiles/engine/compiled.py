@@ -13,7 +13,7 @@ from torch import Tensor
 
 from crossweep.devices.base import AbstractDevice, Cells
 from crossweep.rng import Stream
-from crossweep.tiles.blocks import covering
+from crossweep.tiles.blocks import TALL, column_blocks, covering
 from crossweep.tiles.engine.base import Crossbar
 from crossweep.tiles.engine.response import respond
 from crossweep.tiles.pulse_train import PulsePlan
@@ -21,8 +21,8 @@ from crossweep.tiles.words import Expected, PulseWords, at, column_slots, expect
 
 Floats = NDArray[np.float32]
 Work = Callable[..., Any]
-_NO_LINE, _NO_FLOATS, _NO_WORDS = (
-    np.zeros(0, np.float32), np.zeros((0, 0), np.float32), np.zeros((0, 0), np.uint64)
+_NO_LINE, _NO_FLOATS, _NO_WORDS, _NO_SLOTS = (
+    np.zeros(0, np.float32), np.zeros((0, 0), np.float32), np.zeros((0, 0), np.uint64), np.zeros((0, 0, 0), np.uint64)
 )  # fmt: skip
 _OPERATIONS = 100.0  # elementary operations of one response, in units of those of one pulse word
 
@@ -46,8 +46,6 @@ class Part:
     words: PulseWords
     first: int
     last: int
-    lines: tuple[Any, ...]  # pulses and signs of rows, then of columns; or expected pulses of both
-    squares: tuple[Any, Any]  # of expected pulses
     plan: PulsePlan
     place: tuple[int, ...]
 
@@ -55,12 +53,27 @@ class Part:
     def of(cls, plan: PulsePlan, stream: Stream, place: tuple[int, ...], *, expected: bool = False) -> "Part":
         """The part at leading index ``place``; draws the pulses if nobody has, or takes what is expected."""
         words = expected_words(plan, place) if expected else pulse_words(plan, stream, place)
-        x, d = words.x, words.d
-        lines: tuple[Any, ...] = (d.pulses, d.signs, x.pulses, x.signs, _NO_FLOATS, _NO_FLOATS)
-        squares = (_NO_LINE, _NO_LINE)
-        if isinstance(words, Expected):
-            lines, squares = (_NO_WORDS,) * 4 + (d.pulses, x.pulses), words.squares
-        return cls(words, plan.first, plan.first + plan.bl.shape[-1], lines, squares, plan, place)
+        return cls(words, plan.first, plan.first + plan.bl.shape[-1], plan, place)
+
+    @property
+    def trains(self) -> tuple[Any, ...]:
+        """Pulses and signs of the rows, then of the columns."""
+        x, d = self.words.x, self.words.d
+        return d.pulses, d.signs, x.pulses, x.signs
+
+    @property
+    def lines(self) -> tuple[Any, ...]:
+        """What counts are made of: the trains, or expected pulses of rows and columns; slots of the rows of a tall
+        crossbar."""
+        if isinstance(self.words, Expected):
+            return (_NO_WORDS,) * 4 + (self.words.d.pulses, self.words.x.pulses, _NO_SLOTS)
+        tall = self.plan.d.shape[-1] >= TALL
+        return (*self.trains, _NO_FLOATS, _NO_FLOATS, self.words.d.slots if tall else _NO_SLOTS)
+
+    @property
+    def squares(self) -> tuple[Any, Any]:
+        """Of expected pulses."""
+        return self.words.squares if isinstance(self.words, Expected) else (_NO_LINE, _NO_LINE)
 
     @property
     def seen(self) -> tuple[Any, ...]:
@@ -97,6 +110,8 @@ def array(tensor: Tensor, place: tuple[int, ...]) -> Floats:
 
 def device_arrays(bar: Crossbar, v: Tensor, place: tuple[int, ...]) -> tuple[Floats, ...]:
     """Steps, slopes and bounds of affine devices; units of steps, scale (twice) and bounds of exponential ones."""
+    if place in bar.kept:
+        return bar.kept[place]
     cells = bar.cells
     if exponential(bar):
         unit_up, unit_down, scale = bar.device.exponents(cells)
@@ -105,9 +120,10 @@ def device_arrays(bar: Crossbar, v: Tensor, place: tuple[int, ...]) -> tuple[Flo
         slopes = bar.device.slopes(cells)
         assert slopes is not None
         tensors = (cells.step_up, cells.step_down, *slopes, cells.w_max, cells.w_min)
-    return tuple(
+    bar.kept[place] = tuple(
         array(tensor if tensor.shape == v.shape else tensor.expand_as(v), place) for tensor in tensors
     )
+    return bar.kept[place]
 
 
 def scalars(bar: Crossbar, kappa: float = 1.0, write: float = 0.0) -> Floats:
@@ -138,7 +154,7 @@ def update_closed(
         work: Work = partial(
             update_blocks, part.lines, part.squares, part.seen, edges, state, total, *constants
         )  # type: ignore[call-arg]
-        spread(work, covering(v.shape[-2]), state.size * part.work(edges.size - 1))
+        spread(work, column_blocks(v.shape[-1]), state.size * part.work(edges.size - 1))
     return v, given
 
 
@@ -153,7 +169,7 @@ def update_in_order(v: Tensor, plan: PulsePlan, bar: Crossbar, stream: Stream) -
         pieces = part.words.pieces(part.first, part.last, PIECE)
         state, total = v[place].numpy(), given[place].numpy()
         constants = device_arrays(bar, v, place), scalars(bar), stream.fork("noise").next_key()
-        work: Work = partial(pulse_blocks, part.lines[:4], part.seen, *pieces, state, total, *constants)  # type: ignore[call-arg]
+        work: Work = partial(pulse_blocks, part.trains, part.seen, *pieces, state, total, *constants)  # type: ignore[call-arg]
         spread(work, covering(v.shape[-2]), 50.0 * state.size * part.work(0))
     return v, given
 
@@ -207,7 +223,7 @@ def count(part: Part, begin: int, end: int, like: Tensor) -> tuple[Tensor, Tenso
 
     up, total = torch.zeros_like(like), torch.zeros_like(like)
     work: Work = partial(count_blocks, part.lines, part.seen, begin, end, up.numpy(), total.numpy())  # type: ignore[call-arg]
-    spread(work, covering(like.shape[-2]), like.numel() * ((end - begin) / 64 + 1))
+    spread(work, column_blocks(like.shape[-1]), like.numel() * ((end - begin) / 64 + 1))
     return up, total
 
 

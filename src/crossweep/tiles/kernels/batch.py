@@ -3,7 +3,7 @@
 
 import numpy as np
 
-from crossweep.tiles.kernels.bits import as_bits, as_float
+from crossweep.tiles.kernels.bits import as_bits, as_float, square_root
 from crossweep.tiles.kernels.jit import kernel, summing
 
 F = np.float32
@@ -39,6 +39,43 @@ def running_rows(new, start, tau, out):
             if value > 0.0:
                 mean = (1.0 - tau) * mean + tau * value if mean > 0.0 else value
             out[i, b] = F(mean)
+
+
+@kernel
+def balance(rate, top_x, top_d, granularity, grad_scale, desired, shorten, bl, scale_x, scale_d):
+    """Bit length and scales of each sample under update management; see ``pulse_train.plan_pulses``.
+
+    Args:
+        rate: learning rate [b].
+        top_x: largest input [b].
+        top_d: largest error [b].
+        granularity: step of the device [w].
+        grad_scale: scale of the largest error [1].
+        desired: longest train [slot].
+        shorten: whether trains are shortened to what the largest cross-point needs.
+        bl: out [b].
+        scale_x: out [b].
+        scale_d: out [b].
+    """
+    step, longest, hair, one = F(granularity), F(desired), F(1 - 1e-6), F(1.0)
+    for b in range(rate.shape[0]):
+        top = top_d[b] * F(grad_scale)
+        wanted = rate[b] * top_x[b] * top / step
+        some = wanted > F(0.0)
+        # a hair below the integer, so that float rounding of an exact k does not add a slot
+        length = min(F(np.ceil(F(wanted * hair))), longest) if shorten else longest
+        bl[b] = length if some else F(0.0)
+        both = square_root(F(rate[b] / (step * max(bl[b], one))))
+        ratio = square_root(F(top_x[b] / (top * (longest / max(wanted, longest))))) if some else one
+        scale_d[b], scale_x[b] = both * ratio, both / ratio
+
+
+@kernel
+def scaled_rates(averages_x, averages_d, base, out):
+    """``base`` over the product of two averages, each 1 where there is none yet [b]."""
+    for b in range(out.shape[0]):
+        x, d = averages_x[b], averages_d[b]
+        out[b] = F(base) / ((x if x > F(0.0) else F(1.0)) * (d if d > F(0.0) else F(1.0)))
 
 
 @summing

@@ -13,7 +13,7 @@ from crossweep.tiles.blocks import LANES, ROWS, SIZE, STRIDE
 from crossweep.tiles.kernels.bits import as_bits
 from crossweep.tiles.kernels.jit import inline, kernel
 from crossweep.tiles.kernels.maths import normal_pair
-from crossweep.tiles.kernels.vectors import bring_block, count_block, expect_block, return_block
+from crossweep.tiles.kernels.vectors import bring_block, count_block, expect_block, fetch_ahead, return_block
 
 F = np.float32
 SAMPLES = 256  # samples of a column that are looked at in one go
@@ -61,6 +61,14 @@ def store(f, place, matrix, row, first):
     for i in range(rows):
         for j in range(width):
             matrix[row + i, first + j] = f[place + i * LANES + j]
+
+
+@kernel
+def ask_for(matrices, row, first):
+    """Have a block of each matrix on its way while another one is worked on."""
+    for matrix in matrices:
+        for i in range(row, min(row + ROWS, matrix.shape[0])):
+            fetch_ahead(matrix, i, first)
 
 
 @inline
@@ -153,7 +161,7 @@ def pulses_of(lines, since, until, turn_x, turn_d, row, first, begin, end, room,
     Args:
         lines: pulses and signs of the rows [words, rows], pulses and signs of the columns [words, n], all in whole
             blocks; or, where these are empty, expected pulses of the rows [samples, rows] and probabilities of the
-            columns [samples, n], both signed; then a sample is one slot.
+            columns [samples, n], both signed; then a sample is one slot. Last the rows' slots for ``counters``.
         since: first slot each column sees.
         until: one past the last slot each column sees.
         turn_x: columns whose sign is turned.
@@ -165,7 +173,7 @@ def pulses_of(lines, since, until, turn_x, turn_d, row, first, begin, end, room,
         room: of ``scratch``.
         f: the block.
     """
-    d, e, x, s, w, p = lines
+    d, e, x, s, w, p, _ = lines
     pulses, signs, chances = room
     clear(f, UP)
     clear(f, ALL)

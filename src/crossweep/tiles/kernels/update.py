@@ -18,6 +18,7 @@ from crossweep.tiles.kernels.block import (
     scratch,
     store,
 )
+from crossweep.tiles.kernels.counters import count_tall, fetch, room_for_counts, room_to_count
 from crossweep.tiles.kernels.exponential import load_cells, move
 from crossweep.tiles.kernels.jit import kernel
 from crossweep.tiles.kernels.maths import normal
@@ -26,8 +27,8 @@ F = np.float32
 
 
 @kernel
-def update_blocks(lines, squares, seen, edges, v, given, device, scalars, key, top, bottom):
-    """Update the block rows ``top`` to ``bottom`` in place.
+def update_blocks(lines, squares, seen, edges, v, given, device, scalars, key, start, stop):
+    """Update the column blocks ``start`` to ``stop`` in place.
 
     Args:
         lines: as ``pulses_of``.
@@ -39,50 +40,71 @@ def update_blocks(lines, squares, seen, edges, v, given, device, scalars, key, t
         device: steps, slopes and bounds, as ``load_devices``; or as ``load_shapes``.
         scalars: as ``compiled.scalars``.
         key: 63-bit key.
-        top: first row of blocks.
-        bottom: one past the last.
+        start: first column block.
+        stop: one past the last.
     """
     since, until, turn_x, turn_d = seen
-    n = v.shape[1]
+    (rows, n), segments, tall = v.shape, edges.shape[0] - 1, lines[6].shape[0] > 0
     f, ids, room = scratch()
-    for block in range(top, bottom):
-        row = block * ROWS
-        for first in range(0, n, LANES):
-            stop = min(first + LANES, n)
-            earliest, latest = since[first:stop].min(), until[first:stop].max()
-            if earliest >= latest:
-                continue
-            load_cells(f, device, scalars, row, first)
-            load(f, V, v, row, first, F(0.0))
-            load(f, GIVEN, given, row, first, F(0.0))
-            if squares[0].shape[0] > 0:
-                load_spread(f, squares[0], squares[1], row, first)
-            number(ids, row, first, n)
-            for segment in range(edges.shape[0] - 1):
-                begin, end = max(edges[segment], earliest), min(edges[segment + 1], latest)
-                if begin >= end or not pulses_of(
-                    lines, since, until, turn_x, turn_d, row, first, begin, end, room, f
-                ):
-                    continue
-                own = line_key(key, segment)
-                normals(f, ids, own)
-                move(f, ids, scalars, own)
-                for e in range(SIZE):
-                    f[GIVEN + e] += f[ALL + e]
-            store(f, V, v, row, first)
-            store(f, GIVEN, given, row, first)
+    counters, counts = room_to_count(tall), room_for_counts(rows, segments, tall)
+    for column in range(start, stop):
+        first = column * LANES
+        earliest, latest = (
+            since[first : min(first + LANES, n)].min(),
+            until[first : min(first + LANES, n)].max(),
+        )
+        for base in range(0, segments, counts.shape[0]):
+            end_of_these = min(base + counts.shape[0], segments)
+            if tall:
+                for k in range(base, end_of_these):
+                    begin, end = max(edges[k], earliest), min(edges[k + 1], latest)
+                    count_tall(
+                        lines, since, until, turn_x, turn_d, first, begin, end, counters, counts[k - base]
+                    )
+            for row in range(0, rows, ROWS):
+                load_cells(f, device, scalars, row, first)
+                load(f, V, v, row, first, F(0.0))
+                load(f, GIVEN, given, row, first, F(0.0))
+                if squares[0].shape[0] > 0:
+                    load_spread(f, squares[0], squares[1], row, first)
+                number(ids, row, first, n)
+                for k in range(base, end_of_these):
+                    begin, end = max(edges[k], earliest), min(edges[k + 1], latest)
+                    if begin >= end:
+                        some = False
+                    elif tall:
+                        some = fetch(f, counts[k - base], row)
+                    else:
+                        some = pulses_of(lines, since, until, turn_x, turn_d, row, first, begin, end, room, f)
+                    if not some:
+                        continue
+                    own = line_key(key, k)
+                    normals(f, ids, own)
+                    move(f, ids, scalars, own)
+                    for e in range(SIZE):
+                        f[GIVEN + e] += f[ALL + e]
+                store(f, V, v, row, first)
+                store(f, GIVEN, given, row, first)
 
 
 @kernel
-def count_blocks(lines, seen, begin, end, ups, totals, top, bottom):
+def count_blocks(lines, seen, begin, end, ups, totals, start, stop):
     """Counts between the slots ``begin`` and ``end`` into ``ups`` and ``totals [rows, n]``; see ``update_blocks``."""
     since, until, turn_x, turn_d = seen
+    rows, tall = ups.shape[0], lines[6].shape[0] > 0
     f, _, room = scratch()
-    for block in range(top, bottom):
-        for first in range(0, ups.shape[1], LANES):
-            pulses_of(lines, since, until, turn_x, turn_d, block * ROWS, first, begin, end, room, f)
-            store(f, UP, ups, block * ROWS, first)
-            store(f, ALL, totals, block * ROWS, first)
+    counters, counts = room_to_count(tall), room_for_counts(rows, 1, tall)
+    for column in range(start, stop):
+        first = column * LANES
+        if tall:
+            count_tall(lines, since, until, turn_x, turn_d, first, begin, end, counters, counts[0])
+        for row in range(0, rows, ROWS):
+            if tall:
+                fetch(f, counts[0], row)
+            else:
+                pulses_of(lines, since, until, turn_x, turn_d, row, first, begin, end, room, f)
+            store(f, UP, ups, row, first)
+            store(f, ALL, totals, row, first)
 
 
 @kernel

@@ -24,7 +24,7 @@ _WIDE = get_host_cpu_features().get("avx512f", False)
 _EXPECT_ROWS, _FLOATS = (8, ir.VectorType(_F32, 16)) if _WIDE else (4, ir.VectorType(_F32, 8))
 
 
-def _many(builder: Any, scalar: Any, kind: Any) -> Any:
+def many(builder: Any, scalar: Any, kind: Any) -> Any:
     """A vector with ``scalar`` in every lane."""
     zero = ir.Constant(_I32, 0)
     first = builder.insert_element(ir.Constant(kind, ir.Undefined), scalar, zero)
@@ -32,19 +32,19 @@ def _many(builder: Any, scalar: Any, kind: Any) -> Any:
     return builder.shuffle_vector(first, ir.Constant(kind, ir.Undefined), lanes)
 
 
-def _data(context: Any, builder: Any, kind: Any, value: Any) -> tuple[Any, Any]:
+def data(context: Any, builder: Any, kind: Any, value: Any) -> tuple[Any, Any]:
     """Pointer to an array's first element, and the size of its last dimension."""
     array = context.make_array(kind)(context, builder, value)
     return array.data, cgutils.unpack_tuple(builder, array.shape)[-1]
 
 
-def _load(builder: Any, kind: Any, base: Any, index: Any, size: int) -> Any:
+def load_vector(builder: Any, kind: Any, base: Any, index: Any, size: int) -> Any:
     pointer = builder.bitcast(builder.gep(base, [index]), kind.as_pointer())
     return builder.load(pointer, align=size)
 
 
-def _store(builder: Any, value: Any, base: Any, index: Any) -> None:
-    builder.store(value, builder.bitcast(builder.gep(base, [index]), value.type.as_pointer()), align=4)
+def store_vector(builder: Any, value: Any, base: Any, index: Any, size: int = 4) -> None:
+    builder.store(value, builder.bitcast(builder.gep(base, [index]), value.type.as_pointer()), align=size)
 
 
 @intrinsic
@@ -65,12 +65,12 @@ def count_block(typingctx: Any, d: Any, e: Any, turned: Any, place: Any, rows: A
     """
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        d_ptr, stride = _data(context, builder, signature.args[0], args[0])
-        e_ptr, _ = _data(context, builder, signature.args[1], args[1])
-        t_ptr, _ = _data(context, builder, signature.args[2], args[2])
-        x_ptr, _ = _data(context, builder, signature.args[5], args[5])
-        s_ptr, _ = _data(context, builder, signature.args[6], args[6])
-        out_ptr, _ = _data(context, builder, signature.args[8], args[8])
+        d_ptr, stride = data(context, builder, signature.args[0], args[0])
+        e_ptr, _ = data(context, builder, signature.args[1], args[1])
+        t_ptr, _ = data(context, builder, signature.args[2], args[2])
+        x_ptr, _ = data(context, builder, signature.args[5], args[5])
+        s_ptr, _ = data(context, builder, signature.args[6], args[6])
+        out_ptr, _ = data(context, builder, signature.args[8], args[8])
         place, rows, words = args[3], args[4], args[7]
         group, half, lanes = (ir.Constant(_I64, k) for k in (4, 8, LANES))
         ctpop = cgutils.get_or_insert_function(
@@ -86,16 +86,18 @@ def count_block(typingctx: Any, d: Any, e: Any, turned: Any, place: Any, rows: A
             with cgutils.for_range(builder, words) as inner:
                 at = builder.mul(inner.index, lanes)
                 p = [
-                    _load(builder, _WORDS, x_ptr, builder.add(at, k), 8) for k in (ir.Constant(_I64, 0), half)
+                    load_vector(builder, _WORDS, x_ptr, builder.add(at, k), 8)
+                    for k in (ir.Constant(_I64, 0), half)
                 ]
                 q = [
-                    _load(builder, _WORDS, s_ptr, builder.add(at, k), 8) for k in (ir.Constant(_I64, 0), half)
+                    load_vector(builder, _WORDS, s_ptr, builder.add(at, k), 8)
+                    for k in (ir.Constant(_I64, 0), half)
                 ]
                 here = builder.add(builder.add(place, row), builder.mul(inner.index, stride))
                 for i in range(4):
                     index = builder.add(here, ir.Constant(_I64, i))
-                    a = _many(builder, builder.load(builder.gep(d_ptr, [index])), _WORDS)
-                    b = _many(builder, builder.load(builder.gep(e_ptr, [index])), _WORDS)
+                    a = many(builder, builder.load(builder.gep(d_ptr, [index])), _WORDS)
+                    b = many(builder, builder.load(builder.gep(e_ptr, [index])), _WORDS)
                     for k in range(2):
                         both = builder.and_(a, p[k])
                         up = builder.and_(both, builder.xor(b, q[k]))
@@ -116,8 +118,8 @@ def count_block(typingctx: Any, d: Any, e: Any, turned: Any, place: Any, rows: A
                     for value, base in ((up, ir.Constant(_I64, 0)), (both, second)):
                         small = builder.trunc(value, ir.VectorType(_I32, 8))
                         number, at = builder.sitofp(small, half_row), builder.add(to, base)
-                        before = _load(builder, half_row, out_ptr, at, 4)
-                        _store(builder, builder.fadd(before, number), out_ptr, at)
+                        before = load_vector(builder, half_row, out_ptr, at, 4)
+                        store_vector(builder, builder.fadd(before, number), out_ptr, at)
         return context.get_dummy_value()
 
     flags = types.Array(types.boolean, 1, "C")
@@ -138,10 +140,10 @@ def expect_block(typingctx: Any, w: Any, turned: Any, place: Any, x: Any, sample
     """
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        w_ptr, stride = _data(context, builder, signature.args[0], args[0])
-        t_ptr, _ = _data(context, builder, signature.args[1], args[1])
-        x_ptr, _ = _data(context, builder, signature.args[3], args[3])
-        out_ptr, _ = _data(context, builder, signature.args[5], args[5])
+        w_ptr, stride = data(context, builder, signature.args[0], args[0])
+        t_ptr, _ = data(context, builder, signature.args[1], args[1])
+        x_ptr, _ = data(context, builder, signature.args[3], args[3])
+        out_ptr, _ = data(context, builder, signature.args[5], args[5])
         place, samples = args[2], args[4]
         kind = ir.FunctionType(_FLOATS, [_FLOATS] * 3)
         fma = cgutils.get_or_insert_function(builder.module, kind, f"llvm.fma.v{_FLOATS.count}f32")
@@ -149,19 +151,21 @@ def expect_block(typingctx: Any, w: Any, turned: Any, place: Any, x: Any, sample
         fabs = cgutils.get_or_insert_function(builder.module, kind, f"llvm.fabs.v{_FLOATS.count}f32")
         group, lanes, second = (ir.Constant(_I64, k) for k in (_EXPECT_ROWS, LANES, STRIDE))
         sums = [cgutils.alloca_once(builder, _FLOATS) for _ in range(2 * _EXPECT_ROWS)]
-        half = _many(builder, ir.Constant(_F32, 0.5), _FLOATS)
+        half = many(builder, ir.Constant(_F32, 0.5), _FLOATS)
         first = builder.urem(place, stride)
 
         def some_columns(column: Any, row: Any) -> None:
             for total in sums:
                 builder.store(ir.Constant(_FLOATS, None), total)
             with cgutils.for_range(builder, samples) as inner:
-                p = _load(builder, _FLOATS, x_ptr, builder.add(builder.mul(inner.index, lanes), column), 4)
+                p = load_vector(
+                    builder, _FLOATS, x_ptr, builder.add(builder.mul(inner.index, lanes), column), 4
+                )
                 q = builder.call(fabs, [p])
                 here = builder.add(builder.add(place, row), builder.mul(inner.index, stride))
                 for i in range(_EXPECT_ROWS):
                     one = builder.load(builder.gep(w_ptr, [builder.add(here, ir.Constant(_I64, i))]))
-                    a = _many(builder, one, _FLOATS)
+                    a = many(builder, one, _FLOATS)
                     b = builder.call(fabs, [a])
                     for total, left, right in ((sums[2 * i], a, p), (sums[2 * i + 1], b, q)):
                         builder.store(builder.call(fma, [left, right, builder.load(total)]), total)
@@ -175,7 +179,12 @@ def expect_block(typingctx: Any, w: Any, turned: Any, place: Any, x: Any, sample
                 for value, at in (
                     (builder.fmul(half, builder.fadd(both, net)), to), (both, builder.add(to, second))
                 ):  # fmt: skip
-                    _store(builder, builder.fadd(_load(builder, _FLOATS, out_ptr, at, 4), value), out_ptr, at)
+                    store_vector(
+                        builder,
+                        builder.fadd(load_vector(builder, _FLOATS, out_ptr, at, 4), value),
+                        out_ptr,
+                        at,
+                    )
 
         for column in range(0, LANES, _FLOATS.count):
             with cgutils.for_range(builder, ir.Constant(_I64, ROWS // _EXPECT_ROWS)) as loop:
@@ -195,14 +204,14 @@ def _copy(
         there = builder.add(builder.mul(builder.add(row, loop.index), stride), first)
         here = builder.add(place, builder.mul(loop.index, ir.Constant(_I64, LANES)))
         (source, start), (target, end) = ((block, here), (matrix, there))[:: 1 if out else -1]
-        _store(builder, _load(builder, lines, source, start, 4), target, end)
+        store_vector(builder, load_vector(builder, lines, source, start, 4), target, end)
 
 
 def _mover(out: bool) -> Any:
     def typer(typingctx: Any, matrix: Any, row: Any, first: Any, f: Any, place: Any) -> Any:
         def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-            there, stride = _data(context, builder, signature.args[0], args[0])
-            here, _ = _data(context, builder, signature.args[3], args[3])
+            there, stride = data(context, builder, signature.args[0], args[0])
+            here, _ = data(context, builder, signature.args[3], args[3])
             _copy(builder, there, stride, args[1], args[2], here, args[4], out=out)
             return context.get_dummy_value()
 
@@ -214,3 +223,20 @@ def _mover(out: bool) -> Any:
 # whole blocks, in rows of a register each: from a matrix [rows, n] at (row, first) to ``place`` of the block, and back
 bring_block = intrinsic(_mover(out=False))
 return_block = intrinsic(_mover(out=True))
+
+
+@intrinsic
+def fetch_ahead(typingctx: Any, matrix: Any, row: Any, column: Any) -> Any:
+    """Ask for ``matrix[row, column]`` to come into the second-level cache, without waiting for it."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        there, stride = data(context, builder, signature.args[0], args[0])
+        pointer = builder.gep(there, [builder.add(builder.mul(args[1], stride), args[2])])
+        kind = ir.FunctionType(ir.VoidType(), [pointer.type, _I32, _I32, _I32])
+        function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
+        builder.call(
+            function, [pointer, *(ir.Constant(_I32, k) for k in (0, 2, 1))]
+        )  # to be read; second level; data
+        return context.get_dummy_value()
+
+    return types.void(matrix, types.int64, types.int64), codegen
