@@ -15,6 +15,8 @@ from crossweep.algorithms.schedule import TransferClock
 from crossweep.algorithms.transfer import TransferWeight
 from crossweep.algorithms.ttv1 import TTv1
 from crossweep.algorithms.ttv2 import TTv2
+from crossweep.devices.constant_step import ConstantStep
+from crossweep.errors import ConfigError
 from crossweep.rng import Stream
 from crossweep.tiles.engine.pulse import PulseEngine
 from crossweep.tiles.pulse_train import UpdateParameters
@@ -256,6 +258,18 @@ def test_visible_weight_with_gamma_and_mixed_choppers() -> None:
         signs = torch.outer(c_out, c_in)
         expected = 0.5 * signs * weight.fast.weight + weight.slow.weight
         assert torch.equal(weight.weight, expected if columns else expected.T)
+
+
+def test_ttv2_shows_a_where_its_steps_do_not_fade() -> None:
+    for device, shown in ((soft(0.05), 0.0), (ConstantStep(dw_min=0.05), 0.2)):
+        for gamma in (0.0, 0.3):
+            weight = TTv2(gamma=gamma, gamma_unfading=0.2).build((3, 4), factory(device))
+            weight.update(normal(1, 50, 4), normal(2, 50, 3), 0.3)
+            expected = weight.slow.weight + max(gamma, shown) * weight.fast.weight
+            assert torch.equal(weight.weight, expected)
+            assert float(weight.fast.weight.abs().max()) > 0.04
+    with pytest.raises(ConfigError, match=r"algorithm\.gamma_unfading: must be >= 0, got -1"):
+        TTv2(gamma_unfading=-1)
 
 
 def test_gamma_vector_of_ttv1() -> None:

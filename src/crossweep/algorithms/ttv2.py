@@ -1,6 +1,6 @@
 """Tiki-Taka version 2."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from torch import Tensor
 
@@ -25,6 +25,8 @@ class TTv2(BufferedTransfer):
             ``BufferedTransferCompound``. 0 measures H in steps of A, the convention of
             ``ChoppedTransferCompound``.
         n_reads_per_transfer: columns read at every transfer, >= 1.
+        gamma_unfading: least ``gamma`` on devices without a symmetry point [1], >= 0. Their steps do not fade, so
+            nothing but what A shows of itself can stop the swing of A and H, two sums one after the other.
 
     Raises:
         ConfigError: a parameter breaks its rule.
@@ -37,6 +39,7 @@ class TTv2(BufferedTransfer):
 
     thres_scale: float = 0.0
     n_reads_per_transfer: int = 1
+    gamma_unfading: float = 0.0
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -46,6 +49,8 @@ class TTv2(BufferedTransfer):
             raise ConfigError(
                 f"algorithm.n_reads_per_transfer: must be >= 1, got {self.n_reads_per_transfer}"
             )
+        if not self.gamma_unfading >= 0:
+            raise ConfigError(f"algorithm.gamma_unfading: must be >= 0, got {self.gamma_unfading}")
 
     @property
     def reads_at_once(self) -> int:
@@ -59,6 +64,11 @@ class TTv2Weight(BufferedTransferWeight):
     """A, C and H of one weight."""
 
     rule: TTv2
+
+    def __init__(self, shape: tuple[int, ...], rule: TTv2, factory: TileFactory) -> None:
+        super().__init__(shape, rule, factory)
+        if self.fast.device.symmetry_point(self.fast.cells) is None:
+            self.rule = replace(rule, gamma=max(rule.gamma, rule.gamma_unfading))
 
     def buffer_scale(self, rate: Tensor, sample: Tensor, lr: float) -> Tensor | float:
         if self.rule.thres_scale > 0:
