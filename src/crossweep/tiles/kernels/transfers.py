@@ -1,0 +1,231 @@
+# mypy: ignore-errors
+"""What follows the pulses onto A: reads of its columns, the digital numbers they change, and pulses onto C.
+
+Each works on a block of devices (``block``); the pulse trains of a transfer need all blocks of a column.
+"""
+
+import numpy as np
+
+from crossweep.tiles.blocks import LANES, ROWS, SIZE
+from crossweep.tiles.kernels.bits import as_bits, as_float, line_key, mix, square_root
+from crossweep.tiles.kernels.block import HIDDEN, MEAN, PAST, VALUE, XI, W, clear, normals
+from crossweep.tiles.kernels.exponential import exponential_pulse
+from crossweep.tiles.kernels.jit import kernel
+from crossweep.tiles.kernels.maths import normal
+from crossweep.tiles.kernels.periphery import nearest
+from crossweep.tiles.kernels.sequence import one_pulse
+from crossweep.tiles.kernels.vectors import fetch_ahead
+
+F = np.float32
+SLOW, _SINGLE = np.uint32(0xC2B2AE35), np.uint32(0x165667B1)
+
+
+@kernel
+def read_block(f, ids, io, key):
+    """One-hot reads into ``VALUE``.
+
+    ``io``: drive, weight noise, whether it follows the weight, output noise, bin width, bound; a negative drive is a
+    perfect read.
+    """
+    if io[0] < F(0.0):
+        for e in range(SIZE):
+            f[VALUE + e] = f[W + e]
+        return
+    drive, w_noise, by_weight, noise, bin_width, bound = io[0], io[1], io[2] > F(0.0), io[3], io[4], io[5]
+    if noise > F(0.0) or w_noise > F(0.0):
+        normals(f, ids, key)
+    else:
+        clear(f, XI)
+    for e in range(SIZE):
+        w = f[W + e]
+        own = abs(w) if by_weight else F(1.0)
+        std = square_root(F(noise * noise + w_noise * w_noise * own * drive * drive))
+        v = w * drive + std * f[XI + e]
+        f[VALUE + e] = min(max(nearest(v, bin_width), -bound), bound)
+
+
+@kernel
+def excess_block(f, reads, fresh, beta, first):
+    """What reads exceed their past mean by; the running means of what was read move on."""
+    for i in range(ROWS):
+        for j in range(LANES):
+            e = i * LANES + j
+            read, m, v, p = (
+                reads[first + j] > F(0.0),
+                f[MEAN + e],
+                f[VALUE + e],
+                f[PAST + e],
+            )
+            p = m if read and fresh[first + j] > F(0.0) else p
+            f[PAST + e] = p
+            f[MEAN + e] = (F(1.0) - beta) * m + beta * v if read else m
+            f[VALUE + e] = v - p
+
+
+@kernel
+def digest_block(f, reads, gain, gate, row_sign, scalars, row, first):
+    """Buffer and threshold; wanted pulses of C go to ``VALUE``. Whether there is any."""
+    momentum, forget, longest, cap = scalars[0], scalars[1] > F(0.0), scalars[2], scalars[3]
+    keep, limit = F(1.0) - scalars[4], cap if cap > F(0.0) else F(np.inf)
+    some = np.uint32(0)
+    for i in range(ROWS):
+        sign = row_sign[min(row + i, row_sign.shape[0] - 1)]
+        for j in range(LANES):
+            e = i * LANES + j
+            read, before = reads[first + j] > F(0.0), f[HIDDEN + e]
+            h = keep * before + sign * gain[first + j] * f[VALUE + e]
+            n = F(np.int32(min(max(h, -longest), longest)))  # truncates
+            rest = momentum * h if forget else h - (F(1.0) - momentum) * n
+            rest = min(max(rest, -limit), limit)
+            after = rest if n != F(0.0) else h
+            f[HIDDEN + e] = after if read else before
+            wanted = n * gate[first + j] if read else F(0.0)
+            f[VALUE + e] = wanted
+            some |= as_bits(F(abs(wanted)))
+    return some != np.uint32(0)
+
+
+@kernel
+def give_block(f, hit, slow, scalars, write, step, longest, row, first, key):
+    """Pulses of C where they are wanted; how many."""
+    v, w, r, su, sd, mu, md, high, low = slow
+    sigma, relative, given = scalars[0], scalars[1] > F(0.0), 0
+    rows, width = min(ROWS, v.shape[0] - row), min(LANES, v.shape[1] - first)
+    wants = np.empty(ROWS, np.int64)
+    chosen = 0
+    for i in range(rows):
+        some = np.uint32(0)
+        for j in range(LANES):
+            some |= as_bits(F(abs(f[VALUE + i * LANES + j])))
+        if some != np.uint32(
+            0
+        ):  # C was not looked at for long: ask for all that is needed before using any of it
+            wants[chosen] = i
+            chosen += 1
+            for matrix in (v, w, r, su, sd, mu, md, high, low):
+                fetch_ahead(matrix, row + i, first)
+    for i in wants[:chosen]:
+        for q in range(width):
+            wanted = f[VALUE + i * LANES + q]
+            if wanted == F(0.0):
+                continue
+            k, j = row + i, first + q
+            lane, state = mix(np.uint32(k * v.shape[1] + j), key), v[k, j]
+            pulses = np.int64(min(np.rint(step * abs(wanted)), longest))
+            for t in range(pulses):
+                xi = normal(np.uint32(2 * t + 4), lane) if sigma > F(0.0) else F(0.0)
+                if scalars[4] > F(0.0):
+                    state = exponential_pulse(
+                        state,
+                        wanted > F(0.0),
+                        su[k, j],
+                        sd[k, j],
+                        mu[k, j],
+                        high[k, j],
+                        low[k, j],
+                        scalars,
+                        xi,
+                    )
+                else:
+                    state = one_pulse(
+                        state, wanted > F(0.0), su[k, j], sd[k, j], mu[k, j], md[k, j], high[k, j], low[k, j], sigma,
+                        relative, xi,
+                    )  # fmt: skip
+            if pulses == 0:
+                continue
+            v[k, j] = state
+            xi = normal(np.uint32(2), lane) if write > F(0.0) else F(0.0)
+            w[k, j] = state - r[k, j] + write * xi
+            hit[j] = 1
+            given += pulses
+    return given
+
+
+@kernel
+def smooth_block(f, reads, gain, row_sign, train, row, first, wanted, most):
+    """What is to be written of each read goes to ``wanted``, and the largest of each column to ``most``; the buffer, or the
+    tracked symmetry point, moves on.
+    """
+    weight, least, excess, buffered = train[6], train[7], train[8] > F(0.0), train[9] > F(0.0)
+    place = row // ROWS * SIZE
+    for i in range(ROWS):
+        sign = row_sign[min(row + i, row_sign.shape[0] - 1)]
+        for j in range(LANES):
+            e = i * LANES + j
+            read, v, before = reads[first + j] > F(0.0), f[VALUE + e], f[HIDDEN + e]
+            h = (F(1.0) - weight) * before + weight * v if buffered else v
+            f[HIDDEN + e] = h if read else before
+            own = v - h if excess else (h if abs(h) > least else F(0.0))
+            own = sign * gain[first + j] * own if read and row + i < row_sign.shape[0] else F(0.0)
+            wanted[place + e] = own
+            most[j] = max(most[j], as_bits(F(abs(own))))
+
+
+@kernel
+def _chances(most, reads, train, first, lengths, single, scales):
+    """Slots of each column's trains, chance of a pulse of its one-hot side per slot, and scale of the vector's chances.
+
+    Update management is that of ``batch.balance``.
+    """
+    drive, longest, managed, shorten = train[0], train[1], train[2] > F(0.0), train[3] > F(0.0)
+    grad_scale, as_input = train[4], train[5] > F(0.0)
+    for j in range(LANES):
+        top = as_float(most[j])
+        lengths[j], one, vector = longest, square_root(F(drive / longest)), square_root(F(drive / longest))
+        if managed:
+            x, d = (top, grad_scale) if as_input else (F(1.0), top * grad_scale)
+            k = drive * x * d
+            if shorten:
+                lengths[j] = min(F(np.ceil(F(k * F(1 - 1e-6)))), longest)
+            if k > F(0.0):
+                both = square_root(F(drive / max(lengths[j], F(1.0))))
+                ratio = square_root(F(x / (d * (longest / max(k, longest)))))
+                one, vector = (both * ratio, both / ratio) if as_input else (both / ratio, both * ratio)
+        if reads[first + j] <= F(0.0) or top == F(0.0) or drive == F(0.0):
+            lengths[j] = F(0.0)
+        single[j], scales[j] = min(one, F(1.0)), vector
+
+
+@kernel
+def pulse_columns(f, wanted, most, counts, chances, reads, train, hit, slow, slow_scalars, first, key):
+    """Write the columns that were read, each by one pair of pulse trains; how many pulses C got."""
+    lengths, single, scales, limits = chances
+    _chances(most, reads, train, first, lengths, single, scales)
+    slots, (rows, n) = np.int64(lengths.max()), slow[0].shape
+    if slots == 0:
+        return 0
+    end = -(-rows // ROWS) * SIZE
+    for e in range(0, end, LANES):
+        for j in range(LANES):
+            p = min(abs(wanted[e + j]) * scales[j], F(1.0))
+            limits[e + j] = np.uint32(np.int64(p * F(2.0**31)))  # 31 bits: a chance of one is exact
+            counts[e + j] = np.int32(0)
+    on = np.empty(LANES, np.int32)
+    for slot in range(slots):
+        own = line_key(key, slot)
+        some = np.int32(0)
+        for j in range(LANES):
+            chance = np.uint32(np.int64(single[j] * F(2.0**31)))
+            pulses = (
+                F(slot) < lengths[j]
+                and (mix(np.uint32(first + j), mix(_SINGLE, own)) >> np.uint32(1)) < chance
+            )
+            on[j] = np.int32(1) if pulses else np.int32(0)
+            some |= on[j]
+        if some == np.int32(0):
+            continue
+        for e in range(0, end, LANES):
+            base = np.uint32(e // LANES * n + first)
+            for j in range(LANES):
+                r = mix(np.uint32(base + np.uint32(j)), own) >> np.uint32(1)
+                counts[e + j] += on[j] if r < limits[e + j] else np.int32(0)
+    given = 0
+    for row in range(0, rows, ROWS):
+        place = row // ROWS * SIZE
+        for e in range(SIZE):
+            count = F(counts[place + e])
+            f[VALUE + e] = count if wanted[place + e] > F(0.0) else -count
+        given += give_block(
+            f, hit, slow, slow_scalars, slow_scalars[3], F(1.0), F(2.0**30), row, first, mix(SLOW, key)
+        )
+    return given
