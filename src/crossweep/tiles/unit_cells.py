@@ -180,15 +180,17 @@ class UnitCellTile(AnalogTile):
 
     def _write(self, state: Tensor, target: Tensor, where: Tensor) -> tuple[Tensor, Tensor]:
         """Pulse with verification: once more while a device is over half a step below its target."""
-        pulses, sign = torch.zeros_like(state), self.cells.extra["mirror"]
+        chosen = where.nonzero(as_tuple=True)  # a few of all
+        v, goal = state[chosen], target.expand_as(state)[chosen]
+        cells = Cells.from_tensors({k: t.expand_as(state)[chosen] for k, t in self.cells.tensors().items()})
+        bar, sign, given = Crossbar(self.bar.device, cells), cells.extra["mirror"], torch.zeros_like(v)
         for _ in range(REFRESH_PULSES):
-            missing = (target - state) * sign
-            step = torch.maximum(
-                self.bar.device.step_up(state, self.cells), self.bar.device.step_down(state, self.cells)
-            )
-            wanted = sign * (where & (missing > step / 2))
+            step = torch.maximum(bar.device.step_up(v, cells), bar.device.step_down(v, cells))
+            wanted = sign * ((goal - v) * sign > step / 2)
             if not wanted.any():
                 break
-            state = pulse_in_turn(state, wanted, self.bar, self.draws.fork("refresh"))
-            pulses = pulses + wanted.abs()
+            v = pulse_in_turn(v, wanted, bar, self.draws.fork("refresh"))
+            given = given + wanted.abs()
+        state, pulses = state.clone(), torch.zeros_like(state)
+        state[chosen], pulses[chosen] = v, given
         return state, pulses
