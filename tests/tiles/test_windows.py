@@ -16,12 +16,14 @@ from crossweep.algorithms.ttv2 import TTv2
 from crossweep.devices.base import AbstractDevice
 from crossweep.devices.constant_step import ConstantStep
 from crossweep.devices.exp_step import ExpStep
+from crossweep.devices.soft_bounds import SoftBounds
 from crossweep.devices.symmetry_point import SymmetryPoint
 from crossweep.rng import Stream
 from crossweep.tiles import windows
 from crossweep.tiles.engine.base import AbstractEngine
 from crossweep.tiles.engine.count import CountEngine
 from crossweep.tiles.engine.mean import MeanEngine
+from crossweep.tiles.engine.pulse import PulseEngine
 from crossweep.tiles.factory import TileFactory
 from crossweep.tiles.io import IOParameters
 from crossweep.tiles.pulse_train import UpdateParameters
@@ -98,18 +100,27 @@ def trained(
     return weight
 
 
-@pytest.mark.parametrize("kind", KINDS)
+LEVELS: dict[str, tuple[AbstractEngine, AbstractDevice]] = {
+    **{f"count_{name}": (CountEngine(), device) for name, device in KINDS.items()},
+    # in order nothing is drawn but the pulses: here steps may follow the state, and bounds may be met
+    "pulse_constant": (PulseEngine(), KINDS["constant"]),
+    "pulse_soft_bounds": (PulseEngine(), SoftBounds(dw_min=0.02, **IDEAL)),
+}
+
+
+@pytest.mark.parametrize("level", LEVELS)
 @pytest.mark.parametrize("name", RULES)
 def test_one_call_does_what_the_windows_do_one_by_one(
-    name: str, kind: str, monkeypatch: pytest.MonkeyPatch
+    name: str, level: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    engine, device = LEVELS[level]
     calls: list[object] = []
     run = windows.run_
     monkeypatch.setattr(windows, "run_", lambda *given: calls.append(given) or run(*given))
-    at_once = trained(RULES[name], device=KINDS[kind])
+    at_once = trained(RULES[name], engine, device=device)
     assert len(calls) >= 5, "the compiled call was not used"
     monkeypatch.setattr(windows, "usable", lambda *_: False)
-    one_by_one = trained(RULES[name], device=KINDS[kind])
+    one_by_one = trained(RULES[name], engine, device=device)
     first, second = (dict(weight.named_buffers()) for weight in (at_once, one_by_one))
     assert float(first["slow.pulses_given"]) > 20
     for key, tensor in first.items():
@@ -189,3 +200,37 @@ def test_pulse_trains_in_one_call_write_what_they_write_window_by_window(
             for weights in (at_once, one_by_one)
         )
     )
+
+
+def test_noisy_pulses_in_order_in_one_call_move_as_they_do_window_by_window(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Pulse noise, write noise and bounds that are met: the same distributions."""
+    rule, seeds = CTTv2(update=UPDATE, auto_granularity=40.0, **REGULAR), range(40)
+    device = SoftBounds(dw_min=0.05, dw_min_std=2.0, write_noise_std=1.0)
+
+    def runs() -> dict[str, torch.Tensor]:
+        buffers = [
+            dict(trained(rule, PulseEngine(), seed, (50, 23), device).named_buffers()) for seed in seeds
+        ]
+        return {
+            key: torch.stack([one[key] for one in buffers])
+            for key in ("fast.state", "fast.weight", "slow.state")
+        }
+
+    calls: list[object] = []
+    run = windows.run_
+    monkeypatch.setattr(windows, "run_", lambda *given: calls.append(given) or run(*given))
+    at_once = runs()
+    assert len(calls) >= 2 * len(seeds), "the compiled call was not used"
+    monkeypatch.setattr(windows, "usable", lambda *_: False)
+    one_by_one = runs()
+    for key in ("fast.state", "fast.weight"):
+        both = torch.cat((at_once[key], one_by_one[key]))
+        # pulses couple the devices of a line: only whole runs are independent
+        mine, theirs = at_once[key] - both.mean(0), one_by_one[key] - both.mean(0)
+        for moment in (1, 2):
+            expect.same_mean(*((states**moment).sum((-1, -2)) for states in (mine, theirs)))
+    moved = at_once["slow.state"].abs().sum((-1, -2)), one_by_one["slow.state"].abs().sum((-1, -2))
+    assert float(moved[0].min()) > 0.5
+    expect.same_mean(*moved)

@@ -15,6 +15,7 @@ from crossweep.tiles.digital import Digest
 from crossweep.tiles.engine import compiled
 from crossweep.tiles.engine.count import CountEngine
 from crossweep.tiles.engine.mean import MeanEngine
+from crossweep.tiles.engine.pulse import PulseEngine
 from crossweep.tiles.io_parameters import IOParameters
 from crossweep.tiles.pulse_train import PulsePlan, UpdateParameters
 from crossweep.tiles.words import turned
@@ -77,12 +78,12 @@ class PulsedWrite:
 
 
 def usable(fast: AnalogTile, slow: AnalogTile, update: UpdateParameters, io: IOParameters) -> bool:
-    """Whether one call covers this pair of tiles: single crossbars of affine devices at level ``count`` or ``mean``, or of
-    exponential ones at level ``count``, on the CPU."""
+    """Whether one call covers this pair of tiles: single crossbars of affine devices, or of exponential ones at level
+    ``count``, on the CPU."""
     engine = fast.recipe.engine
     plain = type(fast) is AnalogTile and type(slow) is AnalogTile and fast.state.dim() == 2
     level = (
-        isinstance(engine, CountEngine | MeanEngine)
+        isinstance(engine, CountEngine | MeanEngine | PulseEngine)
         and engine.backend == "auto"
         and update.pulse_type == "stochastic"
     )
@@ -122,19 +123,26 @@ def run_(
     Returns:
         How many reads of a column sent any pulses.
     """
+    from crossweep.tiles.kernels.pulse import PIECE
     from crossweep.tiles.kernels.threads import spread
     from crossweep.tiles.kernels.windows import tables, window_blocks
 
     engine = fast.recipe.engine
-    assert isinstance(engine, CountEngine | MeanEngine)
+    assert isinstance(engine, CountEngine | MeanEngine | PulseEngine)
     part = compiled.Part.of(plan, fast.draws, (), expected=isinstance(engine, MeanEngine))
     drawn, (rows, columns) = part.words, fast.state.shape
     plan_of_columns = tables(
         drawn.slots, schedule.since, schedule.until, schedule.sign, schedule.reads, schedule.scale, schedule.fresh,
         schedule.gate, padded(columns),
     )  # fmt: skip
-    parts = drawn.parts(schedule.since, schedule.until, fast.device.relative_step, engine.max_relaxation)
-    none = np.zeros((0, 0), np.float32)
+    none, nothing = np.zeros((0, 0), np.float32), np.zeros(0, np.int64)
+    if isinstance(engine, CountEngine | MeanEngine):
+        parts = drawn.parts(schedule.since, schedule.until, fast.device.relative_step, engine.max_relaxation)
+        lines, pieces, work_of_a_slot = part.lines, (nothing, nothing), 1.0
+    else:
+        parts = np.ones(schedule.since.shape[0], np.int64)
+        lines, pieces = part.uncounted, drawn.pieces(part.first, part.last, PIECE)
+        work_of_a_slot = 50.0
     held = none if hidden is None else hidden.numpy()
     buffers = (held, *((t.numpy() for t in means) if means is not None else (none, none)))
     if isinstance(what, Digest):
@@ -149,10 +157,10 @@ def run_(
     )
     turns = turned(plan.turn_d, rows, ())
     work: Any = partial(
-        window_blocks, part.lines, part.squares, turns, plan_of_columns, parts, (states, device), noise, _reads(io),
+        window_blocks, lines, part.squares, pieces, turns, plan_of_columns, parts, (states, device), noise, _reads(io),
         buffers, limits, train, (*slow_states, *slow_device), slow_noise, row_sign.numpy(), stream.next_key(), (given, hit),
     )  # fmt: skip
-    spread(work, blocks, rows * columns * (part.work(0) + 100.0 * parts.size))
+    spread(work, blocks, rows * columns * (work_of_a_slot * part.work(0) + 100.0 * parts.size))
     for tile, pulses in zip((fast, slow), given.sum(1), strict=True):
         tile.pulses_given.add_(float(pulses))
     return int(np.count_nonzero(hit))

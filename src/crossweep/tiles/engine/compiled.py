@@ -68,7 +68,12 @@ class Part:
         if isinstance(self.words, Expected):
             return (_NO_WORDS,) * 4 + (self.words.d.pulses, self.words.x.pulses, _NO_SLOTS)
         tall = self.plan.d.shape[-1] >= TALL
-        return (*self.trains, _NO_FLOATS, _NO_FLOATS, self.words.d.slots if tall else _NO_SLOTS)
+        return (*self.uncounted[:-1], self.words.d.slots) if tall else self.uncounted
+
+    @property
+    def uncounted(self) -> tuple[Any, ...]:
+        """The same where pulses are not counted."""
+        return (*self.trains, _NO_FLOATS, _NO_FLOATS, _NO_SLOTS)
 
     @property
     def squares(self) -> tuple[Any, Any]:
@@ -169,7 +174,7 @@ def update_in_order(v: Tensor, plan: PulsePlan, bar: Crossbar, stream: Stream) -
         pieces = part.words.pieces(part.first, part.last, PIECE)
         state, total = v[place].numpy(), given[place].numpy()
         constants = device_arrays(bar, v, place), scalars(bar), stream.fork("noise").next_key()
-        work: Work = partial(pulse_blocks, part.trains, part.seen, *pieces, state, total, *constants)  # type: ignore[call-arg]
+        work: Work = partial(pulse_blocks, part.trains, part.seen, pieces, state, total, *constants)  # type: ignore[call-arg]
         spread(work, covering(v.shape[-2]), 50.0 * state.size * part.work(0))
     return v, given
 

@@ -11,11 +11,10 @@ goes through the group pulse by pulse, with noise and bounds at each.
 
 import numpy as np
 
-from crossweep.tiles.blocks import LANES, ROWS, SIZE
+from crossweep.tiles.blocks import LANES, ROWS, SIZE, STRIDE
 from crossweep.tiles.kernels.affine import MODERATE, load_devices, phi_moderate
 from crossweep.tiles.kernels.bits import line_key, mix, popcount, square_root
 from crossweep.tiles.kernels.block import (
-    ALL,
     CD,
     CHOSEN,
     CU,
@@ -25,11 +24,9 @@ from crossweep.tiles.kernels.block import (
     HIGH,
     LOW,
     NEAR,
-    PAST,
     RD,
     RELAX,
     RU,
-    UP,
     WORD,
     XI,
     V,
@@ -53,14 +50,26 @@ _REACH = F(5.0)
 _COARSE = F(0.01)
 _GROWTH = F(2.33)  # (exp(MODERATE) - 1) / MODERATE
 # places: variance of one pulse up and down, if it does not follow the state; that of the path; pulses before it
-_SQUARE_UP, _SQUARE_DOWN, _VAR, _BEFORE = UP, ALL, RELAX, PAST
+_VAR, _BEFORE, _SQUARE_UP, _SQUARE_DOWN = RELAX, NEAR + STRIDE, NEAR + 2 * STRIDE, NEAR + 3 * STRIDE
 # and of the devices that go pulse by pulse: state, number of pulses, whether they go up; steps, slopes and bounds
 _STATE, _COUNT, _UPWARDS, _DEVICE = (NEAR + k * LANES for k in range(4))
 
 
 @kernel
-def _load(f, device, noise, row, first):
-    """Bring a block's devices to their places; ``noise`` is the variance of one pulse, in units of its squared step."""
+def room_for_pieces():
+    """Scratch arrays of ``run_block``: pulses and signs of its columns and of its rows."""
+    return (
+        np.empty(_PIECES * LANES, np.uint32),
+        np.empty(_PIECES * LANES, np.uint32),
+        np.empty(_PIECES * ROWS, np.uint32),
+        np.empty(_PIECES * ROWS, np.uint32),
+    )
+
+
+@kernel
+def load_to_run(f, device, scalars, row, first):
+    """Bring a block's devices to their places, and the variance of one pulse of each."""
+    noise = scalars[0] * scalars[0]
     load_devices(f, device, row, first)
     load(f, _SQUARE_UP, device[0], row, first, F(0.0))
     load(f, _SQUARE_DOWN, device[1], row, first, F(0.0))
@@ -207,14 +216,67 @@ def _walk(
 
 
 @kernel
-def pulse_blocks(lines, seen, begins, lengths, v, given, device, scalars, key, top, bottom):
+def run_block(f, ids, room, trains, pieces, since, until, turn_x, turn_d, device, scalars, key, row, first):
+    """A block through all pulses that its columns see, in order; ``load_to_run`` has brought it, ``GIVEN`` counts them.
+
+    Args:
+        f: the block.
+        ids: numbers of its devices.
+        room: of ``room_for_pieces``.
+        trains: pulses and signs of the rows [words, rows], pulses and signs of the columns [words, n], in whole blocks.
+        pieces: first slot of each, and its slots, ``PIECE`` at most; a piece belongs to one sample [pieces].
+        since: first slot each column sees.
+        until: one past the last slot each column sees.
+        turn_x: columns whose sign is turned.
+        turn_d: rows whose sign is turned.
+        device: steps, slopes and bounds, as ``load_devices``.
+        scalars: as ``compiled.scalars``.
+        key: 63-bit key.
+        row: first row.
+        first: first column.
+    """
+    d, e, x, s = trains
+    begins, lengths = pieces
+    cols, col_signs, rows, row_signs = room
+    sigma, relative, n = scalars[0], scalars[1] > F(0.0), device[0].shape[1]
+    stop = min(first + LANES, n)
+    earliest, latest = since[first:stop].min(), until[first:stop].max()
+    for start in range(0, begins.shape[0], _PIECES):
+        size = min(_PIECES, begins.shape[0] - start)
+        if begins[start] >= latest or begins[start + size - 1] < earliest:
+            continue
+        _load_pieces(x, s, turn_x, begins, lengths, start, start + size, first, LANES, cols, col_signs)
+        _load_pieces(d, e, turn_d, begins, lengths, start, start + size, row, ROWS, rows, row_signs)
+        for c in range(size):
+            for j in range(LANES):
+                sees = since[first + j] <= begins[start + c] < until[first + j]
+                cols[c * LANES + j] = cols[c * LANES + j] if sees else np.uint32(0)
+        for begin in range(0, size, _GROUP):
+            end = min(begin + _GROUP, size)
+            if begins[start + begin] >= latest or begins[start + end - 1] < earliest:
+                continue
+            own = line_key(key, start + begin)
+            for k in range(SIZE):
+                f[END + k], f[_VAR + k], f[_BEFORE + k] = f[V + k], F(0.0), f[GIVEN + k]
+            _path(f, cols, col_signs, rows, row_signs, begin, end, F(sigma * sigma), relative)
+            if sigma > F(0.0):
+                normals(f, ids, own)
+            hard = _settle(f, sigma, relative)
+            if hard > 0:
+                _walk(
+                    f, ids, hard, device, cols, col_signs, rows, row_signs, begins, start, begin, end, row, first,
+                    scalars, key,
+                )  # fmt: skip
+
+
+@kernel
+def pulse_blocks(trains, seen, pieces, v, given, device, scalars, key, top, bottom):
     """Run all pulses of the block rows ``top`` to ``bottom`` in order, in place.
 
     Args:
-        lines: pulses and signs of the rows [words, rows], pulses and signs of the columns [words, n], in whole blocks.
+        trains: as ``run_block``.
         seen: as ``update.update_blocks``.
-        begins: first slot of each piece [pieces]; a piece belongs to one sample.
-        lengths: its slots, ``PIECE`` at most [pieces].
+        pieces: as ``run_block``.
         v: in and out, states [rows, n].
         given: in and out, pulses of each device [rows, n].
         device: steps, slopes and bounds, as ``load_devices``.
@@ -223,50 +285,22 @@ def pulse_blocks(lines, seen, begins, lengths, v, given, device, scalars, key, t
         top: first row of blocks.
         bottom: one past the last.
     """
-    d, e, x, s = lines
     since, until, turn_x, turn_d = seen
-    n, sigma, relative = v.shape[1], scalars[0], scalars[1] > F(0.0)
+    n = v.shape[1]
     f, ids, _ = scratch()
-    cols, col_signs = np.empty(_PIECES * LANES, np.uint32), np.empty(_PIECES * LANES, np.uint32)
-    rows, row_signs = np.empty(_PIECES * ROWS, np.uint32), np.empty(_PIECES * ROWS, np.uint32)
+    room = room_for_pieces()
     for block in range(top, bottom):
         row = block * ROWS
         for first in range(0, n, LANES):
             stop = min(first + LANES, n)
-            earliest, latest = since[first:stop].min(), until[first:stop].max()
-            if earliest >= latest:
+            if since[first:stop].min() >= until[first:stop].max():
                 continue
-            _load(f, device, F(sigma * sigma), row, first)
+            load_to_run(f, device, scalars, row, first)
             load(f, V, v, row, first, F(0.0))
             load(f, GIVEN, given, row, first, F(0.0))
             number(ids, row, first, n)
-            for start in range(0, begins.shape[0], _PIECES):
-                size = min(_PIECES, begins.shape[0] - start)
-                if begins[start] >= latest or begins[start + size - 1] < earliest:
-                    continue
-                _load_pieces(
-                    x, s, turn_x, begins, lengths, start, start + size, first, LANES, cols, col_signs
-                )
-                _load_pieces(d, e, turn_d, begins, lengths, start, start + size, row, ROWS, rows, row_signs)
-                for c in range(size):
-                    for j in range(LANES):
-                        sees = since[first + j] <= begins[start + c] < until[first + j]
-                        cols[c * LANES + j] = cols[c * LANES + j] if sees else np.uint32(0)
-                for begin in range(0, size, _GROUP):
-                    end = min(begin + _GROUP, size)
-                    if begins[start + begin] >= latest or begins[start + end - 1] < earliest:
-                        continue
-                    own = line_key(key, start + begin)
-                    for k in range(SIZE):
-                        f[END + k], f[_VAR + k], f[_BEFORE + k] = f[V + k], F(0.0), f[GIVEN + k]
-                    _path(f, cols, col_signs, rows, row_signs, begin, end, F(sigma * sigma), relative)
-                    if sigma > F(0.0):
-                        normals(f, ids, own)
-                    hard = _settle(f, sigma, relative)
-                    if hard > 0:
-                        _walk(
-                            f, ids, hard, device, cols, col_signs, rows, row_signs, begins, start, begin, end, row, first,
-                            scalars, key,
-                        )  # fmt: skip
+            run_block(
+                f, ids, room, trains, pieces, since, until, turn_x, turn_d, device, scalars, key, row, first
+            )
             store(f, V, v, row, first)
             store(f, GIVEN, given, row, first)

@@ -13,6 +13,7 @@ from crossweep.tiles.blocks import LANES, ROWS, SIZE
 from crossweep.tiles.kernels.bits import line_key, mix
 from crossweep.tiles.kernels.block import (
     ALL,
+    GIVEN,
     HIDDEN,
     MEAN,
     PAST,
@@ -21,6 +22,7 @@ from crossweep.tiles.kernels.block import (
     V,
     W,
     ask_for,
+    clear,
     load,
     load_spread,
     normals,
@@ -33,6 +35,7 @@ from crossweep.tiles.kernels.block import (
 from crossweep.tiles.kernels.counters import count_tall, fetch, room_for_counts, room_to_count
 from crossweep.tiles.kernels.exponential import load_cells, move
 from crossweep.tiles.kernels.jit import kernel
+from crossweep.tiles.kernels.pulse import load_to_run, room_for_pieces, run_block
 from crossweep.tiles.kernels.transfers import (
     SLOW,
     digest_block,
@@ -44,7 +47,7 @@ from crossweep.tiles.kernels.transfers import (
 )
 
 F = np.float32
-_READ, _TRAIN = np.uint32(0x85EBCA6B), np.uint32(0x27D4EB2F)
+_READ, _TRAIN, _WRITE = np.uint32(0x85EBCA6B), np.uint32(0x27D4EB2F), np.uint32(0x9E3779B1)
 
 
 @kernel
@@ -70,14 +73,31 @@ def tables(slots, since, until, sign, reads, scale, fresh, gate, n):
 
 @kernel
 def _respond(f, ids, scalars, key):
-    """Devices of A and their visible weights after the counted pulses; how many these were."""
-    write = scalars[3]
-    if write > F(0.0):
+    """Devices of A after the counted pulses; how many these were."""
+    if scalars[3] > F(0.0):  # a second number for the write noise
         two_normals(f, ids, key)
     else:
         normals(f, ids, key)
     move(f, ids, scalars, key)
-    if write > F(0.0):  # redrawn where a device was pulsed
+    return _show(f, scalars[3])
+
+
+@kernel
+def _run(f, ids, room, trains, pieces, since, until, turn_x, turn_d, device, scalars, key, row, first):
+    """Devices of A after all pulses in order; how many these were."""
+    clear(f, GIVEN)
+    run_block(f, ids, room, trains, pieces, since, until, turn_x, turn_d, device, scalars, key, row, first)
+    for e in range(SIZE):
+        f[ALL + e] = f[GIVEN + e]
+    if scalars[3] > F(0.0):
+        two_normals(f, ids, mix(_WRITE, line_key(key, 0)))
+    return _show(f, scalars[3])
+
+
+@kernel
+def _show(f, write):
+    """Visible weights; write noise is redrawn where a device was pulsed. How many pulses there were."""
+    if write > F(0.0):
         for e in range(SIZE):
             shown = f[V + e] - f[R + e] + write * f[SHOWN + e]
             f[W + e] = shown if f[ALL + e] > F(0.0) else f[W + e]
@@ -113,14 +133,15 @@ def _stretches(since, until, parts, first, stop):
 
 @kernel
 def window_blocks(
-    lines, squares, turn_d, plan, parts, fast, fast_scalars, io, buffers, digest, train, slow, slow_scalars, row_sign, key,
-    out, start, end,
+    lines, squares, pieces, turn_d, plan, parts, fast, fast_scalars, io, buffers, digest, train, slow, slow_scalars,
+    row_sign, key, out, start, end,
 ):  # fmt: skip
     """Run the column blocks ``start`` to ``end``, in place.
 
     Args:
         lines: as ``block.pulses_of``.
         squares: of rows and columns, as ``block.load_spread``; empty where counts are known.
+        pieces: as ``pulse.run_block``, for pulses one after the other; empty where their counts do.
         turn_d: rows whose sign is turned.
         plan: for every window and column: first slot, one past the last slot (int64), whether the sign is turned
             (bool), whether it is read at the end, what a unit of the read adds to H, whether its running mean
@@ -144,6 +165,7 @@ def window_blocks(
     states, device = fast
     hidden, mean, past = buffers
     given_out, hit = out
+    in_order, trains = pieces[0].shape[0] > 0, (lines[0], lines[1], lines[2], lines[3])
     tall, buffered, means, by_trains = (
         lines[6].shape[0] > 0,
         hidden.shape[0] > 0,
@@ -152,7 +174,7 @@ def window_blocks(
     )
     rows, n = states[0].shape
     f, ids, room = scratch()
-    counters = room_to_count(tall)
+    counters, slots = room_to_count(tall), room_for_pieces()
     room_to_write = -(-rows // ROWS) * SIZE if by_trains else 0
     wanted, pulses = np.empty(room_to_write, np.float32), np.empty(room_to_write, np.int32)
     most, floats = np.zeros(LANES, np.uint32), np.empty((3, LANES), np.float32)
@@ -181,7 +203,10 @@ def window_blocks(
                             counts[k],
                         )
             for row in range(0, rows, ROWS):
-                load_cells(f, device, fast_scalars, row, first)
+                if in_order:
+                    load_to_run(f, device, fast_scalars, row, first)
+                else:
+                    load_cells(f, device, fast_scalars, row, first)
                 load(f, V, states[0], row, first, F(0.0))
                 load(f, W, states[1], row, first, F(0.0))
                 load(f, R, states[2], row, first, F(0.0))
@@ -196,7 +221,12 @@ def window_blocks(
                 ask_for((*device, *states), row + ROWS, first)
                 for k in range(now.shape[0]):
                     m, part, begin, end_slot = now[k, 0], now[k, 1], now[k, 2], now[k, 3]
-                    if begin >= end_slot:
+                    if begin < end_slot and in_order:
+                        given_out[0, column] += _run(
+                            f, ids, slots, trains, pieces, since[m], until[m], turn_x[m], turn_d, device, fast_scalars,
+                            key ^ np.int64(line_key(key, m)), row, first,
+                        )  # fmt: skip
+                    if begin >= end_slot or in_order:
                         some = False
                     elif tall:
                         some = fetch(f, counts[k], row)
