@@ -56,6 +56,9 @@ BY_TRAINS: dict[str, Transfer] = {
     "ttv1_unmanaged": TTv1(
         update=UPDATE, transfer_update=UNMANAGED, transfer_every=3, n_reads_per_transfer=2
     ),
+    "chain": TTv1(
+        update=UPDATE, n_tiles=3, gamma=0.4, transfer_every_vec=(1.0, 5.0), transfer_lr_vec=(1.0, 3.0)
+    ),
     "rlv2": RLv2(update=UPDATE, gamma=0.1),
     "rlv2_rows": RLv2(update=UPDATE, transfer_columns=False, buffer_rate=1.0),
     "erider": ERIDER(update=UPDATE, **REGULAR),

@@ -4,6 +4,7 @@ slow one.
 
 from abc import abstractmethod
 from dataclasses import dataclass, field
+from itertools import pairwise
 from math import ceil, prod
 from typing import Any
 
@@ -238,10 +239,11 @@ class TransferWeight(AnalogWeight):
 
     def run_at_once(self, plan: PulsePlan, rate: Tensor, lr: float) -> bool:
         """Do the whole part of a mini-batch in one compiled call; False where there is none for it."""
-        rule, what = self.rule, self.what_reads_do(lr)
-        if what is None or not windows.usable(self.fast, self.slow, rule.update, rule.transfer_io):
+        rule, what, target = self.rule, self.what_reads_do(lr), self.written_tile
+        if what is None or not windows.usable(self.fast, target, rule.update, rule.transfer_io):
             return False
         batch = plan.bl.shape[-1]
+        self.before_windows(batch, lr)
         since, until, reads, done = self.clock.table(batch)
         passes = torch.from_numpy(done)
         flips = rule.chopper_rule.flips(passes, done.shape, self.flips.fork("columns"), self.chop_in)
@@ -259,18 +261,28 @@ class TransferWeight(AnalogWeight):
             fresh=self.switches(flipped, reads),
             gate=self.gate(torch.ones_like(table), passes).numpy(),
         )
-        sent = windows.run_(
-            self.fast, self.slow, plan, schedule, rule.transfer_io, what,
-            self.held, self.means(), self.chop_out, self.transfer_steps, self.transfers,
-        )  # fmt: skip
+        for begin, end in pairwise((0, *self.breaks(len(reads)), len(reads))):
+            self.tally.transfers += windows.run_(
+                self.fast, target, plan, schedule.part(begin, end), rule.transfer_io, what,
+                self.held, self.means(), self.chop_out, self.transfer_steps, self.transfers,
+            )  # fmt: skip
+            self.after_window(end - 1, lr)
         self.chop_in = torch.from_numpy(before[-1].copy())
         count = int(reads.sum())
         self.tally.slice_reads += count
         self.tally.digital_operations += self.operations_per_value(lr) * count * self.inner[-2]
-        self.tally.transfers += sent
         return True
 
     # What the compiled call needs of a rule.
+
+    @property
+    def written_tile(self) -> AnalogTile:
+        """The tile that the fast one is transferred to."""
+        return self.slow
+
+    def breaks(self, many: int) -> list[int]:
+        """Numbers, among ``many`` windows, of those before which something happens between the windows."""
+        return []
 
     def what_reads_do(self, lr: float) -> Digest | windows.PulsedWrite | None:
         """What happens to a read; None: there is no compiled call for it."""
@@ -318,7 +330,7 @@ class TransferWeight(AnalogWeight):
         if update.pulse_type != "stochastic" or update.res:
             return None
         return windows.PulsedWrite(
-            strength=rate, granularity=self.slow.device.granularity, update=update,
+            strength=rate, granularity=self.written_tile.device.granularity, update=update,
             as_input=not self.rule.transfer_columns, smoothing=smoothing, least=least, excess=excess,
         )  # fmt: skip
 

@@ -215,9 +215,15 @@ class TTv1Weight(TransferWeight):
         wanted = rule.transfer_lr_vec[j] if rule.transfer_lr_vec else rule.transfer_lr
         return wanted * (lr if rule.scale_transfer_lr else 1.0)
 
+    @property
+    def written_tile(self) -> AnalogTile:
+        return self.chain[1]
+
+    def breaks(self, many: int) -> list[int]:
+        return [place for place in sorted(self.agenda) if 0 < place < many]
+
     def what_reads_do(self, lr: float) -> PulsedWrite | None:
-        # a chain hands on between the windows
-        return None if self.later else self.pulsed_write(self._strength(0, lr))
+        return self.pulsed_write(self._strength(0, lr))
 
     def operations_per_value(self, lr: float) -> int:
         return int(self._strength(0, lr) > 0)  # values become pulse chances

@@ -1,6 +1,6 @@
 """All windows of a mini-batch of the Tiki-Taka family in one compiled call."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import partial
 from typing import Any
 
@@ -42,6 +42,10 @@ class Schedule:
     scale: NDArray[np.float32]
     fresh: NDArray[np.bool_]
     gate: NDArray[np.float32]
+
+    def part(self, begin: int, end: int) -> "Schedule":
+        """Windows ``begin`` to ``end``."""
+        return Schedule(**{f.name: getattr(self, f.name)[begin:end] for f in fields(self)})
 
 
 @dataclass(frozen=True, kw_only=True)
