@@ -41,7 +41,10 @@ class Transfer(AbstractAlgorithm):
     Args:
         fast_lr: learning rate of A; with ``auto_scale`` the wanted pulses at the strongest cross-point are
             ``fast_lr * desired_bl``, whatever the size of the gradient. 0 uses the learning rate itself.
-        scale_fast_lr: multiply ``fast_lr`` by the learning rate.
+        fast_change: with ``auto_scale``, instead of ``fast_lr``: change of A that a sample wants at the strongest
+            cross-point [w], so that devices of any number of states follow the gradient alike; 0 leaves it to
+            ``fast_lr``.
+        scale_fast_lr: multiply ``fast_lr``, or ``fast_change``, by the learning rate.
         auto_scale: divide the rate of A by running averages of ``max|x|`` and ``max|d|``.
         auto_momentum: of these averages, per mini-batch [1] in 0..1.
         update: pulse trains onto A.
@@ -66,6 +69,7 @@ class Transfer(AbstractAlgorithm):
     """
 
     fast_lr: float = 1.0
+    fast_change: float = 0.0
     scale_fast_lr: bool = False
     auto_scale: bool = True
     auto_momentum: float = 0.99
@@ -80,9 +84,13 @@ class Transfer(AbstractAlgorithm):
     transfer_update: UpdateParameters = field(default_factory=single_pulse)
 
     def __post_init__(self) -> None:
-        for name in ("fast_lr", "transfer_lr", "gamma"):
+        for name in ("fast_lr", "fast_change", "transfer_lr", "gamma"):
             if not getattr(self, name) >= 0:
                 raise ConfigError(f"algorithm.{name}: must be >= 0, got {getattr(self, name)}")
+        if self.fast_change and not self.auto_scale:
+            raise ConfigError(
+                f"algorithm.fast_change: needs algorithm.auto_scale=true, got {self.fast_change}"
+            )
         if not 0 <= self.auto_momentum <= 1:
             raise ConfigError(f"algorithm.auto_momentum: must lie in 0..1, got {self.auto_momentum}")
         if self.transfer_every == 0:
@@ -341,17 +349,17 @@ class TransferWeight(AnalogWeight):
     def fast_rate(self, tops: tuple[Tensor, Tensor], lr: float) -> Tensor:
         """Learning rate of A for every sample [..., b], from the largest ``|x|`` and ``|d|`` of each."""
         rule, (top_x, top_d) = self.rule, tops
-        if rule.fast_lr <= 0:
+        if rule.fast_lr <= 0 and not rule.fast_change:
             return torch.full_like(top_x, lr)
-        base = rule.fast_lr * (lr if rule.scale_fast_lr else 1.0)
+        share = lr if rule.scale_fast_lr else 1.0
         if not rule.auto_scale:
-            return torch.full_like(top_x, base)
+            return torch.full_like(top_x, rule.fast_lr * share)
         tau = (1 - rule.auto_momentum) / top_x.shape[-1]
         mean_x, mean_d = running_scale(top_x, self.scale_x, tau), running_scale(top_d, self.scale_d, tau)
         self.scale_x, self.scale_d = mean_x[..., -1], mean_d[..., -1]
-        return scaled_rate(
-            base * rule.update.desired_bl * self.gradient_tile.device.granularity, mean_x, mean_d
-        )
+        pulses = rule.fast_lr * rule.update.desired_bl
+        change = rule.fast_change or pulses * self.gradient_tile.device.granularity
+        return scaled_rate(share * change, mean_x, mean_d)
 
     def transfer_rate(self, lr: float) -> float:
         """Effective rate of the transfer."""
