@@ -1,5 +1,6 @@
 """Golden facts and analytic checks of the training rules."""
 
+from math import ceil
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from crossweep.algorithms.analog_sgd import AnalogSGD
 from crossweep.algorithms.auto_scale import running_scale
 from crossweep.algorithms.cttv2 import CTTv2
 from crossweep.algorithms.mixed_precision import MixedPrecision, quantise
+from crossweep.algorithms.rlv2 import RLv2
 from crossweep.algorithms.schedule import TransferClock
 from crossweep.algorithms.transfer import TransferWeight
 from crossweep.algorithms.ttv1 import TTv1
@@ -143,6 +145,28 @@ def test_auto_scale_sets_the_pulses_of_the_strongest_cross_point() -> None:
         assert fired <= 16
         error = (fired * p * (1 - p) / 4000) ** 0.5
         assert float(counts.mean()) == pytest.approx(fired * p, abs=5 * error + 1e-3)
+
+
+def test_fast_change_moves_every_device_alike() -> None:
+    """The strongest cross-point moves by fast_change in the mean, 0.02, whatever the step and the amplitudes."""
+    for step, x, d in ((1e-3, 0.3, 0.1), (5e-4, 4.0, 0.002), (4e-3, 1.0, 1.0)):
+        for scaled, lr in ((False, 0.1), (True, 0.5)):
+            rule = RLv2(
+                fast_lr=7.0, fast_change=0.02 / (lr if scaled else 1), scale_fast_lr=scaled,
+                update=UpdateParameters(desired_bl=100), transfer_every=1000,
+            )  # fmt: skip
+            weight = rule.build((1, 4000), factory(ideal(step)))
+            weight.update(torch.full((1, 4000), x), torch.full((1, 1), d), lr)
+            wanted = 0.02 / step
+            p = (wanted / ceil(wanted * (1 - 1e-6))) ** 0.5
+            counts = -weight.fast.weight / step
+            fired = round(float(counts.max()))  # the row fires for all columns at once
+            assert fired * p == pytest.approx(wanted, abs=6 * (fired * (1 - p)) ** 0.5 + 1e-3)
+            expect.mean(counts, fired * p, std=max((fired * p * (1 - p)) ** 0.5, 1e-3), detects=0.5)
+    with pytest.raises(
+        ConfigError, match=r"algorithm\.fast_change: needs algorithm\.auto_scale=true, got 0\.1"
+    ):
+        RLv2(fast_change=0.1, auto_scale=False)
 
 
 def test_zero_inputs_advance_counters_and_a_zero_rate_nothing() -> None:
