@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from functools import cached_property, partial
+from itertools import accumulate
 from math import ceil
 from typing import Any
 
@@ -125,9 +126,13 @@ def pulse_words(plan: PulsePlan, stream: Stream, place: tuple[int, ...]) -> Puls
     if own not in batch.words:
         bl = _array(batch.bl, 1, own).astype(np.int64)
         slots = np.concatenate((np.zeros(1, np.int64), np.cumsum(bl)))
-        x, d = (
-            _draw(_array(values, 2, own), _array(scale, 1, own), bl, slots, stream.fork(name).next_key())
-            for name, values, scale in (("x", batch.x, batch.scale_x), ("d", batch.d, batch.scale_d))
+        x, d = _draw(
+            [
+                (_array(values, 2, own), _array(scale, 1, own), stream.fork(name).next_key())
+                for name, values, scale in (("x", batch.x, batch.scale_x), ("d", batch.d, batch.scale_d))
+            ],
+            bl,
+            slots,
         )
         batch.words[own] = PulseWords(x, d, slots, bl)
     words: PulseWords = batch.words[own]
@@ -186,25 +191,37 @@ def _array(tensor: Tensor, dims: int, place: tuple[int, ...]) -> Any:
     return one.float().contiguous().numpy()
 
 
-def _draw(values: Any, scale: Any, bl: NDArray[np.int64], slots: NDArray[np.int64], key: int) -> Lines:
+def _draw(sides: list[tuple[Any, Any, int]], bl: NDArray[np.int64], slots: NDArray[np.int64]) -> list[Lines]:
+    """Draw the lines of all sides, of each its values, scale and key, as one job of the threads."""
     from crossweep.tiles.kernels.draw import draw_lines
     from crossweep.tiles.kernels.threads import spread
 
-    b, n = values.shape
+    sizes = [values.shape[1] for values, _, _ in sides]
+    firsts = [0, *accumulate(sizes)]
     # one word more: samples are written in pieces of 32 slots
-    shape = (int(slots[-1] + 63) >> 6) + 1, padded(n)
-    pulses, signs = np.zeros(shape, np.uint64), np.zeros(shape, np.uint64)
-    parts: list[tuple[Words, Words]] = []
+    words = (int(slots[-1] + 63) >> 6) + 1
+    drawn = [
+        (np.zeros((words, padded(n)), np.uint64), np.zeros((words, padded(n)), np.uint64)) for n in sizes
+    ]
+    parts: list[list[tuple[Words, Words]]] = [[] for _ in sides]
 
     def work(first: int, last: int) -> None:
-        sums = np.zeros(b, np.uint64), np.zeros(b, np.uint64)
-        parts.append(sums)
-        draw_lines(values, scale, bl, slots, key, pulses, signs, *sums, first, last)
+        for (values, scale, key), (pulses, signs), n, start, own in zip(
+            sides, drawn, sizes, firsts, parts, strict=False
+        ):
+            begin, end = max(first - start, 0), min(last - start, n)
+            if begin < end:
+                sums = np.zeros(bl.size, np.uint64), np.zeros(bl.size, np.uint64)
+                own.append(sums)
+                draw_lines(values, scale, bl, slots, key, pulses, signs, *sums, begin, end)
 
-    spread(work, n, float(n * (2 * b + slots[-1])))
-    # whole numbers, so that the sums do not depend on the number of threads
-    mean, square = (np.sum([part[k] for part in parts], 0).astype(np.float64) / n for k in (0, 1))
-    return Lines(pulses, signs, mean / _FULL, square / _FULL)
+    spread(work, firsts[-1], float(firsts[-1] * (2 * bl.size + slots[-1])))
+    lines = []
+    for (pulses, signs), n, own in zip(drawn, sizes, parts, strict=True):
+        # whole numbers, so that the sums do not depend on the number of threads
+        mean, square = (np.sum([part[k] for part in own], 0).astype(np.float64) / n for k in (0, 1))
+        lines.append(Lines(pulses, signs, mean / _FULL, square / _FULL))
+    return lines
 
 
 def _expect(values: Any, scale: Any, bl: Any, *, weighted: bool) -> tuple[Lines, NDArray[np.float32]]:
