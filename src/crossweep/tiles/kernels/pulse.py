@@ -27,7 +27,6 @@ from crossweep.tiles.kernels.block import (
     RD,
     RELAX,
     RU,
-    WORD,
     XI,
     V,
     choose,
@@ -39,8 +38,7 @@ from crossweep.tiles.kernels.block import (
 )
 from crossweep.tiles.kernels.draw import piece
 from crossweep.tiles.kernels.jit import inline, kernel
-from crossweep.tiles.kernels.maths import normal_pair
-from crossweep.tiles.kernels.sequence import one_pulse
+from crossweep.tiles.kernels.together import COUNT, STATE, UPWARDS, bring, two_pulses
 
 F = np.float32
 PIECE = 32  # slots of a sample that are looked at together
@@ -51,8 +49,6 @@ _COARSE = F(0.01)
 _GROWTH = F(2.33)  # (exp(MODERATE) - 1) / MODERATE
 # places: variance of one pulse up and down, if it does not follow the state; that of the path; pulses before it
 _VAR, _BEFORE, _SQUARE_UP, _SQUARE_DOWN = RELAX, NEAR + STRIDE, NEAR + 2 * STRIDE, NEAR + 3 * STRIDE
-# and of the devices that go pulse by pulse: state, number of pulses, whether they go up; steps, slopes and bounds
-_STATE, _COUNT, _UPWARDS, _DEVICE = (NEAR + k * LANES for k in range(4))
 
 
 @kernel
@@ -150,25 +146,6 @@ def _settle(f, sigma, relative):
 
 
 @kernel
-def _step(f, ids, counter, t, sigma, relative):
-    """Two more pulses for those of the devices that were brought together who get more than ``t``, and ``t + 1``."""
-    for k in range(LANES):
-        v, count, up, lane = f[_STATE + k], f[_COUNT + k], f[_UPWARDS + k], ids[WORD + k]
-        su, sd, mu, md = (
-            f[_DEVICE + k],
-            f[_DEVICE + LANES + k],
-            f[_DEVICE + 2 * LANES + k],
-            f[_DEVICE + 3 * LANES + k],
-        )
-        high, low = f[_DEVICE + 4 * LANES + k], f[_DEVICE + 5 * LANES + k]
-        xi, other = normal_pair(counter, lane)
-        once = one_pulse(v, up > F(0.0), su, sd, mu, md, high, low, sigma, relative, xi)
-        twice = one_pulse(once, up > F(0.0), su, sd, mu, md, high, low, sigma, relative, other)
-        once = once if t < count else v
-        f[_STATE + k] = twice if t + F(1.0) < count else once
-
-
-@kernel
 def _walk(
     f,
     ids,
@@ -195,24 +172,22 @@ def _walk(
         for k in range(width):
             e = np.int64(ids[CHOSEN + some + k])
             i, j = row + e // LANES, first + e % LANES
-            f[_STATE + k], ids[WORD + k] = f[V + e], mix(ids[e], key)
-            for q in range(6):
-                f[_DEVICE + q * LANES + k] = device[q][i, j]
+            bring(f, ids, k, f[V + e], device, i, j, mix(ids[e], key))
         for c in range(begin, end):
             for k in range(LANES):
-                f[_COUNT + k] = F(0.0)
+                f[COUNT + k] = F(0.0)
             most = np.int64(0)
             for k in range(width):
                 e = np.int64(ids[CHOSEN + some + k])
                 i, j = e // LANES, e % LANES
                 count = np.int64(popcount(np.uint32(rows[c * ROWS + i] & cols[c * LANES + j])))
                 up = np.uint32(row_signs[c * ROWS + i] ^ col_signs[c * LANES + j]) != np.uint32(0)
-                f[_COUNT + k], f[_UPWARDS + k] = F(count), F(1.0) if up else F(0.0)
+                f[COUNT + k], f[UPWARDS + k] = F(count), F(1.0) if up else F(0.0)
                 most = max(most, count)
             for t in range(0, most, 2):
-                _step(f, ids, np.uint32(2 * (begins[start + c] + t)), F(t), sigma, relative)
+                two_pulses(f, ids, np.uint32(2 * (begins[start + c] + t)), F(t), sigma, relative)
         for k in range(width):
-            f[V + np.int64(ids[CHOSEN + some + k])] = f[_STATE + k]
+            f[V + np.int64(ids[CHOSEN + some + k])] = f[STATE + k]
 
 
 @kernel

@@ -8,12 +8,19 @@ import numpy as np
 
 from crossweep.tiles.blocks import LANES, ROWS, SIZE
 from crossweep.tiles.kernels.bits import as_bits, as_float, line_key, mix, square_root
-from crossweep.tiles.kernels.block import HIDDEN, MEAN, PAST, VALUE, XI, W, clear, normals
-from crossweep.tiles.kernels.exponential import exponential_pulse
+from crossweep.tiles.kernels.block import CHOSEN, HIDDEN, MEAN, PAST, VALUE, XI, W, clear, normals
 from crossweep.tiles.kernels.jit import kernel
-from crossweep.tiles.kernels.maths import normal
 from crossweep.tiles.kernels.periphery import nearest
-from crossweep.tiles.kernels.sequence import one_pulse
+from crossweep.tiles.kernels.together import (
+    COUNT,
+    DRAWN,
+    STATE,
+    UPWARDS,
+    bring,
+    draw_one,
+    two_exponential_pulses,
+    two_pulses,
+)
 from crossweep.tiles.kernels.vectors import fetch_ahead
 
 F = np.float32
@@ -86,59 +93,60 @@ def digest_block(f, reads, gain, gate, row_sign, scalars, row, first):
 
 
 @kernel
-def give_block(f, hit, slow, scalars, write, step, longest, row, first, key):
-    """Pulses of C where they are wanted; how many."""
-    v, w, r, su, sd, mu, md, high, low = slow
-    sigma, relative, given = scalars[0], scalars[1] > F(0.0), 0
-    rows, width = min(ROWS, v.shape[0] - row), min(LANES, v.shape[1] - first)
-    wants = np.empty(ROWS, np.int64)
-    chosen = 0
+def give_block(f, ids, hit, slow, scalars, step, longest, row, first, key):
+    """Pulses of C where ``VALUE`` wants them, ``step`` for each that is wanted and ``longest`` at most; how many."""
+    v, w, r = slow[:3]
+    device = slow[3:]
+    chosen = _wanted(f, ids, slow, row, first)
+    sigma, relative, write, given = scalars[0], scalars[1] > F(0.0), scalars[3], F(0.0)
+    for base in range(CHOSEN, CHOSEN + chosen, LANES):
+        n, most = min(LANES, CHOSEN + chosen - base), F(0.0)
+        for k in range(LANES):
+            f[COUNT + k] = F(0.0)
+        for k in range(n):
+            e = np.int64(ids[base + k])
+            i, j, wanted = row + e // LANES, first + e % LANES, f[VALUE + e]
+            bring(f, ids, k, v[i, j], device, i, j, mix(np.uint32(i * v.shape[1] + j), key))
+            f[COUNT + k] = min(np.rint(step * abs(wanted)), longest)
+            f[UPWARDS + k] = F(1.0) if wanted > F(0.0) else F(0.0)
+            most = max(most, f[COUNT + k])
+        for t in range(0, np.int64(most), 2):
+            counter = np.uint32(4 + t)
+            if scalars[4] > F(0.0):
+                two_exponential_pulses(f, ids, counter, F(t), scalars)
+            else:
+                two_pulses(f, ids, counter, F(t), sigma, relative)
+        if write > F(0.0):
+            draw_one(f, ids, np.uint32(2))
+        for k in range(n):
+            e = np.int64(ids[base + k])
+            i, j, pulses = row + e // LANES, first + e % LANES, f[COUNT + k]
+            if pulses > F(0.0):
+                v[i, j], noise = f[STATE + k], write * f[DRAWN + k] if write > F(0.0) else F(0.0)
+                w[i, j] = f[STATE + k] - r[i, j] + noise
+                hit[j] = 1
+                given += pulses
+    return given
+
+
+@kernel
+def _wanted(f, ids, slow, row, first):
+    """Put the numbers, within the block, of the devices of C that are wanted from ``CHOSEN`` on; how many."""
+    rows, width = min(ROWS, slow[0].shape[0] - row), min(LANES, slow[0].shape[1] - first)
+    n = CHOSEN
     for i in range(rows):
         some = np.uint32(0)
         for j in range(LANES):
             some |= as_bits(F(abs(f[VALUE + i * LANES + j])))
-        if some != np.uint32(
-            0
-        ):  # C was not looked at for long: ask for all that is needed before using any of it
-            wants[chosen] = i
-            chosen += 1
-            for matrix in (v, w, r, su, sd, mu, md, high, low):
-                fetch_ahead(matrix, row + i, first)
-    for i in wants[:chosen]:
-        for q in range(width):
-            wanted = f[VALUE + i * LANES + q]
-            if wanted == F(0.0):
-                continue
-            k, j = row + i, first + q
-            lane, state = mix(np.uint32(k * v.shape[1] + j), key), v[k, j]
-            pulses = np.int64(min(np.rint(step * abs(wanted)), longest))
-            for t in range(pulses):
-                xi = normal(np.uint32(2 * t + 4), lane) if sigma > F(0.0) else F(0.0)
-                if scalars[4] > F(0.0):
-                    state = exponential_pulse(
-                        state,
-                        wanted > F(0.0),
-                        su[k, j],
-                        sd[k, j],
-                        mu[k, j],
-                        high[k, j],
-                        low[k, j],
-                        scalars,
-                        xi,
-                    )
-                else:
-                    state = one_pulse(
-                        state, wanted > F(0.0), su[k, j], sd[k, j], mu[k, j], md[k, j], high[k, j], low[k, j], sigma,
-                        relative, xi,
-                    )  # fmt: skip
-            if pulses == 0:
-                continue
-            v[k, j] = state
-            xi = normal(np.uint32(2), lane) if write > F(0.0) else F(0.0)
-            w[k, j] = state - r[k, j] + write * xi
-            hit[j] = 1
-            given += pulses
-    return given
+        if some == np.uint32(0):
+            continue
+        for matrix in slow:  # C was not looked at for long: ask for all that is needed before using any of it
+            fetch_ahead(matrix, row + i, first)
+        for j in range(width):
+            e = i * LANES + j
+            ids[n] = e
+            n += 1 if f[VALUE + e] != F(0.0) else 0
+    return n - CHOSEN
 
 
 @kernel
@@ -187,7 +195,7 @@ def _chances(most, reads, train, first, lengths, single, scales):
 
 
 @kernel
-def pulse_columns(f, wanted, most, counts, chances, reads, train, hit, slow, slow_scalars, first, key):
+def pulse_columns(f, ids, wanted, most, counts, chances, reads, train, hit, slow, slow_scalars, first, key):
     """Write the columns that were read, each by one pair of pulse trains; how many pulses C got."""
     lengths, single, scales, limits = chances
     _chances(most, reads, train, first, lengths, single, scales)
@@ -225,7 +233,5 @@ def pulse_columns(f, wanted, most, counts, chances, reads, train, hit, slow, slo
         for e in range(SIZE):
             count = F(counts[place + e])
             f[VALUE + e] = count if wanted[place + e] > F(0.0) else -count
-        given += give_block(
-            f, hit, slow, slow_scalars, slow_scalars[3], F(1.0), F(2.0**30), row, first, mix(SLOW, key)
-        )
+        given += give_block(f, ids, hit, slow, slow_scalars, F(1.0), F(2.0**30), row, first, mix(SLOW, key))
     return given

@@ -249,9 +249,17 @@ def window_blocks(
                         excess_block(f, reads[m], fresh[m], digest[5], first)
                     if digest_block(f, reads[m], gain[m], gate[m], row_sign, digest, row, first):
                         given_out[1, column] += give_block(
-                            f, hit[m], slow, slow_scalars, slow_scalars[3], digest[6], digest[2], row, first,
+                            f,
+                            ids,
+                            hit[m],
+                            slow,
+                            slow_scalars,
+                            digest[6],
+                            digest[2],
+                            row,
+                            first,
                             mix(SLOW, own),
-                        )  # fmt: skip
+                        )
                 store(f, V, states[0], row, first)
                 store(f, W, states[1], row, first)
                 if buffered:
@@ -262,6 +270,6 @@ def window_blocks(
             m = now[0, 0]
             if by_trains and now[0, 4] == 1 and reads[m, first : first + LANES].max() > F(0.0):
                 given_out[1, column] += pulse_columns(
-                    f, wanted, most, pulses, chances, reads[m], train, hit[m], slow, slow_scalars, first,
+                    f, ids, wanted, most, pulses, chances, reads[m], train, hit[m], slow, slow_scalars, first,
                     mix(_TRAIN, line_key(key, m)),
                 )  # fmt: skip
