@@ -218,7 +218,7 @@ def test_noisy_pulses_in_order_in_one_call_move_as_they_do_window_by_window(
         ]
         return {
             key: torch.stack([one[key] for one in buffers])
-            for key in ("fast.state", "fast.weight", "slow.state")
+            for key in ("fast.state", "fast.weight", "slow.state", "slow.weight")
         }
 
     calls: list[object] = []
@@ -228,7 +228,7 @@ def test_noisy_pulses_in_order_in_one_call_move_as_they_do_window_by_window(
     assert len(calls) >= 2 * len(seeds), "the compiled call was not used"
     monkeypatch.setattr(windows, "usable", lambda *_: False)
     one_by_one = runs()
-    for key in ("fast.state", "fast.weight"):
+    for key in at_once:
         both = torch.cat((at_once[key], one_by_one[key]))
         # pulses couple the devices of a line: only whole runs are independent
         mine, theirs = at_once[key] - both.mean(0), one_by_one[key] - both.mean(0)

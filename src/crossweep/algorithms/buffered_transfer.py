@@ -1,7 +1,7 @@
 """Transfer through a digital buffer with a threshold: the body of TTv2, c-TTv2 and AGAD."""
 
 from abc import abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -99,7 +99,7 @@ class BufferedTransferWeight(TransferWeight):
     def what_reads_do(self, lr: float) -> Digest | None:
         rule = self.rule
         certain = exact(rule.transfer_update, self.step, as_input=not rule.transfer_columns)
-        return self.rule_of_reads() if certain else None
+        return replace(self.rule_of_reads(), step=self.step) if certain else None
 
     def unit(self, rate: Tensor, sample: Tensor, lr: float) -> Tensor | float:
         return self.buffer_scale(rate, sample, lr)
@@ -108,16 +108,8 @@ class BufferedTransferWeight(TransferWeight):
     def held(self) -> Tensor:
         return self.hidden
 
-    @property
-    def transfer_steps(self) -> float:
-        return self.step
-
     def operations_per_value(self, lr: float) -> int:
         return 2  # scale and add
-
-    def rule_of_reads(self) -> Digest | None:
-        """Thresholds of the buffer; None: there is no compiled call."""
-        return None
 
     def transfer(
         self, value: Tensor, window: Window, columns: Tensor | slice, rate: Tensor, lr: float
@@ -150,6 +142,10 @@ class BufferedTransferWeight(TransferWeight):
         return signs * scale
 
     # -- what the rules differ in ------------------------------------------------------------------
+
+    @abstractmethod
+    def rule_of_reads(self) -> Digest:
+        """Thresholds of the buffer, for the compiled kernels."""
 
     @abstractmethod
     def fill(self, value: Tensor, scale: Tensor | float, window: Window, columns: Tensor | slice) -> Tensor:

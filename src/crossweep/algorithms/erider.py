@@ -78,9 +78,8 @@ class ERIDERWeight(TransferWeight):
         return self.pulsed_write(self.transfer_rate(lr), smoothing=self.rule.reference_rate, excess=True)
 
     def operations_per_value(self, lr: float) -> int:
-        return 4 + (
-            self.transfer_rate(lr) > 0
-        )  # two products, a sum, a difference; values become pulse chances
+        # two products, a sum, a difference; values become pulse chances
+        return 4 + (self.transfer_rate(lr) > 0)
 
     def transfer(
         self, value: Tensor, window: Window, columns: Tensor | slice, rate: Tensor, lr: float

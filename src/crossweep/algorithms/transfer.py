@@ -272,7 +272,7 @@ class TransferWeight(AnalogWeight):
         for begin, end in pairwise((0, *self.breaks(len(reads)), len(reads))):
             self.tally.transfers += windows.run_(
                 self.fast, target, plan, schedule.part(begin, end), rule.transfer_io, what,
-                self.held, self.means(), self.chop_out, self.transfer_steps, self.transfers,
+                self.held, self.means(), self.chop_out, self.transfers,
             )  # fmt: skip
             self.after_window(end - 1, lr)
         self.chop_in = torch.from_numpy(before[-1].copy())
@@ -300,11 +300,6 @@ class TransferWeight(AnalogWeight):
     def held(self) -> Tensor | None:
         """Digital numbers that a read changes [O, I]: the buffer, or the tracked symmetry point."""
         return None
-
-    @property
-    def transfer_steps(self) -> float:
-        """Steps of C that one transfer through a buffer makes."""
-        return 1.0
 
     def operations_per_value(self, lr: float) -> int:
         """Digital operations for each number that is read."""

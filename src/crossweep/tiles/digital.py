@@ -20,6 +20,7 @@ class Digest:
         cap: largest |H| that stays after a transfer; 0 is off.
         no_buffer: forget H before every read.
         beta: weight of a read in the running mean [1].
+        step: pulses of C for each time that H passes its threshold, up to ``longest`` in all; for the compiled call.
     """
 
     momentum: float
@@ -28,6 +29,7 @@ class Digest:
     cap: float = 0.0
     no_buffer: bool = False
     beta: float = 0.0
+    step: float = 1.0
 
 
 def usable(hidden: Tensor) -> bool:

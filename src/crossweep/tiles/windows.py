@@ -105,8 +105,7 @@ def usable(fast: AnalogTile, slow: AnalogTile, update: UpdateParameters, io: IOP
 
 def run_(
     fast: AnalogTile, slow: AnalogTile, plan: PulsePlan, schedule: Schedule, io: IOParameters, what: Digest | PulsedWrite,
-    hidden: Tensor | None, means: tuple[Tensor, Tensor] | None, row_sign: Tensor, step: float,
-    stream: Stream,
+    hidden: Tensor | None, means: tuple[Tensor, Tensor] | None, row_sign: Tensor, stream: Stream,
 ) -> int:  # fmt: skip
     """Pulse A, read its columns, fill H, pulse C, window by window; tiles and buffers change in place.
 
@@ -121,7 +120,6 @@ def run_(
         hidden: H [O, I], if any.
         means: running mean and what is subtracted from a read [O, I], if any.
         row_sign: chopper of each row [O].
-        step: pulses of C for each time that H passes its threshold, up to ``Digest.longest`` in all.
         stream: source of all noise.
 
     Returns:
@@ -151,7 +149,7 @@ def run_(
     buffers = (held, *((t.numpy() for t in means) if means is not None else (none, none)))
     if isinstance(what, Digest):
         release = what.momentum, what.forget_buffer, what.longest, what.cap, what.no_buffer
-        limits, train = np.array([*release, what.beta, step], np.float32), np.zeros(0, np.float32)
+        limits, train = np.array([*release, what.beta, what.step], np.float32), np.zeros(0, np.float32)
     else:
         limits, train = np.zeros(7, np.float32), what.numbers(buffered=hidden is not None)
     blocks = column_blocks(columns)

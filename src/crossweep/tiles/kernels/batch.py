@@ -4,7 +4,7 @@
 import numpy as np
 
 from crossweep.tiles.kernels.bits import as_bits, as_float, square_root
-from crossweep.tiles.kernels.jit import kernel, summing
+from crossweep.tiles.kernels.jit import inline, kernel, summing
 
 F = np.float32
 VECTORS = 256  # whose sums are taken together, whatever the number of threads
@@ -41,9 +41,22 @@ def running_rows(new, start, tau, out):
             out[i, b] = F(mean)
 
 
+@inline
+def balanced(rate, x, d, step, longest, shorten):
+    """Slots of a train, and scales of columns and rows, from the largest input and error: ``pulse_train.plan_pulses``."""
+    wanted = rate * x * d / step
+    some = wanted > F(0.0)
+    # a hair below the integer, so that float rounding of an exact k does not add a slot
+    length = min(F(np.ceil(F(wanted * F(1 - 1e-6)))), longest) if shorten else longest
+    length = length if some else F(0.0)
+    both = square_root(F(rate / (step * max(length, F(1.0)))))
+    ratio = square_root(F(x / (d * (longest / max(wanted, longest))))) if some else F(1.0)
+    return length, both / ratio, both * ratio
+
+
 @kernel
 def balance(rate, top_x, top_d, granularity, grad_scale, desired, shorten, bl, scale_x, scale_d):
-    """Bit length and scales of each sample under update management; see ``pulse_train.plan_pulses``.
+    """Bit length and scales of each sample under update management.
 
     Args:
         rate: learning rate [b].
@@ -57,17 +70,10 @@ def balance(rate, top_x, top_d, granularity, grad_scale, desired, shorten, bl, s
         scale_x: out [b].
         scale_d: out [b].
     """
-    step, longest, hair, one = F(granularity), F(desired), F(1 - 1e-6), F(1.0)
     for b in range(rate.shape[0]):
-        top = top_d[b] * F(grad_scale)
-        wanted = rate[b] * top_x[b] * top / step
-        some = wanted > F(0.0)
-        # a hair below the integer, so that float rounding of an exact k does not add a slot
-        length = min(F(np.ceil(F(wanted * hair))), longest) if shorten else longest
-        bl[b] = length if some else F(0.0)
-        both = square_root(F(rate[b] / (step * max(bl[b], one))))
-        ratio = square_root(F(top_x[b] / (top * (longest / max(wanted, longest))))) if some else one
-        scale_d[b], scale_x[b] = both * ratio, both / ratio
+        bl[b], scale_x[b], scale_d[b] = balanced(
+            rate[b], top_x[b], top_d[b] * F(grad_scale), F(granularity), F(desired), shorten
+        )
 
 
 @kernel

@@ -20,15 +20,15 @@ from numba.extending import intrinsic
 
 from crossweep.tiles.blocks import BAND, LANES, ROWS, SIZE, STRIDE
 from crossweep.tiles.kernels.bits import as_bits, popcount
-from crossweep.tiles.kernels.block import ALL, UP, load_words
+from crossweep.tiles.kernels.block import ALL, UP, load_words, pulses_of
 from crossweep.tiles.kernels.jit import kernel
 from crossweep.tiles.kernels.vectors import data, load_vector, many, store_vector
 
 F = np.float32
-WORDS = 32  # pulse words of a column that are looked at in one go: counts stay below 2^12
-PIECE = 6  # and of these, so many while the rows' slots stay in the first-level cache
-_SLOTS = 64 * WORDS
-_GROUPS = _SLOTS // 8 + -(-WORDS // PIECE)  # eights of a column at most: each piece rounds up
+_COLUMN_WORDS = 32  # pulse words of a column that are looked at in one go: counts stay below 2^12
+_PIECE = 6  # and of these, so many while the rows' slots stay in the first-level cache
+_SLOTS = 64 * _COLUMN_WORDS
+_GROUPS = _SLOTS // 8 + -(-_COLUMN_WORDS // _PIECE)  # eights of a column at most: each piece rounds up
 _EIGHTS = -(-_GROUPS // 8) * 8
 _KEPT = 1 << 16  # counts that are kept at a time
 _LEVELS = 4  # of adders: each leaves three planes and an eighth of its input
@@ -237,10 +237,10 @@ def room_to_count(tall):
     for k in range(_EIGHTS):
         in_turn[k] = _LINE * k
     return (
-        np.empty(some * WORDS * LANES, np.uint64),
-        np.empty(some * WORDS * LANES, np.uint64),
+        np.empty(some * _COLUMN_WORDS * LANES, np.uint64),
+        np.empty(some * _COLUMN_WORDS * LANES, np.uint64),
         table,
-        np.empty(some * (64 * PIECE + 16), np.int32),
+        np.empty(some * (64 * _PIECE + 16), np.int32),
         in_turn,
         np.empty(some * _EIGHTS * _LINE * LANES, np.uint64),
         np.empty(_EIGHTS * _LINE // 8 + 64, np.uint64),
@@ -277,7 +277,7 @@ def room_for_counts(rows, stretches, tall):
 
 
 @kernel
-def fetch(f, counts, row):
+def _fetch(f, counts, row):
     """Bring the counts of a block; whether there is any."""
     place, some = row // ROWS * 2 * STRIDE, np.uint32(0)
     for e in range(SIZE):
@@ -286,6 +286,17 @@ def fetch(f, counts, row):
         f[ALL + e] = counts[place + STRIDE + e]
         some |= as_bits(counts[place + STRIDE + e])
     return some != np.uint32(0)
+
+
+@kernel
+def block_counts(f, counts, lines, since, until, turn_x, turn_d, row, first, begin, end, room):
+    """Ups and all pulses of a block between two slots; whether there is any.
+
+    In a tall crossbar they come from ``counts``, which ``count_tall`` has filled; else see ``pulses_of``.
+    """
+    if lines[6].shape[0] > 0:
+        return _fetch(f, counts, row)
+    return pulses_of(lines, since, until, turn_x, turn_d, row, first, begin, end, room, f)
 
 
 @kernel
@@ -337,17 +348,17 @@ def count_tall(lines, since, until, turn_x, turn_d, first, begin, end, room, out
     nothing = (slots.shape[1] - 1) * _LINE  # the last slot is nobody's
     groups = np.empty(LANES, np.int64)
     out[:] = F(0.0)
-    for start in range(begin >> 6, last, WORDS):
-        words = min(WORDS, last - start)
+    for start in range(begin >> 6, last, _COLUMN_WORDS):
+        words = min(_COLUMN_WORDS, last - start)
         load_words(columns, since, until, turn_x, start, words, first, begin, end, pulses, signs)
         for band in range(slots.shape[0]):
             flat = slots[band].reshape(-1)
             planes[:] = np.uint64(0)
             groups[:] = 0
-            for piece in range(0, words, PIECE):
+            for piece in range(0, words, _PIECE):
                 for j in range(LANES):
                     n = 0
-                    for w in range(piece, min(piece + PIECE, words)):
+                    for w in range(piece, min(piece + _PIECE, words)):
                         n = _list_slots(
                             pulses[w * LANES + j], signs[w * LANES + j], (start + w) << 6, table, places, n
                         )

@@ -7,6 +7,7 @@ Each works on a block of devices (``block``); the pulse trains of a transfer nee
 import numpy as np
 
 from crossweep.tiles.blocks import LANES, ROWS, SIZE
+from crossweep.tiles.kernels.batch import balanced
 from crossweep.tiles.kernels.bits import as_bits, as_float, line_key, mix, square_root
 from crossweep.tiles.kernels.block import CHOSEN, HIDDEN, MEAN, PAST, VALUE, XI, W, clear, normals
 from crossweep.tiles.kernels.jit import kernel
@@ -171,27 +172,21 @@ def smooth_block(f, reads, gain, row_sign, train, row, first, wanted, most):
 
 @kernel
 def _chances(most, reads, train, first, lengths, single, scales):
-    """Slots of each column's trains, chance of a pulse of its one-hot side per slot, and scale of the vector's chances.
-
-    Update management is that of ``batch.balance``.
-    """
+    """Slots of each column's trains, chance of a pulse of its one-hot side per slot, and scale of the vector's chances."""
     drive, longest, managed, shorten = train[0], train[1], train[2] > F(0.0), train[3] > F(0.0)
     grad_scale, as_input = train[4], train[5] > F(0.0)
     for j in range(LANES):
         top = as_float(most[j])
-        lengths[j], one, vector = longest, square_root(F(drive / longest)), square_root(F(drive / longest))
+        x, d = (top, grad_scale) if as_input else (F(1.0), top * grad_scale)
         if managed:
-            x, d = (top, grad_scale) if as_input else (F(1.0), top * grad_scale)
-            k = drive * x * d
-            if shorten:
-                lengths[j] = min(F(np.ceil(F(k * F(1 - 1e-6)))), longest)
-            if k > F(0.0):
-                both = square_root(F(drive / max(lengths[j], F(1.0))))
-                ratio = square_root(F(x / (d * (longest / max(k, longest)))))
-                one, vector = (both * ratio, both / ratio) if as_input else (both / ratio, both * ratio)
+            lengths[j], scale_x, scale_d = balanced(drive, x, d, F(1.0), longest, shorten)
+        else:
+            lengths[j] = longest
+            scale_x = scale_d = square_root(F(drive / longest))
         if reads[first + j] <= F(0.0) or top == F(0.0) or drive == F(0.0):
             lengths[j] = F(0.0)
-        single[j], scales[j] = min(one, F(1.0)), vector
+        one, scales[j] = (scale_d, scale_x) if as_input else (scale_x, scale_d)
+        single[j] = min(one, F(1.0))
 
 
 @kernel

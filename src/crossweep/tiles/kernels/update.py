@@ -14,11 +14,10 @@ from crossweep.tiles.kernels.block import (
     load_spread,
     normals,
     number,
-    pulses_of,
     scratch,
     store,
 )
-from crossweep.tiles.kernels.counters import count_tall, fetch, room_for_counts, room_to_count
+from crossweep.tiles.kernels.counters import block_counts, count_tall, room_for_counts, room_to_count
 from crossweep.tiles.kernels.exponential import load_cells, move
 from crossweep.tiles.kernels.jit import kernel
 from crossweep.tiles.kernels.maths import normal
@@ -70,13 +69,9 @@ def update_blocks(lines, squares, seen, edges, v, given, device, scalars, key, s
                 number(ids, row, first, n)
                 for k in range(base, end_of_these):
                     begin, end = max(edges[k], earliest), min(edges[k + 1], latest)
-                    if begin >= end:
-                        some = False
-                    elif tall:
-                        some = fetch(f, counts[k - base], row)
-                    else:
-                        some = pulses_of(lines, since, until, turn_x, turn_d, row, first, begin, end, room, f)
-                    if not some:
+                    if begin >= end or not block_counts(
+                        f, counts[k - base], lines, since, until, turn_x, turn_d, row, first, begin, end, room
+                    ):
                         continue
                     own = line_key(key, k)
                     normals(f, ids, own)
@@ -99,10 +94,7 @@ def count_blocks(lines, seen, begin, end, ups, totals, start, stop):
         if tall:
             count_tall(lines, since, until, turn_x, turn_d, first, begin, end, counters, counts[0])
         for row in range(0, rows, ROWS):
-            if tall:
-                fetch(f, counts[0], row)
-            else:
-                pulses_of(lines, since, until, turn_x, turn_d, row, first, begin, end, room, f)
+            block_counts(f, counts[0], lines, since, until, turn_x, turn_d, row, first, begin, end, room)
             store(f, UP, ups, row, first)
             store(f, ALL, totals, row, first)
 

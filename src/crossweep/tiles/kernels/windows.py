@@ -27,12 +27,11 @@ from crossweep.tiles.kernels.block import (
     load_spread,
     normals,
     number,
-    pulses_of,
     scratch,
     store,
     two_normals,
 )
-from crossweep.tiles.kernels.counters import count_tall, fetch, room_for_counts, room_to_count
+from crossweep.tiles.kernels.counters import block_counts, count_tall, room_for_counts, room_to_count
 from crossweep.tiles.kernels.exponential import load_cells, move
 from crossweep.tiles.kernels.jit import kernel
 from crossweep.tiles.kernels.pulse import load_to_run, room_for_pieces, run_block
@@ -191,17 +190,8 @@ def window_blocks(
                     m, begin, end_slot = now[k, 0], now[k, 2], now[k, 3]
                     if begin < end_slot:
                         count_tall(
-                            lines,
-                            since[m],
-                            until[m],
-                            turn_x[m],
-                            turn_d,
-                            first,
-                            begin,
-                            end_slot,
-                            counters,
-                            counts[k],
-                        )
+                            lines, since[m], until[m], turn_x[m], turn_d, first, begin, end_slot, counters, counts[k]
+                        )  # fmt: skip
             for row in range(0, rows, ROWS):
                 if in_order:
                     load_to_run(f, device, fast_scalars, row, first)
@@ -221,23 +211,29 @@ def window_blocks(
                 ask_for((*device, *states), row + ROWS, first)
                 for k in range(now.shape[0]):
                     m, part, begin, end_slot = now[k, 0], now[k, 1], now[k, 2], now[k, 3]
-                    if begin < end_slot and in_order:
+                    if begin >= end_slot:
+                        pass  # nothing but, perhaps, a read
+                    elif in_order:
                         given_out[0, column] += _run(
                             f, ids, slots, trains, pieces, since[m], until[m], turn_x[m], turn_d, device, fast_scalars,
                             key ^ np.int64(line_key(key, m)), row, first,
                         )  # fmt: skip
-                    if begin >= end_slot or in_order:
-                        some = False
-                    elif tall:
-                        some = fetch(f, counts[k], row)
-                    else:
-                        some = pulses_of(
-                            lines, since[m], until[m], turn_x[m], turn_d, row, first, begin, end_slot, room, f
-                        )
-                    if some:
-                        given_out[0, column] += _respond(
-                            f, ids, fast_scalars, line_key(key, m * 65536 + part)
-                        )
+                    elif block_counts(
+                        f,
+                        counts[k],
+                        lines,
+                        since[m],
+                        until[m],
+                        turn_x[m],
+                        turn_d,
+                        row,
+                        first,
+                        begin,
+                        end_slot,
+                        room,
+                    ):
+                        own = line_key(key, m * 65536 + part)
+                        given_out[0, column] += _respond(f, ids, fast_scalars, own)
                     if now[k, 4] == 0 or reads[m, first : first + LANES].max() <= F(0.0):
                         continue
                     own = line_key(key, m)
@@ -249,17 +245,8 @@ def window_blocks(
                         excess_block(f, reads[m], fresh[m], digest[5], first)
                     if digest_block(f, reads[m], gain[m], gate[m], row_sign, digest, row, first):
                         given_out[1, column] += give_block(
-                            f,
-                            ids,
-                            hit[m],
-                            slow,
-                            slow_scalars,
-                            digest[6],
-                            digest[2],
-                            row,
-                            first,
-                            mix(SLOW, own),
-                        )
+                            f, ids, hit[m], slow, slow_scalars, digest[6], digest[2], row, first, mix(SLOW, own)
+                        )  # fmt: skip
                 store(f, V, states[0], row, first)
                 store(f, W, states[1], row, first)
                 if buffered:
