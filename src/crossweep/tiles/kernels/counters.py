@@ -21,7 +21,7 @@ from numba.extending import intrinsic
 from crossweep.tiles.blocks import BAND, LANES, ROWS, SIZE, STRIDE
 from crossweep.tiles.kernels.bits import as_bits, popcount
 from crossweep.tiles.kernels.block import ALL, UP, load_words, pulses_of
-from crossweep.tiles.kernels.jit import kernel
+from crossweep.tiles.kernels.jit import inline, kernel
 from crossweep.tiles.kernels.vectors import data, load_vector, many, store_vector
 
 F = np.float32
@@ -288,7 +288,7 @@ def _fetch(f, counts, row):
     return some != np.uint32(0)
 
 
-@kernel
+@inline
 def block_counts(f, counts, lines, since, until, turn_x, turn_d, row, first, begin, end, room):
     """Ups and all pulses of a block between two slots; whether there is any.
 
