@@ -20,15 +20,6 @@ def running_scale(new: Tensor, start: Tensor, tau: float) -> Tensor:
     Returns:
         The average after each sample [..., b].
     """
-    if compiled.usable(new):
-        from crossweep.tiles.kernels.batch import running_rows
-
-        if new.shape[:-1] != start.shape:
-            lead = torch.broadcast_shapes(new.shape[:-1], start.shape)
-            new, start = new.expand(*lead, new.shape[-1]), start.expand(lead)
-        series, out = new.reshape(-1, new.shape[-1]).numpy(), torch.empty(new.shape)
-        running_rows(series, start.reshape(-1).numpy(), tau, out.view(series.shape).numpy())
-        return out
     if new.shape[-1] == 1 or tau >= 1:
         return _one_by_one(new, start, tau)
     value, valid = new.double(), new > 0
@@ -43,15 +34,32 @@ def running_scale(new: Tensor, start: Tensor, tau: float) -> Tensor:
     return (keep**power * total).to(new.dtype)
 
 
-def scaled_rate(base: float, mean_x: Tensor, mean_d: Tensor) -> Tensor:
-    """``base`` over the product of the averages, an average of 0 counting as 1: [..., b]."""
-    if mean_x.shape == mean_d.shape and compiled.usable(mean_x) and compiled.usable(mean_d):
-        from crossweep.tiles.kernels.batch import scaled_rates
+def scaled_rate(
+    base: float, tops: tuple[Tensor, Tensor], averages: tuple[Tensor, Tensor], tau: float
+) -> Tensor:
+    """``base`` over the product of two running averages, an average of 0 counting as 1.
 
-        out = torch.empty(mean_x.shape)
-        x, d = (t.reshape(-1).numpy() for t in (mean_x, mean_d))
-        scaled_rates(x, d, base, out.view(-1).numpy())
+    Args:
+        base: what is divided.
+        tops: largest input and largest error of each sample [..., b].
+        averages: those before the batch [...]; they move on in place.
+        tau: weight of a new value [1], in (0, 1].
+
+    Returns:
+        A rate for each sample [..., b].
+    """
+    top_x, top_d = (top.expand(*averages[0].shape, top.shape[-1]) for top in tops)
+    if compiled.usable(top_x) and compiled.usable(top_d):
+        from crossweep.tiles.kernels.batch import rates_of
+
+        out = torch.empty(top_x.shape)
+        series = -1, top_x.shape[-1]
+        starts = (average.view(-1).numpy() for average in averages)
+        rates_of(*(top.reshape(series).numpy() for top in (top_x, top_d)), *starts, tau, base, out.view(series).numpy())
         return out
+    mean_x, mean_d = (running_scale(top, own, tau) for top, own in zip((top_x, top_d), averages, strict=True))
+    for average, mean in zip(averages, (mean_x, mean_d), strict=True):
+        average.copy_(mean[..., -1])
     return base / (torch.where(mean_x > 0, mean_x, 1.0) * torch.where(mean_d > 0, mean_d, 1.0))
 
 

@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from crossweep.algorithms.auto_scale import running_scale, scaled_rate
+from crossweep.algorithms.auto_scale import scaled_rate
 from crossweep.algorithms.base import AbstractAlgorithm, AnalogWeight
 from crossweep.algorithms.chopper import NO_CHOPPER, ChopperRule
 from crossweep.algorithms.hidden_buffer import slice_counts
@@ -343,18 +343,16 @@ class TransferWeight(AnalogWeight):
 
     def fast_rate(self, tops: tuple[Tensor, Tensor], lr: float) -> Tensor:
         """Learning rate of A for every sample [..., b], from the largest ``|x|`` and ``|d|`` of each."""
-        rule, (top_x, top_d) = self.rule, tops
+        rule, top_x = self.rule, tops[0]
         if rule.fast_lr <= 0 and not rule.fast_change:
             return torch.full_like(top_x, lr)
         share = lr if rule.scale_fast_lr else 1.0
         if not rule.auto_scale:
             return torch.full_like(top_x, rule.fast_lr * share)
         tau = (1 - rule.auto_momentum) / top_x.shape[-1]
-        mean_x, mean_d = running_scale(top_x, self.scale_x, tau), running_scale(top_d, self.scale_d, tau)
-        self.scale_x, self.scale_d = mean_x[..., -1], mean_d[..., -1]
         pulses = rule.fast_lr * rule.update.desired_bl
         change = rule.fast_change or pulses * self.gradient_tile.device.granularity
-        return scaled_rate(share * change, mean_x, mean_d)
+        return scaled_rate(share * change, tops, (self.scale_x, self.scale_d), tau)
 
     def transfer_rate(self, lr: float) -> float:
         """Effective rate of the transfer."""

@@ -164,6 +164,8 @@ class PulsePlan:
 
     def samples(self, start: int, stop: int) -> "PulsePlan":
         """The plan of samples ``start`` to ``stop``."""
+        if start == 0 and stop >= self.bl.shape[-1]:
+            return self
         rows: dict[str, Any] = {name: getattr(self, name)[..., start:stop, :] for name in ("x", "d")}
         each: dict[str, Any] = {
             name: getattr(self, name)[..., start:stop] for name in ("scale_x", "scale_d", "bl")

@@ -45,6 +45,8 @@ class Schedule:
 
     def part(self, begin: int, end: int) -> "Schedule":
         """Windows ``begin`` to ``end``."""
+        if (begin, end) == (0, len(self.reads)):
+            return self
         return Schedule(**{f.name: getattr(self, f.name)[begin:end] for f in fields(self)})
 
 
@@ -164,15 +166,15 @@ def run_(
     )  # fmt: skip
     spread(work, blocks, rows * columns * (work_of_a_slot * part.work(0) + 100.0 * parts.size))
     for tile, pulses in zip((fast, slow), given.sum(1), strict=True):
-        tile.pulses_given.add_(float(pulses))
+        tile.pulses_given.numpy()[...] += pulses
     return int(np.count_nonzero(hit))
 
 
 def _side(tile: AnalogTile, kappa: float) -> tuple[Any, Any, NDArray[np.float32]]:
     """States, devices and noise of a tile; the states are changed in place."""
-    write = tile.device.write_noise_std * tile.device.dw_min
-    held = (tile.state.numpy(), tile.weight.numpy(), tile.reference.numpy())
-    return held, compiled.device_arrays(tile.bar, tile.state, ()), compiled.scalars(tile.bar, kappa, write)
+    bar, state, write = tile.bar, tile.state, tile.device.write_noise_std * tile.device.dw_min
+    held = (state.numpy(), tile.weight.numpy(), tile.reference.numpy())
+    return held, compiled.device_arrays(bar, state, ()), compiled.scalars(bar, kappa, write)
 
 
 def _reads(io: IOParameters) -> NDArray[np.float32]:

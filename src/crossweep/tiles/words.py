@@ -1,7 +1,7 @@
 """Drawn pulses of a mini-batch as 64-bit words, for the compiled engine."""
 
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property, partial, reduce
 from itertools import accumulate
 from math import ceil
 from typing import Any
@@ -203,7 +203,7 @@ def _draw(sides: list[tuple[Any, Any, int]], bl: NDArray[np.int64], slots: NDArr
     drawn = [
         (np.zeros((words, padded(n)), np.uint64), np.zeros((words, padded(n)), np.uint64)) for n in sizes
     ]
-    parts: list[list[tuple[Words, Words]]] = [[] for _ in sides]
+    parts: list[list[Words]] = [[] for _ in sides]
 
     def work(first: int, last: int) -> None:
         for (values, scale, key), (pulses, signs), n, start, own in zip(
@@ -211,7 +211,7 @@ def _draw(sides: list[tuple[Any, Any, int]], bl: NDArray[np.int64], slots: NDArr
         ):
             begin, end = max(first - start, 0), min(last - start, n)
             if begin < end:
-                sums = np.zeros(bl.size, np.uint64), np.zeros(bl.size, np.uint64)
+                sums = np.zeros((2, bl.size), np.uint64)
                 own.append(sums)
                 draw_lines(values, scale, bl, slots, key, pulses, signs, *sums, begin, end)
 
@@ -219,8 +219,8 @@ def _draw(sides: list[tuple[Any, Any, int]], bl: NDArray[np.int64], slots: NDArr
     lines = []
     for (pulses, signs), n, own in zip(drawn, sizes, parts, strict=True):
         # whole numbers, so that the sums do not depend on the number of threads
-        mean, square = (np.sum([part[k] for part in own], 0).astype(np.float64) / n for k in (0, 1))
-        lines.append(Lines(pulses, signs, mean / _FULL, square / _FULL))
+        mean, square = reduce(np.add, own) / (n * _FULL)
+        lines.append(Lines(pulses, signs, mean, square))
     return lines
 
 

@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Literal
 
 from torch import Tensor
@@ -24,6 +25,11 @@ class Crossbar:
     device: AbstractDevice
     cells: Cells
     kept: dict[tuple[int, ...], tuple[Any, ...]] = field(default_factory=dict, compare=False, repr=False)
+
+    @cached_property
+    def slopes(self) -> tuple[Tensor, Tensor] | None:
+        """Slopes of the steps where they are affine in the state, else None; see ``AbstractDevice.slopes``."""
+        return self.device.slopes(self.cells)
 
 
 @dataclass(frozen=True, kw_only=True)

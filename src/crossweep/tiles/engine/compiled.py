@@ -36,7 +36,7 @@ def affine(bar: Crossbar) -> bool:
     """Whether the closed form of the compiled kernels holds for this device."""
     kind, plain = type(bar.device), AbstractDevice
     own_noise = kind.std_up is not plain.std_up or kind.std_down is not plain.std_down
-    return not own_noise and bar.device.slopes(bar.cells) is not None
+    return not own_noise and bar.slopes is not None
 
 
 @dataclass(frozen=True)
@@ -122,9 +122,8 @@ def device_arrays(bar: Crossbar, v: Tensor, place: tuple[int, ...]) -> tuple[Flo
         unit_up, unit_down, scale = bar.device.exponents(cells)
         tensors = (unit_up, unit_down, scale, scale, cells.w_max, cells.w_min)
     else:
-        slopes = bar.device.slopes(cells)
-        assert slopes is not None
-        tensors = (cells.step_up, cells.step_down, *slopes, cells.w_max, cells.w_min)
+        assert bar.slopes is not None
+        tensors = (cells.step_up, cells.step_down, *bar.slopes, cells.w_max, cells.w_min)
     bar.kept[place] = tuple(
         array(tensor if tensor.shape == v.shape else tensor.expand_as(v), place) for tensor in tensors
     )

@@ -22,23 +22,35 @@ def largest_rows(values, out, first, last):
         out[b] = as_float(most)
 
 
+@inline
+def _followed(mean, new, tau):
+    """``auto_scale.running_scale``: an average after one more value."""
+    value = np.float64(new)
+    if value > 0.0:
+        return (1.0 - tau) * mean + tau * value if mean > 0.0 else value
+    return mean
+
+
 @kernel
-def running_rows(new, start, tau, out):
-    """``auto_scale.running_scale`` of many series, one value after the other.
+def rates_of(top_x, top_d, start_x, start_d, tau, base, out):
+    """``auto_scale.scaled_rate`` of many series, one sample after the other; the averages change in place.
 
     Args:
-        new: series [series, b].
-        start: their averages before [series].
+        top_x: largest inputs [series, b].
+        top_d: largest errors [series, b].
+        start_x: average of the largest inputs [series].
+        start_d: average of the largest errors [series].
         tau: weight of a new value.
-        out: averages after each value [series, b].
+        base: what is divided by both averages.
+        out: the rate of each sample [series, b].
     """
-    for i in range(new.shape[0]):
-        mean = np.float64(start[i])
-        for b in range(new.shape[1]):
-            value = np.float64(new[i, b])
-            if value > 0.0:
-                mean = (1.0 - tau) * mean + tau * value if mean > 0.0 else value
-            out[i, b] = F(mean)
+    for i in range(out.shape[0]):
+        mean_x, mean_d = np.float64(start_x[i]), np.float64(start_d[i])
+        for b in range(out.shape[1]):
+            mean_x, mean_d = _followed(mean_x, top_x[i, b], tau), _followed(mean_d, top_d[i, b], tau)
+            x, d = F(mean_x), F(mean_d)
+            out[i, b] = F(base) / ((x if x > F(0.0) else F(1.0)) * (d if d > F(0.0) else F(1.0)))
+        start_x[i], start_d[i] = F(mean_x), F(mean_d)
 
 
 @inline
@@ -74,14 +86,6 @@ def balance(rate, top_x, top_d, granularity, grad_scale, desired, shorten, bl, s
         bl[b], scale_x[b], scale_d[b] = balanced(
             rate[b], top_x[b], top_d[b] * F(grad_scale), F(granularity), F(desired), shorten
         )
-
-
-@kernel
-def scaled_rates(averages_x, averages_d, base, out):
-    """``base`` over the product of two averages, each 1 where there is none yet [b]."""
-    for b in range(out.shape[0]):
-        x, d = averages_x[b], averages_d[b]
-        out[b] = F(base) / ((x if x > F(0.0) else F(1.0)) * (d if d > F(0.0) else F(1.0)))
 
 
 @summing
