@@ -9,7 +9,7 @@ from torch import Tensor
 
 from crossweep.algorithms.agad import AGAD
 from crossweep.algorithms.analog_sgd import AnalogSGD
-from crossweep.algorithms.auto_scale import running_scale
+from crossweep.algorithms.auto_scale import running_scale, scaled_rate
 from crossweep.algorithms.cttv2 import CTTv2
 from crossweep.algorithms.mixed_precision import MixedPrecision, quantise
 from crossweep.algorithms.rlv2 import RLv2
@@ -86,6 +86,22 @@ def test_running_scale_is_the_loop(start: float, tau: float) -> None:
         for t, value in enumerate(new[row].tolist()):
             mean = value if mean <= 0 else (1 - tau) * mean + tau * value if value > 0 else mean
             assert got[row, t].item() == pytest.approx(mean, rel=1e-5, abs=1e-7)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])  # compiled, and in torch
+def test_scaled_rate_divides_by_both_averages(dtype: torch.dtype) -> None:
+    tops = [normal(seed, 2, 30).abs().to(dtype) for seed in (3, 4)]
+    tops[0][0, :3] = 0  # nothing to divide by yet, in the series that starts from nothing
+    starts = [torch.tensor(values, dtype=dtype) for values in ([0.0, 0.3], [0.7, 0.0])]
+    averages = (starts[0].clone(), starts[1].clone())
+    got = scaled_rate(0.6, (tops[0], tops[1]), averages, 0.2)
+    means = [
+        running_scale(top.double(), start.double(), 0.2) for top, start in zip(tops, starts, strict=True)
+    ]
+    wanted = 0.6 / (torch.where(means[0] > 0, means[0], 1.0) * means[1])
+    torch.testing.assert_close(got.double(), wanted, rtol=1e-5, atol=0)
+    for average, mean in zip(averages, means, strict=True):
+        torch.testing.assert_close(average.double(), mean[:, -1], rtol=1e-5, atol=0)
 
 
 # -- transfer --------------------------------------------------------------------------------------

@@ -36,9 +36,8 @@ class AGAD(Chopped, BufferedTransfer):
     Source: Rasch et al., Nat. Commun. 15:7133 (2024), eq. 13; aihwkit ``DynamicTransferCompound`` (CPU
         engine).
     Differs: ``in_chop_random`` flips at random only, as in the paper and in aihwkit's CUDA engine; its CPU
-        engine
-    flips regularly as well. There is no test of significance before a transfer, as in the engine (its
-    documentation speaks of one).
+        engine flips regularly as well. There is no test of significance before a transfer, as in the engine
+        (its documentation speaks of one).
     """
 
     in_chop_random: bool = False

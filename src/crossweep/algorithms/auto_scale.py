@@ -54,8 +54,9 @@ def scaled_rate(
 
         out = torch.empty(top_x.shape)
         series = -1, top_x.shape[-1]
-        starts = (average.view(-1).numpy() for average in averages)
-        rates_of(*(top.reshape(series).numpy() for top in (top_x, top_d)), *starts, tau, base, out.view(series).numpy())
+        largest_x, largest_d = (top.reshape(series).numpy() for top in (top_x, top_d))
+        start_x, start_d = (average.view(-1).numpy() for average in averages)
+        rates_of(largest_x, largest_d, start_x, start_d, tau, base, out.view(series).numpy())
         return out
     mean_x, mean_d = (running_scale(top, own, tau) for top, own in zip((top_x, top_d), averages, strict=True))
     for average, mean in zip(averages, (mean_x, mean_d), strict=True):

@@ -98,8 +98,7 @@ class AnalogWeight(nn.Module, ABC):
         """What training has cost so far; every number may be summed over the weights of a model.
 
         Keys: those of ``Tally``; ``weights``; ``devices``; ``digital_memory`` [values]; ``pulses`` and, for
-            every
-        tile, ``pulses_<tile>``.
+            every tile, ``pulses_<tile>``.
         """
         tiles, weights = self.tiles(), prod(self.shape)
         given = {f"pulses_{name}": float(tile.pulses_given) for name, tile in tiles.items()}

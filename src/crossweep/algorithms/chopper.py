@@ -23,8 +23,7 @@ class ChopperRule:
         ConfigError: probability outside 0..1.
 
     Source: Rasch et al., Nat. Commun. 15:7133 (2024); aihwkit ``ChoppedTransferCompound``, CPU engine (its
-        CUDA
-    engine flips in the first pass of a period).
+        CUDA engine flips in the first pass of a period).
     """
 
     probability: float

@@ -25,8 +25,7 @@ class CTTv2(Chopped, BufferedTransfer):
 
     Source: Rasch et al., Nat. Commun. 15:7133 (2024), eqs. 10-15; aihwkit ``ChoppedTransferCompound``.
     Differs: nothing in the order of operations of its CPU engine; the visible weight with ``gamma`` uses the
-        formula
-    ``gamma (c_d c_x) A + C`` (its CPU index layout is right for equal choppers only).
+        formula ``gamma (c_d c_x) A + C`` (its CPU index layout is right for equal choppers only).
     """
 
     no_buffer: bool = False

@@ -30,10 +30,9 @@ class ERIDER(Chopped, Transfer):
     Raises:
         ConfigError: a parameter breaks its rule.
 
-    Source: Xiao et al., arXiv 2602.21321 (ICML 2026), of which only the abstract was at hand: **the
-        equations are a
-    reconstruction from third-party notes** and no published number has been compared. Q is one digital
-    number per device here (the paper keeps an analog copy that is corrected now and then).
+    Source: Xiao et al., arXiv 2602.21321 (ICML 2026), of which only the abstract was at hand: **the equations
+        are a reconstruction from third-party notes** and no published number has been compared. Q is one
+        digital number per device here (the paper keeps an analog copy that is corrected now and then).
     """
 
     gamma: float = 0.1

@@ -24,8 +24,7 @@ class BufferRule:
         ConfigError: momentum outside 0..1.
 
     Source: Gokmen, Front. Artif. Intell. 4:699148 (2021); aihwkit ``BufferedTransferCompound``. The papers
-        describe
-    ``forget_buffer=False``; the reference simulator's default is True.
+        describe ``forget_buffer=False``; the reference simulator's default is True.
     """
 
     momentum: float = 0.0

@@ -43,11 +43,10 @@ class MixedPrecision(AbstractAlgorithm):
         ConfigError: a parameter breaks its rule.
 
     Source: Nandakumar et al., Front. Neurosci. 14:406 (2020); aihwkit ``MixedPrecisionCompound``; with an
-        optimizer:
-    Wu et al., arXiv 2609.36584 (2026).
+        optimizer: Wu et al., arXiv 2609.36584 (2026).
     Differs: a transfer comes at the end of its mini-batch, as in aihwkit's CUDA engine (its CPU engine: one
-        sample
-    later); both vectors are rounded independently (its CPU engine garbles the one that is not rounded).
+        sample later); both vectors are rounded independently (its CPU engine garbles the one that is not
+        rounded).
     """
 
     transfer_every: int = 1

@@ -63,9 +63,8 @@ class Transfer(AbstractAlgorithm):
         ConfigError: a parameter breaks its rule.
 
     Differs: pulse trains onto A are scaled with A's own step; aihwkit takes the mean over all tiles of the
-        compound.
-    Averages of ``auto_scale`` move after every sample, as in its CPU engine (its CUDA engine: after every
-    batch).
+        compound. Averages of ``auto_scale`` move after every sample, as in its CPU engine (its CUDA engine:
+        after every batch).
     """
 
     fast_lr: float = 1.0

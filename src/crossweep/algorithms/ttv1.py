@@ -39,11 +39,9 @@ class TTv1(Transfer):
         ConfigError: a parameter breaks its rule.
 
     Source: Gokmen & Haensch, Front. Neurosci. 14:103 (2020); with gamma: Wu et al., arXiv 2502.06309, eqs.
-        10-11;
-    aihwkit ``TransferCompound`` (1.2.0: scale_fast_lr true, units_in_mbatch true, no auto_scale).
+        10-11; aihwkit ``TransferCompound`` (1.2.0: scale_fast_lr true, units_in_mbatch true, no auto_scale).
     Differs: without ``transfer_every_vec`` the period grows with the *length of a column*, as in the engine
-        (its
-    documentation says with their number). No reset after a transfer, columns in order.
+        (its documentation says with their number). No reset after a transfer, columns in order.
     """
 
     n_tiles: int = 2

@@ -32,9 +32,8 @@ class TTv2(BufferedTransfer):
         ConfigError: a parameter breaks its rule.
 
     Source: Gokmen, Front. Artif. Intell. 4:699148 (2021); aihwkit ``BufferedTransferCompound`` (1.2.0
-        defaults:
-    thres_scale 1, momentum 0.1, scale_fast_lr and units_in_mbatch true, no auto_scale) and its
-    ``build_config("ttv2")`` (thres_scale 0, momentum 0, pulse trains of 5).
+        defaults: thres_scale 1, momentum 0.1, scale_fast_lr and units_in_mbatch true, no auto_scale) and its
+        ``build_config("ttv2")`` (thres_scale 0, momentum 0, pulse trains of 5).
     """
 
     thres_scale: float = 0.0

@@ -45,8 +45,7 @@ class ImageFolder(AbstractData):
 
     Raises:
         ConfigError: a folder, a class or a readable image is missing, the classes of train and test differ,
-        the
-            images do not fit into `max_gib`, or a value is out of range.
+            the images do not fit into `max_gib`, or a value is out of range.
     """
 
     source_root: str

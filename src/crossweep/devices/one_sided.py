@@ -15,8 +15,8 @@ class OneSided(AbstractDevice):
     """The pair as one device model, so that every engine can pulse it.
 
     States are signed contributions to the weight: ``v_0 = g_0`` and ``v_1 = -g_1``, so the weight is their
-        sum. The
-    second device is mirrored: a down pulse of the weight is an up pulse of ``g_1``. No symmetry point.
+    sum. The second device is mirrored: a down pulse of the weight is an up pulse of ``g_1``. No symmetry
+    point.
 
     Args:
         base: the model of both devices.

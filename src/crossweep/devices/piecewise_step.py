@@ -15,8 +15,7 @@ class PiecewiseStep(AbstractDevice):
     """Mean step ``s+ I+(v)`` up and ``s- I-(v)`` down; ``I`` interpolates nodes from bound to bound.
 
     The K nodes are equally spaced over each device's own range; one node is a constant factor. Symmetry point
-    by
-    bisection: one attracting balance point if there are several.
+    by bisection: one attracting balance point if there are several.
 
     Args:
         piecewise_up: factors of the up step at the nodes, lower bound first [1], >= 0.

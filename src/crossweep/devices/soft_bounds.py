@@ -14,8 +14,8 @@ class SoftBounds(AbstractDevice):
     """Mean step ``s+ (1 - v/b)`` up and ``s- (1 - v/a)`` down, with the device's own bounds ``a < 0 < b``.
 
     n up pulses without noise: ``v_n = b - (b - v_0)(1 - s+/b)^n``. Symmetry point ``v* = (s+ - s-) / (s+/b -
-        s-/a)``. Cycle-to-cycle noise is additive (``s dw_min_std xi``, it does not vanish
-    at the bound) unless ``mult_noise``.
+        s-/a)``. Cycle-to-cycle noise is additive (``s dw_min_std xi``, it does not vanish at the bound)
+        unless ``mult_noise``.
 
     Args:
         mult_noise: the noise of a pulse is relative to its actual step, which fades towards the bound.

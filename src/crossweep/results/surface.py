@@ -35,8 +35,7 @@ class Quality:
     Args:
         n: points fitted.
         q2: 1 - residual / total variance, on a scale that is logarithmic beyond the budget; 1 is perfect, 0
-        is
-            no better than the mean.
+            is no better than the mean.
         error: median absolute error [metric].
         coverage: share of points inside their own 95 % prediction interval.
         side: share of points put on the right side of the level.

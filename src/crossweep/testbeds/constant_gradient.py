@@ -19,8 +19,8 @@ class ConstantGradient(AbstractTestbed):
     ``+lr c`` on the diagonal and zero elsewhere, whatever the weights.
 
     Metrics: mean and standard deviation of the weights on and off the diagonal after the last sample
-        (``on_mean``,
-    ``on_std``, ``off_mean``, ``off_std``). The curve holds ``on_mean, off_mean`` after every block.
+        (``on_mean``, ``on_std``, ``off_mean``, ``off_std``). The curve holds ``on_mean, off_mean`` after
+        every block.
 
     Args:
         size: rows and columns.

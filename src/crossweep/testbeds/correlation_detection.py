@@ -14,16 +14,14 @@ from crossweep.tiles.factory import TileFactory
 @dataclass(frozen=True, kw_only=True)
 class CorrelationDetection(AbstractTestbed):
     """A square tile sees ``x ~ N(0, 1)`` and ``d = c x + (1 - c) N(0, 1)``, one sample per update, whatever
-    its
-    weights: the expected gradient is ``c`` on the diagonal and zero elsewhere.
+    its weights: the expected gradient is ``c`` on the diagonal and zero elsewhere.
 
     Diagonal weights should move to negative values, the others should stay at zero. A symmetry-point offset
     shows in all of them where a rule integrates it.
 
     Metrics: mean and standard deviation over instances and elements of the weights averaged over the last
-        ``tail``
-    updates, on (``on_mean``, ``on_std``) and off (``off_mean``, ``off_std``) the diagonal, and their
-    ``separation`` ``(off - on) / sqrt((var_on + var_off) / 2)``.
+        ``tail`` updates, on (``on_mean``, ``on_std``) and off (``off_mean``, ``off_std``) the diagonal, and
+        their ``separation`` ``(off - on) / sqrt((var_on + var_off) / 2)``.
 
     Args:
         size: rows and columns.

@@ -17,8 +17,7 @@ class LeastSquares(AbstractTestbed):
     single-row tile, ``x = A_i``, ``d = (w A_i - b_i) / m + noise``.
 
     Metrics: ``loss`` and ``distance = |w - w*| / |w*|``, means over instances and the last tenth of the
-        curve. The
-    curve holds the mean loss after every step.
+        curve. The curve holds the mean loss after every step.
 
     Args:
         size: length of w (D).

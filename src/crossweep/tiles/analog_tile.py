@@ -31,8 +31,7 @@ class AnalogTile(nn.Module):
     """A crossbar of resistive devices.
 
     The *state* ``v`` is what the devices hold; the tile shows the *weight* ``w = v - r`` with the reference
-    ``r``
-    (and, with write noise, a disturbance that is redrawn whenever a device is pulsed).
+    ``r`` (and, with write noise, a disturbance that is redrawn whenever a device is pulsed).
 
     Training may change both in place, as torch does with parameters: clone what is to be kept.
 
@@ -106,8 +105,7 @@ class AnalogTile(nn.Module):
     def _drawn(self) -> Iterator[Tensor]:
         return (self._buffers[name] for name in self._names)  # type: ignore[misc]
 
-    # -- set and read
-    # ------------------------------------------------------------------------------------------
+    # -- set and read ------------------------------------------------------------------------------
 
     def set_weight(self, weight: Tensor) -> None:
         """Write ``weight [..., d, x]``, clipped to what each device can show, ``[a - r, b - r]``.
@@ -129,8 +127,7 @@ class AnalogTile(nn.Module):
         """Columns read with one-hot inputs: [..., d, number of columns]."""
         return read_slices(self.weight, io, self.draws.fork("slices"), columns)
 
-    # -- pulse
-    # -------------------------------------------------------------------------------------------------
+    # -- pulse -------------------------------------------------------------------------------------
 
     def update(self, plan: PulsePlan, update: UpdateParameters) -> None:
         """Apply the stochastic pulses of a mini-batch."""

@@ -52,8 +52,7 @@ def digest_(
         gain: chopper of each column times what one unit of a read adds to H [..., r].
         gate: columns that may send pulses, bool [r]; None: all.
         means: running mean [..., O, I], what is subtracted from a read [..., O, I], and columns whose mean
-            replaces
-            it [..., r]; None: nothing is subtracted.
+            replaces it [..., r]; None: nothing is subtracted.
 
     Returns:
         Pulses wanted [..., O, r].

@@ -31,8 +31,7 @@ class TileFactory:
         slow: device of the tile that holds the weight; also of a ``single`` tile that does both.
         symmetry_point: where the symmetry points sit, for the tiles named by ``symmetry_point_tiles``.
         symmetry_point_tiles: ``fast``, ``slow`` or ``both``; a single tile plays both roles. The other tiles
-            have the
-            same subtraction, neither skew nor variability.
+            have the same subtraction, neither skew nor variability.
         engine: level of fidelity.
         forward: periphery of the forward read.
         backward: periphery of the transposed read.

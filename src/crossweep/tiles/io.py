@@ -94,8 +94,8 @@ def _weight_noise_scale(x: Tensor, weight: Tensor, io: IOParameters) -> Tensor:
 def _ir_drop(x: Tensor, weight: Tensor, g_ratio: float) -> Tensor:
     """Voltage lost along the wires, to first order in the line's current.
 
-    ``a_i = (N / g_ratio) sum_j |w_ij| |x_j|``, ``c_i = a_i (a_i (0.05 a_i - 0.2) + 0.5)``,
-    drop ``c_i sum_j w_ij x_j (1 - (1 - j/N)^2)``. Source: aihwkit ``rpu_forward_backward_pass``.
+    ``a_i = (N / g_ratio) sum_j |w_ij| |x_j|``, ``c_i = a_i (a_i (0.05 a_i - 0.2) + 0.5)``, drop
+    ``c_i sum_j w_ij x_j (1 - (1 - j/N)^2)``. Source: aihwkit ``rpu_forward_backward_pass``.
     """
     n = weight.shape[-1]
     a = (x.abs() @ weight.abs().transpose(-1, -2)) * (n / g_ratio)
@@ -126,10 +126,8 @@ def read_slices(
     """``columns`` read with one one-hot input each, each through the periphery once.
 
     Noise and bound management are off, as they are for the reads of the Tiki-Taka family: the ADC sees the
-    absolute
-    values. Noise at the DAC is on every line, so the other columns contribute to the read of one. To read
-    rows, pass
-    the transpose.
+    absolute values. Noise at the DAC is on every line, so the other columns contribute to the read of one. To
+    read rows, pass the transpose.
 
     Args:
         weight: the whole crossbar [..., d, x].

@@ -18,8 +18,7 @@ class Mapping:
     Args:
         max_tile_size: largest number of rows or columns of one tile [1], >= 1; 0 never splits.
         weight_scaling: one digital factor per ``tile``, per output ``row``, or ``none`` (weights are stored
-            as they
-            are and clipped).
+            as they are and clipped).
         omega: share of the mean device range that the largest weight is scaled to [1] in (0, 1].
 
     Raises:

@@ -126,8 +126,7 @@ class PulsePlan:
             scale_d=torch.ones_like(p_d[..., 0]), bl=bl, longest=longest,
         )  # fmt: skip
 
-    # -- what it says
-    # ------------------------------------------------------------------------------------------
+    # -- what it says ------------------------------------------------------------------------------
 
     @property
     def p_x(self) -> Tensor:
@@ -159,8 +158,7 @@ class PulsePlan:
         assert self.whole is not None
         return self.whole
 
-    # -- parts and variants
-    # ------------------------------------------------------------------------------------
+    # -- parts and variants ------------------------------------------------------------------------
 
     def samples(self, start: int, stop: int) -> "PulsePlan":
         """The plan of samples ``start`` to ``stop``."""
@@ -222,11 +220,9 @@ def plan_pulses(
     """Pulse probabilities of a mini-batch.
 
     With ``X = max|x|``, ``D = um_grad_scale max|d|`` and ``k = lr X D / granularity`` wanted pulses at the
-    strongest
-    cross-point: ``BL = min(ceil(k), desired_bl)`` with UBLM; ``A = B = sqrt(lr / (granularity BL))``,
-    ``A *= sqrt(X/D)``, ``B *= sqrt(D/X)``; where ``k > desired_bl`` D is scaled by ``desired_bl / k`` first,
-    so that
-    ``d`` clips and ``x`` does not. ``P(row i) = min(1, A |d_i|)``, ``P(column j) = min(1, B |x_j|)``.
+    strongest cross-point: ``BL = min(ceil(k), desired_bl)`` with UBLM; ``A = B = sqrt(lr / (granularity BL))``,
+    ``A *= sqrt(X/D)``, ``B *= sqrt(D/X)``; where ``k > desired_bl`` D is scaled by ``desired_bl / k`` first, so
+    that ``d`` clips and ``x`` does not. ``P(row i) = min(1, A |d_i|)``, ``P(column j) = min(1, B |x_j|)``.
 
     Args:
         x: inputs [..., b, x].

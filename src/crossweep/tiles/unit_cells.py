@@ -75,8 +75,7 @@ class UnitCellTile(AnalogTile):
         parts = self.shown - self.reference
         return (parts.sum(PAIR) if self.one_sided else parts.mean(PAIR)) + self.cell_offset
 
-    # -- set
-    # ---------------------------------------------------------------------------------------------------
+    # -- set ---------------------------------------------------------------------------------------
 
     def set_weight(self, weight: Tensor) -> None:
         """Write ``weight [..., d, x]`` into the devices of each cell, clipped to what each can hold.
@@ -95,8 +94,7 @@ class UnitCellTile(AnalogTile):
     def _settle(self, state: Tensor) -> None:
         self.state = torch.minimum(torch.maximum(state, self.cells.w_min), self.cells.w_max)
 
-    # -- pulse
-    # -------------------------------------------------------------------------------------------------
+    # -- pulse -------------------------------------------------------------------------------------
 
     def update(self, plan: PulsePlan, update: UpdateParameters) -> None:
         """Apply the stochastic pulses of a mini-batch, each sample to the devices its policy names."""
@@ -153,8 +151,7 @@ class UnitCellTile(AnalogTile):
             self.shown = torch.where(touched > 0, self.state + spread * noise, self.shown)
         self.weight = self._combined()
 
-    # -- between mini-batches
-    # ----------------------------------------------------------------------------------
+    # -- between mini-batches ----------------------------------------------------------------------
 
     def end_batch(self) -> None:
         super().end_batch()

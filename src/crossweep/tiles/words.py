@@ -213,7 +213,7 @@ def _draw(sides: list[tuple[Any, Any, int]], bl: NDArray[np.int64], slots: NDArr
             if begin < end:
                 sums = np.zeros((2, bl.size), np.uint64)
                 own.append(sums)
-                draw_lines(values, scale, bl, slots, key, pulses, signs, *sums, begin, end)
+                draw_lines(values, scale, bl, slots, key, pulses, signs, sums[0], sums[1], begin, end)
 
     spread(work, firsts[-1], float(firsts[-1] * (2 * bl.size + slots[-1])))
     lines = []

@@ -38,8 +38,7 @@ class AbstractEngine(ABC):
 
     Args:
         backend: ``auto`` uses compiled kernels where there are any (float32 on the CPU), ``torch`` never
-            does. The
-            two draw different random numbers of the same distribution.
+            does. The two draw different random numbers of the same distribution.
     """
 
     backend: Literal["auto", "torch"] = "auto"

@@ -1,8 +1,7 @@
 """What a number of mixed up and down pulses does to a device: closed form for affine models, else integrated.
 
 For an affine model one up pulse is ``v <- v + s+ + m+ v``, one down pulse ``v <- v - s- - m- v``. U up and D
-down
-pulses in any order multiply the starting state by exactly ``exp(-L)`` with ``L = U rho+ + D rho-``,
+down pulses in any order multiply the starting state by exactly ``exp(-L)`` with ``L = U rho+ + D rho-``,
 ``rho+ = -ln(1 + m+)``, ``rho- = -ln(1 - m-)``. With the pulses spread evenly,
 
     v' = v + (U c+ - D c- - L v) phi(L),      phi(L) = (1 - exp(-L)) / L,   c+- = s+- rho+- / |m+-|.
@@ -149,11 +148,9 @@ def _kept_inside(
 ) -> Tensor:  # fmt: skip
     """``end`` less what every single pulse would have lost at the nearer bound, clipped.
 
-    A walk that is clipped after every step ends lower than the free one by what its highest point exceeds
-    the bound.
-    The highest point of a Brownian path with both ends given is ``(v + end + sqrt((end - v)^2 - 2 V ln U)) /
-    2``; that
-    of a walk in discrete steps lies 0.5826 of one step's standard deviation lower.
+    A walk that is clipped after every step ends lower than the free one by what its highest point exceeds the
+    bound. The highest point of a Brownian path with both ends given is ``(v + end + sqrt((end - v)^2 - 2 V ln
+    U)) / 2``; that of a walk in discrete steps lies 0.5826 of one step's standard deviation lower.
 
     Source: Siegmund, Sequential Analysis (1985), for the discrete walk.
     """

@@ -67,9 +67,8 @@ def square_root(typingctx: Any, value: Any) -> Any:
 def mix(typingctx: Any, counter: Any, key: Any) -> Any:
     """A 32-bit hash of a counter and a key; written in 32-bit operations so that it vectorises.
 
-    Source: Wellons, "Prospecting for hash functions" (2018), the two-multiplication finalizer with the
-        lowest bias;
-    the key enters a second time between the multiplications.
+    Source: Wellons, "Prospecting for hash functions" (2018), the two-multiplication finalizer with the lowest
+        bias; the key enters a second time between the multiplications.
     """
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:

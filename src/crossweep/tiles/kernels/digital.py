@@ -50,8 +50,7 @@ def digest_rows(
         fresh: 1 for columns whose mean becomes their past [reads].
         gate: 1 for columns that may send pulses [reads].
         scalars: share of H that stays, whether the rest is dropped, largest number of pulses, cap of what
-            stays (0:
-            none), whether H is forgotten before the read, weight of a read in the running mean.
+            stays (0: none), whether H is forgotten before the read, weight of a read in the running mean.
         wanted: out, pulses wanted [rows, reads].
         first_row: first row.
         last_row: one past the last row.

@@ -1,6 +1,5 @@
-"""Rows of a crossbar over threads. Kernels release the interpreter's lock, so plain threads do; results
-never depend
-on how many there are, because every random number belongs to a row or a line.
+"""Rows of a crossbar over threads. Kernels release the interpreter's lock, so plain threads do; results never
+depend on how many there are, because every random number belongs to a row or a line.
 """
 
 import os
