@@ -108,6 +108,7 @@ BAD = {
     "algorithm.in_chop_prob=2.0": "algorithm.in_chop_prob: must lie in 0..1, got 2.0",
     "io.forward.noise_management=often": "noise_management: must be ",
     "engine.max_relaxation=0.0": "engine.max_relaxation: must be > 0",
+    "engine.micro_batch=-1": "engine.micro_batch: must be >= 0, got -1",
     "analog.omega=0.0": "omega: must lie in",
     "analog.max_tile_size=-1": "max_tile_size: must be >= 0",
     "data.target_classes=[]": "data.target_classes",

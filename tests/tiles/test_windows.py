@@ -5,7 +5,7 @@ import torch
 from tests import expect
 
 from crossweep.algorithms.agad import AGAD
-from crossweep.algorithms.base import AnalogWeight
+from crossweep.algorithms.base import AbstractAlgorithm, AnalogWeight
 from crossweep.algorithms.buffered_transfer import BufferedTransfer
 from crossweep.algorithms.cttv2 import CTTv2
 from crossweep.algorithms.erider import ERIDER
@@ -82,7 +82,7 @@ KINDS: dict[str, AbstractDevice] = {
 
 
 def trained(
-    rule: Transfer,
+    rule: AbstractAlgorithm,
     engine: AbstractEngine | None = None,
     seed: int = 2,
     batches: tuple[int, ...] = BATCHES,

@@ -6,7 +6,7 @@ from torch import Tensor
 
 from crossweep.algorithms.base import AbstractAlgorithm, AnalogWeight
 from crossweep.tiles.factory import TileFactory
-from crossweep.tiles.pulse_train import UpdateParameters, plan_pulses
+from crossweep.tiles.pulse_train import UpdateParameters, micro_batches, plan_pulses
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,4 +44,6 @@ class AnalogSGDWeight(AnalogWeight):
 
     def train_on(self, x: Tensor, d: Tensor, lr: float) -> None:
         plan = plan_pulses(x, d, lr, self.single.device.granularity, self.rule.update, self.single.draws)
-        self.single.update(plan, self.rule.update)
+        batch, most = x.shape[-2], self.single.micro_batch
+        for piece in plan.pieces(micro_batches(batch, most), alone=most > 0):
+            self.single.update(piece, self.rule.update)

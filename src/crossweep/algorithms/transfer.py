@@ -24,7 +24,7 @@ from crossweep.tiles.analog_tile import AnalogTile
 from crossweep.tiles.digital import Digest
 from crossweep.tiles.factory import TileFactory
 from crossweep.tiles.io import IOParameters
-from crossweep.tiles.pulse_train import PulsePlan, UpdateParameters, largest, plan_pulses
+from crossweep.tiles.pulse_train import PulsePlan, UpdateParameters, largest, micro_batches, plan_pulses
 
 Flags = NDArray[np.bool_]
 
@@ -188,11 +188,12 @@ class TransferWeight(AnalogWeight):
         plan = plan_pulses(x, d, rate, tile.device.granularity, self.rule.update, tile.draws, tops)
         if not self.rule.transfer_columns:
             plan = plan.transposed()
-        start, cuts = 0, set(self.cuts(batch))
-        for stop in sorted(cuts | {batch}):
-            self._run(plan.samples(start, stop), rate[..., start:stop], lr)
+        most, cuts = tile.micro_batch, set(self.cuts(batch))
+        stops = sorted(cuts | set(micro_batches(batch, most)))
+        edges = pairwise((0, *stops))
+        for (start, stop), piece in zip(edges, plan.pieces(stops, alone=most > 0), strict=True):
+            self._run(piece, rate[..., start:stop], lr)
             self.after_segment(stop - start, lr, cut=stop in cuts)
-            start = stop
 
     def cuts(self, batch: int) -> list[int]:
         """Sample counts after which something happens to all columns at once; between them windows are

@@ -82,6 +82,11 @@ class AnalogTile(nn.Module):
         return self.recipe.device
 
     @property
+    def micro_batch(self) -> int:
+        """Samples whose pulses are kept at once; 0: all of a mini-batch."""
+        return self.recipe.engine.micro_batch
+
+    @property
     def cells(self) -> Cells:
         """The drawn devices."""
         return self.bar.cells

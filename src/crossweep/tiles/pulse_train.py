@@ -3,6 +3,7 @@
 Sign convention: the target is ``dW = -lr d x^T``, so a coincidence with ``x_j d_i > 0`` is a *down* pulse.
 """
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Literal
@@ -170,6 +171,14 @@ class PulsePlan:
         }
         return replace(self, **rows, **each, first=self.first + start)
 
+    def pieces(self, stops: Iterable[int], *, alone: bool) -> Iterator["PulsePlan"]:
+        """The plan cut after ``stops`` samples; ``alone``: each piece draws, and then drops, pulses of its own."""
+        start = 0
+        for stop in stops:
+            piece = self.samples(start, stop)
+            yield replace(piece, first=0, whole=None) if alone else piece
+            start = stop
+
     def within(self, since: Tensor, until: Tensor) -> "PulsePlan":
         """The plan in which column ``j`` sees the samples ``since[j]`` to ``until[j]`` of the mini-batch
         only."""
@@ -192,6 +201,12 @@ class PulsePlan:
         assert self.since is None, "columns that see different samples have no transpose"
         sides: dict[str, Any] = {"x": self.d, "d": self.x, "scale_x": self.scale_d, "scale_d": self.scale_x}
         return replace(self, **sides, turn_x=self.turn_d, turn_d=self.turn_x, whole=None)
+
+
+def micro_batches(batch: int, most: int) -> list[int]:
+    """Samples after which a mini-batch of ``batch`` is cut to pieces of ``most``, its end included; 0: no cut."""
+    step = most or max(batch, 1)
+    return [*range(step, batch, step), batch]
 
 
 def largest(values: Tensor) -> Tensor:

@@ -8,6 +8,7 @@ from typing import Any, Literal
 from torch import Tensor
 
 from crossweep.devices.base import AbstractDevice, Cells
+from crossweep.errors import ConfigError
 from crossweep.rng import Stream
 from crossweep.tiles.pulse_train import PulsePlan, UpdateParameters
 
@@ -39,9 +40,18 @@ class AbstractEngine(ABC):
     Args:
         backend: ``auto`` uses compiled kernels where there are any (float32 on the CPU), ``torch`` never
             does. The two draw different random numbers of the same distribution.
+        micro_batch: samples of a mini-batch whose pulses are drawn and kept at once [sample], >= 0; 0: all.
+
+    Raises:
+        ConfigError: ``micro_batch`` is negative.
     """
 
     backend: Literal["auto", "torch"] = "auto"
+    micro_batch: int = 4096
+
+    def __post_init__(self) -> None:
+        if not self.micro_batch >= 0:
+            raise ConfigError(f"engine.micro_batch: must be >= 0, got {self.micro_batch}")
 
     @abstractmethod
     def apply(

@@ -31,6 +31,7 @@ class MeanEngine(AbstractEngine):
     max_relaxation: float = 1.0
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if not self.max_relaxation > 0:
             raise ConfigError(f"engine.max_relaxation: must be > 0, got {self.max_relaxation}")
 
