@@ -185,6 +185,9 @@ def window_blocks(
         for base in range(0, todo.shape[0], counts.shape[0]):
             now = todo[base : base + counts.shape[0]]
             most[:] = np.uint32(0)
+            some_read = False  # else buffers need not come into the cache
+            for k in range(now.shape[0]):
+                some_read |= now[k, 4] == 1 and reads[now[k, 0], first : first + LANES].max() > F(0.0)
             if tall:
                 for k in range(now.shape[0]):
                     m, begin, end_slot = now[k, 0], now[k, 2], now[k, 3]
@@ -200,9 +203,9 @@ def window_blocks(
                 load(f, V, states[0], row, first, F(0.0))
                 load(f, W, states[1], row, first, F(0.0))
                 load(f, R, states[2], row, first, F(0.0))
-                if buffered:
+                if buffered and some_read:
                     load(f, HIDDEN, hidden, row, first, F(0.0))
-                if means:
+                if means and some_read:
                     load(f, MEAN, mean, row, first, F(0.0))
                     load(f, PAST, past, row, first, F(0.0))
                 if squares[0].shape[0] > 0:
@@ -249,9 +252,9 @@ def window_blocks(
                         )  # fmt: skip
                 store(f, V, states[0], row, first)
                 store(f, W, states[1], row, first)
-                if buffered:
+                if buffered and some_read:
                     store(f, HIDDEN, hidden, row, first)
-                if means:
+                if means and some_read:
                     store(f, MEAN, mean, row, first)
                     store(f, PAST, past, row, first)
             m = now[0, 0]
