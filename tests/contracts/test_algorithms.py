@@ -60,7 +60,7 @@ def train(weight: AnalogWeight, updates: range, *lead: int, lr: float = 0.3) -> 
 
 
 def state(weight: AnalogWeight) -> dict[str, Any]:
-    return {key: value for key, value in weight.state_dict().items() if isinstance(value, Tensor)}
+    return {key: value.clone() for key, value in weight.state_dict().items() if isinstance(value, Tensor)}
 
 
 def same(first: dict[str, Tensor], second: dict[str, Tensor]) -> bool:

@@ -24,7 +24,8 @@ class ERIDER(Chopped, Transfer):
     point and loses the signal. ``in_chop_prob = 0`` is RIDER.
 
     Args:
-        reference_rate: eta, weight of a new read in Q [1], in (0, 1].
+        reference_rate: least eta, weight of a new read in Q [1], in (0, 1]; the k-th read since the weight was
+            written has ``max(eta, 1 / k)``, so that Q is at first the mean of all reads.
         transfer_update: pulse trains of the transfer.
 
     Raises:
@@ -74,7 +75,13 @@ class ERIDERWeight(TransferWeight):
         return self.tracked
 
     def what_reads_do(self, lr: float) -> PulsedWrite | None:
-        return self.pulsed_write(self.transfer_rate(lr), smoothing=self.rule.reference_rate, excess=True)
+        return self.pulsed_write(self.transfer_rate(lr), excess=True)
+
+    def unit(self, rate: Tensor, sample: Tensor, lr: float) -> float:
+        return self.rule.reference_rate
+
+    def damped(self, scale: Tensor, passes: Tensor) -> Tensor:
+        return torch.maximum(scale, 1 / (passes + 1))
 
     def operations_per_value(self, lr: float) -> int:
         # two products, a sum, a difference; values become pulse chances
@@ -83,7 +90,7 @@ class ERIDERWeight(TransferWeight):
     def transfer(
         self, value: Tensor, window: Window, columns: Tensor | slice, rate: Tensor, lr: float
     ) -> None:
-        eta = self.rule.reference_rate
+        eta = self.damped(value.new_tensor(self.rule.reference_rate), window.passes.to(value.device))
         tracked = (1 - eta) * self.tracked[..., columns] + eta * value
         self.tracked[..., columns] = tracked
         self.write_slow(self.signs(columns) * (value - tracked), columns, self.transfer_rate(lr))

@@ -67,7 +67,10 @@ class RLv2Weight(TransferWeight):
 
     def what_reads_do(self, lr: float) -> PulsedWrite | None:
         least = self.rule.thres_scale * self.slow.device.granularity
-        return self.pulsed_write(self.transfer_rate(lr), smoothing=self.rule.buffer_rate, least=least)
+        return self.pulsed_write(self.transfer_rate(lr), least=least)
+
+    def unit(self, rate: Tensor, sample: Tensor, lr: float) -> float:
+        return self.rule.buffer_rate
 
     def operations_per_value(self, lr: float) -> int:
         return 3 + (self.transfer_rate(lr) > 0)  # two products and a sum; values become pulse chances

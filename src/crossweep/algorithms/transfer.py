@@ -326,7 +326,7 @@ class TransferWeight(AnalogWeight):
         return wanted
 
     def pulsed_write(
-        self, rate: float, *, smoothing: float = 1.0, least: float = -1.0, excess: bool = False
+        self, rate: float, *, least: float = -1.0, excess: bool = False
     ) -> windows.PulsedWrite | None:
         """A transfer by pulse trains as the compiled call takes it; None where it cannot."""
         update = self.rule.transfer_update
@@ -334,7 +334,7 @@ class TransferWeight(AnalogWeight):
             return None
         return windows.PulsedWrite(
             strength=rate, granularity=self.written_tile.device.granularity, update=update,
-            as_input=not self.rule.transfer_columns, smoothing=smoothing, least=least, excess=excess,
+            as_input=not self.rule.transfer_columns, least=least, excess=excess,
         )  # fmt: skip
 
     def every(self, batch: int) -> int:

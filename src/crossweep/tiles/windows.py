@@ -30,7 +30,7 @@ class Schedule:
         until: one past the last one.
         sign: chopper of the column in this window, +1 or -1.
         reads: whether the column is read at the end of the window.
-        scale: what one unit of a read adds to H, without the choppers.
+        scale: what one unit of a read adds to H, without the choppers, > 0.
         fresh: whether the column's running mean becomes what is subtracted from reads, at this read.
         gate: whether the read may send pulses.
     """
@@ -54,14 +54,14 @@ class Schedule:
 class PulsedWrite:
     """What is read is written to C by pulse trains, ``C[:, k] += strength s u[:, k]``, with the choppers' sign s.
 
-    A read v goes into ``H <- (1 - b) H + b v``; u is H where ``|H|`` exceeds a least value, or the excess ``v - H``.
+    A read v goes into ``H <- (1 - b) H + b v``, b the read's ``Schedule.scale``; u is H where ``|H|`` exceeds a least
+    value, or the excess ``v - H``; without an H it is v.
 
     Args:
         strength: rate of the transfer [1], >= 0.
         granularity: step of C [w].
         update: pulse trains, stochastic.
         as_input: rows are written, see ``hidden_buffer.slice_counts``.
-        smoothing: b, weight of a new read [1]; 1 writes what was read.
         least: smallest ``|H|`` that is written [w]; below 0: all.
         excess: write the excess.
     """
@@ -70,7 +70,6 @@ class PulsedWrite:
     granularity: float
     update: UpdateParameters
     as_input: bool = False
-    smoothing: float = 1.0
     least: float = -1.0
     excess: bool = False
 
@@ -80,7 +79,7 @@ class PulsedWrite:
         managed = update.update_management or update.update_bl_management
         trains = [self.strength / self.granularity, update.desired_bl, managed, update.update_bl_management]
         sides = [update.um_grad_scale, self.as_input]
-        return np.array([*trains, *sides, self.smoothing, self.least, self.excess, buffered], np.float32)
+        return np.array([*trains, *sides, self.least, self.excess, buffered], np.float32)
 
 
 def usable(fast: AnalogTile, slow: AnalogTile, update: UpdateParameters, io: IOParameters) -> bool:

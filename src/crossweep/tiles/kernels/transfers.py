@@ -155,17 +155,18 @@ def smooth_block(f, reads, gain, row_sign, train, row, first, wanted, most):
     """What is to be written of each read goes to ``wanted``, and the largest of each column to ``most``; the buffer, or the
     tracked symmetry point, moves on.
     """
-    weight, least, excess, buffered = train[6], train[7], train[8] > F(0.0), train[9] > F(0.0)
+    least, excess, buffered = train[6], train[7] > F(0.0), train[8] > F(0.0)
     place = row // ROWS * SIZE
     for i in range(ROWS):
         sign = row_sign[min(row + i, row_sign.shape[0] - 1)]
         for j in range(LANES):
             e = i * LANES + j
             read, v, before = reads[first + j] > F(0.0), f[VALUE + e], f[HIDDEN + e]
+            weight, chopper = abs(gain[first + j]), F(-1.0) if gain[first + j] < F(0.0) else F(1.0)
             h = (F(1.0) - weight) * before + weight * v if buffered else v
             f[HIDDEN + e] = h if read else before
             own = v - h if excess else (h if abs(h) > least else F(0.0))
-            own = sign * gain[first + j] * own if read and row + i < row_sign.shape[0] else F(0.0)
+            own = sign * chopper * own if read and row + i < row_sign.shape[0] else F(0.0)
             wanted[place + e] = own
             most[j] = max(most[j], as_bits(F(abs(own))))
 
