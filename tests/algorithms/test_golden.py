@@ -1,7 +1,7 @@
 """Golden facts and analytic checks of the training rules."""
 
 from math import ceil
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 import torch
@@ -11,6 +11,7 @@ from crossweep.algorithms.agad import AGAD
 from crossweep.algorithms.analog_sgd import AnalogSGD
 from crossweep.algorithms.auto_scale import running_scale, scaled_rate
 from crossweep.algorithms.cttv2 import CTTv2
+from crossweep.algorithms.erider import ERIDER
 from crossweep.algorithms.mixed_precision import MixedPrecision, quantise
 from crossweep.algorithms.rlv2 import RLv2
 from crossweep.algorithms.schedule import TransferClock
@@ -20,6 +21,7 @@ from crossweep.algorithms.ttv2 import TTv2
 from crossweep.devices.constant_step import ConstantStep
 from crossweep.errors import ConfigError
 from crossweep.rng import Stream
+from crossweep.tiles.engine.count import CountEngine
 from crossweep.tiles.engine.pulse import PulseEngine
 from crossweep.tiles.pulse_train import UpdateParameters
 from tests import expect
@@ -121,6 +123,22 @@ def test_ttv1_hands_over_exactly_the_fast_tile() -> None:
         set_fast(weight, wanted)
         weight.update(*still(3, 3, 2), 0.1)
         torch.testing.assert_close(weight.weight, wanted, atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize("backend", ["auto", "torch"])
+def test_the_tracked_point_is_the_mean_of_the_first_reads_and_then_fades(
+    backend: Literal["auto", "torch"],
+) -> None:
+    """A read has the weight ``max(eta, 1 / k)``; no pulses, so that A is what was written."""
+    contents = [normal(seed, 2, 3).clamp(-0.9, 0.9) for seed in range(5)]
+    rule = ERIDER(reference_rate=0.3, in_chop_prob=0.0)
+    weight = rule.build((2, 3), factory(ideal(0.01), engine=CountEngine(backend=backend)))
+    for content in contents:
+        set_fast(weight, content)
+        weight.update(*still(3, 3, 2), 0.1)
+    mean = torch.stack(contents[:3]).mean(0)
+    wanted = 0.7 * (0.7 * mean + 0.3 * contents[3]) + 0.3 * contents[4]
+    torch.testing.assert_close(weight.tracked, wanted, atol=1e-6, rtol=0)
 
 
 @pytest.mark.parametrize("content", [0.11, 0.5, -0.11, 0.09])
