@@ -16,6 +16,7 @@ from crossweep.tiles.engine import compiled
 from crossweep.tiles.engine.count import CountEngine
 from crossweep.tiles.engine.mean import MeanEngine
 from crossweep.tiles.engine.pulse import PulseEngine
+from crossweep.tiles.engine.segments import SegmentedEngine
 from crossweep.tiles.io_parameters import IOParameters
 from crossweep.tiles.pulse_train import PulsePlan, UpdateParameters
 from crossweep.tiles.words import turned
@@ -88,7 +89,7 @@ def usable(fast: AnalogTile, slow: AnalogTile, update: UpdateParameters, io: IOP
     engine = fast.recipe.engine
     plain = type(fast) is AnalogTile and type(slow) is AnalogTile and fast.state.dim() == 2
     level = (
-        isinstance(engine, CountEngine | MeanEngine | PulseEngine)
+        isinstance(engine, SegmentedEngine | PulseEngine)
         and engine.backend == "auto"
         and update.pulse_type == "stochastic"
     )
@@ -131,7 +132,7 @@ def run_(
     from crossweep.tiles.kernels.windows import tables, window_blocks
 
     engine = fast.recipe.engine
-    assert isinstance(engine, CountEngine | MeanEngine | PulseEngine)
+    assert isinstance(engine, SegmentedEngine | PulseEngine)
     part = compiled.Part.of(plan, fast.draws, (), expected=isinstance(engine, MeanEngine))
     drawn, (rows, columns) = part.words, fast.state.shape
     plan_of_columns = tables(
@@ -139,7 +140,7 @@ def run_(
         schedule.gate, padded(columns),
     )  # fmt: skip
     none, nothing = np.zeros((0, 0), np.float32), np.zeros(0, np.int64)
-    if isinstance(engine, CountEngine | MeanEngine):
+    if isinstance(engine, SegmentedEngine):
         parts = drawn.parts(schedule.since, schedule.until, fast.device.relative_step, engine.max_relaxation)
         lines, pieces, work_of_a_slot = part.lines, (nothing, nothing), 1.0
     else:

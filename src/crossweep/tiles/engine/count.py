@@ -5,38 +5,24 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from crossweep.errors import ConfigError
 from crossweep.rng import Stream
 from crossweep.tiles.engine import compiled
-from crossweep.tiles.engine.base import AbstractEngine, Crossbar
+from crossweep.tiles.engine.base import Crossbar
 from crossweep.tiles.engine.pulse import PulseEngine
 from crossweep.tiles.engine.response import respond
-from crossweep.tiles.engine.segments import blocks, segments
+from crossweep.tiles.engine.segments import SegmentedEngine, blocks, segments
 from crossweep.tiles.pulse_train import PulsePlan, UpdateParameters, draw_trains
 
 _SLOTS = 2048  # slots counted by one product: up to here whole numbers are exact even in half precision
 
 
 @dataclass(frozen=True, kw_only=True)
-class CountEngine(AbstractEngine):
+class CountEngine(SegmentedEngine):
     """Exact up and down counts of a mini-batch, applied in one go through the device's response.
 
     A mini-batch in which a device would relax far towards its fixed point is cut into segments, so that the
     order of the samples is kept where it matters: many coarse pulses forget all but the last samples.
-
-    Args:
-        max_relaxation: largest typical relaxation L of one segment [1], > 0; smaller is closer to ``pulse``.
-
-    Raises:
-        ConfigError: ``max_relaxation`` is not positive.
     """
-
-    max_relaxation: float = 1.0
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if not self.max_relaxation > 0:
-            raise ConfigError(f"engine.max_relaxation: must be > 0, got {self.max_relaxation}")
 
     def apply(
         self, v: Tensor, plan: PulsePlan, bar: Crossbar, update: UpdateParameters, stream: Stream

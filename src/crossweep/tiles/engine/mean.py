@@ -5,35 +5,21 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from crossweep.errors import ConfigError
 from crossweep.rng import Stream
 from crossweep.tiles.engine import compiled
-from crossweep.tiles.engine.base import AbstractEngine, Crossbar
+from crossweep.tiles.engine.base import Crossbar
 from crossweep.tiles.engine.response import respond
-from crossweep.tiles.engine.segments import blocks, segments
+from crossweep.tiles.engine.segments import SegmentedEngine, blocks, segments
 from crossweep.tiles.pulse_train import PulsePlan, UpdateParameters
 
 
 @dataclass(frozen=True, kw_only=True)
-class MeanEngine(AbstractEngine):
+class MeanEngine(SegmentedEngine):
     """Expected up and down counts, ``sum_b BL p_x p_d``; what their variance adds to the end state is drawn there.
 
     One normal number per device stands for pulse noise, order and counts together, independently for every device:
     the correlations along rows and columns are lost, and so is the shape of very few pulses.
-
-    Args:
-        max_relaxation: largest typical relaxation L of one segment [1], > 0 (as at the level ``count``).
-
-    Raises:
-        ConfigError: ``max_relaxation`` is not positive.
     """
-
-    max_relaxation: float = 1.0
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if not self.max_relaxation > 0:
-            raise ConfigError(f"engine.max_relaxation: must be > 0, got {self.max_relaxation}")
 
     def apply(
         self, v: Tensor, plan: PulsePlan, bar: Crossbar, update: UpdateParameters, stream: Stream

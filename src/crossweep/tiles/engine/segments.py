@@ -1,13 +1,33 @@
-"""Cutting a mini-batch so that the order of its samples is kept where it matters: the torch paths of the
-engines."""
+"""Cutting a mini-batch so that the order of its samples is kept where it matters."""
 
+from dataclasses import dataclass
 from itertools import pairwise
 from math import ceil
 
 import torch
 
-from crossweep.tiles.engine.base import Crossbar
+from crossweep.errors import ConfigError
+from crossweep.tiles.engine.base import AbstractEngine, Crossbar
 from crossweep.tiles.pulse_train import PulsePlan
+
+
+@dataclass(frozen=True, kw_only=True)
+class SegmentedEngine(AbstractEngine):
+    """An engine that applies many samples at once, a segment of the mini-batch after the other.
+
+    Args:
+        max_relaxation: largest typical relaxation L of one segment [1], > 0; smaller is closer to ``pulse``.
+
+    Raises:
+        ConfigError: ``max_relaxation`` is not positive.
+    """
+
+    max_relaxation: float = 1.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.max_relaxation > 0:
+            raise ConfigError(f"engine.max_relaxation: must be > 0, got {self.max_relaxation}")
 
 
 def segments(plan: PulsePlan, bar: Crossbar, most: float) -> list[tuple[int, int]]:
