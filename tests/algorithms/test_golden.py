@@ -11,7 +11,7 @@ from crossweep.algorithms.agad import AGAD
 from crossweep.algorithms.analog_sgd import AnalogSGD
 from crossweep.algorithms.auto_scale import running_scale, scaled_rate
 from crossweep.algorithms.cttv2 import CTTv2
-from crossweep.algorithms.erider import ERIDER
+from crossweep.algorithms.erider import COARSE, ERIDER
 from crossweep.algorithms.mixed_precision import MixedPrecision, quantise
 from crossweep.algorithms.rlv2 import RLv2
 from crossweep.algorithms.schedule import TransferClock
@@ -129,15 +129,16 @@ def test_ttv1_hands_over_exactly_the_fast_tile() -> None:
 def test_the_tracked_point_is_the_mean_of_the_first_reads_and_then_fades(
     backend: Literal["auto", "torch"],
 ) -> None:
-    """A read has the weight ``max(eta, 1 / k)``; no pulses, so that A is what was written."""
+    """A read has the weight ``max(eta, 1 / (k + n))``; no pulses, so that A is what was written."""
     contents = [normal(seed, 2, 3).clamp(-0.9, 0.9) for seed in range(5)]
-    rule = ERIDER(reference_rate=0.3, in_chop_prob=0.0)
-    weight = rule.build((2, 3), factory(ideal(0.01), engine=CountEngine(backend=backend)))
+    rule = ERIDER(reference_rate=0.2, in_chop_prob=0.0)
+    device = ideal(2 / (2 * COARSE))  # n = 2
+    weight = rule.build((2, 3), factory(device, engine=CountEngine(backend=backend)))
     for content in contents:
         set_fast(weight, content)
         weight.update(*still(3, 3, 2), 0.1)
-    mean = torch.stack(contents[:3]).mean(0)
-    wanted = 0.7 * (0.7 * mean + 0.3 * contents[3]) + 0.3 * contents[4]
+    mean = torch.stack(contents[:3]).sum(0) / 5
+    wanted = 0.8 * (0.8 * mean + 0.2 * contents[3]) + 0.2 * contents[4]
     torch.testing.assert_close(weight.tracked, wanted, atol=1e-6, rtol=0)
 
 

@@ -13,6 +13,8 @@ from crossweep.tiles.factory import TileFactory
 from crossweep.tiles.pulse_train import UpdateParameters
 from crossweep.tiles.windows import PulsedWrite
 
+COARSE = 20  # states of A whose first read tells as much of its symmetry point as is known before; chosen
+
 
 @dataclass(frozen=True, kw_only=True)
 class ERIDER(Chopped, Transfer):
@@ -25,7 +27,8 @@ class ERIDER(Chopped, Transfer):
 
     Args:
         reference_rate: least eta, weight of a new read in Q [1], in (0, 1]; the k-th read since the weight was
-            written has ``max(eta, 1 / k)``, so that Q is at first the mean of all reads.
+            written has ``max(eta, 1 / (k + n))``: Q is at first the mean of these reads and n zeros, n = states /
+            ``COARSE``, because A of many states does not show its symmetry point before it has forgotten.
         transfer_update: pulse trains of the transfer.
 
     Raises:
@@ -81,7 +84,7 @@ class ERIDERWeight(TransferWeight):
         return self.rule.reference_rate
 
     def damped(self, scale: Tensor, passes: Tensor) -> Tensor:
-        return torch.maximum(scale, 1 / (passes + 1))
+        return torch.maximum(scale, 1 / (passes + 1 + self.fast.device.states / COARSE))
 
     def operations_per_value(self, lr: float) -> int:
         # two products, a sum, a difference; values become pulse chances
