@@ -69,7 +69,8 @@ def test_pieces_draw_as_many_pulses_as_the_whole() -> None:
     def states(most: int) -> torch.Tensor:
         engine = CountEngine(micro_batch=most)
         runs = (
-            trained(rule, engine, seed, (50,), KINDS["constant"]) for seed in range(2 * most, 2 * most + 60)
+            trained(rule, engine, seed, (50,), KINDS["constant"])
+            for seed in range(100 * most, 100 * most + 60)
         )
         return torch.stack([dict(weight.named_buffers())["single.state"] for weight in runs])
 

@@ -1,6 +1,7 @@
 """In-memory SGD: pulses straight onto the weight."""
 
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 from torch import Tensor
 
@@ -45,5 +46,5 @@ class AnalogSGDWeight(AnalogWeight):
     def train_on(self, x: Tensor, d: Tensor, lr: float) -> None:
         plan = plan_pulses(x, d, lr, self.single.device.granularity, self.rule.update, self.single.draws)
         batch, most = x.shape[-2], self.single.micro_batch
-        for piece in plan.pieces(micro_batches(batch, most), alone=most > 0):
-            self.single.update(piece, self.rule.update)
+        for start, stop in pairwise((0, *micro_batches(batch, most))):
+            self.single.update(plan.samples(start, stop, alone=True), self.rule.update)

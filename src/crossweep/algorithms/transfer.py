@@ -189,10 +189,10 @@ class TransferWeight(AnalogWeight):
         if not self.rule.transfer_columns:
             plan = plan.transposed()
         most, cuts = tile.micro_batch, set(self.cuts(batch))
-        stops = sorted(cuts | set(micro_batches(batch, most)))
-        edges = pairwise((0, *stops))
-        for (start, stop), piece in zip(edges, plan.pieces(stops, alone=most > 0), strict=True):
-            self._run(piece, rate[..., start:stop], lr)
+        for start, stop in pairwise((0, *sorted(cuts | set(micro_batches(batch, most))))):
+            # else all parts share the pulses of the mini-batch
+            part = plan.samples(start, stop, alone=0 < most < batch)
+            self._run(part, rate[..., start:stop], lr)
             self.after_segment(stop - start, lr, cut=stop in cuts)
 
     def cuts(self, batch: int) -> list[int]:

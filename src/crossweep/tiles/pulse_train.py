@@ -3,7 +3,6 @@
 Sign convention: the target is ``dW = -lr d x^T``, so a coincidence with ``x_j d_i > 0`` is a *down* pulse.
 """
 
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Literal
@@ -161,23 +160,17 @@ class PulsePlan:
 
     # -- parts and variants ------------------------------------------------------------------------
 
-    def samples(self, start: int, stop: int) -> "PulsePlan":
-        """The plan of samples ``start`` to ``stop``."""
+    def samples(self, start: int, stop: int, *, alone: bool = False) -> "PulsePlan":
+        """The plan of samples ``start`` to ``stop``; ``alone``: a part draws, and then drops, pulses of its own."""
         if start == 0 and stop >= self.bl.shape[-1]:
             return self
         rows: dict[str, Any] = {name: getattr(self, name)[..., start:stop, :] for name in ("x", "d")}
         each: dict[str, Any] = {
             name: getattr(self, name)[..., start:stop] for name in ("scale_x", "scale_d", "bl")
         }
+        if alone:
+            return replace(self, **rows, **each, first=0, whole=None)
         return replace(self, **rows, **each, first=self.first + start)
-
-    def pieces(self, stops: Iterable[int], *, alone: bool) -> Iterator["PulsePlan"]:
-        """The plan cut after ``stops`` samples; ``alone``: each piece draws, and then drops, pulses of its own."""
-        start = 0
-        for stop in stops:
-            piece = self.samples(start, stop)
-            yield replace(piece, first=0, whole=None) if alone else piece
-            start = stop
 
     def within(self, since: Tensor, until: Tensor) -> "PulsePlan":
         """The plan in which column ``j`` sees the samples ``since[j]`` to ``until[j]`` of the mini-batch
