@@ -8,6 +8,7 @@ from tests import expect
 from tests.devices import catalogue
 from torch import Tensor
 
+from crossweep.devices.base import AbstractDevice
 from crossweep.devices.constant_step import ConstantStep
 from crossweep.devices.soft_bounds import SoftBounds
 from crossweep.devices.symmetry_point import SymmetryPoint
@@ -191,6 +192,19 @@ def test_engines_agree_on_a_pair(engine: AbstractEngine, rng: Stream) -> None:
         for j in range(3):
             change = float((results[0][:, i, j] - 0.2).mean().abs())
             expect.same_mean(results[0][:, i, j], results[1][:, i, j], slack=0.02 * change)
+
+
+def test_a_pulse_of_a_pair_is_that_of_the_general_formula(rng: Stream) -> None:
+    tile = pair(rng, (30, 40))
+    tile.set_weight(0.5 * rng.fork("w").normal(30, 40, like=tile.weight))
+    mirror, model = tile.cells.extra["mirror"], tile.bar.device
+    noise = rng.fork("noise").normal(*tile.state.shape, like=tile.state)
+    direction = mirror * (rng.fork("which").uniform(*tile.state.shape, like=tile.state) < 0.5)
+    for each in (noise, None):
+        moved = model.pulse(tile.state, direction, tile.cells, each)
+        assert torch.equal(moved, AbstractDevice.pulse(model, tile.state, direction, tile.cells, each))
+        assert torch.equal(moved != tile.state, direction != 0)
+    assert torch.equal(model.pulse(tile.state, -mirror, tile.cells, noise), tile.state)
 
 
 def test_refresh_keeps_the_weight_and_frees_the_pair(rng: Stream) -> None:

@@ -48,6 +48,16 @@ class OneSided(AbstractDevice):
         sign = cells.extra["mirror"]
         return self.base.std_up(v * sign, unmirrored(cells)) * (sign < 0)
 
+    def pulse(self, v: Tensor, direction: Tensor, cells: Cells, noise: Tensor | None = None) -> Tensor:
+        """As in ``AbstractDevice``; the base model is asked once, for the one direction that a device knows."""
+        sign, own = cells.extra["mirror"], unmirrored(cells)
+        size = v * sign
+        step = self.base.step_up(size, own)
+        if noise is not None and self.dw_min_std > 0:
+            step = step + self.base.std_up(size, own) * noise
+        moved = torch.minimum(torch.maximum(size + step, own.w_min), own.w_max) * sign
+        return torch.where(direction * sign > 0, moved, v)
+
     @property
     def exponential(self) -> Exponential | None:
         curve = self.base.exponential

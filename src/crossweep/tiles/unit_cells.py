@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from crossweep.devices.base import Cells
-from crossweep.devices.one_sided import PAIR, OneSided, mirrored
+from crossweep.devices.one_sided import PAIR, OneSided, mirrored, unmirrored
 from crossweep.rng import Stream
 from crossweep.shapes import require_last
 from crossweep.tiles.analog_tile import AnalogTile, TileParameters
@@ -178,16 +178,21 @@ class UnitCellTile(AnalogTile):
     def _write(self, state: Tensor, target: Tensor, where: Tensor) -> tuple[Tensor, Tensor]:
         """Pulse with verification: once more while a device is over half a step below its target."""
         chosen = where.nonzero(as_tuple=True)  # a few of all
-        v, goal = state[chosen], target.expand_as(state)[chosen]
-        cells = Cells.from_tensors({k: t.expand_as(state)[chosen] for k, t in self.cells.tensors().items()})
-        bar, sign, given = Crossbar(self.bar.device, cells), cells.extra["mirror"], torch.zeros_like(v)
+        of_them = {k: t.expand_as(state)[chosen] for k, t in self.cells.tensors().items()}
+        cells = Cells.from_tensors(of_them)
+        sign, base, cells = cells.extra["mirror"], self.device, unmirrored(cells)  # all go upwards there
+        v, goal, given = state[chosen] * sign, target.expand_as(state)[chosen] * sign, torch.zeros_like(sign)
+        stream = self.draws.fork("refresh").fork("noise")
         for _ in range(REFRESH_PULSES):
-            step = torch.maximum(bar.device.step_up(v, cells), bar.device.step_down(v, cells))
-            wanted = sign * ((goal - v) * sign > step / 2)
+            step = base.step_up(v, cells)
+            wanted = goal - v > step / 2
             if not wanted.any():
                 break
-            v = pulse_in_turn(v, wanted, bar, self.draws.fork("refresh"))
-            given = given + wanted.abs()
+            if base.dw_min_std > 0:
+                step = step + base.std_up(v, cells) * stream.normal(*v.shape, like=v)
+            v = torch.where(wanted, torch.clamp(v + step, cells.w_min, cells.w_max), v)
+            given = given + wanted
+        v = v * sign
         state, pulses = state.clone(), torch.zeros_like(state)
         state[chosen], pulses[chosen] = v, given
         return state, pulses
