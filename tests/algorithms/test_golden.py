@@ -13,6 +13,7 @@ from crossweep.algorithms.auto_scale import running_scale, scaled_rate
 from crossweep.algorithms.cttv2 import CTTv2
 from crossweep.algorithms.erider import COARSE, ERIDER
 from crossweep.algorithms.mixed_precision import MixedPrecision, quantise
+from crossweep.algorithms.mrl import MRL
 from crossweep.algorithms.rlv2 import RLv2
 from crossweep.algorithms.schedule import TransferClock
 from crossweep.algorithms.transfer import TransferWeight
@@ -202,6 +203,18 @@ def test_fast_change_moves_every_device_alike() -> None:
         ConfigError, match=r"algorithm\.fast_change: needs algorithm\.auto_scale=true, got 0\.1"
     ):
         RLv2(fast_change=0.1, auto_scale=False)
+
+
+@pytest.mark.parametrize("rule", [TTv1, RLv2, MRL, ERIDER])
+def test_few_states_slow_the_transfer_by_their_number_to_the_power_three_halves(rule: type) -> None:
+    """5 of 20 states: an eighth; with 20 or more, or without a limit, the whole rate."""
+    for step, limit, share in ((0.4, 20.0, 1 / 8), (0.1, 20.0, 1.0), (0.01, 20.0, 1.0), (0.4, 0.0, 1.0)):
+        weight = rule(few_states=limit, transfer_lr=0.5).build((3, 4), factory(soft(step)))
+        write = weight.what_reads_do(0.1)
+        assert write is not None
+        assert write.strength == pytest.approx(0.05 * share)
+    with pytest.raises(ConfigError, match=r"algorithm\.few_states: must be >= 0, got -1"):
+        rule(few_states=-1)
 
 
 def test_zero_inputs_advance_counters_and_a_zero_rate_nothing() -> None:

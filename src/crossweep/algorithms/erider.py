@@ -1,23 +1,22 @@
 """E-RIDER: residual learning with a tracked symmetry point. A reconstruction, see below."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from crossweep.algorithms.chopper import Chopped
+from crossweep.algorithms.pulsed_transfer import PulsedTransfer, PulsedTransferWeight
 from crossweep.algorithms.schedule import Window
-from crossweep.algorithms.transfer import Transfer, TransferWeight
 from crossweep.errors import ConfigError
 from crossweep.tiles.factory import TileFactory
-from crossweep.tiles.pulse_train import UpdateParameters
 from crossweep.tiles.windows import PulsedWrite
 
 COARSE = 20  # states of A whose first read tells as much of its symmetry point as is known before; chosen
 
 
 @dataclass(frozen=True, kw_only=True)
-class ERIDER(Chopped, Transfer):
+class ERIDER(Chopped, PulsedTransfer):
     """The gradient, with chopped signs, is taken at ``C + gamma c (A - Q)`` and goes onto A; at each read of
     a column ``Q <- (1 - eta) Q + eta v`` follows A's symmetry point, and ``C += transfer_lr c (v - Q)`` by a
     pulsed update.
@@ -29,7 +28,6 @@ class ERIDER(Chopped, Transfer):
         reference_rate: least eta, weight of a new read in Q [1], in (0, 1]; the k-th read since the weight was
             written has ``max(eta, 1 / (k + n))``: Q is at first the mean of these reads and n zeros, n = states /
             ``COARSE``, because A of many states does not show its symmetry point before it has forgotten.
-        transfer_update: pulse trains of the transfer.
 
     Raises:
         ConfigError: a parameter breaks its rule.
@@ -41,7 +39,6 @@ class ERIDER(Chopped, Transfer):
 
     gamma: float = 0.1
     reference_rate: float = 0.05
-    transfer_update: UpdateParameters = field(default_factory=UpdateParameters)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -52,7 +49,7 @@ class ERIDER(Chopped, Transfer):
         return ERIDERWeight(shape, self, factory)
 
 
-class ERIDERWeight(TransferWeight):
+class ERIDERWeight(PulsedTransferWeight):
     """A, Q, C and the choppers of one weight."""
 
     rule: ERIDER

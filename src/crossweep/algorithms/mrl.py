@@ -1,24 +1,24 @@
 """Multi-tile residual learning: each further tile corrects what the coarser ones cannot represent."""
 
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, fields
 from itertools import pairwise
 from typing import Any
 
 from torch import Tensor
 
-from crossweep.algorithms.transfer import Transfer
+from crossweep.algorithms.pulsed_transfer import PulsedTransfer
 from crossweep.algorithms.ttv1 import TTv1, TTv1Weight
 from crossweep.errors import ConfigError
 from crossweep.tiles.analog_tile import AnalogTile
 from crossweep.tiles.factory import TileFactory
-from crossweep.tiles.pulse_train import PulsePlan, UpdateParameters
+from crossweep.tiles.pulse_train import PulsePlan
 
 IMPATIENT = 4  # the first switches follow any rise of the loss, later ones two rises within PATIENCE epochs
 PATIENCE = 5
 
 
 @dataclass(frozen=True, kw_only=True)
-class MRL(Transfer):
+class MRL(PulsedTransfer):
     """Visible weight ``sum_k gamma^(n-1-k) W_k``; the gradient goes onto the finest tile ``W_0``, and each
     tile is read column by column into the next coarser one, ``transfer_growth`` times as seldom from tile to
     tile.
@@ -31,7 +31,6 @@ class MRL(Transfer):
         gamma: ratio of neighbouring shares [1], in (0, 1).
         transfer_growth: ratio of neighbouring transfer periods [1], >= 1.
         lr_growth: ratio of neighbouring transfer rates [1], > 0.
-        transfer_update: pulse trains of all transfers.
         warm_start: the gradient goes onto the coarsest tile first, and onto the next finer one whenever the loss
             of an epoch stops falling; tiles finer than that rest meanwhile.
 
@@ -45,7 +44,6 @@ class MRL(Transfer):
     gamma: float = 0.5
     transfer_growth: float = 5.0
     lr_growth: float = 1.2
-    transfer_update: UpdateParameters = field(default_factory=UpdateParameters)
     warm_start: bool = False
 
     def __post_init__(self) -> None:
@@ -61,7 +59,7 @@ class MRL(Transfer):
 
     def chain(self) -> TTv1:
         """The same as TTv1 with its vectors written out."""
-        shared = {f.name: getattr(self, f.name) for f in fields(Transfer)}
+        shared = {f.name: getattr(self, f.name) for f in fields(PulsedTransfer)}
         transfers = range(self.n_tiles - 1)
         return TTv1(
             **shared,

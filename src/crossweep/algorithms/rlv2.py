@@ -1,20 +1,19 @@
 """Residual learning version 2: residual learning through a leaky digital buffer."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from crossweep.algorithms.pulsed_transfer import PulsedTransfer, PulsedTransferWeight
 from crossweep.algorithms.schedule import Window
-from crossweep.algorithms.transfer import Transfer, TransferWeight
 from crossweep.errors import ConfigError
 from crossweep.tiles.factory import TileFactory
-from crossweep.tiles.pulse_train import UpdateParameters
 from crossweep.tiles.windows import PulsedWrite
 
 
 @dataclass(frozen=True, kw_only=True)
-class RLv2(Transfer):
+class RLv2(PulsedTransfer):
     """The gradient is taken at ``C + gamma A``; ``H <- (1 - b) H + b v`` smooths the reads of A; where
     ``|H| > thres_scale dw_min`` the slow tile moves by a pulsed update ``C += transfer_lr H``.
 
@@ -24,7 +23,6 @@ class RLv2(Transfer):
     Args:
         buffer_rate: b, weight of a new read in H [1], in (0, 1].
         thres_scale: smallest ``|H|`` that is transferred [steps of C], >= 0.
-        transfer_update: pulse trains of the transfer.
 
     Raises:
         ConfigError: a parameter breaks its rule.
@@ -34,7 +32,6 @@ class RLv2(Transfer):
 
     buffer_rate: float = 0.1
     thres_scale: float = 1.0
-    transfer_update: UpdateParameters = field(default_factory=UpdateParameters)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -47,7 +44,7 @@ class RLv2(Transfer):
         return RLv2Weight(shape, self, factory)
 
 
-class RLv2Weight(TransferWeight):
+class RLv2Weight(PulsedTransferWeight):
     """A, H and C of one weight."""
 
     rule: RLv2

@@ -16,7 +16,6 @@ from torch import Tensor
 from crossweep.algorithms.auto_scale import scaled_rate
 from crossweep.algorithms.base import AbstractAlgorithm, AnalogWeight
 from crossweep.algorithms.chopper import NO_CHOPPER, ChopperRule
-from crossweep.algorithms.hidden_buffer import slice_counts
 from crossweep.algorithms.schedule import TransferClock, Window
 from crossweep.errors import ConfigError
 from crossweep.tiles import windows
@@ -325,18 +324,6 @@ class TransferWeight(AnalogWeight):
         """Pulses that are let through."""
         return wanted
 
-    def pulsed_write(
-        self, rate: float, *, least: float = -1.0, excess: bool = False
-    ) -> windows.PulsedWrite | None:
-        """A transfer by pulse trains as the compiled call takes it; None where it cannot."""
-        update = self.rule.transfer_update
-        if update.pulse_type != "stochastic" or update.res:
-            return None
-        return windows.PulsedWrite(
-            strength=rate, granularity=self.written_tile.device.granularity, update=update,
-            as_input=not self.rule.transfer_columns, least=least, excess=excess,
-        )  # fmt: skip
-
     def every(self, batch: int) -> int:
         """Samples between two transfers."""
         return samples_between(self.rule.transfer_every, batch, self)
@@ -357,26 +344,6 @@ class TransferWeight(AnalogWeight):
     def transfer_rate(self, lr: float) -> float:
         """Effective rate of the transfer."""
         return self.rule.transfer_lr * (lr if self.rule.scale_transfer_lr else 1.0)
-
-    def write_slow(self, value: Tensor, columns: Tensor | slice, rate: float) -> None:
-        """One pulsed update ``C[:, columns] += rate value`` for each column, ``value [..., O, r]``."""
-        self.write(self.slow, value, columns, rate)
-
-    def write(self, tile: AnalogTile, value: Tensor, columns: Tensor | slice, rate: float) -> None:
-        """One pulsed update of ``tile`` for each column; nothing happens at rate 0."""
-        if rate == 0:
-            return
-        counts = slice_counts(
-            value,
-            rate,
-            tile.device.granularity,
-            self.rule.transfer_update,
-            self.transfers,
-            as_input=not self.rule.transfer_columns,
-        )
-        tile.pulse(counts, columns)
-        self.tally.digital_operations += value.numel()  # values become pulse chances
-        self.tally.transfers += int((counts != 0).any(-2).sum())
 
     # -- what the rules differ in ------------------------------------------------------------------
 

@@ -1,18 +1,18 @@
 """Tiki-Taka version 1, with any number of tiles; with ``gamma > 0`` it is residual learning."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from crossweep.algorithms.pulsed_transfer import PulsedTransfer, PulsedTransferWeight
 from crossweep.algorithms.schedule import TransferClock, Window
-from crossweep.algorithms.transfer import Transfer, TransferWeight, samples_between
+from crossweep.algorithms.transfer import samples_between
 from crossweep.errors import ConfigError
 from crossweep.tiles.analog_tile import AnalogTile
 from crossweep.tiles.factory import TileFactory
-from crossweep.tiles.pulse_train import UpdateParameters
 from crossweep.tiles.windows import PulsedWrite
 
 # columns that are read, by turn and tile; at each place, the number of reads of the same column of A before
@@ -20,7 +20,7 @@ Agenda = dict[int, dict[tuple[int, int], list[int]]]
 
 
 @dataclass(frozen=True, kw_only=True)
-class TTv1(Transfer):
+class TTv1(PulsedTransfer):
     """Tiles ``W_0`` (fast) to ``W_(n-1)`` (last); each is read column by column into the next one by a
     pulsed update ``W_(j+1) += transfer_lr W_j``; the visible weight is ``sum_k gamma_k W_k``.
 
@@ -33,7 +33,6 @@ class TTv1(Transfer):
             pass of the tile before.
         transfer_lr_vec: rate of the transfer out of tile j; empty: ``transfer_lr`` for all.
         n_reads_per_transfer: columns read at every transfer, >= 1.
-        transfer_update: pulse trains of all transfers.
 
     Raises:
         ConfigError: a parameter breaks its rule.
@@ -49,7 +48,6 @@ class TTv1(Transfer):
     transfer_every_vec: tuple[float, ...] = ()
     transfer_lr_vec: tuple[float, ...] = ()
     n_reads_per_transfer: int = 1
-    transfer_update: UpdateParameters = field(default_factory=UpdateParameters)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -92,7 +90,7 @@ class TTv1(Transfer):
         return TTv1Weight(shape, self, factory)
 
 
-class TTv1Weight(TransferWeight):
+class TTv1Weight(PulsedTransferWeight):
     """The tiles of one weight. The first transfer runs in windows; the later, rarer ones cut a mini-batch in
     time.
     """
@@ -211,7 +209,7 @@ class TTv1Weight(TransferWeight):
         """Rate of the transfer out of tile ``j``."""
         rule = self.rule
         wanted = rule.transfer_lr_vec[j] if rule.transfer_lr_vec else rule.transfer_lr
-        return wanted * (lr if rule.scale_transfer_lr else 1.0)
+        return wanted * (lr if rule.scale_transfer_lr else 1.0) * self.caution
 
     @property
     def written_tile(self) -> AnalogTile:
