@@ -26,6 +26,13 @@ DEVICES: dict[str, AbstractDevice] = {
     "soft_bounds": SoftBounds(dw_min=0.05, w_max=1.0, w_min=-1.0, up_down_dtod=0.1),
     "exp_step": ExpStep(dw_min=0.03, w_max=1.0, w_min=-1.0),
     "constant_step": ConstantStep(dw_min=0.02, w_max=1.0, w_min=-1.0),
+    # several devices per weight: states have one dimension more than weights
+    "cells": SoftBounds(
+        dw_min=0.05, w_max=1.0, w_min=-1.0, up_down_dtod=0.1, n_devices=2, update_policy="single_sequential"
+    ),
+    "pair": ExpStep(
+        dw_min=0.03, w_max=2.0, w_min=0.0, n_devices=2, update_policy="one_sided", refresh_every=1
+    ),
 }
 DETERMINISTIC = UpdateParameters(pulse_type="deterministic_implicit")
 

@@ -1,8 +1,9 @@
-"""What every training rule owes: every option of the configuration, on three devices, at three levels of the
-engine.
+"""What every training rule owes: every option of the configuration, on single devices and several per weight, at
+three levels of the engine.
 """
 
 import copy
+import dataclasses
 from functools import cache
 from typing import Any
 
@@ -45,7 +46,7 @@ def rule(name: str) -> AbstractAlgorithm:
 
 
 def build(name: str, device: str, engine: str, *lead: int, seed: int = 1) -> tuple[AnalogWeight, TileFactory]:
-    if name == "zero_shifting" and device == "constant_step":
+    if name == "zero_shifting" and device in ("constant_step", "pair"):
         pytest.skip("no symmetry point to find")
     made = factory(DEVICES[device], engine=ENGINES[engine], seed=seed)
     weight = rule(name).build((*lead, *SHAPE), made)
@@ -115,9 +116,10 @@ def test_weights_move_stay_finite_and_within_reach(name: str, device: str, engin
 
 
 @every
+@pytest.mark.parametrize("device", ["soft_bounds", "cells", "pair"])
 @at_every_level
-def test_leading_dimensions_are_independent_crossbars(name: str, engine: str) -> None:
-    weight, _ = build(name, "soft_bounds", engine, 2, 3)
+def test_leading_dimensions_are_independent_crossbars(name: str, device: str, engine: str) -> None:
+    weight, _ = build(name, device, engine, 2, 3)
     assert weight.weight.shape == (2, 3, *SHAPE)
     train(weight, range(4), 2, 3)
     flat = weight.weight.flatten(0, 1)
@@ -303,6 +305,17 @@ def test_zero_shifting_approaches_the_symmetry_point_as_it_should(pulses: int) -
     torch.testing.assert_close(tile.reference, expected, atol=1e-5, rtol=1e-4)
     assert float(tile.pulses_given) == pulses * 400
     assert torch.equal(tile.weight, torch.zeros_like(tile.weight))
+
+
+def test_zero_shifting_pulses_every_device_of_a_cell() -> None:
+    device = dataclasses.replace(spread_out(), n_devices=2, update_policy="single_sequential")
+    tile = ZeroShifting(then=rule("cttv2"), pulses=200).build((20, 20), factory(device)).tiles()["fast"]
+    point = device.symmetry_point(tile.cells)
+    assert point is not None
+    off = tile.reference - point
+    assert off.shape == (2, 20, 20)
+    assert bool((off.abs() < torch.maximum(tile.cells.step_up, tile.cells.step_down)).all())
+    assert float(tile.pulses_given) == 200 * 2 * 400
 
 
 def test_zero_shifting_keeps_skew_and_variability_as_programming_errors() -> None:

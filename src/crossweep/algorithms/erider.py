@@ -57,7 +57,7 @@ class ERIDERWeight(PulsedTransferWeight):
 
     def __init__(self, shape: tuple[int, ...], rule: ERIDER, factory: TileFactory) -> None:
         super().__init__(shape, rule, factory)
-        self.register_buffer("tracked", torch.zeros_like(self.fast.state))
+        self.register_buffer("tracked", torch.zeros_like(self.fast.weight))
 
     @property
     def digital_values(self) -> int:

@@ -90,7 +90,7 @@ class MixedPrecisionWeight(AnalogWeight):
         super().__init__(shape, factory)
         self.rule = rule
         self.single = factory.tile("single", shape)
-        self.register_buffer("chi", torch.zeros_like(self.single.state))
+        self.register_buffer("chi", torch.zeros_like(self.single.weight))
         self.row = 0
         self.batches = 0
         self.rounding = factory.draws.fork("rounding")

@@ -52,7 +52,7 @@ class RLv2Weight(PulsedTransferWeight):
 
     def __init__(self, shape: tuple[int, ...], rule: RLv2, factory: TileFactory) -> None:
         super().__init__(shape, rule, factory)
-        self.register_buffer("hidden", torch.zeros_like(self.fast.state))
+        self.register_buffer("hidden", torch.zeros_like(self.fast.weight))
 
     @property
     def digital_values(self) -> int:

@@ -63,16 +63,16 @@ def zero_shift(tile: AnalogTile, pulses: int, *, subtracted: bool) -> None:
     Raises:
         ConfigError: the device model has no symmetry point.
     """
-    own = tile.device.symmetry_point(tile.cells)
+    own = tile.bar.device.symmetry_point(tile.cells)
     if own is None:
-        name = type(tile.device).__name__
+        name = type(tile.bar.device).__name__
         raise ConfigError(f"algorithm.pulses: zero-shifting needs a symmetry point, and {name} has none")
     programming_error = tile.reference - (own if subtracted else 0.0)
     tile.reference = torch.zeros_like(tile.reference)
-    tile.set_weight(torch.zeros_like(tile.state))  # mid-range
+    tile.set_weight(torch.zeros_like(tile.weight))  # mid-range
     up = torch.ones_like(tile.state)
     for _ in range(pulses // 2):
-        tile.pulse(up)
-        tile.pulse(-up)
+        tile.pulse_devices(up)
+        tile.pulse_devices(-up)
     tile.reference = tile.state + programming_error
-    tile.set_weight(torch.zeros_like(tile.state))
+    tile.set_weight(torch.zeros_like(tile.weight))

@@ -159,6 +159,10 @@ class AnalogTile(nn.Module):
         self.state[..., columns] = moved
         self._account(given)
 
+    def pulse_devices(self, counts: Tensor, columns: Tensor | slice = slice(None)) -> None:
+        """As ``pulse``, with counts of the state's shape: where several devices make a weight, each has its own."""
+        self.pulse(counts, columns)
+
     def end_batch(self) -> None:
         """What happens between two mini-batches without pulses: decay, diffusion, drift."""
         if not self.device.relaxes:

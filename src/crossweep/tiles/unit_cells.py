@@ -115,12 +115,16 @@ class UnitCellTile(AnalogTile):
 
     def pulse(self, counts: Tensor, columns: Tensor | slice = slice(None)) -> None:
         """Give the cells of ``columns`` a known number of pulses, positive up: [..., d, columns]."""
-        cells = Cells.from_tensors({name: t[..., columns] for name, t in self.cells.tensors().items()})
-        each = counts.unsqueeze(PAIR).expand_as(cells.w_max)
+        each = counts.unsqueeze(PAIR).expand_as(self.state[..., columns])
         if self.device.update_policy.startswith("single"):
             chosen = torch.zeros(self.device.n_devices, 1, 1, device=counts.device, dtype=counts.dtype)
             chosen[self._choose(1)] = 1
             each = each * chosen
+        self.pulse_devices(each, columns)
+
+    def pulse_devices(self, counts: Tensor, columns: Tensor | slice = slice(None)) -> None:
+        cells = Cells.from_tensors({name: t[..., columns] for name, t in self.cells.tensors().items()})
+        each = counts
         if self.one_sided:
             each = each * (each * cells.extra["mirror"] > 0)
         moved = pulse_in_turn(self.state[..., columns], each, Crossbar(self.bar.device, cells), self.draws)
