@@ -133,6 +133,26 @@ def test_bad_values_name_the_key_and_the_rule(override: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (
+            ("device=constant_step", "symmetry_point.skew=0.3"),
+            "symmetry_point.skew, .variability: must be 0 for ConstantStep, which has no symmetry point, got 0.3",
+        ),
+        (
+            ("algorithm=zero_shifting", "device=pcm"),
+            "zero-shifting needs a symmetry point, and OneSided has none",
+        ),
+    ],
+)
+def test_what_does_not_suit_each_other_is_refused_before_training(
+    overrides: tuple[str, ...], message: str
+) -> None:
+    with pytest.raises(ConfigError, match=message):
+        built(*overrides)
+
+
+@pytest.mark.parametrize(
     ("node", "message"),
     [
         ({"w_max": True}, "x.w_max: must be a number, got True"),

@@ -68,12 +68,15 @@ def build(cfg: Node) -> Transfer | TestbedExperiment:
     pretrain = fit_settings(training["pretrain"], "training.pretrain")
     finetune = fit_settings(training["finetune"], "training.finetune")
     device = torch_device(cfg["compute_device"])
+    factory = tile_factory(cfg, device)
+    if not rule.is_digital:
+        _try(rule, factory)
     return Transfer(
         data=make(cfg["data"], "data"),
         model=make(cfg["model"], "model"),
         model_key=cfg["model"],
         rule=rule,
-        factory=tile_factory(cfg, device),
+        factory=factory,
         conversion=conversion(cfg),
         pretrain=pretrain,
         finetune=finetune,
@@ -83,6 +86,12 @@ def build(cfg: Node) -> Transfer | TestbedExperiment:
         cache=cache_dir(),
         torch_device=device,
     )
+
+
+def _try(rule: AbstractAlgorithm, factory: TileFactory) -> None:
+    """Make one weight, so that a rule and devices that do not suit each other are refused before anything trains."""
+    apart = dataclasses.replace(factory, population=Stream(0), draws=Stream(0), torch_device="cpu")
+    rule.build((1, 1), apart)
 
 
 # -- parts of the configuration ------------------------------------------------------------------------------------
