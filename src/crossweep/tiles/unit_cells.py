@@ -182,21 +182,17 @@ class UnitCellTile(AnalogTile):
     def _write(self, state: Tensor, target: Tensor, where: Tensor) -> tuple[Tensor, Tensor]:
         """Pulse with verification: once more while a device is over half a step below its target."""
         chosen = where.nonzero(as_tuple=True)  # a few of all
-        of_them = {k: t.expand_as(state)[chosen] for k, t in self.cells.tensors().items()}
-        cells = Cells.from_tensors(of_them)
-        sign, base, cells = cells.extra["mirror"], self.device, unmirrored(cells)  # all go upwards there
-        v, goal, given = state[chosen] * sign, target.expand_as(state)[chosen] * sign, torch.zeros_like(sign)
-        stream = self.draws.fork("refresh").fork("noise")
+        v, goal = state[chosen], target.expand_as(state)[chosen]
+        cells = Cells.from_tensors({k: t.expand_as(state)[chosen] for k, t in self.cells.tensors().items()})
+        bar, sign, given = Crossbar(self.bar.device, cells), cells.extra["mirror"], torch.zeros_like(v)
+        own = unmirrored(cells)
         for _ in range(REFRESH_PULSES):
-            step = base.step_up(v, cells)
-            wanted = goal - v > step / 2
+            step = self.device.step_up(v * sign, own)
+            wanted = sign * ((goal - v) * sign > step / 2)
             if not wanted.any():
                 break
-            if base.dw_min_std > 0:
-                step = step + base.std_up(v, cells) * stream.normal(*v.shape, like=v)
-            v = torch.where(wanted, torch.clamp(v + step, cells.w_min, cells.w_max), v)
-            given = given + wanted
-        v = v * sign
+            v = pulse_in_turn(v, wanted, bar, self.draws.fork("refresh"))
+            given = given + wanted.abs()
         state, pulses = state.clone(), torch.zeros_like(state)
         state[chosen], pulses[chosen] = v, given
         return state, pulses
