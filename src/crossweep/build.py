@@ -5,9 +5,6 @@ checked here, before anything trains, and a mistake is one line: the full key, t
 """
 
 import dataclasses
-import functools
-import importlib
-import inspect
 import math
 import types
 from collections.abc import Callable, Mapping, Sequence
@@ -15,16 +12,20 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_
 
 import torch
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import MissingMandatoryValue
+from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
+from crossweep import trust
 from crossweep.algorithms.base import AbstractAlgorithm
+from crossweep.data.base import AbstractData
 from crossweep.devices.base import AbstractDevice
 from crossweep.devices.symmetry_point import SymmetryPoint
 from crossweep.errors import ConfigError
+from crossweep.models.base import AbstractModel
 from crossweep.paths import cache_dir
 from crossweep.rng import Stream
 from crossweep.testbeds.base import AbstractTestbed
 from crossweep.testbeds.experiment import TestbedExperiment
+from crossweep.tiles.engine.base import AbstractEngine
 from crossweep.tiles.factory import TileFactory
 from crossweep.tiles.io import IOParameters
 from crossweep.tiles.mapping import Mapping as TileMapping
@@ -39,12 +40,16 @@ def plain(cfg: DictConfig) -> dict[str, Any]:
     """The resolved configuration as plain dictionaries.
 
     Raises:
-        ConfigError: a mandatory value is missing.
+        ConfigError: a mandatory value is missing, or an interpolation cannot be resolved.
     """
     try:
         resolved = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
     except MissingMandatoryValue as error:
         raise ConfigError(f"{error.full_key}: must be given") from error
+    except OmegaConfBaseException as error:
+        if isinstance(error.__cause__, ConfigError):  # of a resolver of ours
+            raise error.__cause__ from error
+        raise ConfigError(f"{error.full_key}: {str(error).splitlines()[0]}") from error
     assert isinstance(resolved, dict)
     return {str(key): value for key, value in resolved.items()}
 
@@ -58,11 +63,11 @@ def build(cfg: Node) -> Transfer | TestbedExperiment:
     Raises:
         ConfigError: a key or a value breaks its rule.
     """
-    rule = make(cfg["algorithm"], "algorithm")
-    _expect(rule, AbstractAlgorithm, "algorithm")
+    plugins = trust.packages(cfg["plugins"])
+    rule = make(cfg["algorithm"], "algorithm", AbstractAlgorithm, plugins)
     if cfg.get("task"):
-        bed, device = make(cfg["task"], "task"), torch_device(cfg["compute_device"])
-        _expect(bed, AbstractTestbed, "task")
+        bed = make(cfg["task"], "task", AbstractTestbed, plugins)
+        device = torch_device(cfg["compute_device"])
         return TestbedExperiment(bed=bed, rule=rule, factory=tile_factory(cfg, device), torch_device=device)
     training = cfg["training"]
     pretrain = fit_settings(training["pretrain"], "training.pretrain")
@@ -72,8 +77,8 @@ def build(cfg: Node) -> Transfer | TestbedExperiment:
     if not rule.is_digital:
         _try(rule, factory)
     return Transfer(
-        data=make(cfg["data"], "data"),
-        model=make(cfg["model"], "model"),
+        data=make(cfg["data"], "data", AbstractData, plugins),
+        model=make(cfg["model"], "model", AbstractModel, plugins),
         model_key=cfg["model"],
         rule=rule,
         factory=factory,
@@ -117,9 +122,8 @@ def _device(shared: Node, own: Node, cfg: Node, role: str) -> AbstractDevice:
         "up_down_dtod": variability["asymmetry"],
     }
     node |= {key: value for key, value in overlay.items() if value is not None}
-    device = make(node, f"device.{role}" if own else "device")
-    _expect(device, AbstractDevice, "device")
-    assert isinstance(device, AbstractDevice)
+    key = f"device.{role}" if own else "device"
+    device: AbstractDevice = make(node, key, AbstractDevice, trust.packages(cfg["plugins"]))
     return device
 
 
@@ -128,7 +132,10 @@ def periphery(cfg: Node) -> tuple[IOParameters, IOParameters]:
     noise = cfg["noise"]
     overlay = {"out_noise": noise["output"], "inp_noise": noise["input"], "w_noise": noise["weight_read"]}
     given = {key: value for key, value in overlay.items() if value is not None}
-    forward, backward = (make({**cfg["io"][way], **given}, f"io.{way}") for way in ("forward", "backward"))
+    forward, backward = (
+        make({**cfg["io"][way], **given}, f"io.{way}", IOParameters, trust.packages(cfg["plugins"]))
+        for way in ("forward", "backward")
+    )
     return forward, backward
 
 
@@ -143,7 +150,7 @@ def tile_factory(cfg: Node, device: torch.device) -> TileFactory:
         slow=slow,
         symmetry_point=fill(SymmetryPoint, point, "symmetry_point"),
         symmetry_point_tiles=tiles,
-        engine=make(cfg["engine"], "engine"),
+        engine=make(cfg["engine"], "engine", AbstractEngine, trust.packages(cfg["plugins"])),
         forward=forward,
         backward=backward,
         population=Stream(_whole(cfg["seed"]["device"], "seed.device"), "devices"),
@@ -213,38 +220,40 @@ def _whole(value: Any, key: str) -> int:
 # -- nodes into frozen dataclasses ---------------------------------------------------------------------------------
 
 
-def make(node: Node, key: str) -> Any:
-    """The object that a node with ``_target_`` describes."""
-    target = node.get("_target_")
-    if not isinstance(target, str) or "." not in target:
-        raise ConfigError(f"{key}._target_: must be the full name of a class, got {target!r}")
-    module, _, name = target.rpartition(".")
-    try:
-        cls = getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError) as error:
-        raise ConfigError(f"{key}._target_: cannot import {target!r} ({error})") from error
-    if inspect.isfunction(cls):
-        return make(_recipe(cls, node, key), key)
-    if node.get("_partial_"):  # a factory with some arguments set, e.g. a torch optimizer
-        given = {k: v for k, v in node.items() if k not in ("_target_", "_partial_")}
-        return functools.partial(cls, **given)
-    if not dataclasses.is_dataclass(cls):
-        raise ConfigError(f"{key}._target_: must be a dataclass of parameters, got {target!r}")
-    return fill(cls, {k: v for k, v in node.items() if k != "_target_"}, key)  # type: ignore[arg-type]
+def make(node: Node, key: str, kind: type = object, plugins: Sequence[str] = ()) -> Any:
+    """The object that a node with ``_target_`` describes.
+
+    Args:
+        node: ``_target_`` and the fields of the class that it names.
+        key: where it stands, as the user types it.
+        kind: what the class must be.
+        plugins: packages beside crossweep whose classes may be named.
+
+    Raises:
+        ConfigError: the class may not be named, is of another kind, or a field breaks its rule.
+    """
+    found = trust.find(node.get("_target_"), f"{key}._target_", plugins)
+    if trust.is_recipe(found):
+        return make(_recipe(found, node, key, plugins), key, kind, plugins)
+    if not (dataclasses.is_dataclass(found) and isinstance(found, type) and issubclass(found, kind)):
+        raise ConfigError(
+            f"{key}._target_: must name a subclass of {kind.__name__}, got {node['_target_']!r}"
+        )
+    return fill(found, {k: v for k, v in node.items() if k != "_target_"}, key, plugins)
 
 
-def _recipe(function: Callable[..., Node], node: Node, key: str) -> Node:
+def _recipe(function: Callable[..., Node], node: Node, key: str, plugins: Sequence[str]) -> Node:
     """The node that a function makes of its keys; keys that the function does not name pass through."""
     hints = get_type_hints(function)
 
     def value(name: str, given: Any) -> Any:  # a node handed over as it is must not become an object yet
         raw = name not in hints or isinstance(given, Mapping)
-        return given if raw else _checked(given, hints[name], f"{key}.{name}")
+        return given if raw else _checked(given, hints[name], f"{key}.{name}", plugins)
 
     return function(**{name: value(name, given) for name, given in node.items() if name != "_target_"})
 
 
-def fill(cls: type[T], node: Node, key: str) -> T:
+def fill(cls: type[T], node: Node, key: str, plugins: Sequence[str] = ()) -> T:
     """An instance of a dataclass from plain values, each checked against the field's type."""
     hints = get_type_hints(cls)
     fields = {f.name: f for f in dataclasses.fields(cls) if f.init}  # type: ignore[arg-type]
@@ -253,7 +262,7 @@ def fill(cls: type[T], node: Node, key: str) -> T:
         raise ConfigError(
             f"{key}.{unknown[0]}: is no parameter of {cls.__name__}; it has {', '.join(fields)}"
         )
-    values = {name: _checked(value, hints[name], f"{key}.{name}") for name, value in node.items()}
+    values = {name: _checked(value, hints[name], f"{key}.{name}", plugins) for name, value in node.items()}
     missing = [n for n, f in fields.items() if n not in values and _required(f)]
     if missing:
         raise ConfigError(f"{key}.{missing[0]}: is required by {cls.__name__}")
@@ -264,10 +273,10 @@ def _required(field: "dataclasses.Field[Any]") -> bool:
     return field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
 
 
-def _checked(value: Any, hint: Any, key: str) -> Any:
+def _checked(value: Any, hint: Any, key: str, plugins: Sequence[str]) -> Any:
     """``value`` as the field's type wants it."""
     if isinstance(value, Mapping) and "_target_" in value:
-        return make(value, key)
+        value = make(value, key, object, plugins)
     accepted, converted = _fits(value, hint)
     if not accepted:
         raise ConfigError(f"{key}: must be {_name(hint)}, got {value!r}")
@@ -313,10 +322,3 @@ def _name(hint: Any) -> str:
     if hint in known:
         return known[hint]
     return "a list" if get_origin(hint) in (tuple, list, Sequence) else str(getattr(hint, "__name__", hint))
-
-
-def _expect(value: object, kind: type, key: str) -> None:
-    if not isinstance(value, kind):
-        raise ConfigError(
-            f"{key}._target_: must name a subclass of {kind.__name__}, got {type(value).__name__}"
-        )

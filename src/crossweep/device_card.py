@@ -13,20 +13,20 @@ import numpy as np
 import torch
 from hydra import compose, initialize_config_dir
 from hydra.errors import HydraException
-from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 from torch import Tensor
 
-from crossweep.build import make
+from crossweep.build import make, plain
 from crossweep.devices import measured
 from crossweep.devices.base import AbstractDevice, Cells
 from crossweep.errors import ConfigError, CrossweepError
 from crossweep.paths import conf_dir, multirun_dir, version_base
 from crossweep.rng import Stream
 from crossweep.sweep.resolvers import register
+from crossweep.trust import packages
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -69,11 +69,10 @@ def card(overrides: Sequence[str]) -> Card:
             f"device: must be one of {', '.join(names())}; e.g. crossweep-device device=reram_om"
         )
     with initialize_config_dir(str(conf_dir()), **version_base()):
-        given = [f"+{text}" if text.startswith("device=") else text for text in overrides]
+        given = [f"+{text}" if text.startswith(("device=", "plugins=")) else text for text in overrides]
         config = compose(overrides=given)
-    node = OmegaConf.to_container(config.device, resolve=True, throw_on_missing=True)
-    assert isinstance(node, dict)
-    device = make({str(key): value for key, value in node.items()}, "device")
+    node = plain(config)
+    device = make(node["device"], "device", AbstractDevice, packages(node.get("plugins", [])))
     cells = device.draw(CENSUS, Stream(0, "card"))
     one_sided = device.update_policy == "one_sided"
     name = next(text for text in overrides if text.startswith("device=")).removeprefix("device=")

@@ -32,7 +32,7 @@ from crossweep.records import RECORD_NAME, RunRecord, read_json
 from crossweep.sweep.resolvers import register
 
 # keys that say how a run is carried out, not what it computes
-_NOT_IDENTITY = ("hydra", "resume", "compute_device", "quiet", "keep_checkpoint", "study", "axis")
+_NOT_IDENTITY = ("hydra", "plugins", "resume", "compute_device", "quiet", "keep_checkpoint", "study", "axis")
 
 
 def _key(*, _root_: DictConfig) -> str:

@@ -1,6 +1,6 @@
 """Mixed precision: gradients accumulate digitally, whole device steps of them are written."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from math import prod
 from typing import Any
@@ -16,6 +16,41 @@ from crossweep.tiles.factory import TileFactory
 from crossweep.tiles.pulse_train import UpdateParameters
 
 Optimizer = Callable[[list[Tensor]], torch.optim.Optimizer]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TorchOptimizer:
+    """Makes one of torch's optimizers.
+
+    Args:
+        name: a class of ``torch.optim``.
+        options: its keywords but the learning rate, which is the analog one.
+
+    Raises:
+        ConfigError: torch has no such optimizer, or it refuses an option.
+    """
+
+    name: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        known = [
+            name
+            for name, found in vars(torch.optim).items()
+            if isinstance(found, type) and issubclass(found, torch.optim.Optimizer)
+        ]
+        if self.name not in known:
+            raise ConfigError(
+                f"algorithm.optimizer.name: must be one of {', '.join(known)}, got {self.name!r}"
+            )
+        try:
+            self([torch.zeros(1)])
+        except (TypeError, ValueError) as error:
+            raise ConfigError(f"algorithm.optimizer.options: {self.name} says: {error}") from error
+
+    def __call__(self, tensors: list[Tensor]) -> torch.optim.Optimizer:
+        made: torch.optim.Optimizer = getattr(torch.optim, self.name)(tensors, **self.options)
+        return made
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,6 +7,7 @@ from typing import Any
 import yaml
 
 from crossweep.errors import ConfigError
+from crossweep.trust import recipe
 
 
 def read(file: str) -> dict[str, Any]:
@@ -31,9 +32,26 @@ def read(file: str) -> dict[str, Any]:
         raise ConfigError(
             f"device.file: {file!r} is no fitted device, it lacks `_target_`; see crossweep-fit-device"
         )
+    for key, value in content.items():
+        if not _is_plain(key) or not (
+            all(map(_is_plain, value)) if isinstance(value, list) else _is_plain(value)
+        ):
+            raise ConfigError(
+                f"device.file: {file!r} must hold numbers, texts and lists of them, and no `${{`; see {key!r}"
+            )
     return {str(key): value for key, value in content.items()}
 
 
+def _is_plain(value: Any) -> bool:
+    """A value that means itself: a nested node could name a class, an interpolation could read the environment."""
+    return (
+        value is None
+        or isinstance(value, bool | int | float)
+        or (isinstance(value, str) and "${" not in value)
+    )
+
+
+@recipe
 def measured(*, file: str, fitted: Mapping[str, Any], **changes: Any) -> dict[str, Any]:
     """The fitted device with some keys changed.
 

@@ -4,8 +4,10 @@ from math import exp
 from typing import Any
 
 from crossweep.errors import ConfigError
+from crossweep.trust import recipe
 
 
+@recipe
 def from_p_max(
     *,
     p_max: float = 1000.0,

@@ -2,10 +2,12 @@
 
 import importlib
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from crossweep.errors import ConfigError
+from crossweep.sweep.settings import Settings
+from crossweep.trust import require_trusted
 
 
 def split(spec: Any, kind: str) -> tuple[str | None, dict[str, Any]]:
@@ -55,6 +57,24 @@ def call(part: Callable[..., Any], options: Mapping[str, Any], kind: str) -> Any
         return part(**options)
     except (TypeError, ValueError) as error:
         raise ConfigError(f"study.{kind}: {error}") from error
+
+
+def require_known(settings: Settings, plugins: Sequence[str]) -> None:
+    """Refuse parts of a study from packages other than crossweep, Optuna and those that the user lists.
+
+    Raises:
+        ConfigError: a part names another package; nothing has been imported.
+    """
+    trusted = ("optuna", *plugins)
+    for kind in ("sampler", "pruner", "storage"):
+        spec, key = getattr(settings, kind), f"study.{kind}"
+        while isinstance(spec, Mapping):
+            if "target" in spec:
+                require_trusted(spec["target"], f"{key}.target", trusted)
+            spec, key = spec.get("inner"), f"{key}.inner"
+    for kind in ("table", "report"):
+        if (dotted := getattr(settings, kind)) is not None:
+            require_trusted(dotted, f"study.{kind}", trusted)
 
 
 def locate(dotted: str, key: str) -> Any:

@@ -15,6 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from crossweep.errors import CrossweepError
 from crossweep.sweep.settings import Settings, from_mappings
+from crossweep.trust import packages
 
 log = logging.getLogger(__name__)
 
@@ -66,12 +67,14 @@ class CrossweepSweeper(Sweeper):
 
     def _sweep(self, arguments: list[str]) -> Any:
         from crossweep.sweep.controller import Controller, base_config, with_assignment
+        from crossweep.sweep.plugins import require_known
         from crossweep.sweep.pool import assignment
         from crossweep.sweep.space import parse
         from crossweep.sweep.worker import Task, Worker
 
         assert self._config is not None and self._context is not None and self._function is not None
         settings = from_mappings(_plain(self._given), _plain(self._config.get("study")))
+        require_known(settings, packages(_resolved(self._config.get("plugins", []))))
         space, fixed = parse(
             arguments,
             settings.params,
