@@ -60,25 +60,26 @@ class ConsoleProgress:
 
 
 def conversion_table(rows: Sequence[Mapping[str, Any]]) -> Table:
-    """What became analog."""
+    """What became analog, and what stays digital; shares are of all weights of the model."""
     table = Table(title="analog layers", title_justify="left")
     for name in ("layer", "kind", "tile", "tiles", "devices", "share of weights"):
         table.add_column(name, justify="left" if name in ("layer", "kind") else "right")
-    for row in rows:
+    analog = [row for row in rows if row["tiles"]]
+    for row in analog:
         size = f"{row['d_size']} x {row['x_size']}"
-        cells = (
-            row["layer"],
-            row["kind"],
-            size,
-            str(row["tiles"]),
-            f"{row['devices']:,}",
-            f"{row['share']:.1%}",
-        )
-        table.add_row(*cells)
-    share, devices = sum(r["share"] for r in rows), sum(r["devices"] for r in rows)
+        table.add_row(row["layer"], row["kind"], size, *_sums([row]))
     table.add_section()
-    table.add_row("all", "", "", str(sum(r["tiles"] for r in rows)), f"{devices:,}", f"{share:.1%}")
+    table.add_row("all", "", "", *_sums(analog))
+    for row in rows:
+        if not row["tiles"]:
+            table.add_row(row["layer"], row["kind"], "", "", "", f"{row['share']:.1%}")
     return table
+
+
+def _sums(rows: Sequence[Mapping[str, Any]]) -> tuple[str, str, str]:
+    """Tiles, devices and share of some rows together."""
+    tiles, devices, share = (sum(row[name] for row in rows) for name in ("tiles", "devices", "share"))
+    return str(tiles), f"{devices:,}", f"{share:.1%}"
 
 
 def result_table(record: Mapping[str, Any]) -> Table:

@@ -10,52 +10,16 @@ from crossweep.algorithms.agad import AGAD
 from crossweep.algorithms.analog_sgd import AnalogSGD
 from crossweep.algorithms.base import AbstractAlgorithm
 from crossweep.algorithms.cttv2 import CTTv2
-from crossweep.devices.base import AbstractDevice
-from crossweep.devices.constant_step import ConstantStep
 from crossweep.devices.soft_bounds import SoftBounds
-from crossweep.devices.symmetry_point import SymmetryPoint
 from crossweep.errors import ConfigError
-from crossweep.nn.convert import analog_weights, convert, convertible, select, to_digital
+from crossweep.nn.convert import analog_weights, convert, select, to_digital
+from crossweep.nn.convertible import convertible
 from crossweep.nn.tiled_weight import update_all
 from crossweep.rng import Stream
-from crossweep.tiles.engine.count import CountEngine
-from crossweep.tiles.factory import TileFactory
-from crossweep.tiles.io import IOParameters
 from crossweep.tiles.kernels.threads import side_by_side
 from crossweep.tiles.mapping import Mapping
 from crossweep.tiles.pulse_train import UpdateParameters
-
-PERFECT = IOParameters(is_perfect=True)
-# equal, tiny steps and far bounds: the pulsed update is the digital one up to its pulse noise
-FINE = ConstantStep(
-    dw_min=1e-6,
-    dw_min_dtod=0.0,
-    dw_min_std=0.0,
-    up_down_dtod=0.0,
-    w_max=10.0,
-    w_min=-10.0,
-    w_max_dtod=0.0,
-    w_min_dtod=0.0,
-)
-
-
-def factory(device: AbstractDevice = FINE) -> TileFactory:
-    return TileFactory(
-        fast=device,
-        slow=device,
-        symmetry_point=SymmetryPoint(),
-        engine=CountEngine(),
-        forward=PERFECT,
-        backward=PERFECT,
-        population=Stream(1),
-        draws=Stream(2),
-    )
-
-
-def build(seed: int, make) -> nn.Module:  # type: ignore[no-untyped-def]
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        return make()  # type: ignore[no-any-return]
+from tests.nn.networks import FINE, build, factory
 
 
 def small_net() -> nn.Module:
@@ -149,18 +113,12 @@ def test_transfer_noise_has_the_stated_size() -> None:
     expect.variance(error, 0.1**2, detects=0.05)
 
 
-def test_functional_use_of_the_weight_is_refused() -> None:
-    net = nn.Sequential(build(0, lambda: nn.Linear(4, 3)))
-    convert(net, ["0"], AnalogSGD(), Mapping(), factory())
-    with pytest.raises(RuntimeError, match="logical_weight"):
-        _ = net[0].weight
-
-
 def test_table_counts_tiles_devices_and_shares() -> None:
     model = build(0, small_net)
     table = convert(model, ["3"], AnalogSGD(), Mapping(max_tile_size=40), factory())
-    assert [(row.layer, row.kind, row.d_size, row.x_size) for row in table] == [("3", "Linear", 10, 96)]
-    assert table[0].tiles == 3 and table[0].devices == 960 and table[0].share == 960 / (960 + 162)
+    assert [(row.layer, row.kind, row.d_size, row.x_size) for row in table[:1]] == [("3", "Linear", 10, 96)]
+    assert table[0].tiles == 3 and table[0].devices == 960 and table[0].share == 960 / (960 + 162 + 6)
+    assert [(row.layer, row.kind, row.tiles) for row in table[1:]] == [("digital: 0", "Conv2d", 0)]
 
 
 PARTS = {"all": {"0", "3"}, "head": {"3"}, "attention": set[str]()}
@@ -190,13 +148,6 @@ def test_selection_errors_name_the_key(
     layers, include, exclude = arguments
     with pytest.raises(ConfigError, match=message.replace("*", r"\*")):
         select(build(0, small_net), layers, PARTS, include, exclude)
-
-
-def test_grouped_and_reflecting_convolutions_stay_digital() -> None:
-    model = build(
-        0, lambda: nn.Sequential(nn.Conv2d(4, 4, 3, groups=2), nn.Conv2d(4, 4, 3, padding_mode="reflect"))
-    )
-    assert convertible(model) == {}
 
 
 def test_pieces_differ_by_one_at_most() -> None:

@@ -16,7 +16,8 @@ from crossweep.bench.updates import LEVELS
 from crossweep.devices.soft_bounds import SoftBounds
 from crossweep.devices.symmetry_point import SymmetryPoint
 from crossweep.models.timm_model import TimmModel
-from crossweep.nn.convert import analog_weights, convert, convertible
+from crossweep.nn.convert import analog_weights, convert
+from crossweep.nn.convertible import convertible
 from crossweep.nn.tiled_weight import update_all
 from crossweep.rng import Stream
 from crossweep.tiles.factory import TileFactory

@@ -1,14 +1,17 @@
 """A digital model into an analog one: which layers, and a table of what became analog."""
 
 import copy
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from math import prod
+from typing import Any
 
 from torch import nn
 
 from crossweep.algorithms.base import AbstractAlgorithm
 from crossweep.errors import ConfigError
+from crossweep.nn.convertible import convertible, padding
 from crossweep.nn.layers import AnalogConv2d, AnalogLayer, AnalogLinear
 from crossweep.nn.tiled_weight import TiledWeight
 from crossweep.tiles.factory import TileFactory
@@ -17,31 +20,27 @@ from crossweep.tiles.mapping import Mapping as TileMapping
 
 @dataclass(frozen=True, kw_only=True)
 class ConvertedLayer:
-    """One row of the conversion table."""
+    """One row of the conversion table: an analog layer, or all digital parameters of one kind of layer.
+
+    Args:
+        layer: its name; ``digital: ...`` for what stays digital, which has neither tiles nor devices.
+        kind: class of the (digital) layer.
+        groups: matrices that the weight consists of [1].
+        d_size: rows of each [1].
+        x_size: columns of each [1].
+        tiles: crossbars, all groups and roles together [1].
+        devices: on all of them [1].
+        share: of all parameters of the model [1]; those of all rows add up to 1.
+    """
 
     layer: str
     kind: str
-    d_size: int
-    x_size: int
-    tiles: int
-    devices: int
-    share: float  # of all weights of the model that sit in convertible layers
-
-
-def convertible(model: nn.Module) -> dict[str, nn.Linear | nn.Conv2d]:
-    """Layers that have an analog counterpart, by name: linear layers and ungrouped, zero-padded 2-d convolutions."""
-    found = {}
-    for name, module in model.named_modules():
-        plain_linear = isinstance(module, nn.Linear) and type(module).forward is nn.Linear.forward
-        plain_conv = (
-            isinstance(module, nn.Conv2d)
-            and module.groups == 1
-            and module.padding_mode == "zeros"
-            and not isinstance(module.padding, str)
-        )
-        if plain_linear or plain_conv:
-            found[name] = module
-    return found
+    groups: int = 0
+    d_size: int = 0
+    x_size: int = 0
+    tiles: int = 0
+    devices: int = 0
+    share: float
 
 
 def select(
@@ -111,50 +110,91 @@ def convert(
         transfer_noise: standard deviation of the error of each written weight [w_max].
 
     Returns:
-        One row per converted layer, in the model's order.
+        One row per converted layer, in the model's order, and then one per kind of digital layer.
     """
-    layers = convertible(model)
-    everything = sum(layer.weight.numel() for layer in layers.values())
-    table = []
-    for name in names:
-        layer = layers[name]
-        within = factory.within(name)
-        matrix = layer.weight.detach().flatten(1)
-        weight = TiledWeight(matrix, rule, mapping, within, transfer_noise=transfer_noise)
-        analog = (
-            AnalogConv2d(weight, layer) if isinstance(layer, nn.Conv2d) else AnalogLinear(weight, layer.bias)
-        )
-        _put(model, name, analog)
-        devices = sum(tile.state.numel() for block in weight.parts() for tile in block.tiles().values())
-        table.append(
-            ConvertedLayer(
-                layer=name,
-                kind=type(layer).__name__,
-                d_size=weight.d_size,
-                x_size=weight.x_size,
-                tiles=sum(len(block.tiles()) for block in weight.parts()),
-                devices=devices,
-                share=weight.d_size * weight.x_size / everything,
-            )
-        )
-    return table
+    layers, everything = convertible(model), _size(model.parameters())
+    made = {
+        name: _analog(layers[name], rule, mapping, factory.within(name), transfer_noise) for name in names
+    }
+    table = [_row(name, layers[name], analog.analog, everything) for name, analog in made.items()]
+    _swap(model, {layers[name]: analog for name, analog in made.items()})
+    return table + _digital_rest(model, everything)
+
+
+def _analog(
+    layer: nn.Linear | nn.Conv2d,
+    rule: AbstractAlgorithm,
+    mapping: TileMapping,
+    factory: TileFactory,
+    transfer_noise: float,
+) -> AnalogLayer:
+    matrix = layer.weight.detach().flatten(1)
+    if isinstance(layer, nn.Linear):
+        weight = TiledWeight(matrix, rule, mapping, factory, transfer_noise=transfer_noise)
+        return AnalogLinear(weight, layer)
+    if layer.groups > 1:
+        matrix = matrix.unflatten(0, (layer.groups, -1))
+    pad = padding(layer)
+    assert pad is not None, "the layer is convertible"
+    weight = TiledWeight(matrix, rule, mapping, factory, transfer_noise=transfer_noise)
+    return AnalogConv2d(weight, layer, pad)
+
+
+def _row(name: str, layer: nn.Module, weight: TiledWeight, everything: int) -> ConvertedLayer:
+    groups = prod(weight.groups)
+    return ConvertedLayer(
+        layer=name,
+        kind=type(layer).__name__,
+        groups=groups,
+        d_size=weight.d_size,
+        x_size=weight.x_size,
+        tiles=groups * sum(len(block.tiles()) for block in weight.parts()),
+        devices=sum(tile.state.numel() for block in weight.parts() for tile in block.tiles().values()),
+        share=groups * weight.d_size * weight.x_size / everything,
+    )
+
+
+def _digital_rest(model: nn.Module, everything: int) -> list[ConvertedLayer]:
+    """One row per class of module whose parameters stay digital, the largest share first."""
+    kinds: dict[str, dict[str, int]] = {}
+    seen: set[nn.Parameter] = set()
+    for name, module in model.named_modules():
+        own = [p for p in module._parameters.values() if p is not None and p not in seen]
+        seen.update(own)
+        if size := _size(own):
+            kind = "bias" if isinstance(module, AnalogLayer) else type(module).__name__
+            kinds.setdefault(kind, {})[name or "the network itself"] = size
+    rows = [
+        ConvertedLayer(layer=_several(list(sizes)), kind=kind, share=sum(sizes.values()) / everything)
+        for kind, sizes in kinds.items()
+    ]
+    return sorted(rows, key=lambda row: -row.share)
+
+
+def _several(names: Sequence[str]) -> str:
+    return f"digital: {names[0]}" + (f" and {len(names) - 1} more" if len(names) > 1 else "")
+
+
+def _size(parameters: Iterable[nn.Parameter]) -> int:
+    return sum(p.numel() for p in parameters if not nn.parameter.is_lazy(p))
 
 
 def to_digital(model: nn.Module) -> nn.Module:
     """A copy of ``model`` in which every analog layer is an ordinary one with its logical weight."""
     # tiles hold streams and devices that a copy does not need: swap them out while the rest is copied
-    layers = {name: module for name, module in model.named_modules() if isinstance(module, AnalogLayer)}
-    for name, layer in layers.items():
-        _put(model, name, layer.to_digital())
+    plain = {layer: layer.to_digital() for layer in model.modules() if isinstance(layer, AnalogLayer)}
+    _swap(model, plain)
     copied = copy.deepcopy(model)
-    for name, layer in layers.items():
-        _put(model, name, layer)
+    _swap(model, {digital: layer for layer, digital in plain.items()})
     return copied
 
 
-def _put(model: nn.Module, name: str, layer: nn.Module) -> None:
-    parent, _, child = name.rpartition(".")
-    setattr(model.get_submodule(parent), child, layer)
+def _swap(model: nn.Module, new: Mapping[Any, nn.Module]) -> None:
+    """Replace modules wherever the model holds them; one that it holds twice is one layer still."""
+    for module in list(model.modules()):
+        for name, child in module._modules.items():
+            if child in new:
+                setattr(module, name, new[child])
 
 
 def analog_weights(model: nn.Module) -> dict[str, TiledWeight]:

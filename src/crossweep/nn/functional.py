@@ -23,7 +23,7 @@ class _AnalogProduct(torch.autograd.Function):
 
 
 def analog_product(x: Tensor, weight: TiledWeight) -> Tensor:
-    """``W x`` on crossbars: [b, x] -> [b, d].
+    """``W x`` on crossbars: [..., b, x] -> [..., b, d].
 
     The backward pass hands ``x`` and ``d`` to the weight and returns ``W^T d`` from a transposed read.
     """

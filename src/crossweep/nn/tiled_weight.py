@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from functools import partial
 from itertools import accumulate
+from math import prod
 
 import torch
 from torch import Tensor, nn
@@ -18,8 +19,10 @@ class TiledWeight(nn.Module):
     The logical weight is ``scale * tile weight``. The scale multiplies the forward output and the error of the
     backward read; the update divides the error by it, so the logical weight follows ``-lr d x^T`` whatever the scale.
 
+    Leading dimensions ``...`` are groups (of a convolution): matrices that share nothing, each on tiles of its own.
+
     Args:
-        weight: initial logical weight [d, x].
+        weight: initial logical weight [..., d, x].
         rule: the training rule.
         mapping: splitting and scaling.
         factory: makes the tiles.
@@ -36,7 +39,8 @@ class TiledWeight(nn.Module):
         transfer_noise: float = 0.0,
     ) -> None:
         super().__init__()
-        self.d_size, self.x_size = weight.shape
+        *groups, self.d_size, self.x_size = weight.shape
+        self.groups = tuple(groups)
         self.mapping = mapping
         self.bound = factory.slow.reach
         self.transfer_noise = transfer_noise * factory.slow.w_max
@@ -46,8 +50,9 @@ class TiledWeight(nn.Module):
         self.blocks = nn.ModuleList()
         for i, (top, bottom) in enumerate(zip(self.row_edges, self.row_edges[1:])):
             for j, (left, right) in enumerate(zip(self.column_edges, self.column_edges[1:])):
-                block = rule.build((bottom - top, right - left), factory.within(f"tile_{i}_{j}"))
-                block.register_buffer("scale", torch.ones(bottom - top, 1, device=weight.device))
+                shape = (*self.groups, bottom - top, right - left)
+                block = rule.build(shape, factory.within(f"tile_{i}_{j}"))
+                block.register_buffer("scale", torch.ones(*shape[:-1], 1, device=weight.device))
                 self.blocks.append(block)
         self.pending: list[tuple[Tensor, Tensor]] = []
         self.set_weight(weight)
@@ -65,13 +70,13 @@ class TiledWeight(nn.Module):
     # -- weights -----------------------------------------------------------------------------------------------
 
     def set_weight(self, weight: Tensor) -> None:
-        """Write the logical weight [d, x] onto the tiles, with weight-transfer noise.
+        """Write the logical weight [..., d, x] onto the tiles, with weight-transfer noise.
 
         The error of each device is Gaussian and independent of its value; it is added in tile units, after scaling,
         before the devices clip.
         """
         for block, rows, columns in self._grid():
-            part = weight[rows, columns]
+            part = weight[..., rows, columns]
             scale = self.mapping.scale(part, self.bound)
             written = part / scale
             if self.transfer_noise > 0:
@@ -81,32 +86,32 @@ class TiledWeight(nn.Module):
             block.set_weight(written)
 
     def logical_weight(self) -> Tensor:
-        """The weight that the layer's output stands for [d, x], noise-free."""
-        whole = torch.empty(self.d_size, self.x_size, device=self.parts()[0].scale.device)
+        """The weight that the layer's output stands for [..., d, x], noise-free."""
+        whole = torch.empty(*self.groups, self.d_size, self.x_size, device=self.parts()[0].scale.device)
         for block, rows, columns in self._grid():
-            whole[rows, columns] = block.weight * block.scale
+            whole[..., rows, columns] = block.weight * block.scale
         return whole
 
     # -- read --------------------------------------------------------------------------------------------------
 
     def read(self, x: Tensor) -> Tensor:
-        """Forward read [b, x] -> [b, d]."""
+        """Forward read [..., b, x] -> [..., b, d]."""
         if len(self.blocks) == 1:
             (block,) = self.parts()
-            return block.read(x) * block.scale.squeeze(-1)
-        y = x.new_zeros(x.shape[0], self.d_size)
+            return block.read(x) * block.scale.mT
+        y = x.new_zeros(*x.shape[:-1], self.d_size)
         for block, rows, columns in self._grid():
-            y[:, rows] += block.read(x[:, columns]) * block.scale.squeeze(-1)
+            y[..., rows] += block.read(x[..., columns]) * block.scale.mT
         return y
 
     def read_transposed(self, d: Tensor) -> Tensor:
-        """Backward read [b, d] -> [b, x]."""
+        """Backward read [..., b, d] -> [..., b, x]."""
         if len(self.blocks) == 1:
             (block,) = self.parts()
-            return block.read_transposed(d * block.scale.squeeze(-1))
-        x = d.new_zeros(d.shape[0], self.x_size)
+            return block.read_transposed(d * block.scale.mT)
+        x = d.new_zeros(*d.shape[:-1], self.x_size)
         for block, rows, columns in self._grid():
-            x[:, columns] += block.read_transposed(d[:, rows] * block.scale.squeeze(-1))
+            x[..., columns] += block.read_transposed(d[..., rows] * block.scale.mT)
         return x
 
     # -- train -------------------------------------------------------------------------------------------------
@@ -129,15 +134,15 @@ class TiledWeight(nn.Module):
         if not self.pending:
             return
         xs, ds = zip(*self.pending)
-        x, d = (part[0] if len(part) == 1 else torch.cat(part) for part in (xs, ds))
+        x, d = (part[0] if len(part) == 1 else torch.cat(part, -2) for part in (xs, ds))
         self.forget()
         for block, rows, columns in self._grid():
-            block.update(x[:, columns], d[:, rows] / block.scale.squeeze(-1), lr)
+            block.update(x[..., columns], d[..., rows] / block.scale.mT, lr)
 
     @property
     def work(self) -> int:
         """Weights times samples of the next ``update``."""
-        return self.d_size * self.x_size * sum(x.shape[0] for x, _ in self.pending)
+        return self.d_size * self.x_size * sum(prod(x.shape[:-1]) for x, _ in self.pending)
 
 
 def update_all(weights: Sequence[TiledWeight], lr: float) -> None:

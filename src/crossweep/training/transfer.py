@@ -16,6 +16,7 @@ from crossweep.data.base import AbstractData, Task
 from crossweep.models.base import AbstractModel, new_head
 from crossweep.models.parts import parts
 from crossweep.nn.convert import ConvertedLayer, analog_weights, convert, select, to_digital
+from crossweep.nn.self_check import SAMPLES, self_check
 from crossweep.rng import Stream
 from crossweep.tiles.factory import TileFactory
 from crossweep.tiles.mapping import Mapping as TileMapping
@@ -100,6 +101,7 @@ class Transfer:
     def run(self, folder: Path, progress: Progress) -> Result:
         """Do it all; the fine-tuning's checkpoint lies in ``folder``."""
         task = self.data.target().to(self.torch_device)
+        self.check(task)
         pretrained = self.pretrained(progress)
         digital = self.digital_model(pretrained, task.classes)
         model, table = self.analog_model(digital, self.factory)
@@ -125,6 +127,20 @@ class Transfer:
             conversion=table,
             cost=_cost(model),
         )
+
+    def check(self, task: Task) -> None:
+        """Convert a fresh network and compare it with the digital one, before anything that costs time.
+
+        Raises:
+            ConfigError: the chosen layers cannot go onto crossbars, see ``self_check``.
+        """
+        if self.rule.is_digital:
+            return
+        generator = Stream(self.pretraining_seed, "self_check").generator()
+        fresh = self.model.build(task.input_shape, task.classes, generator)
+        network = new_head(fresh, task.classes, generator)
+        images = torch.rand(SAMPLES, *task.input_shape, generator=generator)
+        self_check(network, self.conversion.names(network), self.conversion.mapping, self.factory, images)
 
     # -- the parts ---------------------------------------------------------------------------------------------
 
@@ -248,8 +264,8 @@ def _write_error(digital: nn.Module, model: nn.Module) -> float | None:
     """Root mean square error of the written weights, relative to the weights' own root mean square [1]."""
     error = total = 0.0
     for name, weight in analog_weights(model).items():
-        target = digital.get_submodule(name).weight.detach().flatten(1)  # type: ignore[operator,union-attr]
-        error += float((weight.logical_weight() - target).square().sum())
+        written, target = weight.logical_weight(), digital.get_parameter(f"{name}.weight").detach()
+        error += float((written - target.view_as(written)).square().sum())
         total += float(target.square().sum())
     return (error / total) ** 0.5 if total else None
 

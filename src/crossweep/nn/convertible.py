@@ -1,0 +1,80 @@
+"""Which layers have an analog counterpart that computes exactly the same."""
+
+from collections import Counter
+from functools import partial
+
+import torch
+from timm.layers.conv2d_same import Conv2dSame
+from timm.layers.linear import Linear as TimmLinear
+from timm.layers.padding import pad_same
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from crossweep.nn.layers import Pad
+
+# forward methods that are known to be `x W^T + b`; all others, whatever their class is called, stay digital
+_LINEAR = (nn.Linear.forward, TimmLinear.forward)
+_HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
+
+
+def convertible(model: nn.Module) -> dict[str, nn.Linear | nn.Conv2d]:
+    """Layers that have an analog counterpart, by name, in the model's order.
+
+    Linear layers and 2-d convolutions (grouped ones too) whose ``forward`` is torch's own, or timm's equivalent.
+    Left digital, because a copy on crossbars would be another network:
+
+    * a subclass with a ``forward`` of its own (weight standardisation, quantisation, adapters);
+    * a weight that is computed (spectral or weight norm, pruning), shared with another layer, frozen, not yet
+      initialised or not of type float32;
+    * a layer with hooks, buffers or parameters besides weight and bias.
+    """
+    held_by = Counter(id(p) for m in model.modules() for p in m._parameters.values() if p is not None)
+    return {
+        name: module
+        for name, module in model.named_modules()
+        if isinstance(module, nn.Linear | nn.Conv2d)
+        and _known_forward(module)
+        and _plain(module)
+        and held_by[id(module.weight)] == 1
+    }
+
+
+def padding(layer: nn.Conv2d) -> Pad | None:
+    """What a convolution does to its input before it convolves it without padding; None if that is not known."""
+    kind = type(layer)
+    if kind.forward is Conv2dSame.forward:
+        kernel, stride, dilation = (list(side) for side in (layer.kernel_size, layer.stride, layer.dilation))
+        return partial(_pad_same, kernel=kernel, stride=stride, dilation=dilation)
+    if kind.forward is nn.Conv2d.forward and kind._conv_forward is nn.Conv2d._conv_forward:
+        mode = "constant" if layer.padding_mode == "zeros" else layer.padding_mode
+        return partial(_pad, amounts=tuple(layer._reversed_padding_repeated_twice), mode=mode)
+    return None
+
+
+def _pad_same(x: Tensor, *, kernel: list[int], stride: list[int], dilation: list[int]) -> Tensor:
+    padded: Tensor = pad_same(x, kernel, stride, dilation)
+    return padded
+
+
+def _pad(x: Tensor, amounts: tuple[int, ...], mode: str) -> Tensor:
+    return F.pad(x, amounts, mode) if any(amounts) else x
+
+
+def _known_forward(layer: nn.Linear | nn.Conv2d) -> bool:
+    if "forward" in vars(layer) or "_conv_forward" in vars(layer):  # replaced on this very layer
+        return False
+    return padding(layer) is not None if isinstance(layer, nn.Conv2d) else type(layer).forward in _LINEAR
+
+
+def _plain(layer: nn.Linear | nn.Conv2d) -> bool:
+    weight = layer._parameters.get("weight")
+    return (
+        isinstance(weight, nn.Parameter)
+        and not nn.parameter.is_lazy(weight)
+        and weight.dtype == torch.float32
+        and weight.requires_grad
+        and set(layer._parameters) == {"weight", "bias"}
+        and not layer._buffers
+        and not layer._modules
+        and not any(getattr(layer, hooks) for hooks in _HOOKS)
+    )
