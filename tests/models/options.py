@@ -13,6 +13,7 @@ from crossweep.models.base import AbstractModel, InputShape
 from crossweep.paths import conf_dir, version_base
 
 NAMES = sorted(p.stem for p in (conf_dir() / "model").glob("*.yaml") if p.stem[0] != "_")
+NAMES_TO_GIVE: dict[str, dict[str, Any]] = {"timm": {"name": "test_vit2"}}
 DIGITS, CIFAR = (1, 8, 8), (3, 32, 32)  # image shapes of the default and of the reference task
 CLASSES = 5
 
@@ -23,7 +24,7 @@ def settings(name: str) -> dict[str, Any]:
     with initialize_config_dir(str(conf_dir()), **version_base()):
         content = OmegaConf.to_container(compose(overrides=[f"+model={name}"]).model)
     assert isinstance(content, dict)
-    return {str(key): value for key, value in content.items()}
+    return {str(key): value for key, value in content.items()} | NAMES_TO_GIVE.get(name, {})
 
 
 def load(name: str, /, **changes: Any) -> AbstractModel:

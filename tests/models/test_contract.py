@@ -26,6 +26,7 @@ CHANGES: dict[str, dict[str, Any]] = {  # another value of every key
         "small_kwargs": {"patch_size": 4},
     },
     "resnet18": {"name": "resnet34", "cifar_stem": False},
+    "timm": {"name": "test_vit3", "kwargs": {"patch_size": 8}, "image_size": 64},
     "resnet_cifar": {"blocks": 1, "width": 8},
     "mlp": {"widths": [16], "activation": "relu"},
 }

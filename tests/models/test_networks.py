@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from crossweep.errors import ConfigError
-from crossweep.models.base import drawing_from
+from crossweep.models.base import drawing_from, new_head
 from crossweep.models.mlp import Mlp
 from crossweep.models.parts import parts
 from crossweep.models.resnet_cifar import BasicBlock, ResNetCifar
@@ -191,3 +191,42 @@ def test_pretrained_weights_that_cannot_be_had_are_one_line(monkeypatch: pytest.
 def test_weights_that_timm_does_not_know_are_one_line() -> None:
     with pytest.raises(ConfigError, match=r"`model\.name` .* Invalid pretrained tag \(no_such_weights\)"):
         TimmModel(name="resnet18.no_such_weights", pretrained=True)
+
+
+def test_small_images_are_doubled_until_the_network_takes_them(rng: Stream) -> None:
+    description = load("timm", name="test_vit2")  # patches of 16 pixels
+    model, images = build(description, DIGITS), torch.rand(2, *DIGITS, generator=torch.Generator())
+    assert model.get_submodule("patch_embed").img_size == (16, 16)  # type: ignore[comparison-overlap]
+    seen: list[torch.Size] = []
+    model.get_submodule("patch_embed").register_forward_pre_hook(lambda _, x: seen.append(x[0].shape))
+    model(images)
+    assert seen == [torch.Size([2, 1, 16, 16])]
+    assert not build(description, (1, 32, 16))._forward_pre_hooks, "large enough as they are"
+    assert new_head(model, 3, rng.generator())(images).shape == (2, 3), "a copy resizes as well"
+
+
+def test_a_size_that_is_given_is_the_size() -> None:
+    model = build(load("timm", name="test_resnet", image_size=20), (3, 8, 12))
+    seen: list[torch.Size] = []
+    model.get_submodule("conv1").register_forward_pre_hook(lambda _, x: seen.append(x[0].shape))
+    model(torch.zeros(2, 3, 8, 12))
+    assert seen == [torch.Size([2, 3, 20, 20])]
+    with pytest.raises(ConfigError, match=r"`model\.image_size`"):
+        load("timm", image_size=0)
+    with pytest.raises(ConfigError, match="1x8x8"):
+        build(load("timm", image_size=None), DIGITS)
+
+
+@pytest.mark.parametrize(
+    ("option", "name"),
+    [
+        ("swin_micro", "resnet18"),
+        ("swin_micro", "mobilenetv3_small_050"),
+        ("resnet18", "vit_tiny_patch16_224"),
+    ],
+)
+def test_keywords_of_another_network_are_one_line_that_says_what_to_type(option: str, name: str) -> None:
+    with pytest.raises(ConfigError, match=r"`model=timm model\.name=") as error:
+        build(load(option, name=name), CIFAR)
+    assert "\n" not in str(error.value)
+    build(load("timm", name=name), CIFAR)
