@@ -60,6 +60,22 @@ def test_pulses_are_counted_on_their_tiles() -> None:
     assert (weight.cost()["forward_reads"], weight.cost()["backward_reads"]) == (4, 5)
 
 
+@pytest.mark.parametrize(
+    ("algorithm", "values"),
+    [
+        *(("analog_sgd", 0), ("ttv1", 0), ("residual_learning", 0), ("mrl", 0)),
+        *(("ttv2", 1), ("cttv2", 1), ("rlv2", 1), ("erider", 1), ("mixed_precision", 1), ("agad", 3)),
+    ],
+)
+def test_numbers_kept_in_digital_memory_are_those_of_the_rule(algorithm: str, values: int) -> None:
+    """Nothing; one buffer, average or accumulator; AGAD's buffer, running mean and past mean."""
+    weight = load(algorithm).build((3, 4), factory(ideal(0.01)))
+    assert weight.cost()["digital_memory"] == values * 12
+    shape = (*weight.shape[-2:],)
+    held = [t for name, t in weight.named_buffers(recurse=False) if tuple(t.shape) == shape]
+    assert len(held) == values
+
+
 def test_instances_count_one_by_one() -> None:
     one, two = (load("cttv2").build((*lead, 4, 4), factory(ideal(0.01))) for lead in ((), (2,)))
     one.update(normal(1, 6, 4), normal(2, 6, 4), 0.1)

@@ -46,6 +46,16 @@ def test_inputs_and_outputs_are_on_their_grids(path: str, rng: Stream) -> None:
     assert (y - y.round()).abs().max() < 1e-3
 
 
+def test_a_resolution_above_one_is_a_number_of_steps_of_the_range(path: str, rng: Stream) -> None:
+    """Four steps of -1..1 are half a unit, eight steps of -2..2 as well."""
+    x = torch.cat((torch.ones(60, 1), rng.uniform(60, 20, like=torch.empty(0)) * 2 - 1), 1)
+    drive = read(x, torch.eye(21), IOParameters(inp_res=4.0, out_res=0.0, **QUIET), rng)
+    assert sorted(set((drive * 2).flatten().tolist())) == [-2.0, -1.0, 0.0, 1.0, 2.0]
+    assert (drive - x).abs().max() <= 0.25 + 1e-6
+    y = read(x, torch.eye(21), IOParameters(inp_res=0.0, out_res=8.0, out_bound=2.0, **QUIET), rng)
+    assert sorted(set((y * 2).flatten().tolist())) == [-2.0, -1.0, 0.0, 1.0, 2.0]
+
+
 def test_fact_17_noise_of_an_output_scales_with_the_input(path: str, rng: Stream) -> None:
     x, w = torch.full((40_000, 3), 0.7), torch.tensor([[0.2, -0.1, 0.3], [0.0, 0.1, 0.2]])
     io = IOParameters(inp_res=0.0, out_res=0.0)

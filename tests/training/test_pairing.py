@@ -1,0 +1,157 @@
+"""What runs share and what they do not: batches of a baseline, heads, fresh devices, cached results."""
+
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from tests.runs import configuration
+from torch import Tensor, nn
+
+from crossweep.build import build
+from crossweep.nn.convert import analog_weights
+from crossweep.rng import Stream
+from crossweep.training import loop as loop_module
+from crossweep.training import transfer as experiment_module
+from crossweep.training.cache import fingerprint
+from crossweep.training.progress import Silent
+from crossweep.training.settings import OptimizerSettings
+from crossweep.training.transfer import Transfer
+
+WORDS = (
+    *("data=synthetic", "data.train_per_class=20", "data.test_per_class=10", "model=mlp", "model.widths=[8]"),
+    *("training.pretrain.epochs=1", "training.finetune.epochs=2", "training.finetune.batch_size=10"),
+    *("evaluation.fresh_devices=3", "quiet=true", "training.baseline=[sgd]"),
+)
+
+
+@pytest.fixture(autouse=True)
+def own_multirun(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CROSSWEEP_MULTIRUN", str(tmp_path / "multirun"))
+
+
+@cache
+def standard() -> Transfer:
+    """The experiment that is only looked at."""
+    return experiment()
+
+
+def experiment(*words: str) -> Transfer:
+    made = build(configuration(*WORDS, *words))
+    assert isinstance(made, Transfer)
+    return made
+
+
+def test_a_baseline_sees_the_same_batches_in_the_same_order(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Order and augmentation: the images themselves, as the network sees them."""
+    seen: dict[str, list[Tensor]] = {}
+    epoch = loop_module.Loop._epoch
+
+    def watched(self: loop_module.Loop, *given: Any) -> Any:
+        shown = seen.setdefault(self.title, [])
+        hook = self.model.register_forward_pre_hook(
+            lambda model, images: shown.append(images[0].clone()) if model.training else None
+        )
+        try:
+            return epoch(self, *given)
+        finally:
+            hook.remove()
+
+    monkeypatch.setattr(loop_module.Loop, "_epoch", watched)
+    experiment("seed.training=3").run(tmp_path, Silent())
+    analog, paired = seen["fine-tune"], seen["baseline sgd"]
+    assert len(analog) == len(paired) > 4
+    assert all(torch.equal(one, other) for one, other in zip(analog, paired, strict=True))
+    assert not torch.equal(analog[0], analog[len(analog) // 2])  # another order in the next epoch
+
+
+def test_heads_depend_on_the_seed_of_training_and_on_no_other() -> None:
+    def head(*words: str) -> Tensor:
+        made = experiment(*words)
+        network = made.digital_model(made.pretrained(Silent()), 4)
+        return network.get_classifier().weight.detach()  # type: ignore[operator,no-any-return]
+
+    first = head()
+    assert torch.equal(first, head("seed.device=5"))
+    assert not torch.equal(first, head("seed.training=5"))
+
+
+def test_fresh_devices_are_other_devices(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    models: list[nn.Module] = []
+    analog_model = Transfer.analog_model
+
+    def watched(self: Transfer, *given: Any) -> Any:
+        made = analog_model(self, *given)
+        models.append(made[0])
+        return made
+
+    monkeypatch.setattr(Transfer, "analog_model", watched)
+    experiment("noise.weight_transfer=0.1").run(tmp_path, Silent())
+    assert len(models) == 4  # the trained one and three fresh ones
+    bounds, errors = [], []
+    for model in models:
+        weight = next(iter(analog_weights(model).values()))
+        (block,) = weight.parts()
+        bounds.append(list(block.tiles().values())[-1].cells.w_max)
+        errors.append(block.weight)
+    for i in range(4):
+        for j in range(i):
+            assert not torch.isclose(bounds[i], bounds[j]).any()
+            assert not torch.equal(errors[i], errors[j])
+
+
+BOTH, OWN, NONE = {"pretrained", "baselines"}, {"baselines"}, set[str]()
+
+
+def changed(made: Transfer, path: str, value: Any) -> Transfer:
+    """The experiment with one value of a nested description replaced."""
+    name, _, rest = path.partition(".")
+    held = getattr(made, name)
+    if not rest:
+        return replace(made, **{name: value})
+    if isinstance(held, dict):
+        return replace(made, **{name: held | {rest: value}})
+    return replace(made, **{name: changed(held, rest, value)})
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "kinds"),
+    [
+        ("pretraining_seed", 1, BOTH),
+        ("pretrain.epochs", 2, BOTH),
+        ("pretrain.optimizer.lr", 0.012, BOTH),
+        ("model_key.widths", [9], BOTH),
+        ("factory.draws", Stream(1), OWN),
+        ("finetune.epochs", 3, OWN),
+        ("finetune.batch_size", 5, OWN),
+        ("finetune.label_smoothing", 0.17, OWN),
+        ("finetune.schedule.final", 0.3, OWN),
+        ("baselines.sgd", OptimizerSettings(lr=0.012), OWN),
+        ("factory.population", Stream(1), NONE),
+        ("finetune.analog_lr", 0.012, NONE),
+    ],
+)
+def test_cached_results_are_known_by_all_that_made_them(
+    path: str, value: object, kinds: set[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A result is computed anew where, and only where, something that enters it is another."""
+    found: dict[str, str] = {}
+
+    def look_up(folder: Path, content: dict[str, Any], compute: object) -> Any:
+        found[folder.name] = fingerprint(content)
+        return {"scores": {}, "model": {}, "history": []}
+
+    def lookups(made: Transfer) -> dict[str, str]:
+        made.baseline("sgd", made.pretrained(Silent()), made.data.target(), Silent())
+        return dict(found)
+
+    monkeypatch.setattr(experiment_module, "once", look_up)
+    monkeypatch.setattr(nn.Module, "load_state_dict", lambda *_, **__: None)
+    made = standard()
+    before, after = lookups(made), lookups(changed(made, path, value))
+    assert before.keys() == BOTH
+    assert {kind for kind in before if before[kind] != after[kind]} == kinds
