@@ -234,7 +234,7 @@ def interrupts_reach_children() -> Iterator[None]:
 )
 def test_mistakes_are_one_line_and_exit_code_2(tmp_path: Path, override: str, parts: tuple[str, ...]) -> None:
     process = command(tmp_path, override)
-    out, err = process.communicate(timeout=120)
+    out, err = process.communicate()
     assert process.returncode == 2, err
     assert len(err.strip().splitlines()) == 1 and err.startswith("crossweep: "), err
     assert all(part in err for part in parts) and out == ""
@@ -249,15 +249,15 @@ def test_killed_run_goes_on_and_ends_like_an_undisturbed_one(
         checkpoints = lambda: [  # noqa: E731
             p.stat().st_mtime_ns for p in (tmp_path / "multirun/runs").glob("*/checkpoint.safetensors")
         ]
-        before, deadline = checkpoints(), time.monotonic() + 100
-        while checkpoints() == before and process.poll() is None and time.monotonic() < deadline:
+        before = checkpoints()
+        while checkpoints() == before and process.poll() is None:
             time.sleep(0.02)  # until it has written an epoch of its own
         assert checkpoints() != before
         process.send_signal(kill)
-        _, err = process.communicate(timeout=60)
+        _, err = process.communicate()
         assert process.returncode == (-9 if kill == signal.SIGKILL else 130), err
     process = command(tmp_path, *many)
-    out, err = process.communicate(timeout=100)
+    out, err = process.communicate()
     assert process.returncode == 0, err
     (record,) = (tmp_path / "multirun" / "runs").glob("*/record.json")
     assert "results in" in out and str(record.parent) in out.replace("\n", "")

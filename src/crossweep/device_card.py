@@ -211,7 +211,7 @@ def _draw_steps(axes: "Axes", one: Card) -> None:
         axes.plot(v.mean(1).numpy(), size.mean(1).numpy(), color=colour, lw=2, label=label)
     axes.set(xlabel="state [w]", ylabel="step [w]", title="step size")
     axes.set_ylim(bottom=0)
-    axes.legend(frameon=False)
+    axes.legend(frameon=False, loc="lower center")  # a search for the best place takes as long as it likes
 
 
 def _draw_points(axes: "Axes", one: Card) -> None:

@@ -2,13 +2,13 @@
 
 import pytest
 import torch
-from tests import expect
-from tests.algorithms.rigs import factory, ideal, normal
 from torch import Tensor
 
 from crossweep.algorithms.analog_sgd import AnalogSGD
 from crossweep.nn.tiled_weight import TiledWeight
 from crossweep.tiles.mapping import Mapping, WeightScaling
+from tests import expect
+from tests.algorithms.rigs import factory, ideal, normal
 
 
 def laid_out(weight: Tensor, scaling: WeightScaling, noise: float = 0.0, w_min: float = -1.0) -> TiledWeight:

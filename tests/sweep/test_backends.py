@@ -33,7 +33,7 @@ def test_launchers(launcher: str, tmp_path: Path, command: Start) -> None:
         )
     workers = 1 if launcher == "basic" else 2
     options = ("study.n_trials=6", f"study.workers={workers}", f"hydra/launcher={launcher}", "sleep=[0.2]")
-    done(command(*options, RAY_AUTH_MODE="disabled"), timeout=300)
+    done(command(*options, RAY_AUTH_MODE="disabled"))
     folder = tmp_path / "multirun" / "map"
     assert optuna_states(folder) == {"COMPLETE": 6}
     assert [trial["number"] for trial in finished(folder)] == list(range(6))
@@ -57,7 +57,7 @@ def test_memory_goes_on_from_the_trial_folders(tmp_path: Path, command: Start) -
     done(command("study.n_trials=4", "+study.storage=memory"))
     assert [trial["number"] for trial in finished(tmp_path / "multirun" / "map")] == list(range(4))
     process = command("study.workers=2", "+study.storage=memory")
-    output, _ = process.communicate(timeout=60)
+    output, _ = process.communicate()
     assert process.returncode != 0
     assert "memory serves one worker" in output
 
@@ -98,7 +98,7 @@ def test_a_database_server(postgresql: str, tmp_path: Path, command: Start) -> N
         "sleep=[0.1]",
         "chaos.kill=0.1",
     )
-    done(command("study.n_trials=12", "+study.max_retries=8", *options), timeout=300)
+    done(command("study.n_trials=12", "+study.max_retries=8", *options))
     folder = tmp_path / "multirun" / "map"
     states = optuna_states(folder, {"name": "rdb", "url": postgresql})
     assert states["COMPLETE"] == len(finished(folder)) == 12

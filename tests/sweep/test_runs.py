@@ -2,11 +2,13 @@
 
 import json
 import math
+import time
 from pathlib import Path
 
 import pytest
 
 from crossweep.errors import ConfigError, StudyError
+from crossweep.sweep import controller, ledger
 from tests.sweep.conftest import Sweep, finished, optuna_states, trials_of
 
 
@@ -179,8 +181,25 @@ def test_pruning_stops_bad_trials_and_counts_them(sweep: Sweep) -> None:
     assert len(finished(folder)) == 6
 
 
-def test_time_budget_starts_no_trial_after_it(sweep: Sweep) -> None:
-    folder = sweep("study.n_trials=50", "sleep=[0.3]", "+study.time_budget=1s")
+class Clock:
+    """Stands for the module ``time``: half a second passes from one look at the clock to the next."""
+
+    def __init__(self) -> None:
+        self.now = time.time()
+
+    def time(self) -> float:
+        self.now += 0.5
+        return self.now
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(time, name)
+
+
+def test_time_budget_starts_no_trial_after_it(sweep: Sweep, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock()
+    for module in (controller, ledger):
+        monkeypatch.setattr(module, "time", clock)
+    folder = sweep("study.n_trials=50", "+study.time_budget=3s")
     assert 1 <= len(trials_of(folder)) < 10
 
 
