@@ -26,6 +26,19 @@ DEVICES: dict[str, AbstractDevice] = {
     "soft_bounds": SoftBounds(dw_min=0.05, w_max=1.0, w_min=-1.0, up_down_dtod=0.1),
     "exp_step": ExpStep(dw_min=0.03, w_max=1.0, w_min=-1.0),
     "constant_step": ConstantStep(dw_min=0.02, w_max=1.0, w_min=-1.0),
+    # what devices do between pulses, and what they show of their state
+    "relaxing": SoftBounds(
+        dw_min=0.05,
+        w_max=1.0,
+        w_min=-1.0,
+        up_down_dtod=0.1,
+        write_noise_std=0.5,
+        lifetime=50.0,
+        reset_dtod=0.02,
+        diffusion=0.002,
+        drift_nu=0.1,
+        drift_nu_std=0.2,
+    ),
     # several devices per weight: states have one dimension more than weights
     "cells": SoftBounds(
         dw_min=0.05, w_max=1.0, w_min=-1.0, up_down_dtod=0.1, n_devices=2, update_policy="single_sequential"

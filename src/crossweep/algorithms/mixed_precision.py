@@ -1,6 +1,7 @@
 """Mixed precision: gradients accumulate digitally, whole device steps of them are written."""
 
 from collections.abc import Callable, Mapping
+from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from math import prod
 from typing import Any
@@ -196,7 +197,7 @@ class MixedPrecisionWeight(AnalogWeight):
     def counters(self) -> dict[str, Any]:
         own: dict[str, Any] = {"row": self.row, "batches": self.batches}
         if self.optimizer is not None:
-            own["optimizer"] = self.optimizer.state_dict()
+            own["optimizer"] = deepcopy(self.optimizer.state_dict())  # its steps change it in place
         return super().counters() | {"mixed_precision": own}
 
     def load_counters(self, counters: dict[str, Any]) -> None:
@@ -204,7 +205,7 @@ class MixedPrecisionWeight(AnalogWeight):
         own = counters["mixed_precision"]
         self.row, self.batches = own["row"], own["batches"]
         if self.optimizer is not None:
-            self.optimizer.load_state_dict(own["optimizer"])
+            self.optimizer.load_state_dict(deepcopy(own["optimizer"]))
 
 
 def quantise(v: Tensor, bins: int, sto_round: bool, stream: Stream) -> Tensor:

@@ -119,7 +119,7 @@ class MRLWeight(TTv1Weight):
         super().after_segment(samples, lr, cut=cut)
 
     def counters(self) -> dict[str, Any]:
-        return super().counters() | {"target": self.target, "losses": self.losses}
+        return super().counters() | {"target": self.target, "losses": list(self.losses)}
 
     def load_counters(self, counters: dict[str, Any]) -> None:
         super().load_counters(counters)

@@ -63,7 +63,7 @@ def relax(
         moved = moved * factor
     moved = torch.minimum(torch.maximum(moved, cells.w_min), cells.w_max)
     if device.drift_nu:
-        kept["settled"] = moved
+        kept["settled"] = moved.clone()  # pulses may change the states in place
     return moved, kept
 
 

@@ -82,6 +82,11 @@ class AnalogTile(nn.Module):
         return self.recipe.device
 
     @property
+    def write_noise(self) -> float:
+        """Standard deviation of what a device shows around its state [w]."""
+        return self.device.write_noise_std * self.device.dw_min
+
+    @property
     def micro_batch(self) -> int:
         """Samples whose pulses are kept at once; 0: all of a mini-batch."""
         return self.recipe.engine.micro_batch
@@ -181,7 +186,7 @@ class AnalogTile(nn.Module):
 
     def _show(self, touched: Tensor) -> None:
         """Refresh the visible weight; write noise is redrawn where ``touched`` is positive."""
-        spread = self.device.write_noise_std * self.device.dw_min
+        spread = self.write_noise
         if spread <= 0:
             self.weight = self.state - self.reference
             return

@@ -57,7 +57,8 @@ class UnitCellTile(AnalogTile):
         self._engine = parameters.engine
         if self.one_sided:
             self._mirror()
-        self.register_buffer("shown", self.state.clone())
+        if self.write_noise:  # else a device shows its state
+            self.register_buffer("shown", self.state.clone())
         self.weight = self._combined()
 
     def _mirror(self) -> None:
@@ -72,7 +73,7 @@ class UnitCellTile(AnalogTile):
         return self.device.update_policy == "one_sided"
 
     def _combined(self) -> Tensor:
-        parts = self.shown - self.reference
+        parts = (self.shown if self.write_noise else self.state) - self.reference
         return (parts.sum(PAIR) if self.one_sided else parts.mean(PAIR)) + self.cell_offset
 
     # -- set ---------------------------------------------------------------------------------------
@@ -147,12 +148,11 @@ class UnitCellTile(AnalogTile):
         return (first + order) % n
 
     def _show(self, touched: Tensor) -> None:
-        spread = self.device.write_noise_std * self.device.dw_min
-        if spread <= 0:
-            self.shown = self.state
-        else:
-            noise = self.draws.fork("write_noise").normal(*self.state.shape, like=self.state)
-            self.shown = torch.where(touched > 0, self.state + spread * noise, self.shown)
+        if self.write_noise:
+            noise = self.write_noise * self.draws.fork("write_noise").normal(
+                *self.state.shape, like=self.state
+            )
+            self.shown = torch.where(touched > 0, self.state + noise, self.shown)
         self.weight = self._combined()
 
     # -- between mini-batches ----------------------------------------------------------------------
