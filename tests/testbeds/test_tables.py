@@ -153,6 +153,11 @@ PROGRAMMING = {
     100: {"ttv2": (1.3, 1.4, 24.4, 72.6), "cttv2": (1.3, 1.4, 3.3, 14.9), "agad": (2.22,) * 4},
 }  # AGAD: measured with aihwkit 1.2.0 at these settings; the published row (8.3, 2.7) is not theirs
 
+SCATTER = 0.4  # of in-memory SGD from seed to seed, at most
+# in-memory SGD without a spread: mean and standard error; 20 states three seeds of the table, 100 states measured with
+# aihwkit 1.2.0 (the table's 14.1 is not its own)
+IN_PLACE = {20: (29.5, SCATTER / sqrt(3)), 100: (15.25, 0.10)}
+
 
 @pytest.mark.slow
 @pytest.mark.parametrize("states", PROGRAMMING)
@@ -174,14 +179,16 @@ def test_weight_programming(rule: str, states: int) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("states", "wanted"), [(20, 29.5), (100, 14.1)])
-def test_weight_programming_in_place(states: int, wanted: float) -> None:
+@pytest.mark.parametrize("states", IN_PLACE)
+def test_weight_programming_in_place(states: int) -> None:
     """In-memory SGD; it is stationary long before the 60,000 inputs of the table."""
     slow = rasch_device(states, w_max_dtod=0.0, w_min_dtod=0.0)
-    made = factory(slow)
-    out = WeightProgramming(samples=8000).run(programming_rules()["sgd"], made, made.draws.fork("task"))
-    # seeds scatter by up to 0.4
-    assert abs(out.metrics["weight_error"] - wanted) < 5 * 0.4 * sqrt(2 / 3)
+    made, many = factory(slow), 12
+    bed = WeightProgramming(samples=8000, instances=many)
+    out = bed.run(programming_rules()["sgd"], made, made.draws.fork("task"))
+    wanted, error = IN_PLACE[states]
+    off = abs(out.metrics["weight_error"] - wanted)
+    assert off < Z * sqrt(SCATTER**2 / many + error**2), (out.metrics, wanted)
 
 
 def test_small_runs_of_every_test_bed_give_finite_numbers_and_costs() -> None:
