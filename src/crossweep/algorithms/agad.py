@@ -125,7 +125,8 @@ class AGADWeight(BufferedTransferWeight):
         return scale / since.clamp(max=1 / self.fast.device.granularity)
 
     def digest(self, value: Tensor, scale: Tensor | float, window: Window, columns: Tensor | slice) -> Tensor:
-        if not usable(self.hidden):
+        reads = self.rule_of_reads()
+        if reads is None or not usable(self.hidden):
             return super().digest(value, scale, window, columns)
         fresh = self.switched[..., columns]
         gain = self.gains(self._damped(scale, window), columns)
@@ -133,7 +134,7 @@ class AGADWeight(BufferedTransferWeight):
             value,
             self.hidden,
             columns,
-            self.rule_of_reads(),
+            reads,
             row_sign=self.chop_out,
             gain=gain,
             gate=window.passes > self.rule.chopper_rule.period,

@@ -99,7 +99,8 @@ class BufferedTransferWeight(TransferWeight):
     def what_reads_do(self, lr: float) -> Digest | None:
         rule = self.rule
         certain = exact(rule.transfer_update, self.step, as_input=not rule.transfer_columns)
-        return replace(self.rule_of_reads(), step=self.step) if certain else None
+        reads = self.rule_of_reads()
+        return replace(reads, step=self.step) if certain and reads is not None else None
 
     def unit(self, rate: Tensor, sample: Tensor, lr: float) -> Tensor | float:
         return self.buffer_scale(rate, sample, lr)
@@ -144,8 +145,8 @@ class BufferedTransferWeight(TransferWeight):
     # -- what the rules differ in ------------------------------------------------------------------
 
     @abstractmethod
-    def rule_of_reads(self) -> Digest:
-        """Thresholds of the buffer, for the compiled kernels."""
+    def rule_of_reads(self) -> Digest | None:
+        """``fill`` and ``release`` as the compiled kernels do them; None: they cannot."""
 
     @abstractmethod
     def fill(self, value: Tensor, scale: Tensor | float, window: Window, columns: Tensor | slice) -> Tensor:

@@ -53,7 +53,8 @@ class CTTv2Weight(BufferedTransferWeight):
         )
 
     def digest(self, value: Tensor, scale: Tensor | float, window: Window, columns: Tensor | slice) -> Tensor:
-        if not usable(self.hidden):
+        reads = self.rule_of_reads()
+        if reads is None or not usable(self.hidden):
             return super().digest(value, scale, window, columns)
         gain = self.gains(scale, columns)
-        return digest_(value, self.hidden, columns, self.rule_of_reads(), row_sign=self.chop_out, gain=gain)
+        return digest_(value, self.hidden, columns, reads, row_sign=self.chop_out, gain=gain)

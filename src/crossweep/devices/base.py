@@ -13,6 +13,7 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
+from crossweep.declared import require_declared
 from crossweep.devices import relaxation
 from crossweep.errors import ConfigError
 from crossweep.rng import Stream
@@ -162,6 +163,12 @@ class AbstractDevice(ABC):
     refresh_upper_thres: float = 0.75
     refresh_lower_thres: float = 0.25
 
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        steps = ("step_up", "step_down", "pulse")
+        require_declared(cls, steps, ("slopes",), AbstractDevice)
+        require_declared(cls, (*steps, "std_up", "std_down"), ("exponential", "exponents"), AbstractDevice)
+
     def __post_init__(self) -> None:
         self.check_bounds()
         if self.n_states is not None:
@@ -218,7 +225,10 @@ class AbstractDevice(ABC):
         """State ``[..., d, x]`` at which both steps are equal, or None if the model has none."""
 
     def slopes(self, cells: Cells) -> tuple[Tensor, Tensor] | None:
-        """``(m+, m-)``: steps ``s+ + m+ v`` up and ``s- + m- v`` down if the model is affine, else None."""
+        """``(m+, m-)``: steps ``s+ + m+ v`` up and ``s- + m- v`` down if the model is affine, else None.
+
+        Compiled kernels follow this, or ``exponential``, and not the steps' own functions.
+        """
         return None
 
     @property
@@ -271,6 +281,11 @@ class AbstractDevice(ABC):
     def reach(self) -> float:
         """Largest weight that the mean device can hold in both directions [w]."""
         return self.w_max if self.update_policy == "one_sided" else min(self.w_max, -self.w_min)
+
+    @property
+    def largest(self) -> float:
+        """Largest weight that the mean device can hold, in either direction [w]."""
+        return max(self.w_max, -self.w_min)
 
     def draw(self, shape: tuple[int, ...], stream: Stream, *, device: torch.device | str = "cpu") -> Cells:
         """Draw a crossbar of ``shape (..., d, x)``; same stream and shape, same devices."""
