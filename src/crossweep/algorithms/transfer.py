@@ -6,7 +6,7 @@ from abc import abstractmethod
 from dataclasses import dataclass, field
 from itertools import pairwise
 from math import ceil, prod
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -17,6 +17,7 @@ from crossweep.algorithms.auto_scale import scaled_rate
 from crossweep.algorithms.base import AbstractAlgorithm, AnalogWeight
 from crossweep.algorithms.chopper import NO_CHOPPER, ChopperRule
 from crossweep.algorithms.schedule import TransferClock, Window
+from crossweep.declared import require_declared
 from crossweep.errors import ConfigError
 from crossweep.tiles import windows
 from crossweep.tiles.analog_tile import AnalogTile
@@ -26,6 +27,7 @@ from crossweep.tiles.io import IOParameters
 from crossweep.tiles.pulse_train import PulsePlan, UpdateParameters, largest, micro_batches, plan_pulses
 
 Flags = NDArray[np.bool_]
+PERFECT = IOParameters(is_perfect=True)
 
 
 def single_pulse() -> UpdateParameters:
@@ -55,7 +57,9 @@ class Transfer(AbstractAlgorithm):
         gamma: share of A in the visible weight, ``W = gamma A + C`` (with choppers ``gamma (c_d c_x) A +
             C``); 0 hides A.
         transfer_columns: read columns of A; else rows.
-        transfer_io: periphery of these reads; noise and bound management are always off for them.
+        transfer_io: periphery of these reads: ``forward``, that of all other reads of the same lines, set to the range of
+            one line (``IOParameters.of_one_line``); ``perfect``; or one of its own, as it is, without noise and bound
+            management.
         transfer_update: pulse trains onto C.
 
     Raises:
@@ -78,7 +82,7 @@ class Transfer(AbstractAlgorithm):
     scale_transfer_lr: bool = True
     gamma: float = 0.0
     transfer_columns: bool = True
-    transfer_io: IOParameters = field(default_factory=lambda: IOParameters(is_perfect=True))
+    transfer_io: Literal["forward", "perfect"] | IOParameters = "forward"
     transfer_update: UpdateParameters = field(default_factory=single_pulse)
 
     def __post_init__(self) -> None:
@@ -93,6 +97,9 @@ class Transfer(AbstractAlgorithm):
             raise ConfigError(f"algorithm.auto_momentum: must lie in 0..1, got {self.auto_momentum}")
         if self.transfer_every == 0:
             raise ConfigError("algorithm.transfer_every: must not be 0")
+        if isinstance(self.transfer_io, str) and self.transfer_io not in ("forward", "perfect"):
+            rule = "must be forward, perfect, or parameters of a read"
+            raise ConfigError(f"algorithm.transfer_io: {rule}, got {self.transfer_io!r}")
 
     @property
     def chopper_rule(self) -> ChopperRule:
@@ -117,10 +124,18 @@ class TransferWeight(AnalogWeight):
     Source: aihwkit ``rpu_chopped_transfer_device`` (CPU engine, exact order of operations).
     """
 
+    # what happens to a read where there is no compiled call; what it does instead says ``what_reads_do``
+    _BY_WINDOW = ("transfer", "digest", "flips_after", "signs", "gains", "write", "write_slow")
+
     chop_in: Tensor
     chop_out: Tensor
     scale_x: Tensor
     scale_d: Tensor
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        require_declared(cls, cls._BY_WINDOW, ("what_reads_do", "rule_of_reads"), TransferWeight)
+        require_declared(cls, ("fill", "release"), ("rule_of_reads",), TransferWeight)
 
     def __init__(self, shape: tuple[int, ...], rule: Transfer, factory: TileFactory) -> None:
         super().__init__(shape, factory)
@@ -147,6 +162,16 @@ class TransferWeight(AnalogWeight):
         if self.rule.gamma:
             inner = inner + self.rule.gamma * self.signs() * self.residual()
         return inner if self.rule.transfer_columns else inner.transpose(-1, -2)
+
+    def slice_io(self, tile: AnalogTile) -> IOParameters:
+        """The periphery of the transfer's reads of ``tile``; rows are read as in the backward pass."""
+        io = self.rule.transfer_io
+        if isinstance(io, IOParameters):
+            return io
+        if io == "perfect":
+            return PERFECT
+        whole = self.forward_io if self.rule.transfer_columns else self.backward_io
+        return whole.of_one_line(tile.device.largest)
 
     def residual(self) -> Tensor:
         """The part of A that the visible weight contains, before ``gamma`` and choppers [..., O, I]."""
@@ -228,7 +253,7 @@ class TransferWeight(AnalogWeight):
             if reads:
                 device = self.chop_in.device
                 columns = window.columns if isinstance(window.columns, slice) else window.columns.to(device)
-                value = self.fast.read_columns(columns, self.rule.transfer_io)
+                value = self.fast.read_columns(columns, self.slice_io(self.fast))
                 self.tally.slice_reads += reads * self.instances
                 self.transfer(value, window, columns, rate, lr)
                 if chopped:
@@ -247,7 +272,8 @@ class TransferWeight(AnalogWeight):
     def run_at_once(self, plan: PulsePlan, rate: Tensor, lr: float) -> bool:
         """Do the whole part of a mini-batch in one compiled call; False where there is none for it."""
         rule, what, target = self.rule, self.what_reads_do(lr), self.written_tile
-        if what is None or not windows.usable(self.fast, target, rule.update, rule.transfer_io):
+        io = self.slice_io(self.fast)
+        if what is None or not windows.usable(self.fast, target, rule.update, io):
             return False
         batch = plan.bl.shape[-1]
         self.before_windows(batch, lr)
@@ -270,7 +296,7 @@ class TransferWeight(AnalogWeight):
         )
         for begin, end in pairwise((0, *self.breaks(len(reads)), len(reads))):
             self.tally.transfers += windows.run_(
-                self.fast, target, plan, schedule.part(begin, end), rule.transfer_io, what,
+                self.fast, target, plan, schedule.part(begin, end), io, what,
                 self.held, self.means(), self.chop_out, self.transfers,
             )  # fmt: skip
             self.after_window(end - 1, lr)

@@ -193,7 +193,7 @@ class TTv1Weight(PulsedTransferWeight):
     def hand_on(self, j: int, columns: list[int], lr: float) -> None:
         """Transfer different ``columns`` of tile ``j`` to the next one."""
         chosen = torch.tensor(columns, device=self.chop_in.device)
-        value = self.chain[j].read_columns(chosen, self.rule.transfer_io)
+        value = self.chain[j].read_columns(chosen, self.slice_io(self.chain[j]))
         self.tally.slice_reads += len(columns) * self.instances
         self._write(j, value, chosen, lr)
 

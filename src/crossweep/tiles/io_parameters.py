@@ -1,6 +1,6 @@
 """Parameters of the periphery of a crossbar."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from crossweep.errors import ConfigError
@@ -78,6 +78,27 @@ class IOParameters:
                 raise ConfigError(f"io.{name}: must be one of {allowed}, got {getattr(self, name)!r}")
         if self.noise_management != "none" and self.inp_bound != 1:
             raise ConfigError(f"io.inp_bound: must be 1 with noise management on, got {self.inp_bound}")
+
+    def of_one_line(self, reach: float) -> "IOParameters":
+        """The same periphery as it reads a single line of devices.
+
+        The output of a product is a sum over all lines, that of a one-hot input a single weight. So the amplifier's gain
+        is set to one line: ``out_bound`` becomes ``reach``, with the same number of bins, and ``out_noise`` keeps its
+        ratio to the range. What happens at the inputs and in the devices stays as it is. Without a range of the ADC
+        nothing can be adapted. Noise and bound management have nothing to do: every input is full scale, and no output
+        is above ``reach`` but that of single devices beyond it, which clips.
+
+        Args:
+            reach: largest weight of a line [w], > 0.
+
+        Differs: aihwkit's ``transfer_forward`` takes the parameters as they are, so that noise and bins made for sums of
+            hundreds of weights meet a single one; its presets for training leave the noise out there.
+        """
+        gain = self.out_bound / reach if self.out_bound > 0 else 1.0
+        return replace(
+            self, inp_bound=1.0, inp_noise=self.inp_noise / self.inp_bound, out_bound=self.out_bound / gain,
+            out_noise=self.out_noise / gain, noise_management="none", bound_management="none",
+        )  # fmt: skip
 
     @property
     def inp_bin(self) -> float:

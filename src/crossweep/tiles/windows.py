@@ -89,17 +89,15 @@ def usable(fast: AnalogTile, slow: AnalogTile, update: UpdateParameters, io: IOP
     engine = fast.recipe.engine
     plain = type(fast) is AnalogTile and type(slow) is AnalogTile and fast.state.dim() == 2
     level = (
-        isinstance(engine, SegmentedEngine | PulseEngine)
+        type(engine) in (CountEngine, MeanEngine, PulseEngine)  # one of their subclasses may do otherwise
         and engine.backend == "auto"
         and update.pulse_type == "stochastic"
     )
-    simple_io = io.is_perfect or (
-        io.inp_noise == 0 and io.ir_drop == 0 and not (io.inp_sto_round or io.out_sto_round)
-    )
+    simple_io = io.is_perfect or not (io.inp_sto_round or io.out_sto_round)
     whole = fast.state.is_contiguous() and slow.state.is_contiguous()
     if not (plain and level and simple_io and whole and compiled.usable(fast.state)):
         return False
-    counted = isinstance(engine, CountEngine)
+    counted = type(engine) is CountEngine
     return all(
         compiled.affine(tile.bar) or (counted and compiled.exponential(tile.bar)) for tile in (fast, slow)
     )
@@ -135,6 +133,7 @@ def run_(
     assert isinstance(engine, SegmentedEngine | PulseEngine)
     part = compiled.Part.of(plan, fast.draws, (), expected=isinstance(engine, MeanEngine))
     drawn, (rows, columns) = part.words, fast.state.shape
+    disturbance = _of_other_lines(fast, io, len(schedule.reads), stream.fork("inputs"))
     plan_of_columns = tables(
         drawn.slots, schedule.since, schedule.until, schedule.sign, schedule.reads, schedule.scale, schedule.fresh,
         schedule.gate, padded(columns),
@@ -161,8 +160,9 @@ def run_(
     )
     turns = turned(plan.turn_d, rows, ())
     work: Any = partial(
-        window_blocks, lines, part.squares, pieces, turns, plan_of_columns, parts, (states, device), noise, _reads(io),
-        buffers, limits, train, (*slow_states, *slow_device), slow_noise, row_sign.numpy(), stream.next_key(), (given, hit),
+        window_blocks, lines, part.squares, pieces, turns, plan_of_columns, parts, (states, device), noise,
+        (_reads(io, columns), disturbance), buffers, limits, train, (*slow_states, *slow_device), slow_noise,
+        row_sign.numpy(), stream.next_key(), (given, hit),
     )  # fmt: skip
     spread(work, blocks, rows * columns * (work_of_a_slot * part.work(0) + 100.0 * parts.size))
     for tile, pulses in zip((fast, slow), given.sum(1), strict=True):
@@ -172,19 +172,36 @@ def run_(
 
 def _side(tile: AnalogTile, kappa: float) -> tuple[Any, Any, NDArray[np.float32]]:
     """States, devices and noise of a tile; the states are changed in place."""
-    bar, state, write = tile.bar, tile.state, tile.device.write_noise_std * tile.device.dw_min
+    bar, state = tile.bar, tile.state
     held = (state.numpy(), tile.weight.numpy(), tile.reference.numpy())
-    return held, compiled.device_arrays(bar, state, ()), compiled.scalars(bar, kappa, write)
+    return held, compiled.device_arrays(bar, state, ()), compiled.scalars(bar, kappa, tile.write_noise)
 
 
-def _reads(io: IOParameters) -> NDArray[np.float32]:
-    """The periphery as the kernel takes it."""
+def _of_other_lines(fast: AnalogTile, io: IOParameters, many: int, stream: Stream) -> NDArray[np.float32]:
+    """What the noise at the DAC, which is on every line, adds to each read [windows, O, I]; empty without.
+
+    Weights are those before the first window: a block of columns does not know how far the others are.
+    """
+    if io.is_perfect or io.inp_noise == 0:
+        return np.zeros((0, 0, 0), np.float32)
+    lines = fast.weight.shape[-1]
+    noise = io.inp_noise * stream.normal(many, lines, lines, like=fast.weight)
+    added: NDArray[np.float32] = (fast.weight @ noise).numpy()
+    return added
+
+
+def _reads(io: IOParameters, lines: int) -> NDArray[np.float32]:
+    """The periphery of one-hot reads among ``lines`` as the kernel takes it."""
     if io.is_perfect:
-        return np.array([-1, 0, 0, 0, 0, np.inf], np.float32)
+        return np.array([-1, 0, 0, 0, 0, np.inf, 0, 0, 0], np.float32)
     width, bound = io.inp_bin, io.inp_bound
     drive = min(np.rint(1 / width) * width if width > 0 else 1.0, bound)
     noise = io.w_noise if io.w_noise_type != "none" else 0.0
     limit = io.out_bound if io.out_bound > 0 else np.inf
     return np.array(
-        [drive, noise, io.w_noise_type == "pcm_read", io.out_noise, io.out_bin, limit], np.float32
-    )
+        [
+            drive, noise, io.w_noise_type == "pcm_read", io.out_noise, io.out_bin, limit,
+            io.ir_drop, lines / io.ir_drop_g_ratio, lines,
+        ],
+        np.float32,
+    )  # fmt: skip

@@ -9,7 +9,7 @@ import numpy as np
 from crossweep.tiles.blocks import LANES, ROWS, SIZE
 from crossweep.tiles.kernels.batch import balanced
 from crossweep.tiles.kernels.bits import as_bits, as_float, line_key, mix, square_root
-from crossweep.tiles.kernels.block import CHOSEN, HIDDEN, MEAN, PAST, VALUE, XI, W, clear, normals
+from crossweep.tiles.kernels.block import CHOSEN, HIDDEN, MEAN, PAST, VALUE, XI, W, clear, load, normals
 from crossweep.tiles.kernels.jit import kernel
 from crossweep.tiles.kernels.periphery import nearest
 from crossweep.tiles.kernels.together import (
@@ -29,17 +29,24 @@ SLOW, _SINGLE = np.uint32(0xC2B2AE35), np.uint32(0x165667B1)
 
 
 @kernel
-def read_block(f, ids, io, key):
+def read_block(f, ids, io, disturbance, m, row, first, key):
     """One-hot reads into ``VALUE``.
 
-    ``io``: drive, weight noise, whether it follows the weight, output noise, bin width, bound; a negative drive is a
-    perfect read.
+    ``io``: drive, weight noise, whether it follows the weight, output noise, bin width, bound; strength of the IR drop,
+    number of lines over the wire's conductance, number of lines; a negative drive is a perfect read. ``disturbance``:
+    what lines that are not driven add to the reads of window ``m`` [windows, rows, n], or empty.
     """
     if io[0] < F(0.0):
         for e in range(SIZE):
             f[VALUE + e] = f[W + e]
         return
     drive, w_noise, by_weight, noise, bin_width, bound = io[0], io[1], io[2] > F(0.0), io[3], io[4], io[5]
+    if disturbance.shape[0] > 0:
+        load(f, VALUE, disturbance[m], row, first, F(0.0))
+    else:
+        clear(f, VALUE)
+    if io[6] > F(0.0):
+        _lose(f, drive, io[6], io[7], io[8], first)
     if noise > F(0.0) or w_noise > F(0.0):
         normals(f, ids, key)
     else:
@@ -48,8 +55,21 @@ def read_block(f, ids, io, key):
         w = f[W + e]
         own = abs(w) if by_weight else F(1.0)
         std = square_root(F(noise * noise + w_noise * w_noise * own * drive * drive))
-        v = w * drive + std * f[XI + e]
+        v = w * drive + f[VALUE + e] + std * f[XI + e]
         f[VALUE + e] = min(max(nearest(v, bin_width), -bound), bound)
+
+
+@kernel
+def _lose(f, drive, strength, ratio, lines, first):
+    """The IR drop of one-hot reads, as ``io.read_slices`` has it: only the driven line carries current."""
+    for j in range(LANES):
+        away = F(1.0) - F(first + j) / lines
+        position = strength * (F(1.0) - away * away)
+        for i in range(ROWS):
+            e = i * LANES + j
+            v = f[W + e] * drive
+            a = abs(v) * ratio
+            f[VALUE + e] -= position * a * (a * (F(0.05) * a - F(0.2)) + F(0.5)) * v
 
 
 @kernel

@@ -148,7 +148,7 @@ def window_blocks(
         parts: in how many parts, of equal slots, devices respond [windows].
         fast: A: state, visible weight, reference [rows, n]; steps, slopes and bounds.
         fast_scalars: as ``compiled.scalars``.
-        io: as ``read_block``.
+        io: periphery of the reads and what other lines add to them, as ``read_block``.
         buffers: H, or the tracked symmetry point; running mean, subtracted mean [rows, n]; each may be empty.
         digest: as ``digital.digest_rows``, then the pulses of C for each time that H passes its threshold.
         train: empty; or, where reads are written by pulse trains, as ``windows.PulsedWrite.numbers``.
@@ -240,7 +240,7 @@ def window_blocks(
                     if now[k, 4] == 0 or reads[m, first : first + LANES].max() <= F(0.0):
                         continue
                     own = line_key(key, m)
-                    read_block(f, ids, io, mix(_READ, own))
+                    read_block(f, ids, io[0], io[1], m, row, first, mix(_READ, own))
                     if by_trains:
                         smooth_block(f, reads[m], gain[m], row_sign, train, row, first, wanted, most)
                         continue
