@@ -15,7 +15,8 @@ import pytest
 import torch
 
 from crossweep.errors import ConfigError
-from crossweep.train import one_line, train
+from crossweep.sweep.trial import TrialHandle, running
+from crossweep.train import _check_pruner, _sweep_hook, one_line, train
 from crossweep.training.checkpoint import load_checkpoint
 from tests.runs import configuration
 
@@ -65,15 +66,19 @@ def weights(folder: Path) -> dict[str, torch.Tensor]:
 
 
 def test_record_holds_what_a_reader_asks_for(tmp_path: Path) -> None:
-    record = run(tmp_path / "a", "training.baseline=[sgd,adamw]")
+    record = run(tmp_path / "a")
     on_disk = json.loads((tmp_path / "a" / "record.json").read_text())
     assert on_disk["state"] == record["state"] == "complete"
     metrics = on_disk["metrics"]
-    assert metrics["error_increase"] == pytest.approx(
-        metrics["test_error"] - on_disk["baselines"]["sgd"]["test_error"]
-    )
+    baselines = on_disk["baselines"]
+    assert list(baselines) == ["adamw", "momentum", "sgd"]
+    reference = on_disk["reference"]
+    assert reference == min(baselines, key=lambda name: baselines[name]["validation_loss"])
+    assert metrics["baseline_error"] == baselines[reference]["test_error"]
+    assert metrics["error_increase"] == pytest.approx(metrics["test_error"] - metrics["baseline_error"])
+    assert baselines["sgd"]["lr"] == 0.1 and baselines["momentum"]["validation_accuracy"] > 0.2
     assert metrics["test_error"] == pytest.approx(100 * (1 - metrics["test_accuracy"]))
-    assert set(on_disk["baselines"]) == {"sgd", "adamw"} and metrics["fresh_error_std"] >= 0
+    assert metrics["fresh_error_std"] >= 0 and metrics["validation_loss"] > 0
     assert [row["epoch"] for row in on_disk["history"]] == [1, 2, 3]
     assert on_disk["learning_rates"]["analog"] == 0.1 and on_disk["learning_rates"]["fast_lr"] == 1.0
     assert on_disk["learning_rates"]["baselines"]["sgd"]["lr"] == 0.1
@@ -146,16 +151,17 @@ def test_finished_run_is_returned_and_never_starts_afresh(tmp_path: Path) -> Non
 def test_pretraining_and_baseline_are_computed_once(tmp_path: Path) -> None:
     run(tmp_path / "a")
     cached = {p: p.stat().st_mtime_ns for p in (tmp_path / "multirun" / "cache").rglob("*.safetensors")}
-    assert len(cached) == 2
+    assert len(cached) == 4  # the network, three digital runs
     run(tmp_path / "b", "symmetry_point.skew=0.2", "algorithm=ttv2")  # nothing digital depends on these
     assert {p: p.stat().st_mtime_ns for p in cached} == cached
-    run(tmp_path / "c", "seed.training=1")  # another head and other batches: a baseline of its own
-    assert len(list((tmp_path / "multirun" / "cache").rglob("*.safetensors"))) == 3
+    run(tmp_path / "c", "seed.training=1")  # another head and other batches: digital runs of its own
+    assert len(list((tmp_path / "multirun" / "cache").rglob("*.safetensors"))) == 7
 
 
 def test_digital_run_equals_its_baseline(tmp_path: Path) -> None:
-    record = run(tmp_path / "a", "algorithm=digital")
+    record = run(tmp_path / "a", "algorithm=digital", "training.baseline=[sgd]")
     assert record["metrics"]["error_increase"] == 0 and record["conversion"] == []
+    assert record["reference"] == "sgd" and run(tmp_path / "b", "training.baseline=[]")["reference"] is None
 
 
 def test_divergence_is_a_result(tmp_path: Path) -> None:
@@ -164,6 +170,77 @@ def test_divergence_is_a_result(tmp_path: Path) -> None:
     )
     assert record["state"] == "diverged"
     assert record["metrics"]["test_accuracy"] == pytest.approx(0.2)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "reason"),
+    [
+        (
+            ("training.pretrain.optimizer.lr=1e30", "model.activation=relu"),
+            "pretraining: diverged in epoch 1 of 2",
+        ),
+        (
+            ("training.pretrain.optimizer.lr=1e30", "training.baseline=[]"),
+            "pretraining: diverged in epoch 1 of 2",
+        ),
+        (
+            ("training.baseline=[sgd]", "training.baseline_optimizers.sgd.lr=1e30", "model.activation=relu"),
+            "reference: every digital run diverged (sgd)",
+        ),
+        (
+            ("training.baseline=[sgd]", "training.baseline_optimizers.sgd.lr=0.0"),
+            "reference: the best digital run (sgd) is no better than guessing",
+        ),
+    ],
+    ids=["pretraining", "pretraining, no baseline", "reference", "reference learned nothing"],
+)
+def test_without_weights_or_reference_there_is_no_result(
+    tmp_path: Path, overrides: tuple[str, ...], reason: str
+) -> None:
+    for folder in ("now", "from the cache"):
+        record = run(tmp_path / folder, *overrides)
+        assert record["state"] == "failed" and reason in record["warnings"][0]
+        assert set(record["metrics"]) >= {"test_error", "error_increase"}
+        assert all(value is None for value in record["metrics"].values())
+        on_disk = json.loads((tmp_path / folder / "record.json").read_text())
+        assert on_disk["reference"] is None and on_disk["metrics"] == record["metrics"]
+
+
+def test_one_diverged_digital_run_is_a_row_without_numbers(tmp_path: Path) -> None:
+    record = run(tmp_path / "a", "training.baseline_optimizers.sgd.lr=1e30", "model.activation=relu")
+    assert record["baselines"]["sgd"]["test_error"] is None and record["reference"] != "sgd"
+    assert any("digital run sgd diverged" in sentence for sentence in record["warnings"])
+
+
+def test_without_a_validation_split_the_test_split_chooses_nothing(tmp_path: Path) -> None:
+    record = run(tmp_path / "a", "data.validation=0.0", "training.baseline=[sgd,adamw]")
+    assert record["reference"] == "sgd"
+    assert any("the reference is the first listed, sgd" in sentence for sentence in record["warnings"])
+    assert not any("validation" in key for row in record["history"] for key in row)
+
+
+def test_a_pruner_is_told_the_validation_accuracy_or_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[float] = []
+
+    class Reporter:
+        number = 0
+
+        def report(self, value: float, step: int) -> None:
+            told.append(value)
+
+        def should_prune(self) -> bool:
+            return False
+
+    with running(TrialHandle(Reporter(), maximize=True)):
+        hook = _sweep_hook()
+        assert hook is not None
+        assert not hook(1, {"test_accuracy": 0.9}) and told == []
+        assert not hook(2, {"test_accuracy": 0.9, "validation_accuracy": 0.7}) and told == [0.7]
+    study = {"study": {"pruner": {"name": "median"}}, "task": None}
+    _check_pruner({**study, "data": {"validation": 0.1}})
+    _check_pruner({**study, "study": {"pruner": "none"}, "data": {"validation": 0.0}})
+    with pytest.raises(ConfigError, match=r"study\.pruner: .*data\.validation > 0"):
+        _check_pruner({**study, "data": {"validation": 0.0}})
 
 
 def test_pruned_run_says_so(tmp_path: Path) -> None:

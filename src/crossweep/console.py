@@ -93,30 +93,35 @@ def result_table(record: Mapping[str, Any]) -> Table:
         for name, value in metrics.items():
             table.add_row(name.replace("_", " "), f"{value:.4g}")
         return table
-    for name in ("", "test error", "test accuracy", "vs baseline"):
+    for name in ("", "test error", "test accuracy", "validation loss", "increase"):
         table.add_column(name, justify="left" if not name else "right")
     for name, found in record["baselines"].items():
-        table.add_row(f"digital {name}", f"{found['test_error']:.2f} %", f"{found['test_accuracy']:.4f}", "")
+        chosen = " (reference)" if name == record.get("reference") else ""
+        table.add_row(f"digital {name}{chosen}", *_score_cells(found), "")
     increase = metrics.get("error_increase")
     delta = "" if increase is None else f"{increase:+.2f} points"
-    table.add_row(
-        record["algorithm"],
-        f"{metrics['test_error']:.2f} %",
-        f"{metrics['test_accuracy']:.4f}",
-        delta,
-        style="bold",
-    )
+    table.add_row(record["algorithm"], *_score_cells(metrics), delta, style="bold")
     if (fresh := metrics.get("fresh_error_mean")) is not None:
         spread = metrics.get("fresh_error_std")
         text = f"{fresh:.2f} %" if spread is None else f"{fresh:.2f} +- {spread:.2f} %"
-        table.add_row("  on fresh devices", text, f"{1 - fresh / 100:.4f}", "")
+        table.add_row("  on fresh devices", text, f"{1 - fresh / 100:.4f}", "", "")
     return table
+
+
+def _score_cells(found: Mapping[str, float | None]) -> tuple[str, str, str]:
+    """Test error, test accuracy and validation loss, as far as there are any."""
+    error, accuracy, loss = (found.get(k) for k in ("test_error", "test_accuracy", "validation_loss"))
+    if error is None or accuracy is None:
+        return "no result", "", ""
+    return f"{error:.2f} %", f"{accuracy:.4f}", "" if loss is None else f"{loss:.4f}"
 
 
 def show_result(record: Mapping[str, Any], folder: Path) -> None:
     """Print the closing table and where the run lies."""
     console = Console(file=sys.stdout)
     console.print(result_table(record))
+    for sentence in record.get("warnings", ()):
+        console.print(f"note: {sentence}", highlight=False, soft_wrap=True, markup=False)
     rates = ", ".join(f"{k} {v:g}" for k, v in record["learning_rates"].items() if isinstance(v, int | float))
     console.print(f"learning rates: {rates}", highlight=False)
     console.print(f"{record['wall_seconds']:.0f} s; results in {folder}", highlight=False, soft_wrap=True)

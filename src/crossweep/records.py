@@ -13,17 +13,21 @@ from typing import Any, Literal
 
 FORMAT = 1
 RECORD_NAME = "record.json"
-State = Literal["complete", "diverged", "pruned"]
+State = Literal["complete", "diverged", "pruned", "failed"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class RunRecord:
-    """One finished run. Accuracies are shares in 0..1, errors are in per cent, increases in percentage points."""
+    """One finished run. Accuracies are shares in 0..1, errors are in per cent, increases in percentage points.
+
+    ``failed``: it has no result, because the pretraining or the reference has none; all metrics are null and the first of
+    ``warnings`` says why. ``reference`` names the baseline that ``error_increase`` refers to; ``warnings`` are sentences.
+    """
 
     state: State
     algorithm: str
     metrics: Mapping[str, float | None]
-    baselines: Mapping[str, Mapping[str, float]]
+    baselines: Mapping[str, Mapping[str, float | None]]
     history: Sequence[Mapping[str, float]]
     seed: Mapping[str, int]
     choices: Mapping[str, Any]
@@ -37,6 +41,8 @@ class RunRecord:
     hardware: Mapping[str, Any]
     started: str
     wall_seconds: float
+    reference: str | None = None
+    warnings: Sequence[str] = ()
     format: int = field(default=FORMAT)
 
     def write(self, folder: Path) -> Path:

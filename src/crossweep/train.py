@@ -26,7 +26,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 import crossweep
 from crossweep.devices import measured
-from crossweep.errors import ConfigError, CrossweepError
+from crossweep.errors import ConfigError, CrossweepError, DivergedError
 from crossweep.paths import conf_dir, version_base
 from crossweep.records import RECORD_NAME, RunRecord, read_json
 from crossweep.sweep.resolvers import register
@@ -69,7 +69,13 @@ def run(cfg: DictConfig) -> dict[str, float]:
     try:
         if single and cfg.get("study"):
             raise ConfigError("study: is a sweep and needs -m: python -m crossweep.train -m study=...")
-        record = train(plain(cfg), folder, choices=choices, overrides=overrides, on_epoch=on_epoch)
+        config = plain(cfg)
+        _check_pruner(config)
+        record = train(config, folder, choices=choices, overrides=overrides, on_epoch=on_epoch)
+        if (
+            record["state"] == "failed"
+        ):  # in a study: a failed trial, which no sampler and no map takes for a value
+            raise DivergedError(record["warnings"][0])
     except CrossweepError as error:
         if not single:
             raise
@@ -123,6 +129,8 @@ def train(
         algorithm=str(choices.get("algorithm", type(experiment.rule).__name__)),
         metrics=result.metrics,
         baselines=result.baselines,
+        reference=result.reference,
+        warnings=list(result.warnings),
         history=result.history,
         seed=cfg["seed"],
         choices=choices,
@@ -156,12 +164,23 @@ def _sweep_hook() -> Callable[[int, Mapping[str, float]], bool] | None:
     trial = current_trial()
 
     def on_epoch(epoch: int, row: Mapping[str, float]) -> bool:
-        score = row.get("validation_accuracy", row.get("test_accuracy"))
-        if score is not None:
-            trial.report(epoch, score, higher_is_better=True)
+        # the test split never chooses anything; `_check_pruner` makes sure that a pruner has another one
+        if "validation_accuracy" in row:
+            trial.report(epoch, row["validation_accuracy"], higher_is_better=True)
         return trial.should_prune()
 
     return on_epoch
+
+
+def _check_pruner(cfg: Mapping[str, Any]) -> None:
+    """A pruner judges by the validation split, so there must be one."""
+    pruner = (cfg.get("study") or {}).get("pruner", "none")
+    name = pruner.get("name") if isinstance(pruner, Mapping) else pruner
+    if name not in (None, "none") and not cfg.get("task") and cfg["data"].get("validation") == 0:
+        raise ConfigError(
+            f"study.pruner: judges by the validation split and needs data.validation > 0, got {name} with "
+            f"{cfg['data']['validation']}"
+        )
 
 
 # -- provenance ------------------------------------------------------------------------------------------------------

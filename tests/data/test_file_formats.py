@@ -178,3 +178,23 @@ def test_images_that_do_not_fit_the_memory_are_an_error(root: Path) -> None:
     needed = 2 * 3 * files.PER_CLASS * 3 * 12 * 12 / 2**30
     assert "data.max_gib" in message("image_folder", root, max_gib=0.99 * needed)
     assert load("image_folder", root, max_gib=needed).classes == 3
+
+
+@pytest.mark.parametrize("name", ["cifar", "cifar_second", "fashion_mnist", "image_folder"])
+def test_a_file_changed_in_place_changes_the_fingerprint(name: str, root: Path) -> None:
+    data = files.load(name, **files.places(root)[name])
+    before = data.fingerprint()
+    assert data.fingerprint() == before
+    changed = {
+        "cifar": "cifar-100-python/train",
+        "cifar_second": "cifar-100-python/train",
+        "image_folder": "birds/**/*.png",
+    }
+    path = sorted(root.glob(changed.get(name, "FashionMNIST/raw/*")))[0]
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1  # the size stays
+    path.write_bytes(content)
+    after = data.fingerprint()
+    assert after["target"] != before["target"]
+    if name != "fashion_mnist":  # its two tasks share their files
+        assert after["source"] == before["source"]

@@ -29,3 +29,16 @@ def test_damaged_file_is_one_clear_error(tmp_path: Path, keep: int) -> None:
     path.write_bytes(path.read_bytes()[:keep])
     with pytest.raises(ConfigError, match=r"c\.safetensors cannot be read .*delete it"):
         load_checkpoint(path)
+
+
+@pytest.mark.parametrize("where", ["tensor", "state"])
+def test_one_flipped_bit_is_noticed(tmp_path: Path, where: str) -> None:
+    state = {"a": torch.ones(64), "empty": torch.ones(0), "flag": torch.tensor(True), "count": 4711}
+    path = save_checkpoint(tmp_path / "c.safetensors", state)
+    assert torch.equal(load_checkpoint(path)["a"], state["a"])
+    content = bytearray(path.read_bytes())
+    position = len(content) - 7 if where == "tensor" else content.index(b"4711")
+    content[position] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(ConfigError, match=r"c\.safetensors cannot be read .*checksum.*delete it"):
+        load_checkpoint(path)

@@ -118,7 +118,7 @@ class AbstractData(ABC):
         """What determines the tensors, as plain JSON values: {"source": {...}, "target": {...}}.
 
         Caches of pretrained weights hash the first part, caches of baselines both. Files enter with their
-        sizes.
+        content, so that a file changed in place is noticed.
         """
 
 

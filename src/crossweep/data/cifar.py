@@ -15,7 +15,7 @@ from torchvision.datasets import CIFAR10, CIFAR100
 from crossweep.data.augment import crop_flip
 from crossweep.data.base import AbstractData, Task
 from crossweep.data.checks import check_classes, check_count, check_flag, check_share
-from crossweep.data.files import file_sizes, read, require_files
+from crossweep.data.files import file_digests, read, require_files
 from crossweep.data.splitting import make_task, select_classes
 
 MEAN, STD = (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)
@@ -71,8 +71,8 @@ class Cifar(AbstractData):
             "crop_padding": self.crop_padding,
             "flip": self.flip,
         }
-        source = {**shared, "data": "cifar10", "files": file_sizes(self._require(CIFAR10))}
-        target = {**shared, "data": "cifar100", "files": file_sizes(self._require(CIFAR100))}
+        source = {**shared, "data": "cifar10", "files": file_digests(self._require(CIFAR10))}
+        target = {**shared, "data": "cifar100", "files": file_digests(self._require(CIFAR100))}
         return {"source": source, "target": {**target, "target_classes": list(self.target_classes)}}
 
     def _require(self, dataset: Any) -> list[Path]:

@@ -18,7 +18,7 @@ from torchvision.datasets import FashionMNIST as TorchvisionFashionMNIST
 from crossweep.data.augment import crop_flip
 from crossweep.data.base import AbstractData, Task
 from crossweep.data.checks import check_classes, check_count, check_flag, check_share
-from crossweep.data.files import file_sizes, read, require_files
+from crossweep.data.files import file_digests, read, require_files
 from crossweep.data.splitting import make_task, select_classes
 
 MEAN, STD = (0.2860,), (0.3530,)
@@ -78,7 +78,7 @@ class FashionMnist(AbstractData):
             "seed": self.seed,
             "crop_padding": self.crop_padding,
             "flip": self.flip,
-            "files": file_sizes(self._require()),
+            "files": file_digests(self._require()),
         }
         return {
             "source": {**shared, "source_classes": list(self.source_classes)},

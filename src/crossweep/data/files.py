@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import hashlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
@@ -47,9 +49,28 @@ def read(reader: Callable[[], T]) -> T:
         ) from error
 
 
-def file_sizes(files: Sequence[Path]) -> dict[str, int]:
-    """Size of each file [byte] by its name: part of a fingerprint."""
-    return {file.name: file.stat().st_size for file in files}
+def file_digests(files: Sequence[Path]) -> dict[str, str]:
+    """A hash of each file's content by its name: part of a fingerprint."""
+    return {file.name: digest(file) for file in files}
+
+
+def digest(file: Path) -> str:
+    """A hash of a file's content, which is read again only when its size or its time of change is another.
+
+    Raises:
+        ConfigError: the file cannot be read.
+    """
+    try:
+        status = file.stat()
+        return _digest(file, status.st_size, status.st_mtime_ns)
+    except OSError as error:
+        raise ConfigError(f"`data` must name readable files, got {file}: {error.strerror}") from error
+
+
+@functools.cache
+def _digest(file: Path, size: int, changed: int) -> str:
+    with file.open("rb") as content:
+        return hashlib.file_digest(content, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
 
 
 def _missing(files: Sequence[Path]) -> list[Path]:

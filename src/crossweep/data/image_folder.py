@@ -20,6 +20,7 @@ from torchvision.datasets import ImageFolder as TorchvisionImageFolder
 from crossweep.data.augment import crop_flip
 from crossweep.data.base import AbstractData, Task
 from crossweep.data.checks import check_count, check_flag, check_number, check_share
+from crossweep.data.files import digest
 from crossweep.data.splitting import make_task
 from crossweep.errors import ConfigError
 
@@ -150,9 +151,9 @@ def _samples(key: str, root: str, part: str) -> tuple[Samples, list[str]]:
 
 
 def _digest(key: str, root: str) -> str:
-    """A hash of every image's path below `root` and its size [byte]."""
-    digest = hashlib.blake2b(digest_size=16)
+    """A hash of every image's path below `root` and its content."""
+    found = hashlib.blake2b(digest_size=16)
     for part in ("train", "test"):
         for path, _ in _samples(key, root, part)[0]:
-            digest.update(f"{Path(path).relative_to(root)}\0{Path(path).stat().st_size}\0".encode())
-    return digest.hexdigest()
+            found.update(f"{Path(path).relative_to(root)}\0{digest(Path(path))}\0".encode())
+    return found.hexdigest()

@@ -49,8 +49,5 @@ class TestbedExperiment:
         return Result(
             state="complete" if finite else "diverged",
             metrics=outcome.metrics,
-            baselines={},
-            history=[],
-            conversion=[],
             cost=outcome.cost,
         )

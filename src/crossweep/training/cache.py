@@ -10,6 +10,8 @@ from filelock import FileLock
 
 from crossweep.training.checkpoint import load_checkpoint, save_checkpoint
 
+_FORMAT = 2  # of what the entries hold
+
 
 def fingerprint(content: Mapping[str, Any]) -> str:
     """16 hex digits that determine ``content`` (plain JSON values)."""
@@ -26,7 +28,7 @@ def once(folder: Path, content: Mapping[str, Any], compute: Callable[[Path], Map
         compute: called with the path of a working checkpoint that it may use to resume; returns the result.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{fingerprint(content)}.safetensors"
+    path = folder / f"{fingerprint({**content, 'format': _FORMAT})}.safetensors"
     with FileLock(f"{path}.lock"):
         if not path.exists():
             unfinished = path.with_suffix(".partial")

@@ -1,5 +1,9 @@
-"""One file that holds everything a run needs to go on bit for bit: tensors in safetensors, the rest as JSON inside."""
+"""One file that holds everything a run needs to go on bit for bit: tensors in safetensors, the rest as JSON inside.
 
+A checksum over both is part of the file: a flipped bit on a disk would otherwise be a slightly different weight.
+"""
+
+import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -20,24 +24,38 @@ _INTEGER_KEY = "$int:"
 def save_checkpoint(path: Path, state: Mapping[str, Any]) -> Path:
     """Write a nested mapping of tensors and plain values, atomically."""
     tensors: dict[str, Tensor] = {}
-    skeleton = _take_tensors(state, "", tensors)
-    return write_bytes(path, save(tensors, metadata={"state": json.dumps(skeleton)}))
+    skeleton = json.dumps(_take_tensors(state, "", tensors))
+    return write_bytes(
+        path, save(tensors, metadata={"state": skeleton, "checksum": _checksum(skeleton, tensors)})
+    )
 
 
-def load_checkpoint(path: Path, *, device: torch.device | str = "cpu") -> Any:
+def load_checkpoint(path: Path) -> Any:
     """Inverse of ``save_checkpoint``.
 
     Raises:
         ConfigError: the file is damaged or no checkpoint; delete it to start afresh.
     """
     try:
-        with safe_open(str(path), framework="pt", device=str(device)) as file:
-            skeleton = json.loads(file.metadata()["state"])
-            return _put_tensors(skeleton, {name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118  (no mapping)
+        with safe_open(str(path), framework="pt") as file:
+            metadata = file.metadata()
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (no mapping)
+        if _checksum(metadata["state"], tensors) != metadata["checksum"]:
+            raise ValueError("its checksum is wrong")
+        return _put_tensors(json.loads(metadata["state"]), tensors)
     except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
         raise ConfigError(
             f"checkpoint: {path} cannot be read ({error}); delete it to start afresh"
         ) from error
+
+
+def _checksum(skeleton: str, tensors: Mapping[str, Tensor]) -> str:
+    digest = hashlib.blake2b(skeleton.encode(), digest_size=16)
+    for name in sorted(tensors):
+        tensor = tensors[name]
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
 
 
 def _take_tensors(value: Any, name: str, tensors: dict[str, Tensor]) -> Any:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import ceil
+from math import ceil, isfinite, sqrt
 from pathlib import Path
 from time import perf_counter
 from typing import Literal
@@ -14,7 +14,7 @@ from crossweep.data.base import Split, Task, batches
 from crossweep.errors import ConfigError, DivergedError
 from crossweep.rng import Stream, derive_key
 from crossweep.training.checkpoint import load_checkpoint, save_checkpoint
-from crossweep.training.evaluate import accuracy
+from crossweep.training.evaluate import Score, evaluate
 from crossweep.training.optimizer import HybridOptimizer
 from crossweep.training.progress import Progress
 from crossweep.training.settings import FitSettings
@@ -88,7 +88,7 @@ class Loop:
         order = self.streams[0].fork("batches").generator("cpu")
         self.model.train()
         loss_sum = torch.zeros((), device=self.task.train.images.device)
-        correct = torch.zeros_like(loss_sum)
+        square_sum, correct = torch.zeros_like(loss_sum), torch.zeros_like(loss_sum)
         augment = self.task.augment if settings.augment else None
         factor = 1.0
         # dropout and stochastic depth inside a model know only torch's global generator: lend them a seeded one
@@ -106,12 +106,16 @@ class Loop:
                 loss.backward()
                 optimizer.step(factor)
                 loss_sum += loss.detach() * len(labels)
+                square_sum += loss.detach().square() * len(labels)
                 correct += (logits.detach().argmax(-1) == labels).sum()
                 self.progress.batch(self.title, i + 1, total)
         samples = len(self.task.train)
+        mean = float(loss_sum) / samples
+        variance = max(float(square_sum) / samples - mean**2, 0.0)  # of one mini-batch's loss
         row = {
             "epoch": epoch + 1,
-            "train_loss": float(loss_sum) / samples,
+            "train_loss": mean,
+            "train_loss_se": sqrt(variance / max(total - 1, 1)),
             "train_accuracy": float(correct) / samples,
         }
         optimizer.end_epoch(row["train_loss"])
@@ -120,10 +124,20 @@ class Loop:
         return row | {"seconds": perf_counter() - began}
 
     def _scores(self) -> Row:
-        splits: dict[str, Split | None] = {"validation_accuracy": self.task.validation}
+        row: Row = {}
+        if self.task.validation is not None:
+            found = self._score(self.task.validation)
+            row |= {"validation_accuracy": found.accuracy, "validation_loss": found.loss}
         if self.watch_test:
-            splits["test_accuracy"] = self.task.test
-        return {name: accuracy(self.model, split) for name, split in splits.items() if split is not None}
+            row["test_accuracy"] = self._score(self.task.test).accuracy
+        return row
+
+    def _score(self, split: Split) -> Score:
+        score = evaluate(self.model, split)
+        # the last update of an epoch is judged by no training loss
+        if not isfinite(score.loss):
+            raise DivergedError(f"loss is {score.loss} after the last update of an epoch")
+        return score
 
     # -- resume ------------------------------------------------------------------------------------------------
 

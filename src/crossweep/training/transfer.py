@@ -2,7 +2,8 @@
 
 import copy
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
+from math import log
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
@@ -12,7 +13,8 @@ from torch import nn
 
 import crossweep
 from crossweep.algorithms.base import AbstractAlgorithm
-from crossweep.data.base import AbstractData, Task
+from crossweep.data.base import AbstractData, Split, Task
+from crossweep.errors import DivergedError
 from crossweep.models.base import AbstractModel, new_head
 from crossweep.models.parts import parts
 from crossweep.nn.convert import ConvertedLayer, analog_weights, convert, select, to_digital
@@ -21,12 +23,20 @@ from crossweep.rng import Stream
 from crossweep.tiles.factory import TileFactory
 from crossweep.tiles.mapping import Mapping as TileMapping
 from crossweep.training.cache import once
-from crossweep.training.evaluate import accuracy
+from crossweep.training.caveats import caveats
+from crossweep.training.evaluate import Score, evaluate
 from crossweep.training.loop import FitResult, Loop, Row
 from crossweep.training.progress import Progress
+from crossweep.training.reference import Candidate, choose
 from crossweep.training.settings import PARAMETER_KINDS, FitSettings, OptimizerSettings
 
 CHECKPOINT_NAME = "checkpoint.safetensors"
+_METRICS = (
+    "test_accuracy",
+    "test_error",
+    "baseline_error",
+    "error_increase",
+)  # null where there is no result
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,14 +64,19 @@ class Conversion:
 
 @dataclass(frozen=True, kw_only=True)
 class Result:
-    """What an experiment found. Accuracies are shares in 0..1, errors per cent, increases percentage points."""
+    """What an experiment found. Accuracies are shares in 0..1, errors per cent, increases percentage points.
+
+    The fields are those of the record (``crossweep.records.RunRecord``).
+    """
 
     state: str
     metrics: Mapping[str, float | None]
-    baselines: Mapping[str, Mapping[str, float]]
-    history: Sequence[Row]
-    conversion: Sequence[ConvertedLayer]
-    cost: Mapping[str, float]
+    baselines: Mapping[str, Mapping[str, float | None]] = field(default_factory=dict)
+    history: Sequence[Row] = ()
+    conversion: Sequence[ConvertedLayer] = ()
+    cost: Mapping[str, float] = field(default_factory=dict)
+    reference: str | None = None
+    warnings: Sequence[str] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,7 +92,7 @@ class Transfer:
         conversion: which layers become analog.
         pretrain: the digital loop on the source task.
         finetune: the loop on the target task.
-        baselines: optimizers of the paired digital runs by name; the first is the one compared with.
+        baselines: optimizers of the paired digital runs by name; the best by validation loss is the reference.
         pretraining_seed: seed of the pretrained network.
         fresh_devices: number of fresh device populations at the end.
         cache: folder of shared artefacts.
@@ -102,30 +117,42 @@ class Transfer:
         """Do it all; the fine-tuning's checkpoint lies in ``folder``."""
         task = self.data.target().to(self.torch_device)
         self.check(task)
-        pretrained = self.pretrained(progress)
-        digital = self.digital_model(pretrained, task.classes)
-        model, table = self.analog_model(digital, self.factory)
+        candidates: list[Candidate] = []
+        try:
+            pretrained = self.pretrained(progress)
+            digital = self.digital_model(pretrained, task.classes)
+            model, table = self.analog_model(digital, self.factory)
+            candidates += (self.baseline(name, pretrained, task, progress) for name in self.baselines)
+            reference = choose(candidates, task.train)
+        except DivergedError as error:
+            rows = {candidate.name: candidate.scores for candidate in candidates}
+            return Result(
+                state="failed", metrics=dict.fromkeys(_METRICS), baselines=rows, warnings=[str(error)]
+            )
         written, head = _write_error(digital, model), sorted(parts(digital)["head"])
-        baselines = {name: self.baseline(name, pretrained, task, progress) for name in self.baselines}
         training = Stream(self.factory.draws.seed, "training")
         streams = [training, self.factory.draws]
         kinds = PARAMETER_KINDS if self.rule.is_digital else self.finetune.digital_parameters
         settings = replace(self.finetune, digital_parameters=kinds)
         checkpoint = folder / CHECKPOINT_NAME
         fit = self._loop("fine-tune", model, task, settings, streams, checkpoint, progress, head=head).run()
-        metrics: dict[str, float | None] = {**scores(model, task, fit), "transfer_weight_error": written}
+        found = scores(model, task, fit)
+        metrics: dict[str, float | None] = {**found, "transfer_weight_error": written}
         if fit.state == "complete" and table:
             metrics |= self._fresh(model, task)
-        if baselines:
-            reference = next(iter(baselines.values()))["test_error"]
-            metrics |= {"baseline_error": reference, "error_increase": metrics["test_error"] - reference}  # type: ignore[operator]
+        if reference is not None:
+            baseline = reference.scores["test_error"]
+            assert baseline is not None
+            metrics |= {"baseline_error": baseline, "error_increase": found["test_error"] - baseline}
         return Result(
             state=fit.state,
             metrics=metrics,
-            baselines=baselines,
+            baselines={candidate.name: candidate.scores for candidate in candidates},
             history=fit.history,
             conversion=table,
             cost=_cost(model),
+            reference=None if reference is None else reference.name,
+            warnings=caveats(task, fit, candidates, reference, found["test_error"]),
         )
 
     def check(self, task: Task) -> None:
@@ -157,7 +184,11 @@ class Transfer:
         }
 
     def pretrained(self, progress: Progress) -> nn.Module:
-        """The network trained on the source task, from the cache or computed now; on the CPU."""
+        """The network trained on the source task, from the cache or computed now; on the CPU.
+
+        Raises:
+            DivergedError: its training diverged, now or when the cache was filled.
+        """
         task = self.data.source()
         stream = Stream(self.pretraining_seed, "pretraining")
         model = self.model.build(task.input_shape, task.classes, stream.fork("init").generator())
@@ -165,9 +196,14 @@ class Transfer:
         def compute(unfinished: Path) -> Mapping[str, Any]:
             here, moved = model.to(self.torch_device), task.to(self.torch_device)
             fit = self._loop("pretrain", here, moved, self.pretrain, [stream], unfinished, progress).run()
-            return {"model": here.state_dict(), "history": fit.history, "scores": scores(here, moved, fit)}
+            return {"model": here.state_dict(), "history": fit.history, "state": fit.state}
 
         saved = once(self.cache / "pretrained", self.source_key, compute)
+        if saved["state"] == "diverged":
+            raise DivergedError(
+                f"pretraining: diverged in epoch {len(saved['history']) + 1} of {self.pretrain.epochs}, so there are no "
+                "weights to transfer; lower training.pretrain.optimizer.lr"
+            )
         model.cpu().load_state_dict(saved["model"])
         return model
 
@@ -186,8 +222,8 @@ class Transfer:
         noise = self.conversion.weight_transfer
         return model, convert(model, names, self.rule, self.conversion.mapping, factory, transfer_noise=noise)
 
-    def baseline(self, name: str, pretrained: nn.Module, task: Task, progress: Progress) -> dict[str, float]:
-        """Scores of a paired digital run: same weights, same batches, every parameter trains."""
+    def baseline(self, name: str, pretrained: nn.Module, task: Task, progress: Progress) -> Candidate:
+        """A paired digital run, from the cache or computed now: same weights, same batches, every parameter trains."""
         seed = self.factory.draws.seed
         settings = replace(self.finetune, optimizer=self.baselines[name], digital_parameters=PARAMETER_KINDS)
         key = {
@@ -201,10 +237,17 @@ class Transfer:
             model = self.digital_model(pretrained, task.classes)
             streams = [Stream(seed, "training")]
             fit = self._loop(f"baseline {name}", model, task, settings, streams, unfinished, progress).run()
-            return {"scores": scores(model, task, fit), "history": fit.history}
+            return {"scores": scores(model, task, fit), "history": fit.history, "state": fit.state}
 
-        found: dict[str, float] = once(self.cache / "baselines", key, compute)["scores"]
-        return found
+        saved = once(self.cache / "baselines", key, compute)
+        diverged = saved["state"] == "diverged"
+        row = dict.fromkeys(saved["scores"]) if diverged else saved["scores"]
+        return Candidate(
+            name=name,
+            diverged=diverged,
+            scores={**row, "lr": settings.optimizer.lr},
+            history=saved["history"],
+        )
 
     def _fresh(self, model: nn.Module, task: Task) -> dict[str, float]:
         """Test error after writing the trained weights to new device populations."""
@@ -217,7 +260,7 @@ class Transfer:
                 draws=self.factory.draws.fork(name),
             )
             fresh, _ = self.analog_model(trained, factory)
-            errors.append(100 * (1 - accuracy(fresh, task.test)))
+            errors.append(100 * (1 - evaluate(fresh, task.test).accuracy))
         found = {"fresh_error_mean": fmean(errors)} if errors else {}
         return found | ({"fresh_error_std": stdev(errors)} if len(errors) > 1 else {})
 
@@ -246,15 +289,17 @@ class Transfer:
 
 def scores(model: nn.Module, task: Task, fit: FitResult) -> dict[str, float]:
     """Final scores; a diverged run scores as chance does."""
-    chance = 1 / task.classes
-    if fit.state == "diverged":
-        test = validation = chance
-    else:
-        test = accuracy(model, task.test)
-        validation = test if task.validation is None else accuracy(model, task.validation)
-    found = {"test_accuracy": test, "test_error": 100 * (1 - test)}
+
+    def score(split: Split) -> Score:
+        return (
+            Score(1 / task.classes, log(task.classes)) if fit.state == "diverged" else evaluate(model, split)
+        )
+
+    test = score(task.test)
+    found = {"test_accuracy": test.accuracy, "test_error": 100 * (1 - test.accuracy)}
     if task.validation is not None:
-        found["validation_accuracy"] = validation
+        validation = score(task.validation)
+        found |= {"validation_accuracy": validation.accuracy, "validation_loss": validation.loss}
     if fit.history:
         found["train_loss"] = fit.history[-1]["train_loss"]
     return found
