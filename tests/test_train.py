@@ -177,11 +177,11 @@ def test_divergence_is_a_result(tmp_path: Path) -> None:
     [
         (
             ("training.pretrain.optimizer.lr=1e30", "model.activation=relu"),
-            "pretraining: diverged in epoch 1 of 2",
+            "pretraining: diverged in epoch",
         ),
         (
             ("training.pretrain.optimizer.lr=1e30", "training.baseline=[]"),
-            "pretraining: diverged in epoch 1 of 2",
+            "pretraining: diverged in epoch",
         ),
         (
             ("training.baseline=[sgd]", "training.baseline_optimizers.sgd.lr=1e30", "model.activation=relu"),
