@@ -2,7 +2,7 @@
 
 import copy
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from math import prod
 from typing import Any
@@ -132,8 +132,9 @@ def _analog(
     if isinstance(layer, nn.Linear):
         weight = TiledWeight(matrix, rule, mapping, factory, transfer_noise=transfer_noise)
         return AnalogLinear(weight, layer)
-    if layer.groups > 1:
+    if layer.groups > 1:  # torch pulses all groups at once, the compiled kernels one after the other
         matrix = matrix.unflatten(0, (layer.groups, -1))
+        factory = replace(factory, engine=replace(factory.engine, backend="torch"))
     pad = padding(layer)
     assert pad is not None, "the layer is convertible"
     weight = TiledWeight(matrix, rule, mapping, factory, transfer_noise=transfer_noise)
