@@ -9,6 +9,18 @@ class ConfigError(CrossweepError):
     """A setting, a file or a combination of settings breaks a rule."""
 
 
+class FieldError(ConfigError):
+    """A field of a dataclass of parameters breaks a rule; who knows the key that was typed puts it in front.
+
+    Args:
+        name: the field; several as ``first, .second``.
+        rule: the rule, and the value that breaks it.
+    """
+
+    def __init__(self, name: str, rule: str) -> None:
+        super().__init__(f"{name}: {rule}")
+
+
 class ShapeError(CrossweepError):
     """A tensor has the wrong shape for the tile, device or layer it was handed to."""
 

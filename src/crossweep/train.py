@@ -105,8 +105,7 @@ def train(
     from crossweep.console import ConsoleProgress, conversion_table, show_result
     from crossweep.training.transfer import CHECKPOINT_NAME
 
-    if cfg["resume"] not in ("auto", "never"):
-        raise ConfigError(f"resume: must be auto or never, got {cfg['resume']!r}")
+    experiment = build(cfg)
     done = folder / RECORD_NAME
     if cfg["resume"] == "never":
         for name in (RECORD_NAME, CHECKPOINT_NAME):
@@ -117,7 +116,6 @@ def train(
             print("already finished; resume=never runs it again")
             show_result(record, folder)
         return record
-    experiment = build(cfg)
     began, started = time.perf_counter(), datetime.now(UTC).isoformat(timespec="seconds")
     progress = ConsoleProgress(on_epoch, quiet=cfg["quiet"])
     try:

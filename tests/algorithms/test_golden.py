@@ -199,9 +199,7 @@ def test_fast_change_moves_every_device_alike() -> None:
             fired = round(float(counts.max()))  # the row fires for all columns at once
             assert fired * p == pytest.approx(wanted, abs=6 * (fired * (1 - p)) ** 0.5 + 1e-3)
             expect.mean(counts, fired * p, std=max((fired * p * (1 - p)) ** 0.5, 1e-3), detects=0.5)
-    with pytest.raises(
-        ConfigError, match=r"algorithm\.fast_change: needs algorithm\.auto_scale=true, got 0\.1"
-    ):
+    with pytest.raises(ConfigError, match=r"fast_change: must be 0 with auto_scale=false, got 0\.1"):
         RLv2(fast_change=0.1, auto_scale=False)
 
 
@@ -213,7 +211,7 @@ def test_few_states_slow_the_transfer_by_their_number_to_the_power_three_halves(
         write = weight.what_reads_do(0.1)
         assert write is not None
         assert write.strength == pytest.approx(0.05 * share)
-    with pytest.raises(ConfigError, match=r"algorithm\.few_states: must be >= 0, got -1"):
+    with pytest.raises(ConfigError, match=r"few_states: must be a number >= 0, got -1"):
         rule(few_states=-1)
 
 
@@ -340,7 +338,7 @@ def test_ttv2_shows_a_where_its_steps_do_not_fade() -> None:
             expected = weight.slow.weight + max(gamma, shown) * weight.fast.weight
             assert torch.equal(weight.weight, expected)
             assert float(weight.fast.weight.abs().max()) > 0.04
-    with pytest.raises(ConfigError, match=r"algorithm\.gamma_unfading: must be >= 0, got -1"):
+    with pytest.raises(ConfigError, match=r"gamma_unfading: must be a number >= 0, got -1"):
         TTv2(gamma_unfading=-1)
 
 

@@ -336,7 +336,7 @@ def test_zero_shifting_needs_a_symmetry_point_and_an_even_budget() -> None:
         ZeroShifting(then=rule("ttv2")).build(SHAPE, factory(ideal(0.01)))
     with pytest.raises(ConfigError, match="must be even"):
         ZeroShifting(then=rule("ttv2"), pulses=3)
-    with pytest.raises(ConfigError, match="needs a rule with tiles"):
+    with pytest.raises(ConfigError, match="must be a rule with tiles"):
         ZeroShifting(then=load("digital"))
 
 
@@ -346,21 +346,21 @@ def test_zero_shifting_needs_a_symmetry_point_and_an_even_budget() -> None:
 @pytest.mark.parametrize(
     ("name", "override", "message"),
     [
-        ("cttv2", "in_chop_prob=1.5", r"algorithm.in_chop_prob: must lie in 0..1, got 1.5"),
-        ("cttv2", "out_chop_prob=-0.1", r"algorithm.out_chop_prob: must lie in 0..1, got -0.1"),
-        ("agad", "in_chop_prob=0.0", r"algorithm.in_chop_prob: AGAD needs > 0, got 0.0"),
-        ("agad", "tail_weightening=0.0", r"algorithm.tail_weightening: must be > 0, got 0.0"),
-        ("ttv2", "momentum=2.0", r"algorithm.momentum: must lie in 0..1, got 2.0"),
-        ("ttv2", "step=0.0", r"algorithm.step: must be > 0, or null, got 0.0"),
-        ("ttv2", "transfer_every=0.0", r"algorithm.transfer_every: must not be 0"),
-        ("ttv2", "buffer_granularity=0.0", r"algorithm.buffer_granularity: must be > 0, got 0.0"),
-        ("ttv1", "n_tiles=1", r"algorithm.n_tiles: must be >= 2, got 1"),
-        ("ttv1", "gamma_vec=[0.1]", r"algorithm.gamma_vec: needs 2 numbers, got \[0.1\]"),
-        ("mrl", "gamma=1.0", r"algorithm.gamma: must lie in \(0, 1\) with several tiles, got 1.0"),
-        ("rlv2", "buffer_rate=0.0", r"algorithm.buffer_rate: must lie in \(0, 1\], got 0.0"),
-        ("erider", "reference_rate=2.0", r"algorithm.reference_rate: must lie in \(0, 1\], got 2.0"),
-        ("mixed_precision", "transfer_every=0", r"algorithm.transfer_every: must be >= 1, got 0"),
-        ("mixed_precision", "n_x_bins=1", r"algorithm.n_x_bins: must be 0 or >= 2, got 1"),
+        ("cttv2", "in_chop_prob=1.5", r"in_chop_prob: must be a number in \[0, 1\], got 1.5"),
+        ("cttv2", "out_chop_prob=-0.1", r"out_chop_prob: must be a number in \[0, 1\], got -0.1"),
+        ("agad", "in_chop_prob=0.0", r"in_chop_prob: must be > 0 for AGAD, got 0.0"),
+        ("agad", "tail_weightening=0.0", r"tail_weightening: must be a number > 0, got 0.0"),
+        ("ttv2", "momentum=2.0", r"momentum: must be a number in \[0, 1\], got 2.0"),
+        ("ttv2", "step=0.0", r"step: must be a number > 0 or null, got 0.0"),
+        ("ttv2", "transfer_every=0.0", r"transfer_every: must not be 0, got 0.0"),
+        ("ttv2", "buffer_granularity=0.0", r"buffer_granularity: must be a number > 0, got 0.0"),
+        ("ttv1", "n_tiles=1", r"n_tiles: must be a whole number in \[2, 20\], got 1"),
+        ("ttv1", "gamma_vec=[0.1]", r"gamma_vec: must hold 2 numbers, got \[0.1\]"),
+        ("mrl", "gamma=1.0", r"gamma: must be a number in \(0, 1\), got 1.0"),
+        ("rlv2", "buffer_rate=0.0", r"buffer_rate: must be a number in \(0, 1\], got 0.0"),
+        ("erider", "reference_rate=2.0", r"reference_rate: must be a number in \(0, 1\], got 2.0"),
+        ("mixed_precision", "transfer_every=0", r"transfer_every: must be a whole number >= 1, got 0"),
+        ("mixed_precision", "n_x_bins=1", r"n_x_bins: must be 0 or a whole number >= 2, got 1"),
     ],
 )
 def test_messages_name_the_key_the_rule_and_the_value(name: str, override: str, message: str) -> None:

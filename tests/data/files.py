@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 from hydra import compose, initialize_config_dir
-from hydra.utils import get_class
 from omegaconf import OmegaConf
 from PIL import Image
 from sklearn import datasets as _datasets  # noqa: F401  (its import draws from the global generator)
 from torchvision.datasets import CIFAR10, CIFAR100
 
+from crossweep.build import make
 from crossweep.data.base import AbstractData
 from crossweep.paths import conf_dir, version_base
 
@@ -34,8 +34,7 @@ def settings(name: str) -> dict[str, Any]:
 
 def load(name: str, /, **changes: Any) -> AbstractData:
     """The data set of one option with some keys changed."""
-    keys = settings(name) | changes
-    data = get_class(keys.pop("_target_"))(**keys)
+    data = make(settings(name) | changes, "data")
     assert isinstance(data, AbstractData)
     return data
 

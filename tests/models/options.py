@@ -5,10 +5,10 @@ from typing import Any
 
 import torch
 from hydra import compose, initialize_config_dir
-from hydra.utils import get_class
 from omegaconf import OmegaConf
 from torch import nn
 
+from crossweep.build import make
 from crossweep.models.base import AbstractModel, InputShape
 from crossweep.paths import conf_dir, version_base
 
@@ -29,8 +29,7 @@ def settings(name: str) -> dict[str, Any]:
 
 def load(name: str, /, **changes: Any) -> AbstractModel:
     """The model description of one option with some keys changed."""
-    keys = settings(name) | changes
-    description = get_class(keys.pop("_target_"))(**keys)
+    description = make(settings(name) | changes, "model")
     assert isinstance(description, AbstractModel)
     return description
 

@@ -10,7 +10,8 @@ from crossweep.algorithms.buffered_transfer import BufferedTransfer, BufferedTra
 from crossweep.algorithms.chopper import Chopped
 from crossweep.algorithms.schedule import Window
 from crossweep.algorithms.transfer import Flags
-from crossweep.errors import ConfigError
+from crossweep.errors import FieldError
+from crossweep.schema import NotNegative, Positive
 from crossweep.tiles.digital import Digest, digest_, usable
 from crossweep.tiles.factory import TileFactory
 
@@ -41,18 +42,14 @@ class AGAD(Chopped, BufferedTransfer):
     """
 
     in_chop_random: bool = False
-    tail_weightening: float = 5.0
-    buffer_cap: float = 0.0
+    tail_weightening: Positive = 5.0
+    buffer_cap: NotNegative = 0.0
     correct_accumulation: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if not self.in_chop_prob > 0:
-            raise ConfigError(f"algorithm.in_chop_prob: AGAD needs > 0, got {self.in_chop_prob}")
-        if not self.tail_weightening > 0:
-            raise ConfigError(f"algorithm.tail_weightening: must be > 0, got {self.tail_weightening}")
-        if not self.buffer_cap >= 0:
-            raise ConfigError(f"algorithm.buffer_cap: must be >= 0, got {self.buffer_cap}")
+            raise FieldError("in_chop_prob", f"must be > 0 for AGAD, got {self.in_chop_prob}")
 
     @property
     def beta(self) -> float:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from crossweep.algorithms.cost import Tally
+from crossweep.schema import Checked
 from crossweep.shapes import require_batch
 from crossweep.tiles.analog_tile import AnalogTile
 from crossweep.tiles.factory import TileFactory
@@ -129,7 +130,7 @@ class AnalogWeight(nn.Module, ABC):
 
 
 @dataclass(frozen=True, kw_only=True)
-class AbstractAlgorithm(ABC):
+class AbstractAlgorithm(Checked, ABC):
     """Parameters of a training rule; ``build`` makes the state of one weight."""
 
     @abstractmethod

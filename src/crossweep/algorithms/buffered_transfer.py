@@ -9,7 +9,7 @@ from torch import Tensor
 from crossweep.algorithms.hidden_buffer import BufferRule, exact, transfer_counts
 from crossweep.algorithms.schedule import Window
 from crossweep.algorithms.transfer import Transfer, TransferWeight
-from crossweep.errors import ConfigError
+from crossweep.schema import NotNegative, Positive, Share
 from crossweep.tiles.digital import Digest
 from crossweep.tiles.factory import TileFactory
 
@@ -39,22 +39,12 @@ class BufferedTransfer(Transfer):
     documentation says otherwise).
     """
 
-    buffer_granularity: float = 1.0
-    auto_granularity: float = 0.0
+    buffer_granularity: Positive = 1.0
+    auto_granularity: NotNegative = 0.0
     correct_gradient_magnitudes: bool = False
-    step: float | None = 1.0
-    momentum: float = 0.0
+    step: Positive | None = 1.0
+    momentum: Share = 0.0
     forget_buffer: bool = True
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if not self.auto_granularity >= 0:
-            raise ConfigError(f"algorithm.auto_granularity: must be >= 0, got {self.auto_granularity}")
-        if not self.buffer_granularity > 0:
-            raise ConfigError(f"algorithm.buffer_granularity: must be > 0, got {self.buffer_granularity}")
-        if self.step is not None and not self.step > 0:
-            raise ConfigError(f"algorithm.step: must be > 0, or null, got {self.step}")
-        self.buffer_rule  # noqa: B018  (makes its own check)
 
     @property
     def buffer_rule(self) -> BufferRule:

@@ -6,8 +6,9 @@ from math import ceil
 import torch
 from torch import Tensor
 
-from crossweep.errors import ConfigError
+from crossweep.errors import FieldError
 from crossweep.rng import Stream
+from crossweep.schema import Checked, Share
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,7 +32,7 @@ class ChopperRule:
 
     def __post_init__(self) -> None:
         if not 0 <= self.probability <= 1:
-            raise ConfigError(f"algorithm.in_chop_prob: must lie in 0..1, got {self.probability}")
+            raise FieldError("probability", f"must lie in 0..1, got {self.probability}")
 
     @property
     def period(self) -> int:
@@ -52,7 +53,7 @@ NO_CHOPPER = ChopperRule(probability=0.0)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Chopped:
+class Chopped(Checked):
     """Chopper parameters of a transfer rule.
 
     Args:
@@ -64,17 +65,9 @@ class Chopped:
         ConfigError: a probability lies outside 0..1.
     """
 
-    in_chop_prob: float = 0.1
+    in_chop_prob: Share = 0.1
     in_chop_random: bool = True
-    out_chop_prob: float = 0.0
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.out_chop_prob <= 1:
-            raise ConfigError(f"algorithm.out_chop_prob: must lie in 0..1, got {self.out_chop_prob}")
-        self.chopper_rule  # noqa: B018  (its own check)
-        parent = getattr(super(), "__post_init__", None)
-        if parent is not None:
-            parent()
+    out_chop_prob: Share = 0.0
 
     @property
     def chopper_rule(self) -> ChopperRule:

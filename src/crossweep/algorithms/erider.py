@@ -8,7 +8,7 @@ from torch import Tensor
 from crossweep.algorithms.chopper import Chopped
 from crossweep.algorithms.pulsed_transfer import PulsedTransfer, PulsedTransferWeight
 from crossweep.algorithms.schedule import Window
-from crossweep.errors import ConfigError
+from crossweep.schema import PositiveShare
 from crossweep.tiles.factory import TileFactory
 from crossweep.tiles.windows import PulsedWrite
 
@@ -38,12 +38,7 @@ class ERIDER(Chopped, PulsedTransfer):
     """
 
     gamma: float = 0.1
-    reference_rate: float = 0.05
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if not 0 < self.reference_rate <= 1:
-            raise ConfigError(f"algorithm.reference_rate: must lie in (0, 1], got {self.reference_rate}")
+    reference_rate: PositiveShare = 0.05
 
     def build(self, shape: tuple[int, ...], factory: TileFactory) -> "ERIDERWeight":
         return ERIDERWeight(shape, self, factory)

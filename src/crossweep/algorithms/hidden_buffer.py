@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from crossweep.errors import ConfigError
+from crossweep.errors import FieldError
 from crossweep.rng import Stream
 from crossweep.tiles.engine import compiled
 from crossweep.tiles.pulse_train import UpdateParameters, plan_pulses
@@ -32,7 +32,7 @@ class BufferRule:
 
     def __post_init__(self) -> None:
         if not 0 <= self.momentum <= 1:
-            raise ConfigError(f"algorithm.momentum: must lie in 0..1, got {self.momentum}")
+            raise FieldError("momentum", f"must lie in 0..1, got {self.momentum}")
 
     def release(self, hidden: Tensor, longest: int) -> tuple[Tensor, Tensor]:
         """Pulses wanted ``n = clip(trunc(H), -longest, longest)`` and what the buffer keeps."""

@@ -4,15 +4,16 @@ from collections.abc import Callable, Mapping
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from math import prod
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import torch
 from torch import Tensor
 
 from crossweep.algorithms.base import AbstractAlgorithm, AnalogWeight
 from crossweep.algorithms.hidden_buffer import slice_counts
-from crossweep.errors import ConfigError
+from crossweep.errors import FieldError
 from crossweep.rng import Stream
+from crossweep.schema import Checked, Count, NotNegative, Positive, Range
 from crossweep.tiles.factory import TileFactory
 from crossweep.tiles.pulse_train import UpdateParameters
 
@@ -20,7 +21,7 @@ Optimizer = Callable[[list[Tensor]], torch.optim.Optimizer]
 
 
 @dataclass(frozen=True, kw_only=True)
-class TorchOptimizer:
+class TorchOptimizer(Checked):
     """Makes one of torch's optimizers.
 
     Args:
@@ -35,19 +36,18 @@ class TorchOptimizer:
     options: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         known = [
             name
             for name, found in vars(torch.optim).items()
             if isinstance(found, type) and issubclass(found, torch.optim.Optimizer)
         ]
         if self.name not in known:
-            raise ConfigError(
-                f"algorithm.optimizer.name: must be one of {', '.join(known)}, got {self.name!r}"
-            )
+            raise FieldError("name", f"must be one of {', '.join(known)}, got {self.name!r}")
         try:
             self([torch.zeros(1)])
         except (TypeError, ValueError) as error:
-            raise ConfigError(f"algorithm.optimizer.options: {self.name} says: {error}") from error
+            raise FieldError("options", f"must suit {self.name}, which says: {error}") from error
 
     def __call__(self, tensors: list[Tensor]) -> torch.optim.Optimizer:
         made: torch.optim.Optimizer = getattr(torch.optim, self.name)(tensors, **self.options)
@@ -75,6 +75,8 @@ class MixedPrecision(AbstractAlgorithm):
         optimizer: makes any torch optimizer of a list of tensors; what it would change the logical weight by
             is accumulated instead of ``-lr d x^T``. None is plain SGD.
 
+        lr_scale: multiplies the learning rate [1], > 0.
+
     Raises:
         ConfigError: a parameter breaks its rule.
 
@@ -85,33 +87,16 @@ class MixedPrecision(AbstractAlgorithm):
         rounded).
     """
 
-    transfer_every: int = 1
-    n_rows_per_transfer: int = -1
-    granularity: float = 0.0
-    transfer_lr: float = 1.0
-    n_x_bins: int = 0
-    n_d_bins: int = 0
+    transfer_every: Count = 1
+    n_rows_per_transfer: Literal[-1] | Count = -1
+    granularity: NotNegative = 0.0
+    transfer_lr: Positive = 1.0
+    n_x_bins: Literal[0] | Annotated[int, Range(least=2)] = 0
+    n_d_bins: Literal[0] | Annotated[int, Range(least=2)] = 0
     sto_round: bool = True
     update: UpdateParameters = field(default_factory=UpdateParameters)
     optimizer: Optimizer | None = None
-    lr_scale: float = 1.0
-
-    def __post_init__(self) -> None:
-        if not self.transfer_every >= 1:
-            raise ConfigError(f"algorithm.transfer_every: must be >= 1, got {self.transfer_every}")
-        if not (self.n_rows_per_transfer == -1 or self.n_rows_per_transfer >= 1):
-            raise ConfigError(
-                f"algorithm.n_rows_per_transfer: must be -1 or >= 1, got {self.n_rows_per_transfer}"
-            )
-        for name in ("transfer_lr", "lr_scale"):
-            if not getattr(self, name) > 0:
-                raise ConfigError(f"algorithm.{name}: must be > 0, got {getattr(self, name)}")
-        for name in ("granularity", "n_x_bins", "n_d_bins"):
-            if not getattr(self, name) >= 0:
-                raise ConfigError(f"algorithm.{name}: must be >= 0, got {getattr(self, name)}")
-        for name in ("n_x_bins", "n_d_bins"):
-            if getattr(self, name) == 1:
-                raise ConfigError(f"algorithm.{name}: must be 0 or >= 2, got 1")
+    lr_scale: Positive = 1.0
 
     def build(self, shape: tuple[int, ...], factory: TileFactory) -> "MixedPrecisionWeight":
         return MixedPrecisionWeight(shape, self, factory)

@@ -2,13 +2,13 @@
 
 from dataclasses import dataclass, fields
 from itertools import pairwise
-from typing import Any
+from typing import Annotated, Any
 
 from torch import Tensor
 
 from crossweep.algorithms.pulsed_transfer import PulsedTransfer
 from crossweep.algorithms.ttv1 import TTv1, TTv1Weight
-from crossweep.errors import ConfigError
+from crossweep.schema import Positive, Range
 from crossweep.tiles.analog_tile import AnalogTile
 from crossweep.tiles.factory import TileFactory
 from crossweep.tiles.pulse_train import PulsePlan
@@ -40,22 +40,11 @@ class MRL(PulsedTransfer):
     Source: Li et al., arXiv 2510.02516 (2025); the warm start as their experiments use it.
     """
 
-    n_tiles: int = 3
-    gamma: float = 0.5
-    transfer_growth: float = 5.0
-    lr_growth: float = 1.2
+    n_tiles: Annotated[int, Range(least=2, most=20)] = 3
+    gamma: Annotated[float, Range(above=0, below=1)] = 0.5
+    transfer_growth: Annotated[float, Range(least=1)] = 5.0
+    lr_growth: Positive = 1.2
     warm_start: bool = False
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if not self.n_tiles >= 2:
-            raise ConfigError(f"algorithm.n_tiles: must be >= 2, got {self.n_tiles}")
-        if not 0 < self.gamma < 1:
-            raise ConfigError(f"algorithm.gamma: must lie in (0, 1) with several tiles, got {self.gamma}")
-        if not self.transfer_growth >= 1:
-            raise ConfigError(f"algorithm.transfer_growth: must be >= 1, got {self.transfer_growth}")
-        if not self.lr_growth > 0:
-            raise ConfigError(f"algorithm.lr_growth: must be > 0, got {self.lr_growth}")
 
     def chain(self) -> TTv1:
         """The same as TTv1 with its vectors written out."""

@@ -6,7 +6,7 @@ from torch import Tensor
 
 from crossweep.algorithms.hidden_buffer import slice_counts
 from crossweep.algorithms.transfer import Transfer, TransferWeight
-from crossweep.errors import ConfigError
+from crossweep.schema import NotNegative
 from crossweep.tiles.analog_tile import AnalogTile
 from crossweep.tiles.pulse_train import UpdateParameters
 from crossweep.tiles.windows import PulsedWrite
@@ -26,13 +26,8 @@ class PulsedTransfer(Transfer):
         ConfigError: a parameter breaks its rule.
     """
 
-    few_states: float = 0.0
+    few_states: NotNegative = 0.0
     transfer_update: UpdateParameters = field(default_factory=UpdateParameters)
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if not self.few_states >= 0:
-            raise ConfigError(f"algorithm.few_states: must be >= 0, got {self.few_states}")
 
 
 class PulsedTransferWeight(TransferWeight):

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from crossweep.algorithms.pulsed_transfer import PulsedTransfer, PulsedTransferWeight
 from crossweep.algorithms.schedule import Window
-from crossweep.errors import ConfigError
+from crossweep.schema import NotNegative, PositiveShare
 from crossweep.tiles.factory import TileFactory
 from crossweep.tiles.windows import PulsedWrite
 
@@ -30,15 +30,8 @@ class RLv2(PulsedTransfer):
     Source: Wu et al., arXiv 2502.06309 (NeurIPS 2025), eqs. 14-15.
     """
 
-    buffer_rate: float = 0.1
-    thres_scale: float = 1.0
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if not 0 < self.buffer_rate <= 1:
-            raise ConfigError(f"algorithm.buffer_rate: must lie in (0, 1], got {self.buffer_rate}")
-        if not self.thres_scale >= 0:
-            raise ConfigError(f"algorithm.thres_scale: must be >= 0, got {self.thres_scale}")
+    buffer_rate: PositiveShare = 0.1
+    thres_scale: NotNegative = 1.0
 
     def build(self, shape: tuple[int, ...], factory: TileFactory) -> "RLv2Weight":
         return RLv2Weight(shape, self, factory)

@@ -18,7 +18,8 @@ from crossweep.algorithms.base import AbstractAlgorithm, AnalogWeight
 from crossweep.algorithms.chopper import NO_CHOPPER, ChopperRule
 from crossweep.algorithms.schedule import TransferClock, Window
 from crossweep.declared import require_declared
-from crossweep.errors import ConfigError
+from crossweep.errors import FieldError
+from crossweep.schema import NotNegative, Share
 from crossweep.tiles import windows
 from crossweep.tiles.analog_tile import AnalogTile
 from crossweep.tiles.digital import Digest
@@ -70,36 +71,27 @@ class Transfer(AbstractAlgorithm):
         after every batch).
     """
 
-    fast_lr: float = 1.0
-    fast_change: float = 0.0
+    fast_lr: NotNegative = 1.0
+    fast_change: NotNegative = 0.0
     scale_fast_lr: bool = False
     auto_scale: bool = True
-    auto_momentum: float = 0.99
+    auto_momentum: Share = 0.99
     update: UpdateParameters = field(default_factory=lambda: UpdateParameters(desired_bl=5))
     transfer_every: float = 1.0
     units_in_mbatch: bool = False
-    transfer_lr: float = 1.0
+    transfer_lr: NotNegative = 1.0
     scale_transfer_lr: bool = True
-    gamma: float = 0.0
+    gamma: NotNegative = 0.0
     transfer_columns: bool = True
     transfer_io: Literal["forward", "perfect"] | IOParameters = "forward"
     transfer_update: UpdateParameters = field(default_factory=single_pulse)
 
     def __post_init__(self) -> None:
-        for name in ("fast_lr", "fast_change", "transfer_lr", "gamma"):
-            if not getattr(self, name) >= 0:
-                raise ConfigError(f"algorithm.{name}: must be >= 0, got {getattr(self, name)}")
+        super().__post_init__()
         if self.fast_change and not self.auto_scale:
-            raise ConfigError(
-                f"algorithm.fast_change: needs algorithm.auto_scale=true, got {self.fast_change}"
-            )
-        if not 0 <= self.auto_momentum <= 1:
-            raise ConfigError(f"algorithm.auto_momentum: must lie in 0..1, got {self.auto_momentum}")
+            raise FieldError("fast_change", f"must be 0 with auto_scale=false, got {self.fast_change}")
         if self.transfer_every == 0:
-            raise ConfigError("algorithm.transfer_every: must not be 0")
-        if isinstance(self.transfer_io, str) and self.transfer_io not in ("forward", "perfect"):
-            rule = "must be forward, perfect, or parameters of a read"
-            raise ConfigError(f"algorithm.transfer_io: {rule}, got {self.transfer_io!r}")
+            raise FieldError("transfer_every", "must not be 0, got 0")
 
     @property
     def chopper_rule(self) -> ChopperRule:

@@ -1,7 +1,7 @@
 """Tiki-Taka version 1, with any number of tiles; with ``gamma > 0`` it is residual learning."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
@@ -10,7 +10,8 @@ from torch import Tensor
 from crossweep.algorithms.pulsed_transfer import PulsedTransfer, PulsedTransferWeight
 from crossweep.algorithms.schedule import TransferClock, Window
 from crossweep.algorithms.transfer import samples_between
-from crossweep.errors import ConfigError
+from crossweep.errors import FieldError
+from crossweep.schema import Count, NotNegative, Positive, Range
 from crossweep.tiles.analog_tile import AnalogTile
 from crossweep.tiles.factory import TileFactory
 from crossweep.tiles.windows import PulsedWrite
@@ -43,22 +44,16 @@ class TTv1(PulsedTransfer):
         (its documentation says with their number). No reset after a transfer, columns in order.
     """
 
-    n_tiles: int = 2
-    gamma_vec: tuple[float, ...] = ()
-    transfer_every_vec: tuple[float, ...] = ()
-    transfer_lr_vec: tuple[float, ...] = ()
-    n_reads_per_transfer: int = 1
+    n_tiles: Annotated[int, Range(least=2, most=20)] = 2
+    gamma_vec: tuple[NotNegative, ...] = ()
+    transfer_every_vec: tuple[Positive, ...] = ()
+    transfer_lr_vec: tuple[NotNegative, ...] = ()
+    n_reads_per_transfer: Count = 1
 
     def __post_init__(self) -> None:
         super().__post_init__()
         for name in ("gamma_vec", "transfer_every_vec", "transfer_lr_vec"):
             object.__setattr__(self, name, tuple(getattr(self, name)))
-        if not self.n_tiles >= 2:
-            raise ConfigError(f"algorithm.n_tiles: must be >= 2, got {self.n_tiles}")
-        if not self.n_reads_per_transfer >= 1:
-            raise ConfigError(
-                f"algorithm.n_reads_per_transfer: must be >= 1, got {self.n_reads_per_transfer}"
-            )
         transfers = self.n_tiles - 1
         for name, length in (
             ("gamma_vec", self.n_tiles),
@@ -66,15 +61,9 @@ class TTv1(PulsedTransfer):
             ("transfer_lr_vec", transfers),
         ):
             if len(getattr(self, name)) not in (0, length):
-                raise ConfigError(
-                    f"algorithm.{name}: needs {length} numbers, got {list(getattr(self, name))}"
-                )
+                raise FieldError(name, f"must hold {length} numbers, got {list(getattr(self, name))}")
         if not self.gammas[-1] > 0:
-            raise ConfigError(f"algorithm.gamma_vec: the last must be > 0, got {list(self.gamma_vec)}")
-        if any(not every > 0 for every in self.transfer_every_vec):
-            raise ConfigError(
-                f"algorithm.transfer_every_vec: must be > 0, got {list(self.transfer_every_vec)}"
-            )
+            raise FieldError("gamma_vec", f"the last must be > 0, got {list(self.gamma_vec)}")
 
     @property
     def gammas(self) -> tuple[float, ...]:

@@ -6,7 +6,7 @@ from torch import Tensor
 
 from crossweep.algorithms.buffered_transfer import BufferedTransfer, BufferedTransferWeight
 from crossweep.algorithms.schedule import Window
-from crossweep.errors import ConfigError
+from crossweep.schema import Count, NotNegative
 from crossweep.tiles.digital import Digest
 from crossweep.tiles.factory import TileFactory
 
@@ -36,20 +36,9 @@ class TTv2(BufferedTransfer):
         ``build_config("ttv2")`` (thres_scale 0, momentum 0, pulse trains of 5).
     """
 
-    thres_scale: float = 0.0
-    n_reads_per_transfer: int = 1
-    gamma_unfading: float = 0.0
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if not self.thres_scale >= 0:
-            raise ConfigError(f"algorithm.thres_scale: must be >= 0, got {self.thres_scale}")
-        if not self.n_reads_per_transfer >= 1:
-            raise ConfigError(
-                f"algorithm.n_reads_per_transfer: must be >= 1, got {self.n_reads_per_transfer}"
-            )
-        if not self.gamma_unfading >= 0:
-            raise ConfigError(f"algorithm.gamma_unfading: must be >= 0, got {self.gamma_unfading}")
+    thres_scale: NotNegative = 0.0
+    n_reads_per_transfer: Count = 1
+    gamma_unfading: NotNegative = 0.0
 
     @property
     def reads_at_once(self) -> int:

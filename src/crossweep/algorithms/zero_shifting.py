@@ -6,7 +6,8 @@ from typing import Literal
 import torch
 
 from crossweep.algorithms.base import AbstractAlgorithm, AnalogWeight
-from crossweep.errors import ConfigError
+from crossweep.errors import ConfigError, FieldError
+from crossweep.schema import Whole
 from crossweep.tiles.analog_tile import AnalogTile
 from crossweep.tiles.factory import TileFactory
 
@@ -33,16 +34,15 @@ class ZeroShifting(AbstractAlgorithm):
     """
 
     then: AbstractAlgorithm
-    pulses: int = 500
+    pulses: Whole = 500
     tiles: Literal["fast", "all"] = "all"
 
     def __post_init__(self) -> None:
-        if not (self.pulses >= 0 and self.pulses % 2 == 0):
-            raise ConfigError(f"algorithm.pulses: must be even and >= 0, got {self.pulses}")
-        if self.tiles not in ("fast", "all"):
-            raise ConfigError(f"algorithm.tiles: must be fast or all, got {self.tiles!r}")
+        super().__post_init__()
+        if self.pulses % 2:
+            raise FieldError("pulses", f"must be even, got {self.pulses}")
         if self.then.is_digital:
-            raise ConfigError("algorithm.then: zero-shifting needs a rule with tiles, got a digital one")
+            raise FieldError("then", "must be a rule with tiles, got a digital one")
 
     def build(self, shape: tuple[int, ...], factory: TileFactory) -> AnalogWeight:
         weight = self.then.build(shape, factory)

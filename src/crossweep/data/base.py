@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from crossweep.errors import ConfigError
+from crossweep.schema import Checked
 
 Augment = Callable[[Tensor, torch.Generator], Tensor]
 """Random change of a whole batch of images [b, c, h, w]; every draw comes from the given generator."""
@@ -96,7 +97,7 @@ class Task:
         return replace(self, train=self.train.to(device), validation=validation, test=self.test.to(device))
 
 
-class AbstractData(ABC):
+class AbstractData(Checked, ABC):
     """A source task and a target task; a yaml in conf/data names a subclass by `_target_`.
 
     A subclass is a frozen keyword-only dataclass whose fields are the yaml's keys. It checks every value in

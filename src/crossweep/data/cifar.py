@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 from torch import Tensor
@@ -14,9 +14,9 @@ from torchvision.datasets import CIFAR10, CIFAR100
 
 from crossweep.data.augment import crop_flip
 from crossweep.data.base import AbstractData, Task
-from crossweep.data.checks import check_classes, check_count, check_flag, check_share
 from crossweep.data.files import file_digests, read, require_files
 from crossweep.data.splitting import make_task, select_classes
+from crossweep.schema import Items, ProperShare, Range, Seed, Whole
 
 MEAN, STD = (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)
 """Channel mean and standard deviation [1] of CIFAR-10's training images, the values in common use."""
@@ -44,19 +44,13 @@ class Cifar(AbstractData):
 
     root: str
     download: bool
-    target_classes: Sequence[int]
-    validation: float
-    seed: int
-    crop_padding: int
+    target_classes: Annotated[
+        Sequence[Annotated[int, Range(least=0, most=99)]], Items(least=2, distinct=True)
+    ]
+    validation: ProperShare
+    seed: Seed
+    crop_padding: Whole
     flip: bool
-
-    def __post_init__(self) -> None:
-        check_classes("data.target_classes", self.target_classes, 100)
-        check_share("data.validation", self.validation, zero=True)
-        check_count("data.seed", self.seed, least=0)
-        check_count("data.crop_padding", self.crop_padding, least=0)
-        check_flag("data.flip", self.flip)
-        check_flag("data.download", self.download)
 
     def source(self) -> Task:
         return self._task("CIFAR-10", CIFAR10, range(10))

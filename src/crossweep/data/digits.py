@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 from sklearn.datasets import load_digits
 from torch import Tensor
 
 from crossweep.data.base import AbstractData, Task
-from crossweep.data.checks import check_classes, check_count, check_share
+from crossweep.data.checks import Classes
 from crossweep.data.splitting import channel_stats, hold_out, make_task, select_classes
+from crossweep.schema import ProperShare, Range, Seed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,18 +34,11 @@ class Digits(AbstractData):
         Repository, 1998, test part, as `sklearn.datasets.load_digits`.
     """
 
-    source_classes: Sequence[int]
-    target_classes: Sequence[int]
-    test: float
-    validation: float
-    seed: int
-
-    def __post_init__(self) -> None:
-        check_classes("data.source_classes", self.source_classes, 10)
-        check_classes("data.target_classes", self.target_classes, 10)
-        check_share("data.test", self.test, zero=False)
-        check_share("data.validation", self.validation, zero=True)
-        check_count("data.seed", self.seed, least=0)
+    source_classes: Classes
+    target_classes: Classes
+    test: Annotated[float, Range(above=0, below=1)]
+    validation: ProperShare
+    seed: Seed
 
     def source(self) -> Task:
         return self._task("digits source", self.source_classes)

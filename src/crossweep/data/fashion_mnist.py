@@ -17,9 +17,10 @@ from torchvision.datasets import FashionMNIST as TorchvisionFashionMNIST
 
 from crossweep.data.augment import crop_flip
 from crossweep.data.base import AbstractData, Task
-from crossweep.data.checks import check_classes, check_count, check_flag, check_share
+from crossweep.data.checks import Classes
 from crossweep.data.files import file_digests, read, require_files
 from crossweep.data.splitting import make_task, select_classes
+from crossweep.schema import ProperShare, Seed, Whole
 
 MEAN, STD = (0.2860,), (0.3530,)
 """Mean and standard deviation [1] of the 60,000 training images, the values in common use."""
@@ -49,21 +50,12 @@ class FashionMnist(AbstractData):
 
     root: str
     download: bool
-    source_classes: Sequence[int]
-    target_classes: Sequence[int]
-    validation: float
-    seed: int
-    crop_padding: int
+    source_classes: Classes
+    target_classes: Classes
+    validation: ProperShare
+    seed: Seed
+    crop_padding: Whole
     flip: bool
-
-    def __post_init__(self) -> None:
-        check_classes("data.source_classes", self.source_classes, 10)
-        check_classes("data.target_classes", self.target_classes, 10)
-        check_share("data.validation", self.validation, zero=True)
-        check_count("data.seed", self.seed, least=0)
-        check_count("data.crop_padding", self.crop_padding, least=0)
-        check_flag("data.flip", self.flip)
-        check_flag("data.download", self.download)
 
     def source(self) -> Task:
         return self._task("Fashion-MNIST source", self.source_classes)

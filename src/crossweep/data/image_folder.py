@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -19,10 +19,10 @@ from torchvision.datasets import ImageFolder as TorchvisionImageFolder
 
 from crossweep.data.augment import crop_flip
 from crossweep.data.base import AbstractData, Task
-from crossweep.data.checks import check_count, check_flag, check_number, check_share
 from crossweep.data.files import digest
 from crossweep.data.splitting import make_task
-from crossweep.errors import ConfigError
+from crossweep.errors import ConfigError, FieldError
+from crossweep.schema import Count, Positive, ProperShare, Seed, Whole
 
 Samples = list[tuple[str, int]]
 """Path and label of every image."""
@@ -51,32 +51,23 @@ class ImageFolder(AbstractData):
 
     source_root: str
     target_root: str
-    size: int
-    channels: int
+    size: Count
+    channels: Literal[1, 3]
     mean: Sequence[float]
-    std: Sequence[float]
-    max_gib: float
-    validation: float
-    seed: int
-    crop_padding: int
+    std: Sequence[Positive]
+    max_gib: Positive
+    validation: ProperShare
+    seed: Seed
+    crop_padding: Whole
     flip: bool
 
     def __post_init__(self) -> None:
-        check_count("data.size", self.size, least=1)
-        if self.channels not in (1, 3):
-            raise ConfigError(f"`data.channels` must be 1 (grey) or 3 (colour), got {self.channels!r}")
+        super().__post_init__()
         for key in ("mean", "std"):
             values = getattr(self, key)
             if len(values) != self.channels:
-                rule = f"one number for each of data.channels={self.channels}"
-                raise ConfigError(f"`data.{key}` must hold {rule}, got {list(values)}")
-        if min(self.std) <= 0:
-            raise ConfigError(f"`data.std` must be > 0, got {list(self.std)}")
-        check_number("data.max_gib", self.max_gib, least=0)
-        check_share("data.validation", self.validation, zero=True)
-        check_count("data.seed", self.seed, least=0)
-        check_count("data.crop_padding", self.crop_padding, least=0)
-        check_flag("data.flip", self.flip)
+                rule = f"must hold one number for each of channels={self.channels}"
+                raise FieldError(key, f"{rule}, got {list(values)}")
 
     def source(self) -> Task:
         return self._task("data.source_root", self.source_root)

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from crossweep.data.base import AbstractData, Task
-from crossweep.data.checks import check_count, check_number, check_share
 from crossweep.data.splitting import make_task
-from crossweep.errors import ConfigError
+from crossweep.schema import Count, NotNegative, ProperShare, Range, Seed, Share
 
 _GRID = 4  # a feature is a smooth pattern: a random grid of at most this many values a side, interpolated
 
@@ -44,28 +43,17 @@ class Synthetic(AbstractData):
         ConfigError: a value is out of range.
     """
 
-    source_classes: int
-    target_classes: int
-    channels: int
-    size: int
-    features: int
-    shared: float
-    noise: float
-    train_per_class: int
-    test_per_class: int
-    validation: float
-    seed: int
-
-    def __post_init__(self) -> None:
-        least = {"source_classes": 2, "target_classes": 2, "channels": 1, "size": 2, "features": 1}
-        least |= {"train_per_class": 2, "test_per_class": 1, "seed": 0}
-        for key, bound in least.items():
-            check_count(f"data.{key}", getattr(self, key), least=bound)
-        check_number("data.noise", self.noise, least=0)
-        check_number("data.shared", self.shared, least=0)
-        if self.shared > 1:
-            raise ConfigError(f"`data.shared` must be a share in 0..1, got {self.shared!r}")
-        check_share("data.validation", self.validation, zero=True)
+    source_classes: Annotated[int, Range(least=2)]
+    target_classes: Annotated[int, Range(least=2)]
+    channels: Count
+    size: Annotated[int, Range(least=2)]
+    features: Count
+    shared: Share
+    noise: NotNegative
+    train_per_class: Annotated[int, Range(least=2)]
+    test_per_class: Count
+    validation: ProperShare
+    seed: Seed
 
     def source(self) -> Task:
         return self._task("synthetic source", self.prototypes()[0], stream=1)

@@ -8,23 +8,18 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from math import exp, sqrt
-from typing import Literal, get_args
+from typing import Annotated, Literal
 
 import torch
 from torch import Tensor
 
 from crossweep.declared import require_declared
 from crossweep.devices import relaxation
-from crossweep.errors import ConfigError
+from crossweep.errors import FieldError
 from crossweep.rng import Stream
+from crossweep.schema import Asymmetry, Checked, NotNegative, Positive, Range, Share, Whole
 
 UpdatePolicy = Literal["all", "single_fixed", "single_sequential", "single_random", "one_sided"]
-_NOT_NEGATIVE = (
-    *("dw_min_dtod", "dw_min_std", "up_down_dtod", "w_max_dtod", "w_min_dtod", "write_noise_std"),
-    *("corrupt_devices_range", "lifetime", "lifetime_dtod", "reset_dtod", "reset_std"),
-    *("diffusion", "diffusion_dtod", "drift_nu", "drift_nu_dtod", "drift_nu_std"),
-    *("refresh_every", "refresh_upper_thres", "refresh_lower_thres"),
-)
 
 
 @dataclass(frozen=True)
@@ -79,7 +74,7 @@ class Exponential:
 
 
 @dataclass(frozen=True, kw_only=True)
-class AbstractDevice(ABC):
+class AbstractDevice(Checked, ABC):
     """Parameters common to all pulsed devices, and the contract of a model.
 
     Every device draws, independently (standard normal numbers xi)::
@@ -133,35 +128,35 @@ class AbstractDevice(ABC):
     Differs: bounds and steps are always made consistent (``enforce_consistency``).
     """
 
-    dw_min: float = 0.001
-    dw_min_dtod: float = 0.3
+    dw_min: Positive = 0.001
+    dw_min_dtod: NotNegative = 0.3
     dw_min_dtod_log_normal: bool = False
-    dw_min_std: float = 0.3
-    up_down: float = 0.0
-    up_down_dtod: float = 0.01
+    dw_min_std: NotNegative = 0.3
+    up_down: Asymmetry = 0.0
+    up_down_dtod: NotNegative = 0.01
     w_max: float = 0.6
     w_min: float = -0.6
-    w_max_dtod: float = 0.3
-    w_min_dtod: float = 0.3
-    write_noise_std: float = 0.0
-    corrupt_devices_prob: float = 0.0
-    corrupt_devices_range: float = 0.1
-    n_states: float | None = None
-    lifetime: float = 0.0
-    lifetime_dtod: float = 0.0
+    w_max_dtod: NotNegative = 0.3
+    w_min_dtod: NotNegative = 0.3
+    write_noise_std: NotNegative = 0.0
+    corrupt_devices_prob: Share = 0.0
+    corrupt_devices_range: NotNegative = 0.1
+    n_states: Positive | None = None
+    lifetime: NotNegative = 0.0
+    lifetime_dtod: NotNegative = 0.0
     reset: float = 0.0
-    reset_dtod: float = 0.0
-    reset_std: float = 0.01
-    diffusion: float = 0.0
-    diffusion_dtod: float = 0.0
-    drift_nu: float = 0.0
-    drift_nu_dtod: float = 0.0
-    drift_nu_std: float = 0.0
-    n_devices: int = 1
+    reset_dtod: NotNegative = 0.0
+    reset_std: NotNegative = 0.01
+    diffusion: NotNegative = 0.0
+    diffusion_dtod: NotNegative = 0.0
+    drift_nu: NotNegative = 0.0
+    drift_nu_dtod: NotNegative = 0.0
+    drift_nu_std: NotNegative = 0.0
+    n_devices: Annotated[int, Range(least=1, most=100)] = 1
     update_policy: UpdatePolicy = "all"
-    refresh_every: int = 0
-    refresh_upper_thres: float = 0.75
-    refresh_lower_thres: float = 0.25
+    refresh_every: Whole = 0
+    refresh_upper_thres: NotNegative = 0.75
+    refresh_lower_thres: NotNegative = 0.25
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
@@ -170,26 +165,16 @@ class AbstractDevice(ABC):
         require_declared(cls, (*steps, "std_up", "std_down"), ("exponential", "exponents"), AbstractDevice)
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         self.check_bounds()
         if self.n_states is not None:
-            if not self.n_states > 0:
-                raise ConfigError(f"device.n_states: must be > 0, got {self.n_states}")
-            unit = self.granularity / self.dw_min if self.dw_min > 0 else 1.0
+            unit = self.granularity / self.dw_min
             object.__setattr__(self, "dw_min", (self.w_max - self.w_min) / self.n_states / unit)
-        if not self.dw_min > 0:
-            raise ConfigError(f"device.dw_min: must be > 0, got {self.dw_min}")
-        for name in _NOT_NEGATIVE:
-            if not getattr(self, name) >= 0:
-                raise ConfigError(f"device.{name}: must be >= 0, got {getattr(self, name)}")
         if 0 < self.lifetime <= 1:
-            raise ConfigError(f"device.lifetime: must be > 1 mini-batch, or 0 for none, got {self.lifetime}")
-        if not -1 < self.up_down < 1:
-            raise ConfigError(f"device.up_down: must lie in (-1, 1), got {self.up_down}")
-        if not 0 <= self.corrupt_devices_prob <= 1:
-            got = self.corrupt_devices_prob
-            raise ConfigError(f"device.corrupt_devices_prob: must lie in 0..1, got {got}")
-
-        self._check_cell()
+            raise FieldError("lifetime", f"must be > 1 mini-batch, or 0 for none, got {self.lifetime}")
+        if self.update_policy == "one_sided" and self.n_devices != 2:
+            rule = "must be 2 with update_policy=one_sided, else >= 1"
+            raise FieldError("n_devices", f"{rule}, got {self.n_devices}")
 
     def check_bounds(self) -> None:
         """The mean range holds zero inside, for a pair at its edge."""
@@ -197,18 +182,10 @@ class AbstractDevice(ABC):
         if not (self.w_min <= 0 < self.w_max and (pair or self.w_min < 0)):
             rule = "w_min <= 0 < w_max" if pair else "w_min < 0 < w_max"
             got = f"{self.w_min}, {self.w_max}"
-            raise ConfigError(
-                f"device.w_min, .w_max: `{rule}` must hold, got {got}; one-sided devices "
-                "must have device.update_policy=one_sided"
+            raise FieldError(
+                "w_min, .w_max",
+                f"`{rule}` must hold, got {got}; one-sided devices must have update_policy=one_sided",
             )
-
-    def _check_cell(self) -> None:
-        if self.update_policy not in get_args(UpdatePolicy):
-            rule = f"must be one of {get_args(UpdatePolicy)}"
-            raise ConfigError(f"device.update_policy: {rule}, got {self.update_policy!r}")
-        if self.n_devices < 1 or (self.update_policy == "one_sided" and self.n_devices != 2):
-            rule = "must be 2 with device.update_policy=one_sided, else >= 1"
-            raise ConfigError(f"device.n_devices: {rule}, got {self.n_devices}")
 
     # -- the contract ----------------------------------------------------------------------------------------
 

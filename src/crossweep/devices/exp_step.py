@@ -7,7 +7,7 @@ from torch import Tensor
 
 from crossweep.devices.balance import balance_point
 from crossweep.devices.base import AbstractDevice, Cells, Exponential
-from crossweep.errors import ConfigError
+from crossweep.schema import NotNegative
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,14 +38,8 @@ class ExpStep(AbstractDevice):
     gamma_down: float = 12.78785
     a: float = 0.244
     b: float = 0.2425
-    dw_min_std_add: float = 0.0
-    dw_min_std_slope: float = 0.0
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        for name in ("dw_min_std_add", "dw_min_std_slope"):
-            if not getattr(self, name) >= 0:
-                raise ConfigError(f"device.{name}: must be >= 0, got {getattr(self, name)}")
+    dw_min_std_add: NotNegative = 0.0
+    dw_min_std_slope: NotNegative = 0.0
 
     def _scale(self, cells: Cells) -> Tensor:
         # a stuck device has no range, and zero steps to multiply whatever stands here

@@ -5,8 +5,9 @@ from dataclasses import dataclass, replace
 from torch import Tensor
 
 from crossweep.devices.base import AbstractDevice, Cells
-from crossweep.errors import ConfigError
+from crossweep.errors import FieldError
 from crossweep.rng import Stream
+from crossweep.schema import NotNegative, Positive
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,26 +41,19 @@ class LinearStep(AbstractDevice):
 
     gamma_up: float = 0.0
     gamma_down: float = 0.0
-    gamma_up_dtod: float = 0.05
-    gamma_down_dtod: float = 0.05
+    gamma_up_dtod: NotNegative = 0.05
+    gamma_down_dtod: NotNegative = 0.05
     allow_increasing: bool = False
     mean_bound_reference: bool = True
     mult_noise: bool = True
     reverse_up: bool = False
     reverse_down: bool = False
-    reverse_offset: float = 0.01
+    reverse_offset: Positive = 0.01
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name in ("gamma_up_dtod", "gamma_down_dtod"):
-            if not getattr(self, name) >= 0:
-                raise ConfigError(f"device.{name}: must be >= 0, got {getattr(self, name)}")
         if (self.reverse_up or self.reverse_down) and not self.mult_noise:
-            raise ConfigError(
-                "device.mult_noise: must be true with device.reverse_up or .reverse_down, got false"
-            )
-        if not self.reverse_offset > 0:
-            raise ConfigError(f"device.reverse_offset: must be > 0, got {self.reverse_offset}")
+            raise FieldError("mult_noise", "must be true with reverse_up or reverse_down, got false")
 
     @property
     def additive_noise(self) -> bool:

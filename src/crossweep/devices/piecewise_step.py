@@ -2,12 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Annotated
 
 from torch import Tensor
 
 from crossweep.devices.balance import balance_point
 from crossweep.devices.base import AbstractDevice, Cells
-from crossweep.errors import ConfigError
+from crossweep.errors import FieldError
+from crossweep.schema import Items, NotNegative
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,23 +29,19 @@ class PiecewiseStep(AbstractDevice):
     Source: aihwkit ``PiecewiseStepDevice``.
     """
 
-    piecewise_up: Sequence[float] = (1.0,)
-    piecewise_down: Sequence[float] = (1.0,)
+    piecewise_up: Annotated[Sequence[NotNegative], Items(least=1)] = (1.0,)
+    piecewise_down: Annotated[Sequence[NotNegative], Items(least=1)] = (1.0,)
 
     def __post_init__(self) -> None:
         up, down = tuple(map(float, self.piecewise_up)), tuple(map(float, self.piecewise_down))
         object.__setattr__(self, "piecewise_up", up)
         object.__setattr__(self, "piecewise_down", down)
-        if not up or len(up) != len(down):
-            raise ConfigError(
-                f"device.piecewise_up, .piecewise_down: equally many nodes, got {len(up)}, {len(down)}"
+        if len(up) != len(down):
+            raise FieldError(
+                "piecewise_up, .piecewise_down", f"equally many nodes, got {len(up)}, {len(down)}"
             )
-        if min(up + down) < 0:
-            raise ConfigError(f"device.piecewise_up, .piecewise_down: must be >= 0, got {up}, {down}")
         if not up[len(up) // 2] > 0:
-            raise ConfigError(
-                f"device.piecewise_up: the middle factor sets the granularity, must be > 0, got {up}"
-            )
+            raise FieldError("piecewise_up", f"the middle factor sets the granularity, must be > 0, got {up}")
         super().__post_init__()
 
     def step_up(self, v: Tensor, cells: Cells) -> Tensor:

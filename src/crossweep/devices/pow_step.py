@@ -6,8 +6,8 @@ from torch import Tensor
 
 from crossweep.devices.balance import balance_point
 from crossweep.devices.base import AbstractDevice, Cells
-from crossweep.errors import ConfigError
 from crossweep.rng import Stream
+from crossweep.schema import Asymmetry, NotNegative, Positive
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,20 +34,10 @@ class PowStep(AbstractDevice):
     Differs: the symmetry point is solved for instead of iterated, so it has no estimation error.
     """
 
-    pow_gamma: float = 1.0
-    pow_gamma_dtod: float = 0.1
-    pow_up_down: float = 0.0
-    pow_up_down_dtod: float = 0.0
-
-    def __post_init__(self) -> None:
-        if not self.pow_gamma > 0:
-            raise ConfigError(f"device.pow_gamma: must be > 0, got {self.pow_gamma}")
-        super().__post_init__()
-        for name in ("pow_gamma_dtod", "pow_up_down_dtod"):
-            if not getattr(self, name) >= 0:
-                raise ConfigError(f"device.{name}: must be >= 0, got {getattr(self, name)}")
-        if not -1 < self.pow_up_down < 1:
-            raise ConfigError(f"device.pow_up_down: must lie in (-1, 1), got {self.pow_up_down}")
+    pow_gamma: Positive = 1.0
+    pow_gamma_dtod: NotNegative = 0.1
+    pow_up_down: Asymmetry = 0.0
+    pow_up_down_dtod: NotNegative = 0.0
 
     def step_up(self, v: Tensor, cells: Cells) -> Tensor:
         room = (cells.w_max - v) / (cells.w_max - cells.w_min).clamp(min=1e-12)

@@ -5,8 +5,8 @@ from dataclasses import dataclass, replace
 from torch import Tensor
 
 from crossweep.devices.base import AbstractDevice, Cells
-from crossweep.errors import ConfigError
 from crossweep.rng import Stream
+from crossweep.schema import NotNegative
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,14 +27,8 @@ class SoftBounds(AbstractDevice):
     """
 
     mult_noise: bool = False
-    slope_up_dtod: float = 0.0
-    slope_down_dtod: float = 0.0
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        for name in ("slope_up_dtod", "slope_down_dtod"):
-            if not getattr(self, name) >= 0:
-                raise ConfigError(f"device.{name}: must be >= 0, got {getattr(self, name)}")
+    slope_up_dtod: NotNegative = 0.0
+    slope_down_dtod: NotNegative = 0.0
 
     @property
     def additive_noise(self) -> bool:

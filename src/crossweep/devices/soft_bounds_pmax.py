@@ -3,15 +3,16 @@
 from math import exp
 from typing import Any
 
-from crossweep.errors import ConfigError
+from crossweep.errors import FieldError
+from crossweep.schema import Positive
 from crossweep.trust import recipe
 
 
 @recipe
 def from_p_max(
     *,
-    p_max: float = 1000.0,
-    alpha: float = 0.0005,
+    p_max: Positive = 1000.0,
+    alpha: Positive = 0.0005,
     range_min: float = -1.0,
     range_max: float = 1.0,
     dw_min: float | None = None,
@@ -44,11 +45,11 @@ def from_p_max(
     Differs: reproduces the documented curve; upstream's conversion takes ``up_down`` for two-sided and ends
     at 1.356 instead of 1 with its defaults.
     """
-    if not (p_max > 0 and alpha > 0):
-        raise ConfigError(f"device.p_max, .alpha: must be > 0, got {p_max}, {alpha}")
     if not range_min < 0 < range_max:
         got = f"{range_min}, {range_max}"
-        raise ConfigError(f"device.range_min, .range_max: `range_min < 0 < range_max` must hold, got {got}")
+        raise FieldError("range_min, .range_max", f"`range_min < 0 < range_max` must hold, got {got}")
+    if not alpha * p_max > 1e-9:
+        raise FieldError("p_max, .alpha", f"their product must be > 1e-9, got {p_max}, {alpha}")
     low, high = range_min, range_min + (range_max - range_min) / (1 - exp(-alpha * p_max))
     # the asymmetry is one-sided: dw_min is the larger step, up_down shrinks the other
     skew = 1 + low / high if high >= -low else -1 - high / low

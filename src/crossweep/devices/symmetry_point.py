@@ -7,10 +7,11 @@ from torch import Tensor
 from crossweep.devices.base import AbstractDevice, Cells
 from crossweep.errors import ConfigError
 from crossweep.rng import Stream
+from crossweep.schema import Checked, NotNegative
 
 
 @dataclass(frozen=True, kw_only=True)
-class SymmetryPoint:
+class SymmetryPoint(Checked):
     """Visible symmetry point ``w_max (skew + variability xi)``, exact, Gaussian, independent of all else.
 
     The tile shows ``w = v - r``. With ``subtract`` the reference is ``r = v* - w_max (skew + variability
@@ -31,11 +32,7 @@ class SymmetryPoint:
 
     subtract: bool = True
     skew: float = 0.0
-    variability: float = 0.0
-
-    def __post_init__(self) -> None:
-        if not self.variability >= 0:
-            raise ConfigError(f"symmetry_point.variability: must be >= 0, got {self.variability}")
+    variability: NotNegative = 0.0
 
     def reference(self, device: AbstractDevice, cells: Cells, stream: Stream) -> Tensor:
         """The reference ``r [..., d, x]`` [w] of drawn devices."""

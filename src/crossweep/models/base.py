@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from crossweep.errors import ConfigError
+from crossweep.schema import Checked
 
 InputShape = tuple[int, int, int]
 """Channels, height, width of one image."""
@@ -25,7 +26,7 @@ class HasClassifier(Protocol):
     def reset_classifier(self, num_classes: int) -> None: ...
 
 
-class AbstractModel(ABC):
+class AbstractModel(Checked, ABC):
     """The description of a network; a yaml in conf/model names a subclass by `_target_`.
 
     A subclass is a frozen keyword-only dataclass whose fields are the yaml's keys, checked in

@@ -6,14 +6,15 @@ import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
-from crossweep.errors import ConfigError
 from crossweep.models.base import AbstractModel, InputShape
+from crossweep.schema import Count
 
+Activation = Literal["relu", "gelu", "tanh", "sigmoid"]
 ACTIVATIONS: dict[str, type[nn.Module]] = {
     "relu": nn.ReLU,
     "gelu": nn.GELU,
@@ -34,15 +35,8 @@ class Mlp(AbstractModel):
         ConfigError: a width is below 1, or the activation is unknown.
     """
 
-    widths: Sequence[int]
-    activation: str
-
-    def __post_init__(self) -> None:
-        if any(not isinstance(w, int) or isinstance(w, bool) or w < 1 for w in self.widths):
-            raise ConfigError(f"`model.widths` must hold integers >= 1, got {list(self.widths)}")
-        if self.activation not in ACTIVATIONS:
-            names = ", ".join(ACTIVATIONS)
-            raise ConfigError(f"`model.activation` must be one of {names}, got {self.activation!r}")
+    widths: Sequence[Count]
+    activation: Activation
 
     def create(self, input_shape: InputShape, classes: int) -> nn.Module:
         return MlpNet(prod(input_shape), self.widths, ACTIVATIONS[self.activation], classes)

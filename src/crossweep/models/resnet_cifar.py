@@ -8,8 +8,8 @@ from typing import Any
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from crossweep.errors import ConfigError
 from crossweep.models.base import AbstractModel, InputShape
+from crossweep.schema import Count
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,14 +27,8 @@ class ResNetCifar(AbstractModel):
         without weights (option A).
     """
 
-    blocks: int
-    width: int
-
-    def __post_init__(self) -> None:
-        for key in ("blocks", "width"):
-            value = getattr(self, key)
-            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-                raise ConfigError(f"`model.{key}` must be an integer >= 1, got {value!r}")
+    blocks: Count
+    width: Count
 
     def create(self, input_shape: InputShape, classes: int) -> nn.Module:
         return ResNetCifarNet(input_shape[0], self.blocks, self.width, classes)

@@ -13,8 +13,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from crossweep.errors import ConfigError
+from crossweep.errors import ConfigError, FieldError
 from crossweep.models.base import AbstractModel, InputShape, first_line
+from crossweep.schema import Count, Whole
 
 Size = tuple[int, int]
 _ELSEWHERE = ("hf-hub:", "hf_hub:", "local-dir:")  # names that timm looks up outside its own list
@@ -47,26 +48,23 @@ class TimmModel(AbstractModel):
     name: str
     pretrained: bool = False
     kwargs: Mapping[str, Any] = field(default_factory=dict)
-    small_up_to: int = 0
+    small_up_to: Whole = 0
     small_kwargs: Mapping[str, Any] = field(default_factory=dict)
     cifar_stem: bool = False
-    image_size: int | Literal["auto"] | None = None
+    image_size: Count | Literal["auto"] | None = None
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if not self.name.startswith(_ELSEWHERE) and not timm.is_model(self.name):
             arch = self.name.split(".")[0]
             near = difflib.get_close_matches(arch, timm.list_models(), n=3, cutoff=0.5)
             hint = f"; near: {', '.join(near)}" if near else "; `timm.list_models()` lists all"
-            raise ConfigError(
-                f"`model.name` must be a model of timm {timm.__version__}, got {self.name!r}{hint}"
-            )
-        if isinstance(self.image_size, int) and not self.image_size >= 1:
-            raise ConfigError(f"`model.image_size` must be >= 1, auto or null, got {self.image_size}")
+            raise FieldError("name", f"must be a model of timm {timm.__version__}, got {self.name!r}{hint}")
         self._config()  # an unknown tag of weights is found before any data are read
         for key in ("kwargs", "small_kwargs"):
             random = {k: v for k, v in getattr(self, key).items() if "drop" in k and v}
             if random:
-                raise ConfigError(f"`model.{key}` must not ask for dropout or stochastic depth, got {random}")
+                raise FieldError(key, f"must not ask for dropout or stochastic depth, got {random}")
 
     def create(self, input_shape: InputShape, classes: int) -> nn.Module:
         channels, height, width = input_shape

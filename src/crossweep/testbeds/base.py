@@ -9,6 +9,7 @@ from torch import Tensor
 from crossweep.algorithms.base import AbstractAlgorithm, AnalogWeight
 from crossweep.algorithms.transfer import TransferWeight
 from crossweep.rng import Stream
+from crossweep.schema import Checked, Count, NotNegative
 from crossweep.tiles.factory import TileFactory
 
 
@@ -28,11 +29,11 @@ class Outcome:
     steps: Tensor
     curve: Tensor
     cost: dict[str, float]
-    instances: int
+    instances: Count
 
 
 @dataclass(frozen=True, kw_only=True)
-class AbstractTestbed(ABC):
+class AbstractTestbed(Checked, ABC):
     """A task for a single weight.
 
     Args:
@@ -40,8 +41,8 @@ class AbstractTestbed(ABC):
         lr: analog learning rate.
     """
 
-    instances: int = 8
-    lr: float = 0.1
+    instances: Count = 8
+    lr: NotNegative = 0.1
 
     @abstractmethod
     def run(self, rule: AbstractAlgorithm, factory: TileFactory, stream: Stream) -> Outcome:

@@ -8,6 +8,7 @@ import torch
 
 from crossweep.algorithms.base import AbstractAlgorithm
 from crossweep.rng import Stream
+from crossweep.schema import Count, Share
 from crossweep.testbeds.base import AbstractTestbed, Outcome, hold, like
 from crossweep.testbeds.correlation_detection import split
 from crossweep.tiles.factory import TileFactory
@@ -32,10 +33,10 @@ class ConstantGradient(AbstractTestbed):
     Source: Rasch et al., Nat. Commun. 15:7133 (2024), Fig. 3.
     """
 
-    size: int = 5
-    samples: int = 4000
-    block: int = 50
-    correlation: float = 1.0
+    size: Count = 5
+    samples: Count = 4000
+    block: Count = 50
+    correlation: Share = 1.0
 
     def run(self, rule: AbstractAlgorithm, factory: TileFactory, stream: Stream) -> Outcome:
         shape = (self.instances, self.size, self.size)

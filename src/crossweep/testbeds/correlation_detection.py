@@ -7,6 +7,7 @@ from torch import Tensor
 
 from crossweep.algorithms.base import AbstractAlgorithm
 from crossweep.rng import Stream
+from crossweep.schema import Count, NotNegative, Share
 from crossweep.testbeds.base import AbstractTestbed, Outcome, hold, like
 from crossweep.tiles.factory import TileFactory
 
@@ -33,11 +34,11 @@ class CorrelationDetection(AbstractTestbed):
     Source: aihwkit example 26; reference values in ``tests/testbeds``.
     """
 
-    size: int = 5
-    samples: int = 5000
-    tail: int = 1000
-    correlation: float = 0.4
-    start: float = 0.001
+    size: Count = 5
+    samples: Count = 5000
+    tail: Count = 1000
+    correlation: Share = 0.4
+    start: NotNegative = 0.001
 
     def run(self, rule: AbstractAlgorithm, factory: TileFactory, stream: Stream) -> Outcome:
         shape = (self.instances, self.size, self.size)

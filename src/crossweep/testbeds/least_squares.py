@@ -1,12 +1,13 @@
 """Linear least squares: convergence to a known solution, with and without gradient noise."""
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
 
 from crossweep.algorithms.base import AbstractAlgorithm
-from crossweep.errors import ConfigError
 from crossweep.rng import Stream
+from crossweep.schema import Count, NotNegative, Range
 from crossweep.testbeds.base import AbstractTestbed, Outcome, hold, like
 from crossweep.tiles.factory import TileFactory
 
@@ -32,17 +33,13 @@ class LeastSquares(AbstractTestbed):
     arXiv 2406.12774, Figs. 3-4 (D = 40, 0.5, 0.3, noise 0.1).
     """
 
-    size: int = 50
-    rows: int = 100
-    steps: int = 500
-    matrix_std: float = 1.0
-    solution_std: float = 0.5
+    size: Count = 50
+    rows: Count = 100
+    steps: Annotated[int, Range(least=10)] = 500
+    matrix_std: NotNegative = 1.0
+    solution_std: NotNegative = 0.5
     start: float = 1.0
-    gradient_noise: float = 0.0
-
-    def __post_init__(self) -> None:
-        if not self.steps >= 10:
-            raise ConfigError(f"testbed.steps: must be >= 10, got {self.steps}")
+    gradient_noise: NotNegative = 0.0
 
     def run(self, rule: AbstractAlgorithm, factory: TileFactory, stream: Stream) -> Outcome:
         many, empty = self.instances, like(factory)

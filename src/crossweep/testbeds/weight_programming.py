@@ -6,8 +6,9 @@ import torch
 from torch import Tensor
 
 from crossweep.algorithms.base import AbstractAlgorithm
-from crossweep.errors import ConfigError
+from crossweep.errors import FieldError
 from crossweep.rng import Stream
+from crossweep.schema import Count, NotNegative, PositiveShare
 from crossweep.testbeds.base import AbstractTestbed, Outcome, hold, like
 from crossweep.tiles.factory import TileFactory
 
@@ -37,19 +38,21 @@ class WeightProgramming(AbstractTestbed):
     Differs: the error is not divided by the number of outputs.
     """
 
-    instances: int = 3
-    size: int = 20
-    samples: int = 60_000
-    block: int = 1
-    target_std: float = 0.3
-    checkpoints: int = 100
-    tail: float = 0.3
+    instances: Count = 3
+    size: Count = 20
+    samples: Count = 60_000
+    block: Count = 1
+    target_std: NotNegative = 0.3
+    checkpoints: Count = 100
+    tail: PositiveShare = 0.3
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         least = self.block * self.checkpoints
         if self.samples < least:
-            raise ConfigError(
-                f"testbed.samples: must be >= block * checkpoints = {least}, got {self.samples}"
+            raise FieldError(
+                "samples, .block, .checkpoints",
+                f"samples must be >= block * checkpoints = {least}, got {self.samples}",
             )
 
     def run(self, rule: AbstractAlgorithm, factory: TileFactory, stream: Stream) -> Outcome:

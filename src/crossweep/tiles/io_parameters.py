@@ -3,7 +3,8 @@
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from crossweep.errors import ConfigError
+from crossweep.errors import FieldError
+from crossweep.schema import Checked, NotNegative, Positive
 
 NoiseManagement = Literal["none", "abs_max", "constant"]
 BoundManagement = Literal["none", "iterative"]
@@ -11,7 +12,7 @@ WeightNoise = Literal["none", "additive_constant", "pcm_read"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class IOParameters:
+class IOParameters(Checked):
     """One analog matrix-vector product.
 
     Args:
@@ -45,39 +46,28 @@ class IOParameters:
     """
 
     is_perfect: bool = False
-    inp_bound: float = 1.0
+    inp_bound: Positive = 1.0
     inp_res: float = 1 / 126
     inp_sto_round: bool = False
-    inp_noise: float = 0.0
+    inp_noise: NotNegative = 0.0
     out_bound: float = 12.0
     out_res: float = 1 / 510
     out_sto_round: bool = False
-    out_noise: float = 0.06
-    w_noise: float = 0.0
+    out_noise: NotNegative = 0.06
+    w_noise: NotNegative = 0.0
     w_noise_type: WeightNoise = "additive_constant"
-    ir_drop: float = 0.0
-    ir_drop_g_ratio: float = 1 / 0.35 / 5e-6
+    ir_drop: NotNegative = 0.0
+    ir_drop_g_ratio: Positive = 1 / 0.35 / 5e-6
     noise_management: NoiseManagement = "abs_max"
-    nm_thres: float = 0.0
+    nm_thres: NotNegative = 0.0
     bound_management: BoundManagement = "iterative"
-    max_bm_factor: float = 1000.0
-    max_bm_res: float = 0.25
+    max_bm_factor: Positive = 1000.0
+    max_bm_res: Positive = 0.25
 
     def __post_init__(self) -> None:
-        if not self.inp_bound > 0:
-            raise ConfigError(f"io.inp_bound: must be > 0, got {self.inp_bound}")
-        for name in ("inp_noise", "out_noise", "w_noise", "ir_drop", "nm_thres"):
-            if not getattr(self, name) >= 0:
-                raise ConfigError(f"io.{name}: must be >= 0, got {getattr(self, name)}")
-        for name, allowed in (
-            ("noise_management", ("none", "abs_max", "constant")),
-            ("bound_management", ("none", "iterative")),
-            ("w_noise_type", ("none", "additive_constant", "pcm_read")),
-        ):
-            if getattr(self, name) not in allowed:
-                raise ConfigError(f"io.{name}: must be one of {allowed}, got {getattr(self, name)!r}")
+        super().__post_init__()
         if self.noise_management != "none" and self.inp_bound != 1:
-            raise ConfigError(f"io.inp_bound: must be 1 with noise management on, got {self.inp_bound}")
+            raise FieldError("inp_bound", f"must be 1 with noise management on, got {self.inp_bound}")
 
     def of_one_line(self, reach: float) -> "IOParameters":
         """The same periphery as it reads a single line of devices.

@@ -6,13 +6,13 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from crossweep.errors import ConfigError
+from crossweep.schema import Checked, PositiveShare, Whole
 
 WeightScaling = Literal["none", "tile", "row"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Mapping:
+class Mapping(Checked):
     """Layout of a weight on crossbars.
 
     Args:
@@ -27,19 +27,9 @@ class Mapping:
     Source: aihwkit ``MappingParameter`` (``weight_scaling_omega``, there in weight units).
     """
 
-    max_tile_size: int = 512
+    max_tile_size: Whole = 512
     weight_scaling: WeightScaling = "tile"
-    omega: float = 0.6
-
-    def __post_init__(self) -> None:
-        if not self.max_tile_size >= 0:
-            raise ConfigError(f"mapping.max_tile_size: must be >= 0, got {self.max_tile_size}")
-        if self.weight_scaling not in ("none", "tile", "row"):
-            raise ConfigError(
-                f"mapping.weight_scaling: must be none, tile or row, got {self.weight_scaling!r}"
-            )
-        if not 0 < self.omega <= 1:
-            raise ConfigError(f"mapping.omega: must lie in (0, 1], got {self.omega}")
+    omega: PositiveShare = 0.6
 
     def pieces(self, size: int) -> list[int]:
         """Sizes of the tiles along one direction: as few as possible, differing by one at most, larger ones

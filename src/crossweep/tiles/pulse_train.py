@@ -5,20 +5,21 @@ Sign convention: the target is ``dW = -lr d x^T``, so a coincidence with ``x_j d
 
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import torch
 from torch import Tensor
 
 from crossweep.errors import ConfigError
 from crossweep.rng import Stream
+from crossweep.schema import Checked, Positive, Range, Share
 
 PulseType = Literal["stochastic", "deterministic_implicit", "mean_count"]
 _PULSE_TYPES = ("stochastic", "deterministic_implicit", "mean_count")
 
 
 @dataclass(frozen=True, kw_only=True)
-class UpdateParameters:
+class UpdateParameters(Checked):
     """How a pulsed update turns values into pulses.
 
     Args:
@@ -39,12 +40,12 @@ class UpdateParameters:
         error.
     """
 
-    desired_bl: int = 31
+    desired_bl: Annotated[int, Range(least=1, most=10_000)] = 31
     update_management: bool = True
     update_bl_management: bool = True
-    um_grad_scale: float = 1.0
+    um_grad_scale: Positive = 1.0
     pulse_type: PulseType = "stochastic"
-    res: float = 0.0
+    res: Share = 0.0
     sto_round: bool = False
 
     def __post_init__(self) -> None:

@@ -2,15 +2,16 @@
 
 from dataclasses import dataclass
 from math import cos, pi
-from typing import Literal
+from typing import Literal, get_args
 
-from crossweep.errors import ConfigError
+from crossweep.schema import Checked, Count, NotNegative, Positive, ProperShare, Whole
 
-PARAMETER_KINDS = ("norm", "bias", "head", "weight")
+ParameterKind = Literal["norm", "bias", "head", "weight"]
+PARAMETER_KINDS: tuple[ParameterKind, ...] = get_args(ParameterKind)
 
 
 @dataclass(frozen=True, kw_only=True)
-class OptimizerSettings:
+class OptimizerSettings(Checked):
     """A torch optimizer for digital parameters.
 
     Args:
@@ -21,22 +22,13 @@ class OptimizerSettings:
     """
 
     name: Literal["sgd", "adamw"] = "sgd"
-    lr: float = 0.1
-    momentum: float = 0.0
-    weight_decay: float = 0.0
-
-    def __post_init__(self) -> None:
-        if self.name not in ("sgd", "adamw"):
-            raise ConfigError(f"optimizer.name: must be sgd or adamw, got {self.name!r}")
-        for key in ("lr", "weight_decay"):
-            if not getattr(self, key) >= 0:
-                raise ConfigError(f"optimizer.{key}: must be >= 0, got {getattr(self, key)}")
-        if not 0 <= self.momentum < 1:
-            raise ConfigError(f"optimizer.momentum: must lie in [0, 1), got {self.momentum}")
+    lr: NotNegative = 0.1
+    momentum: ProperShare = 0.0
+    weight_decay: NotNegative = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class Schedule:
+class Schedule(Checked):
     """Factor on all learning rates over a run.
 
     Args:
@@ -48,19 +40,10 @@ class Schedule:
     """
 
     name: Literal["constant", "cosine", "step"] = "cosine"
-    warmup_epochs: float = 0.0
-    final: float = 0.0
-    every: int = 10
-    factor: float = 0.1
-
-    def __post_init__(self) -> None:
-        if self.name not in ("constant", "cosine", "step"):
-            raise ConfigError(f"schedule.name: must be constant, cosine or step, got {self.name!r}")
-        if not (self.warmup_epochs >= 0 and self.final >= 0 and self.every >= 1 and self.factor > 0):
-            raise ConfigError(
-                f"schedule: `warmup_epochs, final >= 0, every >= 1, factor > 0` must hold, got {self.warmup_epochs}, "
-                f"{self.final}, {self.every}, {self.factor}"
-            )
+    warmup_epochs: NotNegative = 0.0
+    final: NotNegative = 0.0
+    every: Count = 10
+    factor: Positive = 0.1
 
     def at(self, epoch: float, epochs: int) -> float:
         """The factor after ``epoch`` of ``epochs`` epochs (fractions count)."""
@@ -75,7 +58,7 @@ class Schedule:
 
 
 @dataclass(frozen=True, kw_only=True)
-class FitSettings:
+class FitSettings(Checked):
     """One training loop.
 
     Args:
@@ -90,26 +73,11 @@ class FitSettings:
         label_smoothing: of the cross entropy [1] in [0, 1).
     """
 
-    epochs: int
-    batch_size: int
+    epochs: Whole
+    batch_size: Count
     optimizer: OptimizerSettings
     schedule: Schedule
-    analog_lr: float = 0.1
-    digital_parameters: tuple[str, ...] = PARAMETER_KINDS
+    analog_lr: NotNegative = 0.1
+    digital_parameters: tuple[ParameterKind, ...] = PARAMETER_KINDS
     augment: bool = True
-    label_smoothing: float = 0.0
-
-    def __post_init__(self) -> None:
-        if not self.epochs >= 0:
-            raise ConfigError(f"training.epochs: must be >= 0, got {self.epochs}")
-        if not self.batch_size >= 1:
-            raise ConfigError(f"training.batch_size: must be >= 1, got {self.batch_size}")
-        if not self.analog_lr >= 0:
-            raise ConfigError(f"training.analog_lr: must be >= 0, got {self.analog_lr}")
-        if not 0 <= self.label_smoothing < 1:
-            raise ConfigError(f"training.label_smoothing: must lie in [0, 1), got {self.label_smoothing}")
-        unknown = set(self.digital_parameters) - set(PARAMETER_KINDS)
-        if unknown:
-            raise ConfigError(
-                f"training.digital_parameters: must be among {PARAMETER_KINDS}, got {sorted(unknown)}"
-            )
+    label_smoothing: ProperShare = 0.0

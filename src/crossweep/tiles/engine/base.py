@@ -8,8 +8,8 @@ from typing import Any, Literal
 from torch import Tensor
 
 from crossweep.devices.base import AbstractDevice, Cells
-from crossweep.errors import ConfigError
 from crossweep.rng import Stream
+from crossweep.schema import Checked, Whole
 from crossweep.tiles.pulse_train import PulsePlan, UpdateParameters
 
 
@@ -34,7 +34,7 @@ class Crossbar:
 
 
 @dataclass(frozen=True, kw_only=True)
-class AbstractEngine(ABC):
+class AbstractEngine(Checked, ABC):
     """Applies a pulse plan; an engine has parameters but no state.
 
     Args:
@@ -47,11 +47,7 @@ class AbstractEngine(ABC):
     """
 
     backend: Literal["auto", "torch"] = "auto"
-    micro_batch: int = 4096
-
-    def __post_init__(self) -> None:
-        if not self.micro_batch >= 0:
-            raise ConfigError(f"engine.micro_batch: must be >= 0, got {self.micro_batch}")
+    micro_batch: Whole = 4096
 
     @abstractmethod
     def apply(

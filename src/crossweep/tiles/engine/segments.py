@@ -6,7 +6,7 @@ from math import ceil
 
 import torch
 
-from crossweep.errors import ConfigError
+from crossweep.schema import Positive
 from crossweep.tiles.engine.base import AbstractEngine, Crossbar
 from crossweep.tiles.pulse_train import PulsePlan
 
@@ -22,12 +22,7 @@ class SegmentedEngine(AbstractEngine):
         ConfigError: ``max_relaxation`` is not positive.
     """
 
-    max_relaxation: float = 1.0
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if not self.max_relaxation > 0:
-            raise ConfigError(f"engine.max_relaxation: must be > 0, got {self.max_relaxation}")
+    max_relaxation: Positive = 1.0
 
 
 def segments(plan: PulsePlan, bar: Crossbar, most: float) -> list[tuple[int, int]]:

@@ -1,0 +1,188 @@
+"""Every key of a run's configuration, outside the options that name a class of their own.
+
+`Configuration` is the whole of what `crossweep-train` composes: a key that is no field of it, or of what its fields
+describe, is read by nothing and refused.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+from crossweep.algorithms.base import AbstractAlgorithm
+from crossweep.data.base import AbstractData
+from crossweep.devices.symmetry_point import SymmetryPoint
+from crossweep.errors import FieldError
+from crossweep.models.base import AbstractModel
+from crossweep.schema import Checked, NotNegative, Range, Seed
+from crossweep.testbeds.base import AbstractTestbed
+from crossweep.tiles.engine.base import AbstractEngine
+from crossweep.tiles.io_parameters import IOParameters
+from crossweep.tiles.mapping import Mapping as TileMapping
+from crossweep.training.settings import FitSettings, OptimizerSettings
+
+
+@dataclass(frozen=True, kw_only=True)
+class Noise(Checked):
+    """How noisy; null keeps what device and periphery say.
+
+    Args:
+        weight_transfer: Gaussian error when pretrained weights are written, std [w_max], >= 0.
+        write: visible minus persistent weight after a pulse, std [dw_min], >= 0.
+        pulse: cycle-to-cycle spread of one pulse [its step], >= 0.
+        output: noise of a read before the ADC [w x input], >= 0.
+        input: noise after the DAC [inp_bound], >= 0.
+        weight_read: weight noise of a read [w], >= 0.
+    """
+
+    weight_transfer: NotNegative
+    write: NotNegative | None
+    pulse: NotNegative | None
+    output: NotNegative | None
+    input: NotNegative | None
+    weight_read: NotNegative | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Variability(Checked):
+    """Device-to-device spreads; null keeps the device's own.
+
+    Args:
+        step: of the step size [dw_min], >= 0.
+        w_max: of the upper bound [w_max], >= 0.
+        w_min: of the lower bound [w_min], >= 0.
+        asymmetry: of the up/down asymmetry [1], >= 0.
+    """
+
+    step: NotNegative | None
+    w_max: NotNegative | None
+    w_min: NotNegative | None
+    asymmetry: NotNegative | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlacedSymmetryPoint(SymmetryPoint):
+    """A symmetry point, and the tiles that have it.
+
+    Args:
+        tiles: which tiles of a transfer rule: ``fast``, ``slow`` or ``both``; a single tile is all of them.
+    """
+
+    tiles: Literal["fast", "slow", "both"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Periphery(Checked):
+    """The reads of a layer.
+
+    Args:
+        forward: ``y = W x``.
+        backward: the transposed read.
+    """
+
+    forward: IOParameters
+    backward: IOParameters
+
+
+@dataclass(frozen=True, kw_only=True)
+class Analog(TileMapping):
+    """Which layers go onto crossbars, and how.
+
+    Args:
+        layers: a named part of the model, or ``none``.
+        include: further layers, as shell patterns on module names.
+        exclude: layers that stay digital, likewise.
+    """
+
+    layers: str
+    include: tuple[str, ...]
+    exclude: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Seeds(Checked):
+    """Where every random number comes from.
+
+    Args:
+        device: which devices are drawn.
+        training: head, batches, pulses, noise, choppers.
+        pretraining: the network that all runs start from.
+    """
+
+    device: Seed
+    training: Seed
+    pretraining: Seed
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluation(Checked):
+    """What is measured at the end.
+
+    Args:
+        fresh_devices: new device populations that the trained weights are written to [1], 0..1000.
+    """
+
+    fresh_devices: Annotated[int, Range(least=0, most=1000)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Training(Checked):
+    """The loops and what they are compared with.
+
+    Args:
+        pretrain: the digital loop on the source task.
+        finetune: the loop on the target task, on crossbars.
+        auto_granularity: of rules with a buffer; ``algorithm.auto_granularity`` follows it.
+        baseline: paired digital runs, by name.
+        baseline_optimizers: their optimizers by name.
+    """
+
+    pretrain: FitSettings
+    finetune: FitSettings
+    auto_granularity: NotNegative
+    baseline: tuple[str, ...]
+    baseline_optimizers: Mapping[str, OptimizerSettings]
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if unknown := [name for name in self.baseline if name not in self.baseline_optimizers]:
+            known = tuple(self.baseline_optimizers)
+            raise FieldError("baseline", f"must be a list of names among {known}, got {unknown}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Configuration(Checked):
+    """All of it.
+
+    Args:
+        device: the device of every tile; ``fast`` and ``slow`` below it change one of them.
+        resume: ``auto`` goes on where an interrupted run stopped, ``never`` starts afresh.
+        compute_device: ``auto``, ``cpu``, ``cuda``, ``cuda:1``, ...
+        keep_checkpoint: keep the trained model beside the record.
+        quiet: no progress, no tables.
+        plugins: packages whose classes a ``_target_`` may name, beside crossweep's.
+        task: a small test-bed instead of a network.
+        study: settings of a sweep; not the run's business.
+        axis: axes of a sweep; not the run's business.
+    """
+
+    device: Mapping[str, Any]
+    noise: Noise
+    symmetry_point: PlacedSymmetryPoint
+    variability: Variability
+    io: Periphery
+    engine: AbstractEngine
+    algorithm: AbstractAlgorithm
+    model: AbstractModel
+    data: AbstractData
+    training: Training
+    analog: Analog
+    seed: Seeds
+    evaluation: Evaluation
+    resume: Literal["auto", "never"]
+    compute_device: str
+    keep_checkpoint: bool
+    quiet: bool
+    plugins: tuple[str, ...]
+    task: AbstractTestbed | None = None
+    study: Mapping[str, Any] | None = None
+    axis: Any = None
