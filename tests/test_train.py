@@ -16,7 +16,7 @@ import torch
 
 from crossweep.errors import ConfigError
 from crossweep.sweep.trial import TrialHandle, running
-from crossweep.train import _check_pruner, _sweep_hook, one_line, train
+from crossweep.train import _check_pruner, _sweep_hook, train
 from crossweep.training.checkpoint import load_checkpoint
 from tests.runs import configuration
 

@@ -22,7 +22,7 @@ from torch import Tensor
 from crossweep.build import make, plain
 from crossweep.devices import measured
 from crossweep.devices.base import AbstractDevice, Cells
-from crossweep.errors import ConfigError, CrossweepError
+from crossweep.errors import ConfigError, reported
 from crossweep.paths import conf_dir, multirun_dir, version_base
 from crossweep.rng import Stream
 from crossweep.sweep.resolvers import register
@@ -241,20 +241,17 @@ def _draw_pairs(axes: "Axes", one: Card) -> None:
 # -- command line ----------------------------------------------------------------------------------------
 
 
+@reported("crossweep", HydraException, OmegaConfBaseException)
 def main(arguments: Sequence[str] | None = None) -> None:
     """``device=NAME [device.key=value ...]`` draws a card, ``gallery`` all devices side by side."""
     given = list(sys.argv[1:] if arguments is None else arguments)
-    try:
-        if given in (["--help"], ["-h"]):
-            print("usage: crossweep-device device=NAME [device.key=value ...] | gallery")
-            print(f"devices: {', '.join(names())}")
-        elif given == ["gallery"]:
-            _gallery()
-        else:
-            _card(card(given))
-    except (CrossweepError, HydraException, OmegaConfBaseException) as error:
-        print(f"crossweep: {' '.join(str(error).split())}", file=sys.stderr)
-        sys.exit(2)
+    if given in (["--help"], ["-h"]):
+        print("usage: crossweep-device device=NAME [device.key=value ...] | gallery")
+        print(f"devices: {', '.join(names())}")
+    elif given == ["gallery"]:
+        _gallery()
+    else:
+        _card(card(given))
 
 
 def _card(one: Card) -> None:

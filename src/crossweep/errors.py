@@ -1,8 +1,49 @@
-"""The exceptions of crossweep: each message states the rule, the values, and where to change them."""
+"""The exceptions of crossweep: each message states the rule, the values, and where to change them.
+
+And the one place where an entry point turns a mistake, a full disk or a signal into one line and an exit code.
+"""
+
+import errno
+import os
+import re
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+# user:password@ of an address, and the password that some drivers take behind the question mark; an
+# interpolation is no secret
+_PASSWORD = re.compile(r"(?<=://)([^\s:/@]*:)(?!\$\{)[^\s@]+(?=@)|(?<=[?&])(password=)(?!\$\{)[^\s&'\"]+")
+
+_ELSEWHERE = "choose a folder that can be written (CROSSWEEP_MULTIRUN=FOLDER), or mend its permissions"
+_IN_THE_WAY = "something else lies where a file or folder of this name belongs; move it away"
+_DISK = {  # what is wrong with a disk rather than with whoever uses it
+    errno.ENOSPC: "free some space; the same command goes on",
+    errno.EDQUOT: "free some of your quota; the same command goes on",
+    errno.EIO: "the disk or file server fails; when it is back, the same command goes on",
+    errno.ESTALE: "the file server was restarted; the same command goes on",
+    errno.EROFS: _ELSEWHERE,
+}
+_PLACE = {
+    errno.EACCES: _ELSEWHERE,
+    errno.EPERM: _ELSEWHERE,
+    errno.EEXIST: _IN_THE_WAY,
+    errno.ENOTDIR: _IN_THE_WAY,
+    errno.EISDIR: _IN_THE_WAY,
+    errno.ENOTEMPTY: _IN_THE_WAY,
+    errno.ENAMETOOLONG: "choose shorter names",
+    errno.ENOENT: "check the name, or put the file back",
+    errno.EMFILE: "raise the limit of open files (ulimit -n)",
+}
 
 
 class CrossweepError(Exception):
     """Base of every error a user can cause; the entry points print it as one line and exit with code 2."""
+
+    def __str__(self) -> str:
+        return masked(super().__str__())
 
 
 class ConfigError(CrossweepError):
@@ -31,3 +72,82 @@ class DivergedError(CrossweepError):
 
 class StudyError(CrossweepError):
     """A study cannot start, go on or be collected."""
+
+
+class FileError(CrossweepError):
+    """The operating system refuses a file or folder: full, read-only, not permitted, in the way."""
+
+
+def masked(text: str) -> str:
+    """``text`` with the password of every address in it replaced by ``***``."""
+    if "://" not in text:
+        return text
+    return _PASSWORD.sub(lambda found: f"{found[1] or found[2]}***", text)
+
+
+def file_error(error: BaseException | None, below: str | os.PathLike[str] | None = None) -> FileError | None:
+    """The fault of a file or disk behind an error, as one line with path, reason and remedy; None if there is none.
+
+    Args:
+        error: an error; what caused it is looked at too, because libraries wrap what the system says.
+        below: a folder; a path that may not be used is a fault of the place only there, a disk's fault is always one.
+    """
+    while error is not None:
+        if isinstance(error, FileError):
+            return error
+        if isinstance(error, OSError) and error.errno is not None:
+            path = (
+                os.fspath(error.filename) if isinstance(error.filename, str | bytes | os.PathLike) else None
+            )
+            inside = path is not None and (below is None or os.fsdecode(path).startswith(os.fspath(below)))
+            remedy = _DISK.get(error.errno) or (_PLACE.get(error.errno) if inside else None)
+            if remedy is not None:
+                where = "" if path is None else f"{os.fsdecode(path)}: "
+                return FileError(f"{where}{os.strerror(error.errno)}; {remedy}")
+        error = error.__cause__ or error.__context__
+    return None
+
+
+@contextmanager
+def reported(program: str, *others: type[Exception]) -> Iterator[None]:
+    """The body of an entry point: what a user can mend is one line and exit code 2; signals exit with 128 + number.
+
+    Args:
+        program: its name, which begins the line.
+        others: further exceptions that a user causes.
+    """
+    mine = threading.current_thread() is threading.main_thread()
+    before = signal.signal(signal.SIGTERM, _stop) if mine else None
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        print(f"{program}: interrupted; the same command goes on from where it stopped", file=sys.stderr)
+        sys.exit(128 + getattr(error, "number", signal.SIGINT))
+    except Exception as error:
+        problem = error if isinstance(error, (CrossweepError, *others)) else file_error(error)
+        if problem is None:
+            raise
+        print(f"{program}: {one_line(problem)}", file=sys.stderr)
+        sys.exit(2)
+    finally:
+        if mine:
+            signal.signal(signal.SIGTERM, before)
+
+
+class Interrupted(KeyboardInterrupt):
+    """SIGTERM; not an ``Exception``, so that nothing swallows it."""
+
+    number = signal.SIGTERM
+
+
+def _stop(number: int, frame: FrameType | None) -> None:
+    raise Interrupted
+
+
+def one_line(error: BaseException) -> str:
+    """The message of an error on one line; of a chain, the innermost message of ours."""
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, CrossweepError):
+        cause = cause.__cause__
+    lines = [line.strip() for line in masked(str(cause or error)).splitlines()]
+    return " ".join(line for line in lines if line and not line.startswith(("full_key", "object_type")))

@@ -5,7 +5,6 @@
 """
 
 import argparse
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,7 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from crossweep.errors import CrossweepError
+from crossweep.errors import reported
 from crossweep.fitting.candidates import NAMES, choose
 from crossweep.fitting.population import Measurement, Scale, fit_all
 from crossweep.fitting.report import draw, model_rows, parameter_rows, write_yaml
@@ -46,15 +45,12 @@ def fit_device(
     return fit_all(source, trains, Scale.of(trains, ends), choose(models))
 
 
+@reported("crossweep")
 def main(arguments: Sequence[str] | None = None) -> None:
     """Parse the command line, fit, write and show."""
     options = _parser().parse_args(arguments)
-    try:
-        ends = tuple(options.range) if options.range else None
-        measurement = fit_device(options.csv, unit=options.unit, ends=ends, models=options.model)
-    except CrossweepError as error:
-        print(f"crossweep: {error}", file=sys.stderr)
-        sys.exit(2)
+    ends = tuple(options.range) if options.range else None
+    measurement = fit_device(options.csv, unit=options.unit, ends=ends, models=options.model)
     folder = options.out or multirun_dir() / "devices" / options.csv.stem
     yaml = write_yaml(measurement, folder / "device.yaml")
     figure = draw(measurement, folder / "fit.png")

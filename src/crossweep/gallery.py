@@ -21,6 +21,7 @@ from crossweep.algorithms.zero_shifting import ZeroShifting
 from crossweep.build import make, plain
 from crossweep.devices.soft_bounds import SoftBounds
 from crossweep.devices.symmetry_point import SymmetryPoint
+from crossweep.errors import reported
 from crossweep.paths import conf_dir, multirun_dir, version_base
 from crossweep.rng import Stream
 from crossweep.testbeds.base import AbstractTestbed, Outcome
@@ -175,6 +176,7 @@ def save(figure: Figure, path: Path) -> None:
 # -- command line --------------------------------------------------------------------------------------------
 
 
+@reported("crossweep.gallery")
 def main() -> None:
     """Run, print the table, write the figures."""
     parser = argparse.ArgumentParser(prog="crossweep.gallery", description=__doc__)

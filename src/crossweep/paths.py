@@ -24,8 +24,25 @@ def conf_dir() -> Path:
 
 
 def multirun_dir() -> Path:
-    """Folder below which every run writes, relative to the current directory or ``$CROSSWEEP_MULTIRUN``."""
-    return Path(os.environ.get("CROSSWEEP_MULTIRUN", "multirun")).resolve()
+    """Folder below which every run writes, relative to the current directory or ``$CROSSWEEP_MULTIRUN``.
+
+    Raises:
+        ConfigError: its name holds ``${``.
+    """
+    return usable(Path(os.environ.get("CROSSWEEP_MULTIRUN", "multirun")).resolve())
+
+
+def usable(folder: Path) -> Path:
+    """A folder that runs may write to, as it was given.
+
+    Raises:
+        ConfigError: its name holds ``${``: Hydra puts it into the configuration, where that begins an interpolation.
+    """
+    if "${" in str(folder):
+        raise ConfigError(
+            f"folder: its name must not hold '${{', got {folder}; rename it, or set CROSSWEEP_MULTIRUN"
+        )
+    return folder
 
 
 def cache_dir() -> Path:

@@ -1,19 +1,25 @@
 """What a run leaves on disk: ``record.json`` and ``history.csv``, written whole or not at all."""
 
+import contextlib
 import csv
 import io
 import json
 import math
 import os
 import tempfile
+import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import MISSING, asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
+
+from crossweep.errors import ConfigError, masked
 
 FORMAT = 1
 RECORD_NAME = "record.json"
 State = Literal["complete", "diverged", "pruned", "failed"]
+_TEMPORARY = ".tmp"
+_FORGOTTEN = 86400.0  # age at which a temporary file's writer is surely gone [s]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,7 +60,7 @@ class RunRecord:
 def write_bytes(path: Path, content: bytes) -> Path:
     """Write a file whole or not at all: a temporary name beside it, flushed to disk, then ``os.replace``."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=_TEMPORARY)
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(content)
@@ -64,15 +70,29 @@ def write_bytes(path: Path, content: bytes) -> Path:
         os.umask(umask)
         Path(temporary).chmod(0o666 & ~umask)
         Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
+    except BaseException as error:
+        with contextlib.suppress(OSError):
+            Path(temporary).unlink()
+        if isinstance(error, OSError) and error.filename is None:
+            error.filename = str(path)  # the system does not say which file a full disk met
         raise
     return path
 
 
+def remove_forgotten(folder: Path) -> None:
+    """Remove what killed processes left half-written below ``folder``: temporary files older than a day."""
+    for place, _, names in os.walk(folder):
+        for name in names:
+            if name.startswith(".") and name.endswith(_TEMPORARY):
+                path = Path(place, name)
+                with contextlib.suppress(OSError):  # another process may be faster
+                    if time.time() - path.stat().st_mtime > _FORGOTTEN:
+                        path.unlink()
+
+
 def write_json(path: Path, content: Any) -> Path:
-    """Atomic JSON; non-finite numbers become ``null`` so that every reader can parse the file."""
-    return write_bytes(path, json.dumps(_finite(content), indent=1, allow_nan=False).encode())
+    """Atomic JSON; non-finite numbers become ``null`` so that every reader can parse the file, passwords ``***``."""
+    return write_bytes(path, json.dumps(_clean(content), indent=1, allow_nan=False).encode())
 
 
 def write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> Path:
@@ -95,11 +115,30 @@ def read_json(path: Path) -> Any:
     return json.loads(path.read_bytes())
 
 
-def _finite(value: Any) -> Any:
+def read_record(path: Path) -> dict[str, Any]:
+    """The record of a finished run.
+
+    Raises:
+        ConfigError: the file is damaged, or no record of this version.
+    """
+    remedy = "remove it, or run again with resume=never"
+    try:
+        record = read_json(path)
+    except (ValueError, RecursionError) as error:
+        raise ConfigError(f"{path}: damaged ({error}); {remedy}") from error
+    needed = [item.name for item in fields(RunRecord) if item.default is MISSING]
+    if not isinstance(record, dict) or record.get("format") != FORMAT or not record.keys() >= set(needed):
+        raise ConfigError(f"{path}: no record of a run of this version; {remedy}")
+    return dict(record)
+
+
+def _clean(value: Any) -> Any:
     if isinstance(value, Mapping):
-        return {str(key): _finite(item) for key, item in value.items()}
+        return {str(key): _clean(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_finite(item) for item in value]
+        return [_clean(item) for item in value]
+    if isinstance(value, str):
+        return masked(value)
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from crossweep.errors import CrossweepError, StudyError
+from crossweep.errors import StudyError, reported
 
 EPILOG = """\
 examples:
@@ -76,15 +76,11 @@ def parser() -> argparse.ArgumentParser:
     return made
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; returns the exit code."""
+@reported("crossweep-report")
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line."""
     options = parser().parse_args(arguments)
-    try:
-        (_collect if options.collect else _report)(options)
-    except CrossweepError as problem:
-        print(f"crossweep-report: {problem}", file=sys.stderr)
-        return 2
-    return 0
+    (_collect if options.collect else _report)(options)
 
 
 def _collect(options: argparse.Namespace) -> None:
@@ -149,4 +145,4 @@ def _existing(folders: Sequence[Path]) -> list[Path]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -5,7 +5,6 @@
 
 import os
 import platform
-import signal
 import subprocess
 import sys
 import time
@@ -14,7 +13,6 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import hydra
@@ -26,13 +24,15 @@ from omegaconf.errors import OmegaConfBaseException
 
 import crossweep
 from crossweep.devices import measured
-from crossweep.errors import ConfigError, CrossweepError, DivergedError
-from crossweep.paths import conf_dir, version_base
-from crossweep.records import RECORD_NAME, RunRecord, read_json
+from crossweep.errors import ConfigError, CrossweepError, DivergedError, reported
+from crossweep.paths import conf_dir, multirun_dir, version_base
+from crossweep.records import RECORD_NAME, RunRecord, read_record, remove_forgotten
 from crossweep.sweep.resolvers import register
 
+# what belongs to a sweep; a study's storage may hold a password
+_OF_SWEEPS = ("study", "axis")
 # keys that say how a run is carried out, not what it computes
-_NOT_IDENTITY = ("hydra", "plugins", "resume", "compute_device", "quiet", "keep_checkpoint", "study", "axis")
+_NOT_IDENTITY = ("hydra", "plugins", "resume", "compute_device", "quiet", "keep_checkpoint", *_OF_SWEEPS)
 
 
 def _key(*, _root_: DictConfig) -> str:
@@ -65,16 +65,18 @@ def run(cfg: DictConfig) -> dict[str, float]:
         group: choice for group, choice in hydra_cfg.runtime.choices.items() if not group.startswith("hydra/")
     }
     on_epoch = _sweep_hook()
-    overrides = list(hydra_cfg.overrides.task)
+    # unresolved: an environment variable in an override may hold a password
+    overrides = OmegaConf.to_container(hydra_cfg.overrides.task, resolve=False)
+    assert isinstance(overrides, list)
     try:
         if single and cfg.get("study"):
             raise ConfigError("study: is a sweep and needs -m: python -m crossweep.train -m study=...")
         config = plain(cfg)
         _check_pruner(config)
+        config = {key: value for key, value in config.items() if key not in _OF_SWEEPS}
         record = train(config, folder, choices=choices, overrides=overrides, on_epoch=on_epoch)
-        if (
-            record["state"] == "failed"
-        ):  # in a study: a failed trial, which no sampler and no map takes for a value
+        if record["state"] == "failed":
+            # in a study: a failed trial, which no sampler and no map takes for a value
             raise DivergedError(record["warnings"][0])
     except CrossweepError as error:
         if not single:
@@ -111,11 +113,12 @@ def train(
         for name in (RECORD_NAME, CHECKPOINT_NAME):
             (folder / name).unlink(missing_ok=True)
     elif done.exists():
-        record: dict[str, Any] = read_json(done)
+        record = read_record(done)
         if not cfg["quiet"]:
             print("already finished; resume=never runs it again")
             show_result(record, folder)
         return record
+    remove_forgotten(folder)
     began, started = time.perf_counter(), datetime.now(UTC).isoformat(timespec="seconds")
     progress = ConsoleProgress(on_epoch, quiet=cfg["quiet"])
     try:
@@ -238,22 +241,16 @@ def _hardware(device: str) -> dict[str, Any]:
 # -- command line ----------------------------------------------------------------------------------------------------
 
 
+@reported("crossweep", HydraException, OmegaConfBaseException)
 def main() -> None:
     """Console script: like Hydra's own, but a user's mistake is one line and exit code 2."""
     # Hydra would print its own mixture of hints and cut tracebacks; with this it lets exceptions through
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")
-    signal.signal(signal.SIGTERM, _interrupt)
-    try:
-        sys.argv[1:] = _arguments(sys.argv[1:])
-        hydra.main(config_path=str(conf_dir()), config_name="train", **version_base())(run)()
-        if _mistakes:
-            raise _mistakes.pop()
-    except (CrossweepError, HydraException, OmegaConfBaseException) as error:
-        print(f"crossweep: {one_line(error)}", file=sys.stderr)
-        sys.exit(2)
-    except KeyboardInterrupt:
-        print("crossweep: interrupted; the same command goes on from the last epoch", file=sys.stderr)
-        sys.exit(130)
+    multirun_dir()  # refuses a name that Hydra cannot take
+    sys.argv[1:] = _arguments(sys.argv[1:])
+    hydra.main(config_path=str(conf_dir()), config_name="train", **version_base())(run)()
+    if _mistakes:
+        raise _mistakes.pop()
 
 
 def _arguments(given: list[str]) -> list[str]:
@@ -264,19 +261,6 @@ def _arguments(given: list[str]) -> list[str]:
         raise ConfigError("--dry-run: lists what a study would run, so it needs -m study=NAME")
     kept = [item for item in given if item != "--dry-run"]
     return [word for item in kept for word in (item, *["study.dry_run=true"] * item.startswith("study="))]
-
-
-def _interrupt(signum: int, frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
-
-
-def one_line(error: BaseException) -> str:
-    """The message of an error on one line; of a chain, the innermost message of ours."""
-    cause: BaseException | None = error
-    while cause is not None and not isinstance(cause, CrossweepError):
-        cause = cause.__cause__
-    lines = [line.strip() for line in str(cause or error).splitlines()]
-    return " ".join(line for line in lines if line and not line.startswith(("full_key", "object_type")))
 
 
 if __name__ == "__main__":

@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from crossweep.sweep.worker import THREAD_LIMITS
+
 APP = Path(__file__).resolve().parent / "app" / "main.py"
 BASE = ("-m", "study=map", "+study.progress=none")
 Sweep = Callable[..., Path]
@@ -26,16 +28,20 @@ def sweep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Sweep]:
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
+    for name in THREAD_LIMITS:  # a study sets them, and the next test must not inherit them
+        monkeypatch.setenv(name, os.environ.get(name, "1"))
     root = logging.getLogger()
     saved = root.handlers[:], root.level
 
-    def run(*overrides: str, base: tuple[str, ...] = BASE) -> Path:
+    def run(*overrides: str, base: tuple[str, ...] = BASE, program: Callable[[], Any] = main) -> Path:
         monkeypatch.setattr(sys, "argv", ["main.py", *base, *overrides])
         GlobalHydra.instance().clear()
-        main()
+        program()
         return tmp_path / "multirun" / "map"
 
     yield run
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
     GlobalHydra.instance().clear()
     HydraConfig.instance().cfg = None
     for handler in root.handlers:

@@ -245,3 +245,16 @@ def test_a_mistyped_axis_key_fails_before_anything_runs(sweep: Sweep) -> None:
 def test_a_mistyped_setting_is_named_with_a_suggestion(sweep: Sweep) -> None:
     with pytest.raises(ConfigError, match=r"study.n_trails: no such setting, did you mean n_trials"):
         sweep("+study.n_trails=3")
+
+
+def test_a_study_keeps_its_number_of_threads(sweep: Sweep, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sums are not the same bits with another number of threads, so a study does not mix them."""
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    folder = sweep("study.n_trials=1")
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    sweep("study.n_trials=2")
+    with pytest.raises(StudyError, match=r"study.threads: 3 -> 2"):
+        sweep("study.n_trials=3", "+study.threads=2")
+    sweep("study.n_trials=3", "+study.threads=2", "+study.allow_changes=true")
+    records = [json.loads((folder / f"trial_{n}" / "record.json").read_text()) for n in range(3)]
+    assert [record["threads"] for record in records] == ["3", "3", "2"]

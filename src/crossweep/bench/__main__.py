@@ -10,7 +10,7 @@ from crossweep.bench import fidelity, memory, peer, steps, table
 from crossweep.bench.table import Rows
 from crossweep.bench.timing import in_turn, ratio
 from crossweep.bench.updates import DEVICES, LEVELS, Case, pulses_per_update, updater
-from crossweep.errors import ConfigError
+from crossweep.errors import ConfigError, reported
 
 
 def against_peer() -> Rows:
@@ -151,4 +151,5 @@ def main(arguments: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    with reported("crossweep.bench"):
+        main(sys.argv[1:])

@@ -85,7 +85,8 @@ class Composer:
 
         for key, value in settings.items():
             OmegaConf.update(config, key, value, merge=True)
-        task = list(config.hydra.overrides.task)
+        task = OmegaConf.to_container(config.hydra.overrides.task, resolve=False)
+        assert isinstance(task, list)
         with read_write(config.hydra):
             config.hydra.overrides.task = [*task[: len(task) - len(overrides)], *overrides]
         return config

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import re
 import signal
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -9,7 +10,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from crossweep.errors import ConfigError, StudyError
+from crossweep.errors import ConfigError, CrossweepError, StudyError, masked
+from crossweep.records import remove_forgotten
 from crossweep.sweep import describe, dry_run
 from crossweep.sweep import ledger as book
 from crossweep.sweep.axes import Axis, literal
@@ -22,9 +24,9 @@ from crossweep.sweep.samplers.factory import sampler_for
 from crossweep.sweep.settings import Settings, seconds
 from crossweep.sweep.signals import Signals
 from crossweep.sweep.space import Space, lookup
-from crossweep.sweep.storage import serve
+from crossweep.sweep.storage import lies_in_folder, serve
 from crossweep.sweep.study import create, exists, quiet_optuna, restore, storage_of
-from crossweep.sweep.worker import Task, Worker
+from crossweep.sweep.worker import Task, Worker, share_of_cores
 
 if TYPE_CHECKING:
     from hydra.types import HydraContext
@@ -96,6 +98,8 @@ class Controller:
     def _check(self) -> None:
         """Everything that can be known to be wrong before the first trial."""
         settings = self._settings
+        if re.search(r"[/\\\x00-\x1f]", self._name) or not self._name.strip(". "):
+            raise ConfigError(f"study.name: the name of one folder, without / and \\, got {self._name!r}")
         quiet_optuna()
         sampler_for(settings, self._space)
         if not self._space.axes and not settings.dry_run and settings.n_trials != 1:
@@ -157,19 +161,24 @@ class Controller:
                 earlier, settings, self._space, self._plain, allow=settings.allow_changes
             ):
                 log.warning("changed since the study began: %s", change)
+        self._settings = settings = replace(settings, threads=self._threads(earlier))
         directory.mkdir(parents=True, exist_ok=True)
+        remove_forgotten(directory)
         self._storage = serve(settings.storage, directory)
         storage = storage_of(self._storage, directory)
-        if earlier is None and exists(self._name, storage):
+        if earlier is None and exists(self._name, storage) and not lies_in_folder(settings.storage):
             raise StudyError(
                 f"study.name: the storage holds a study {self._name!r} that does not belong to {directory}"
             )
+        describe.write(directory, self._name, settings, self._space, self._plain, earlier)
         ledger = Ledger(create(settings, self._name, storage), directory, settings, self._space)
         with ledger.locked():
             restored = restore(ledger.study, directory, self._space, settings)
             if not ledger.trials():
                 self._anchors(ledger)
-        describe.write(directory, self._name, settings, self._space, self._plain, earlier)
+        missing = ledger.requeue_missing()
+        if missing:
+            log.warning("%d finished trials have lost their folders; their points are queued again", missing)
         ledger.reap()
         if earlier is not None or restored:
             tally = tally_of(ledger.trials())
@@ -177,6 +186,13 @@ class Controller:
         if settings.retry_failed:
             log.info("%d failed points queued again", ledger.requeue_failed())
         return ledger
+
+    def _threads(self, earlier: Mapping[str, Any] | None) -> int:
+        """Cores per worker: as the study began, wherever it goes on."""
+        began = (earlier or {}).get("threads")
+        own = self._in_process and not self._uses_pool
+        chosen = self._settings.threads or began
+        return int(chosen or share_of_cores(self._settings, self._config.hydra.launcher, own=own))
 
     def _anchors(self, ledger: Ledger) -> None:
         flat = self._plain
@@ -257,7 +273,8 @@ class Controller:
         if self._uses_pool:
             message = {
                 "directory": str(task.directory),
-                "storage": task.storage,
+                # an address of our own server; anything else a worker reads from its own command line
+                "storage": None if task.storage is self._settings.storage else task.storage,
                 "failures_before": task.failures_before,
                 "deadline": task.deadline,
             }
@@ -283,6 +300,8 @@ class Controller:
                 results = launcher.launch(jobs, initial_job_idx=0)
             for result in results:
                 _ = result.return_value
+        except CrossweepError:
+            raise
         except Exception as error:
             # a launcher reports the death of one worker as the failure of all; the ledger knows what was lost
             log.warning("a round of workers ended early: %s", _first_line(error))
@@ -391,12 +410,12 @@ def with_assignment(task: Task, wanted: Mapping[str, Any]) -> Task:
     return replace(
         task,
         directory=Path(wanted["directory"]),
-        storage=wanted["storage"],
+        storage=wanted["storage"] or task.storage,
         failures_before=wanted["failures_before"],
         deadline=wanted["deadline"],
     )
 
 
 def _first_line(error: BaseException) -> str:
-    lines = str(error).strip().splitlines()
+    lines = masked(str(error)).strip().splitlines()
     return f"{type(error).__name__}: {lines[0] if lines else ''}"

@@ -16,19 +16,22 @@ from crossweep.sweep.space import Space
 STUDY_FORMAT = 1
 NAME = "study.json"
 SHOWN = 5
+NEEDED = frozenset(("name", "axes", "objectives", "directions", "seeds", "started", "starts", "config"))
+REMEDY = "remove it, and the next start describes the study again"
 
 
 def read(directory: Path) -> dict[str, Any] | None:
     """The description in a study folder, None if there is none."""
+    path = directory / NAME
     try:
-        content: dict[str, Any] = read_json(directory / NAME)
-        return content
+        content = read_json(path)
     except FileNotFoundError:
         return None
     except ValueError as error:
-        raise StudyError(
-            f"{directory / NAME}: not readable ({error}); remove it to describe the study again"
-        ) from error
+        raise StudyError(f"{path}: damaged ({error}); {REMEDY}") from error
+    if not isinstance(content, dict) or not content.keys() >= NEEDED:
+        raise StudyError(f"{path}: no description of a study; {REMEDY}")
+    return content
 
 
 def write(
@@ -59,6 +62,7 @@ def write(
         "sampler_options": split(settings.sampler, "sampler")[1],
         "budget": settings.budget,
         "n_trials": settings.n_trials,
+        "threads": settings.threads,
         "started": earlier["started"] if earlier else start["at"],
         "starts": [*(earlier["starts"] if earlier else []), start],
         "config": dict(config),
@@ -93,7 +97,10 @@ def check_same(
     for key, value in new.items():
         if value != old[key]:
             raise StudyError(f"study.name: {earlier['name']} has other {key}: {_difference(old[key], value)}")
-    changes = changed(earlier.get("config", {}), config)
+    changes = changed(earlier["config"], config)
+    began = earlier.get("threads")
+    if began is not None and settings.threads not in (None, began):
+        changes.append(f"study.threads: {began} -> {settings.threads} (the same sums, in another order)")
     if changes and not allow:
         more = f" and {len(changes) - SHOWN} more" if len(changes) > SHOWN else ""
         raise StudyError(

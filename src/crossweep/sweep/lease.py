@@ -79,7 +79,7 @@ def _alive_without_proc(pid: int) -> str | None:
 
 def _clock(folder: Path) -> float:
     """Now, by the clock that stamps files in ``folder`` (a file server's clock differs from ours)."""
-    probe = folder / f".clock-{platform.node()}-{os.getpid()}"
+    probe = folder / f".clock-{platform.node()}-{os.getpid()}.tmp"
     try:
         probe.touch()
         return probe.stat().st_mtime

@@ -31,11 +31,29 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 TRIAL_FORMAT = 1
+LOST = "lost"  # attribute of a number whose folder is gone: neither finished nor failed
 TARGET_REACHED, LAST_ARE_RUNNING = "target reached", "the last trials are running"
 TOO_MANY_FAILURES, TIME_IS_UP, NOTHING_LEFT = (
     "too many failures",
     "time budget used up",
     "nothing left to ask",
+)
+
+
+# what every trial.json says
+TOLD = frozenset(
+    (
+        "format",
+        "number",
+        "state",
+        "params",
+        "values",
+        "seed_values",
+        "metrics",
+        "constraints",
+        "retry_of",
+        "retried",
+    )
 )
 
 
@@ -248,15 +266,24 @@ class Ledger:
 
     def requeue_failed(self) -> int:
         """Queue every point that failed for good again; returns how many."""
+        return self._requeue(lambda trial: trial.state.name == "FAIL" and LOST not in trial.user_attrs)
+
+    def requeue_missing(self) -> int:
+        """Queue every point again whose trial is told but has no folder any more; returns how many."""
+        return self._requeue(
+            lambda trial: (
+                trial.state.name in ("COMPLETE", "PRUNED") and read_trial(self.folder(trial.number)) is None
+            )
+        )
+
+    def _requeue(self, wanted: "Callable[[FrozenTrial], bool]") -> int:
         with self.locked():
             trials = self.trials()
-            replaced = {trial.user_attrs.get("retry_of") for trial in trials}
-            failed = [
-                trial for trial in trials if trial.state.name == "FAIL" and trial.number not in replaced
-            ]
-            for trial in failed:
+            replaced = replaced_in(trials)
+            again = [trial for trial in trials if trial.number not in replaced and wanted(trial)]
+            for trial in again:
                 self.enqueue(trial.params, retry_of=trial.number, retries=0)
-        return len(failed)
+        return len(again)
 
     def _tell_failed(self, number: int, reason: str, *, requeue: bool, free: bool = False) -> None:
         trials = self.trials()
@@ -305,7 +332,7 @@ class Ledger:
         retried: bool = False,
     ) -> None:
         trial = self._by_number(number)
-        content = {
+        content: dict[str, Any] = {
             "format": TRIAL_FORMAT,
             "study": self.study.study_name,
             "number": number,
@@ -325,16 +352,23 @@ class Ledger:
         write_json(self.folder(number) / "trial.json", content)
 
 
+def replaced_in(trials: "Sequence[FrozenTrial]") -> set[int]:
+    """Numbers of the trials whose point was queued again."""
+    return {trial.user_attrs["retry_of"] for trial in trials if "retry_of" in trial.user_attrs}
+
+
 def tally_of(trials: "Sequence[FrozenTrial]") -> Tally:
-    """Count trials by state."""
-    counts = Counter(trial.state.name for trial in trials)
-    retried = sum("retry_of" in trial.user_attrs for trial in trials)
+    """Count trials by state; what was queued again counts as its successor does."""
+    replaced = replaced_in(trials)
+    counts = Counter(
+        trial.state.name for trial in trials if trial.number not in replaced and LOST not in trial.user_attrs
+    )
     return Tally(
         complete=counts["COMPLETE"],
         pruned=counts["PRUNED"],
         running=counts["RUNNING"],
         waiting=counts["WAITING"],
-        failed=counts["FAIL"] - retried,
+        failed=counts["FAIL"],
     )
 
 
@@ -343,12 +377,23 @@ def trial_folder(directory: Path, number: int) -> Path:
 
 
 def read_trial(folder: Path) -> dict[str, Any] | None:
-    """Content of ``trial.json``, None if there is none."""
+    """Content of ``trial.json``, None if there is none or if it is damaged or foreign, which is said."""
+    path = folder / "trial.json"
     try:
-        content: dict[str, Any] = read_json(folder / "trial.json")
-        return content
-    except (OSError, ValueError):
+        content = read_json(path)
+        if (
+            isinstance(content, dict)
+            and content.keys() >= TOLD
+            and folder == trial_folder(folder.parent, content["number"])
+        ):
+            return content
+        problem = "no trial of this version and number"
+    except (FileNotFoundError, NotADirectoryError):
         return None
+    except ValueError as error:
+        problem = f"damaged ({error})"
+    log.warning("%s: %s; its trial counts as lost and is repeated", path, problem)
+    return None
 
 
 def now() -> str:

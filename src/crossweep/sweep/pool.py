@@ -28,6 +28,7 @@ log = logging.getLogger(__name__)
 
 ENVIRONMENT = "CROSSWEEP_WORKER"
 GRACE = 20.0  # seconds that a worker has to put its trial back
+USERS_MISTAKE = 2  # exit code: it has said in one line what has to be mended
 FRUITLESS = 3  # worker deaths per worker without one ended trial in between, before we give up
 
 
@@ -106,6 +107,8 @@ class Pool:
                 continue
             child.output.close()
             del self._children[index]
+            if code == USERS_MISTAKE:
+                raise StudyError(f"{_tail(child.log, 1)} (worker {index}, {child.log})")
             if code != 0:
                 log.warning("worker %d ended with %s (see %s)", index, _meaning(code), child.log)
                 self._ledger.reap()

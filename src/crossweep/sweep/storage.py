@@ -3,8 +3,6 @@
 The trial folders are the source of truth; the storage holds what samplers need and can be rebuilt from them.
 """
 
-import fcntl
-import os
 import socket
 import threading
 import time
@@ -12,61 +10,21 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from crossweep.errors import ConfigError, StudyError
+from crossweep.errors import ConfigError, CrossweepError, StudyError, file_error
 from crossweep.sweep.plugins import call, choose, split
 
 if TYPE_CHECKING:
     from optuna.storages import BaseStorage
 
-JOURNAL = "study.journal"
-
-
-class HealingLock:
-    """Kernel lock around appends to a journal, which first cuts off a half-written last line.
-
-    Unlike a lock file it vanishes with its process, so a killed worker makes nobody wait; and a line torn by
-    the kill would otherwise make the journal unreadable for good once another line follows it.
-    """
-
-    def __init__(self, journal: Path) -> None:
-        self._journal = journal
-        self._path = journal.with_name(journal.name + ".flock")
-        self._mutex = threading.Lock()
-        self._handle: int | None = None
-
-    def acquire(self) -> bool:
-        """Take the lock, waiting as long as it needs."""
-        self._mutex.acquire()
-        handle = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o666)
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX)
-            self._heal()
-        except BaseException:
-            os.close(handle)
-            self._mutex.release()
-            raise
-        self._handle = handle
-        return True
-
-    def release(self) -> None:
-        """Give the lock back."""
-        handle, self._handle = self._handle, None
-        if handle is not None:
-            os.close(handle)
-            self._mutex.release()
-
-    def _heal(self) -> None:
-        with self._journal.open("rb+") as file:
-            end = file.seek(0, os.SEEK_END)
-            if end == 0:
-                return
-            file.seek(end - 1)
-            if file.read(1) == b"\n":
-                return
-            block = min(end, 1 << 20)
-            file.seek(end - block)
-            kept = file.read(block).rfind(b"\n") + 1
-            file.truncate(end - block + kept)
+JOURNAL, DATABASE = "study.journal", "study.db"
+DRIVERS = (
+    "sqlalchemy",
+    "sqlite3",
+    "psycopg",
+    "psycopg2",
+    "pymysql",
+    "grpc",
+)  # their errors are the storage's
 
 
 def journal(directory: Path, path: str | None = None, lock: str = "kernel") -> "BaseStorage":
@@ -78,7 +36,9 @@ def journal(directory: Path, path: str | None = None, lock: str = "kernel") -> "
         lock: ``kernel`` (flock) or ``symlink`` for file systems without it (NFS before version 4).
     """
     from optuna.storages import JournalStorage
-    from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
+    from optuna.storages.journal import JournalFileSymlinkLock
+
+    from crossweep.sweep.journal import HealingLock, Journal
 
     if lock not in ("kernel", "symlink"):
         raise ConfigError(f"study.storage.lock: kernel or symlink, got {lock!r}")
@@ -86,20 +46,23 @@ def journal(directory: Path, path: str | None = None, lock: str = "kernel") -> "
     file.parent.mkdir(parents=True, exist_ok=True)
     # Optuna asks of a lock no more than acquire and release
     guard: Any = HealingLock(file) if lock == "kernel" else JournalFileSymlinkLock(str(file))
-    return JournalStorage(JournalFileBackend(str(file), lock_obj=guard))
+    return JournalStorage(Journal(file, guard))
 
 
 def sqlite(directory: Path, path: str | None = None, timeout: float = 120.0) -> "BaseStorage":
     """A database file in the study folder; slow with more than a few workers."""
     from optuna.storages import RDBStorage
 
-    file = Path(path) if path else directory / "study.db"
+    file = Path(path) if path else directory / DATABASE
     file.parent.mkdir(parents=True, exist_ok=True)
     return RDBStorage(f"sqlite:///{file}", engine_kwargs={"connect_args": {"timeout": timeout}})
 
 
 def rdb(
-    directory: Path, url: str | None = None, engine_kwargs: dict[str, Any] | None = None
+    directory: Path,
+    url: str | None = None,
+    engine_kwargs: dict[str, Any] | None = None,
+    patience: float = 300.0,
 ) -> "BaseStorage":
     """A database server, for example ``postgresql+psycopg://user@host/name`` (extra ``postgresql``).
 
@@ -107,8 +70,9 @@ def rdb(
         directory: the study folder.
         url: as SQLAlchemy writes it; ``${oc.env:NAME}`` keeps a password out of the command line.
         engine_kwargs: handed to ``sqlalchemy.create_engine``.
+        patience: how long a study waits for a server that is away, being restarted for example [s].
     """
-    from optuna.storages import RDBStorage
+    from crossweep.sweep.database import PatientStorage
 
     del directory
     if not url:
@@ -116,7 +80,7 @@ def rdb(
             "study.storage.url: the rdb storage needs one, for example postgresql+psycopg://user@host/name"
         )
     # a database server may drop idle connections during a long trial
-    return RDBStorage(url, engine_kwargs={"pool_pre_ping": True, **(engine_kwargs or {})})
+    return PatientStorage(url, {"pool_pre_ping": True, **(engine_kwargs or {})}, patience=float(patience))
 
 
 def grpc(
@@ -171,18 +135,48 @@ def open_storage(spec: Any, directory: Path) -> "BaseStorage":
         ConfigError: no such storage or option.
         StudyError: it cannot be reached.
     """
-    part, options = choose(spec, "storage", KNOWN)
+    part, options = choose(resolved(spec), "storage", KNOWN)
     options = {key: value for key, value in options.items() if value is not None}
     if part in KNOWN.values():
         options["directory"] = directory
     try:
         return cast("BaseStorage", call(part, options, "storage"))
-    except ConfigError:
+    except CrossweepError:
         raise
     except Exception as error:
-        # every driver has errors of its own; the spec is not repeated, a URL may hold a password
-        lines = str(error).strip().splitlines() or [""]
-        raise StudyError(f"study.storage: cannot open it, {type(error).__name__}: {lines[0]}") from error
+        raise trouble(error) or file_error(error) or unknown(error) from error
+
+
+def trouble(error: BaseException | None) -> StudyError | None:
+    """What a storage's driver complains about, in one line; None if no driver complains."""
+    while error is not None:
+        if type(error).__module__.partition(".")[0] in DRIVERS:
+            damaged = type(error).__name__ == "DatabaseError"  # as SQLite calls a file that is no database
+            remedy = f"; delete {DATABASE}, it is rebuilt from the trial folders" if damaged else ""
+            return StudyError(f"{unknown(error)}{remedy}")
+        error = error.__cause__ or error.__context__
+    return None
+
+
+def unknown(error: BaseException) -> StudyError:
+    """The first line of any error; the description of the storage is not repeated, it may hold a password."""
+    lines = str(error).strip().splitlines() or [""]
+    return StudyError(f"study.storage: cannot use it, {type(error).__name__}: {lines[0]}")
+
+
+def lies_in_folder(spec: Any) -> bool:
+    """Whether a storage is part of the study folder, so that it cannot hold another folder's study."""
+    name, options = split(resolved(spec), "storage")
+    if name == "grpc":
+        return not options.get("host") and lies_in_folder(options.get("inner") or "journal")
+    return name in ("journal", "sqlite", "memory") and not options.get("path")
+
+
+def resolved(spec: Any) -> Any:
+    """A storage's description with its interpolations put in: only for opening it, because it may hold a password."""
+    from omegaconf import OmegaConf
+
+    return OmegaConf.to_container(spec, resolve=True) if OmegaConf.is_config(spec) else spec
 
 
 def serve(spec: Any, directory: Path) -> Any:
@@ -191,7 +185,7 @@ def serve(spec: Any, directory: Path) -> Any:
     Raises:
         StudyError: the server does not come up.
     """
-    name, options = split(spec, "storage")
+    name, options = split(resolved(spec), "storage")
     if name != "grpc" or options.get("host"):
         return spec
     from optuna.storages import run_grpc_proxy_server

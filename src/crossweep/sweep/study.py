@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from crossweep.errors import ConfigError, StudyError
-from crossweep.sweep.ledger import read_trial
+from crossweep.sweep.ledger import LOST, read_trial
 from crossweep.sweep.plugins import call, choose, split
 from crossweep.sweep.settings import Settings
 from crossweep.sweep.space import Space
@@ -113,7 +113,9 @@ def restore(study: "Study", directory: Path, space: Space, settings: Settings) -
     from optuna.trial import TrialState, create_trial
 
     numbers = sorted(
-        int(path.name.removeprefix("trial_")) for path in directory.glob("trial_*") if path.name[6:].isdigit()
+        int(folder.name.removeprefix("trial_"))
+        for folder in directory.glob("trial_*")
+        if folder.name.removeprefix("trial_").isdecimal() and _was_run(folder)
     )
     if not numbers or study.get_trials(deepcopy=False):
         return 0
@@ -122,8 +124,9 @@ def restore(study: "Study", directory: Path, space: Space, settings: Settings) -
     for number in range(numbers[-1] + 1):
         told = found.get(number)
         if told is None or told["state"] == "failed" or told["params"].keys() - set(space.names):
-            retry_of = None if told is None else told["retry_of"]
-            attributes = {} if retry_of is None else {"retry_of": retry_of}
+            attributes = {LOST: True} if told is None else {}
+            if told is not None and told["retry_of"] is not None:
+                attributes["retry_of"] = told["retry_of"]
             study.add_trial(create_trial(state=TrialState.FAIL, user_attrs=attributes))
             continue
         finished += 1
@@ -134,6 +137,11 @@ def restore(study: "Study", directory: Path, space: Space, settings: Settings) -
             study.enqueue_trial(told["params"], user_attrs={"queued": told["params"], "retry_of": number})
     log.info("study rebuilt from %d trial folders, %d finished", len(numbers), finished)
     return finished
+
+
+def _was_run(folder: Path) -> bool:
+    """Whether a trial folder was more than made: it holds a result, or Hydra's files of a run that was killed."""
+    return (folder / "trial.json").exists() or any(True for _ in folder.rglob(".hydra"))
 
 
 def _add(study: "Study", told: Mapping[str, Any], space: Space, settings: Settings) -> None:

@@ -1,5 +1,6 @@
 """The worker: ask, compose, run, tell, until nothing is left. To a Hydra launcher it is the job."""
 
+import contextlib
 import logging
 import os
 import sys
@@ -10,13 +11,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from crossweep.errors import file_error, masked
 from crossweep.sweep import ledger as book
 from crossweep.sweep.compose import Composer
 from crossweep.sweep.hooks import Refresher
 from crossweep.sweep.lease import Lease, lease_path
 from crossweep.sweep.ledger import Claim, Ledger
 from crossweep.sweep.objective import Outcome, combine, metrics_of
-from crossweep.sweep.settings import Settings, seconds, visible_gpus
+from crossweep.sweep.settings import Settings, cores, seconds, visible_gpus
 from crossweep.sweep.signals import Signals, Stopped, TimedOut
 from crossweep.sweep.space import Space
 from crossweep.sweep.trial import TrialHandle, TrialPruned, running
@@ -132,6 +134,11 @@ class Worker:
         except TimedOut:
             ledger.lost(claim, f"over the time limit of {settings.trial_timeout}")
         except Exception as error:
+            problem = file_error(error, below=self._task.directory)
+            if problem is not None:  # not the point's fault: no other one would fare better
+                with contextlib.suppress(Exception):
+                    ledger.put_back(claim, str(problem))
+                raise problem from error
             ledger.fail(claim, _one_line(error), _text(error), started)
             log.error("trial %d failed: %s (see %s)", claim.number, _one_line(error), folder / "error.txt")
         except BaseException as error:
@@ -217,10 +224,22 @@ def open_ledger(task: Task) -> Ledger:
     )
 
 
+def share_of_cores(settings: Settings, launcher: Mapping[str, Any], *, own: bool) -> int:
+    """Cores per worker of a study that begins here; it keeps them, because sums depend on how many add them up.
+
+    Args:
+        settings: the study's; its own number wins.
+        launcher: Hydra's launcher, which may reserve cores.
+        own: the one worker is this process, which may have been told how many cores to use.
+    """
+    reserved = settings.threads or launcher.get("cpus_per_task")
+    if reserved is None and own:
+        reserved = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0]
+    return int(reserved or max(1, cores() // settings.n_workers))
+
+
 def resources(index: int, settings: Settings, workers: int) -> dict[str, str]:
     """Environment of one worker among several on one machine: its cores and its GPU."""
-    from crossweep.sweep.settings import cores
-
     threads = str(settings.threads or max(1, cores() // workers))
     env = dict.fromkeys(THREAD_LIMITS, threads)
     if settings.gpus is None:
@@ -232,12 +251,9 @@ def resources(index: int, settings: Settings, workers: int) -> dict[str, str]:
 
 
 def use_resources(index: int, settings: Settings) -> None:
-    """Apply an explicit choice of cores and GPUs in a launcher's process; otherwise its own stays."""
+    """Apply the study's number of cores, and an explicit choice of GPUs, in a launcher's process."""
     chosen = settings if isinstance(settings.gpus, list | tuple) else replace(settings, gpus=None)
-    env = resources(index, chosen, settings.n_workers)
-    if settings.threads is None:
-        env = {key: value for key, value in env.items() if key == "CUDA_VISIBLE_DEVICES"}
-    os.environ.update(env)
+    os.environ.update(resources(index, chosen, settings.n_workers))
     torch = sys.modules.get("torch")
     if torch is not None and settings.threads is not None:
         torch.set_num_threads(settings.threads)  # it read the environment when it was imported
@@ -255,9 +271,9 @@ def _numbers(returned: Any) -> Mapping[str, float]:
 
 
 def _one_line(error: BaseException) -> str:
-    lines = str(error).strip().splitlines()
+    lines = masked(str(error)).strip().splitlines()
     return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
 
 
 def _text(error: BaseException) -> str:
-    return "".join(traceback.format_exception(error))
+    return masked("".join(traceback.format_exception(error)))

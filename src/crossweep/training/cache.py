@@ -8,6 +8,7 @@ from typing import Any
 
 from filelock import FileLock
 
+from crossweep.records import remove_forgotten
 from crossweep.training.checkpoint import load_checkpoint, save_checkpoint
 
 _FORMAT = 2  # of what the entries hold
@@ -28,6 +29,7 @@ def once(folder: Path, content: Mapping[str, Any], compute: Callable[[Path], Map
         compute: called with the path of a working checkpoint that it may use to resume; returns the result.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    remove_forgotten(folder)
     path = folder / f"{fingerprint({**content, 'format': _FORMAT})}.safetensors"
     with FileLock(f"{path}.lock"):
         if not path.exists():

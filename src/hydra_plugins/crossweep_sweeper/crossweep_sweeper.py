@@ -3,7 +3,7 @@
 import logging
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,8 @@ from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext
 from omegaconf import DictConfig, OmegaConf
 
-from crossweep.errors import CrossweepError
+from crossweep.errors import ConfigError, CrossweepError, file_error, masked
+from crossweep.paths import usable
 from crossweep.sweep.settings import Settings, from_mappings
 from crossweep.trust import packages
 
@@ -56,13 +57,18 @@ class CrossweepSweeper(Sweeper):
 
     def sweep(self, arguments: list[str]) -> Any:
         """Run the study; as a worker of a pool, run that worker."""
+        from crossweep.sweep.storage import trouble
+
         try:
             return self._sweep(arguments)
-        except CrossweepError as error:
+        except Exception as error:
+            problem = error if isinstance(error, CrossweepError) else trouble(error) or file_error(error)
+            if problem is None:
+                raise
             # one line for the user's mistakes, the whole story on request
             if os.environ.get("HYDRA_FULL_ERROR"):
-                raise
-            print(f"{type(error).__name__}: {error}", file=sys.stderr)
+                raise problem from error
+            print(f"{type(problem).__name__}: {problem}", file=sys.stderr)
             raise SystemExit(2) from error
 
     def _sweep(self, arguments: list[str]) -> Any:
@@ -73,7 +79,11 @@ class CrossweepSweeper(Sweeper):
         from crossweep.sweep.worker import Task, Worker
 
         assert self._config is not None and self._context is not None and self._function is not None
-        settings = from_mappings(_plain(self._given), _plain(self._config.get("study")))
+        storage = _storage(self._config)
+        _refuse_passwords([str(storage), *arguments])
+        given, study = _plain(self._config.hydra.sweeper), _plain(self._config.get("study"))
+        given.pop("_target_")
+        settings = from_mappings(given, study, {"storage": storage})
         require_known(settings, packages(_resolved(self._config.get("plugins", []))))
         space, fixed = parse(
             arguments,
@@ -84,6 +94,7 @@ class CrossweepSweeper(Sweeper):
             self._context.config_loader,
         )
         directory = Path(str(self._config.hydra.sweep.dir))
+        usable(directory.absolute())
         wanted = assignment()
         if wanted is None:
             controller = Controller(
@@ -92,7 +103,12 @@ class CrossweepSweeper(Sweeper):
             return controller.run()
         name = settings.name or directory.name
         task = Task(
-            name=name, directory=directory, settings=settings, space=space, fixed=tuple(fixed), storage=None
+            name=name,
+            directory=directory,
+            settings=settings,
+            space=space,
+            fixed=tuple(fixed),
+            storage=storage,
         )
         worker = Worker(with_assignment(task, wanted), self._config, self._context, self._function)
         return worker.loop(
@@ -100,17 +116,39 @@ class CrossweepSweeper(Sweeper):
         )
 
 
-def _plain(node: Any) -> dict[str, Any]:
-    """A configuration node as plain Python, interpolations resolved."""
+def _plain(node: DictConfig | None) -> dict[str, Any]:
+    """A configuration node as plain Python, interpolations resolved: all but the storage, see `_storage`."""
     if node is None:
         return {}
-    plain = OmegaConf.to_container(node, resolve=True) if OmegaConf.is_config(node) else node
-    result = {str(key): _resolved(value) for key, value in plain.items()} if isinstance(plain, dict) else {}
-    return result
+    return {str(key): _resolved(node[key]) for key in node if key != "storage"}
 
 
 def _resolved(value: Any) -> Any:
     return OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value
+
+
+def _storage(config: DictConfig) -> Any:
+    """The study's storage, a name or a node with its interpolations unresolved.
+
+    It may hold a password from the environment, which is put in where the storage is opened and nowhere else.
+    """
+    for node in (config.get("study"), config.hydra.sweeper):
+        if node is not None and node.get("storage") is not None:
+            return node.storage
+    return None
+
+
+def _refuse_passwords(texts: Iterable[str]) -> None:
+    """What is typed is written into every trial's folder, so a password must not be typed.
+
+    Raises:
+        ConfigError: one is.
+    """
+    if any(masked(text) != text for text in texts):
+        raise ConfigError(
+            "study.storage: a password in plain text would be written into every trial's folder; put it into an "
+            "environment variable and write ${oc.env:NAME} in its place"
+        )
 
 
 def _defaults() -> dict[str, Any]:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from crossweep.paths import version_base
 from crossweep.sweep.trial import current_trial
@@ -55,7 +55,7 @@ def run(cfg: DictConfig) -> dict[str, float] | float:
         "history": [],
         "seed": {"device": int(cfg.seed), "training": int(cfg.seed)},
         "choices": {},
-        "overrides": list(HydraConfig.get().overrides.task),
+        "overrides": OmegaConf.to_container(HydraConfig.get().overrides.task, resolve=False),
         "config": {"x": float(cfg.x), "y": float(cfg.y)},
         "threads": os.environ.get("OMP_NUM_THREADS"),
         "gpu": os.environ.get("CUDA_VISIBLE_DEVICES"),

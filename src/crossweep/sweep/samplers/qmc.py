@@ -1,10 +1,10 @@
-"""Optuna's quasi-random sequence, told the search space at once.
+"""Optuna's quasi-random sequence, told the search space at once and numbered like the trials.
 
 Optuna's own learns the space from the first finished trial, so the first trials of parallel workers would be
 random.
 """
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from optuna.distributions import BaseDistribution
 from optuna.samplers import QMCSampler
@@ -31,6 +31,18 @@ class SobolSampler(QMCSampler):
             warn_asynchronous_seeding=False,
         )
         self._space = space.distributions()
+        self._number = 0
+
+    def sample_relative(
+        self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+    ) -> dict[str, Any]:
+        self._number = trial.number
+        return super().sample_relative(study, trial, search_space)
+
+    def _find_sample_id(self, study: Study, search_space: dict[str, BaseDistribution]) -> int:
+        # Optuna's counter lies in the storage, where a study rebuilt from its folders would begin anew
+        del study, search_space
+        return self._number
 
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
         del study, trial
