@@ -73,7 +73,7 @@ def write_bytes(path: Path, content: bytes) -> Path:
     except BaseException as error:
         with contextlib.suppress(OSError):
             Path(temporary).unlink()
-        if isinstance(error, OSError) and error.filename is None:
+        if isinstance(error, OSError) and error.errno is not None and error.filename is None:
             error.filename = str(path)  # the system does not say which file a full disk met
         raise
     return path

@@ -3,11 +3,13 @@
 import json
 import logging
 import os
+import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -16,6 +18,14 @@ from crossweep.sweep.worker import THREAD_LIMITS
 APP = Path(__file__).resolve().parent / "app" / "main.py"
 BASE = ("-m", "study=map", "+study.progress=none")
 Sweep = Callable[..., Path]
+
+
+class Database(NamedTuple):
+    """A database server: its address, and how to kill and start it."""
+
+    url: str
+    kill: Callable[[], None]
+    start: Callable[[], None]
 
 
 @pytest.fixture
@@ -30,6 +40,7 @@ def sweep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Sweep]:
     monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
     for name in THREAD_LIMITS:  # a study sets them, and the next test must not inherit them
         monkeypatch.setenv(name, os.environ.get(name, "1"))
+    threads = sys.modules["torch"].get_num_threads() if "torch" in sys.modules else None
     root = logging.getLogger()
     saved = root.handlers[:], root.level
 
@@ -40,8 +51,8 @@ def sweep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Sweep]:
         return tmp_path / "multirun" / "map"
 
     yield run
-    if "torch" in sys.modules:
-        sys.modules["torch"].set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
+    if threads is not None:
+        sys.modules["torch"].set_num_threads(threads)
     GlobalHydra.instance().clear()
     HydraConfig.instance().cfg = None
     for handler in root.handlers:
@@ -118,3 +129,55 @@ def optuna_states(folder: Path, storage: Any = "journal") -> dict[str, int]:
         opened.remove_session()
         opened.engine.dispose()
     return states
+
+
+def wait_for(condition: Callable[[], object]) -> None:
+    """Block until it is true; how long that may take is the runner's business."""
+    while not condition():
+        time.sleep(0.05)
+
+
+def workers_of(folder: Path) -> list[int]:
+    """Process numbers of the workers that hold a trial."""
+    found = []
+    for lease in (folder / ".leases").glob("*.json"):
+        try:
+            found.append(json.loads(lease.read_text())["pid"])
+        except (OSError, ValueError):
+            continue
+    return found
+
+
+@pytest.fixture
+def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
+    """A database server of our own on a socket in a temporary folder."""
+    pytest.importorskip("psycopg", reason="psycopg is not installed")
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
+    initdb = shutil.which("initdb") or (str(found[-1]) if found else None)
+    if initdb is None:
+        pytest.skip("postgresql is not installed")
+    root = tmp_path_factory.mktemp("pg")
+    as_user: list[str] = []
+    if os.geteuid() == 0:  # the server refuses to run as root
+        user = "nobody"
+        shutil.chown(root, user)
+        for parent in root.parents:
+            if parent.stat().st_uid == 0 and parent != Path("/tmp") and Path("/tmp") in parent.parents:
+                parent.chmod(parent.stat().st_mode | 0o111)
+        as_user = ["setpriv", f"--reuid={user}", "--regid=nogroup", "--clear-groups"]
+    control = [str(Path(initdb).with_name("pg_ctl")), "-D", str(root / "data"), "-w"]
+
+    def run(*words: str) -> None:
+        subprocess.run([*as_user, *words], check=True, cwd=root, stdout=subprocess.DEVNULL)
+
+    run(initdb, "-D", str(root / "data"), "-U", "sweep", "-A", "trust")
+
+    def start() -> None:
+        run(*control, "-l", str(root / "log"), "-o", f"-k {root} -c listen_addresses=''", "start")
+
+    def kill() -> None:
+        run(*control, "-m", "immediate", "stop")
+
+    start()
+    yield Database(f"postgresql+psycopg://sweep@/postgres?host={root}", kill, start)
+    kill()

@@ -1,9 +1,9 @@
 """The same study on every launcher and every storage."""
 
 import os
-import shutil
-import subprocess
-from collections.abc import Callable, Iterator
+import signal
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ import pytest
 
 from crossweep.errors import StudyError
 from crossweep.sweep.storage import open_storage
-from tests.sweep.conftest import done, finished, optuna_states
+from tests.sweep.conftest import Database, done, finished, optuna_states, wait_for, workers_of
 
 Start = Callable[..., Any]
 
@@ -62,47 +62,54 @@ def test_memory_goes_on_from_the_trial_folders(tmp_path: Path, command: Start) -
     assert "memory serves one worker" in output
 
 
-@pytest.fixture
-def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A database server of our own on a socket in a temporary folder."""
-    pytest.importorskip("psycopg", reason="psycopg is not installed")
-    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
-    initdb = shutil.which("initdb") or (str(found[-1]) if found else None)
-    if initdb is None:
-        pytest.skip("postgresql is not installed")
-    root = tmp_path_factory.mktemp("pg")
-    as_user: list[str] = []
-    if os.geteuid() == 0:  # the server refuses to run as root
-        user = "nobody"
-        shutil.chown(root, user)
-        for parent in root.parents:
-            if parent.stat().st_uid == 0 and parent != Path("/tmp") and Path("/tmp") in parent.parents:
-                parent.chmod(parent.stat().st_mode | 0o111)
-        as_user = ["setpriv", f"--reuid={user}", "--regid=nogroup", "--clear-groups"]
-    control = [str(Path(initdb).with_name("pg_ctl")), "-D", str(root / "data"), "-w"]
-
-    def run(*words: str) -> None:
-        subprocess.run([*as_user, *words], check=True, cwd=root, stdout=subprocess.DEVNULL)
-
-    run(initdb, "-D", str(root / "data"), "-U", "sweep", "-A", "trust")
-    run(*control, "-l", str(root / "log"), "-o", f"-k {root} -c listen_addresses=''", "start")
-    yield f"postgresql+psycopg://sweep@/postgres?host={root}"
-    run(*control, "-m", "immediate", "stop")
-
-
 @pytest.mark.slow
-def test_a_database_server(postgresql: str, tmp_path: Path, command: Start) -> None:
+def test_a_database_server(postgresql: Database, tmp_path: Path, command: Start) -> None:
     options = (
         "study.workers=3",
-        f"+study.storage={{name: rdb, url: '{postgresql}'}}",
+        f"+study.storage={{name: rdb, url: '{postgresql.url}'}}",
         "sleep=[0.1]",
         "chaos.kill=0.1",
     )
     done(command("study.n_trials=12", "+study.max_retries=8", *options))
     folder = tmp_path / "multirun" / "map"
-    states = optuna_states(folder, {"name": "rdb", "url": postgresql})
+    states = optuna_states(folder, {"name": "rdb", "url": postgresql.url})
     assert states["COMPLETE"] == len(finished(folder)) == 12
     assert states.keys() <= {"COMPLETE", "FAIL"}
+
+
+@pytest.mark.slow
+def test_a_database_server_killed_and_restarted(postgresql: Database, tmp_path: Path, command: Start) -> None:
+    """Twice in the middle of the study, for longer than any request lasts: it waits, and every trial counts once."""
+    storage = f"+study.storage={{name: rdb, url: '{postgresql.url}'}}"
+    process = command("study.n_trials=16", "study.workers=3", storage, "sleep=[0.2,0.6]")
+    folder = tmp_path / "multirun" / "map"
+    for enough in (3, 8):
+        wait_for(lambda: len(finished(folder)) >= enough)  # noqa: B023
+        postgresql.kill()
+        time.sleep(4)  # the study has to meet a server that is away
+        postgresql.start()
+    done(process)
+    assert len(finished(folder)) == 16
+    states = optuna_states(folder, {"name": "rdb", "url": postgresql.url})
+    assert states["COMPLETE"] == 16 and states.keys() <= {"COMPLETE", "FAIL"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("launcher", "package"), [("joblib", "joblib"), ("submitit_local", "submitit")])
+def test_a_launchers_workers_are_killed(launcher: str, package: str, tmp_path: Path, command: Start) -> None:
+    pytest.importorskip(f"hydra_plugins.hydra_{package}_launcher")
+    options = ("study.n_trials=8", "study.workers=2", f"hydra/launcher={launcher}", "sleep=[0.5]")
+    process = command(*options, "+study.max_retries=8", "+study.lease_timeout=10")
+    folder, kills = tmp_path / "multirun" / "map", 0
+    for enough in (1, 4):
+        wait_for(lambda: len(finished(folder)) >= enough and workers_of(folder))  # noqa: B023
+        for victim in workers_of(folder)[:1]:
+            os.kill(victim, signal.SIGKILL)
+            kills += 1
+    done(process)
+    states = optuna_states(folder)
+    assert len(finished(folder)) == states["COMPLETE"] == 8
+    assert kills == 2 and states.keys() <= {"COMPLETE", "FAIL"}
 
 
 def test_a_server_that_is_not_there_is_one_line_without_its_password(tmp_path: Path) -> None:

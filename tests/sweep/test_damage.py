@@ -104,7 +104,9 @@ def test_a_damaged_database_is_one_line_and_is_rebuilt(sweep: Sweep) -> None:
     folder = sweep("study.n_trials=1", *options)
     database = folder / "study.db"
     database.write_bytes(b"no database" * 100)
-    with pytest.raises(StudyError, match=r"file is not a database.*; delete study\.db, it is rebuilt"):
+    with pytest.raises(
+        StudyError, match=r"study\.db: damaged \(file is not a database\); delete it, it is rebuilt"
+    ):
         sweep("study.n_trials=2", *options)
     database.unlink()
     sweep("study.n_trials=2", *options)

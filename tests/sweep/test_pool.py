@@ -4,30 +4,12 @@ import json
 import os
 import signal
 import subprocess
-import time
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.sweep.conftest import done, finished, optuna_states, trials_of
+from tests.sweep.conftest import done, finished, optuna_states, trials_of, wait_for, workers_of
 
 Start = Callable[..., "subprocess.Popen[str]"]
-
-
-def wait_for(condition: Callable[[], object]) -> None:
-    """Block until it is true; how long that may take is the runner's business."""
-    while not condition():
-        time.sleep(0.05)
-
-
-def workers_of(folder: Path) -> list[int]:
-    """Process numbers of the workers that hold a trial."""
-    found = []
-    for lease in (folder / ".leases").glob("*.json"):
-        try:
-            found.append(json.loads(lease.read_text())["pid"])
-        except (OSError, ValueError):
-            continue
-    return found
 
 
 def test_two_workers_one_killed(tmp_path: Path, command: Start) -> None:

@@ -1,6 +1,7 @@
 """What must survive: half-written journals, deaths between two steps, and a whole study of bad days."""
 
 import json
+import os
 import threading
 from collections import Counter
 from collections.abc import Callable
@@ -41,8 +42,6 @@ def claimed(ledger: Ledger) -> Claim:
 
 def kill(ledger: Ledger, claim: Claim) -> None:
     """As if the trial's worker had been on another host and fallen silent."""
-    import os
-
     path = lease_path(ledger.directory, claim.number)
     write_json(path, DEAD)
     os.utime(path, (0, 0))
@@ -99,6 +98,18 @@ def test_the_result_of_a_trial_that_was_given_up_is_dropped(tmp_path: Path) -> N
     assert [trial.state.name for trial in ledger.trials()] == ["FAIL", "WAITING"]
 
 
+@pytest.mark.parametrize("harm", [b"", b'{"place', b"[]", b"{}"])
+def test_a_damaged_lease_is_judged_by_its_age(tmp_path: Path, harm: bytes) -> None:
+    ledger = ledger_of(tmp_path)
+    path = lease_path(tmp_path, claimed(ledger).number)
+    path.write_bytes(harm)
+    ledger.reap()
+    assert [trial.state.name for trial in ledger.trials()] == ["RUNNING"]
+    os.utime(path, (0, 0))
+    ledger.reap()
+    assert [trial.state.name for trial in ledger.trials()] == ["FAIL", "WAITING"]
+
+
 def test_a_live_lease_is_left_alone(tmp_path: Path) -> None:
     ledger = ledger_of(tmp_path)
     claimed(ledger)
@@ -120,12 +131,22 @@ def test_a_journal_torn_by_a_kill_heals(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_forty_trials_on_bad_days(tmp_path: Path, command: Callable[..., Any]) -> None:
+@pytest.mark.parametrize("storage", ["journal", "sqlite", "grpc", "postgresql"])
+def test_forty_trials_on_bad_days(
+    storage: str, tmp_path: Path, command: Callable[..., Any], request: pytest.FixtureRequest
+) -> None:
     """Kills, hangs, exceptions, NaN at random, restarted until done: nothing lost, nothing twice."""
     import pandas as pd
 
     folder = tmp_path / "multirun" / "map"
+    spec: Any = storage
+    if storage == "grpc":
+        pytest.importorskip("grpc")
+    if storage == "postgresql":
+        spec = {"name": "rdb", "url": request.getfixturevalue("postgresql").url}
+    given = f"{{name: rdb, url: '{spec['url']}'}}" if isinstance(spec, dict) else spec
     options = (
+        f"+study.storage={given}",
         *("study.n_trials=40", "study.workers=4", "sleep=[0.05,0.3]", "+study.trial_timeout=3"),
         *(
             "+study.lease_timeout=10",
@@ -142,7 +163,7 @@ def test_forty_trials_on_bad_days(tmp_path: Path, command: Callable[..., Any]) -
             break
     assert process.returncode == 0, output
     trials = trials_of(folder)
-    states = optuna_states(folder)
+    states = optuna_states(folder, "journal" if storage == "grpc" else spec)
     assert states.get("COMPLETE", 0) == 40
     assert states.keys() <= {"COMPLETE", "FAIL"}
     assert len(finished(folder)) == 40
@@ -153,6 +174,47 @@ def test_forty_trials_on_bad_days(tmp_path: Path, command: Callable[..., Any]) -
     assert lost == {trial["retry_of"] for trial in trials if trial["retry_of"] is not None}
     table = pd.read_parquet(folder / "results.parquet")
     assert sorted(table["trial"]) == [trial["number"] for trial in trials]
+    print(f"{storage}: {len(trials)} trials, {len(lost)} killed or hung, 40 finished, none twice")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("sampler", ["levelset", "gp"])
+def test_samplers_that_learn_live_with_kills(
+    sampler: str, tmp_path: Path, command: Callable[..., Any]
+) -> None:
+    folder = tmp_path / "multirun" / "map"
+    options = ("study.n_trials=16", "study.workers=3", f"study.sampler={sampler}", "chaos.kill=0.2")
+    more = ("+study.max_retries=8", "+study.lease_timeout=10", "+study.budget=0.5", "sleep=[0.05,0.3]")
+    process = command(*options, *more)
+    output, _ = process.communicate()
+    assert process.returncode == 0, output
+    states = optuna_states(folder)
+    assert len(finished(folder)) == states["COMPLETE"] == 16
+    assert states.keys() <= {"COMPLETE", "FAIL"}
+    twice = Counter(tuple(trial["params"].items()) for trial in finished(folder))
+    assert set(twice.values()) == {1}
+    print(f"{sampler}: {states}")
+
+
+@pytest.mark.slow
+def test_two_hosts_on_a_slow_shared_folder(tmp_path: Path, command: Callable[..., Any]) -> None:
+    """Two controllers that take each other for another machine, every file operation late by up to 0.2 s, and kills."""
+    folder = tmp_path / "multirun" / "map"
+    options = ("study.n_trials=16", "study.workers=2", "chaos.kill=0.1", "sleep=[0.1,0.5]")
+    more = ("+study.max_retries=8", "+study.lease_timeout=15")
+    slow = str(Path(__file__).with_name("slow_files"))
+    path = os.pathsep.join([slow, *filter(None, [os.environ.get("PYTHONPATH")])])
+    both = [command(*options, *more, PYTHONPATH=path, SLOW_HOST=name) for name in ("one", "two")]
+    for process in both:
+        output, _ = process.communicate()
+        assert process.returncode == 0, output
+    hosts = {start["host"] for start in json.loads((folder / "study.json").read_text())["starts"]}
+    states = optuna_states(folder)
+    assert len(finished(folder)) == states["COMPLETE"] == 16
+    assert states.keys() <= {"COMPLETE", "FAIL"}
+    twice = Counter(tuple(trial["params"].items()) for trial in finished(folder))
+    assert set(twice.values()) == {1}
+    print(f"two hosts: {states}, {hosts}")
 
 
 def ideal_makespan(durations: list[float]) -> float:

@@ -35,11 +35,14 @@ def identity() -> dict[str, Any]:
 def is_stale(path: Path, timeout: float) -> bool:
     """Whether the trial behind a lease file is dead; a missing lease is for the caller to judge."""
     try:
-        owner = read_json(path)
         touched = path.stat().st_mtime
-    except (OSError, ValueError):
+        owner = read_json(path)
+    except OSError:
         return False
-    if owner["place"] == _place() and _born(owner["pid"]) != owner["born"]:
+    except ValueError:
+        owner = None  # damaged: its age alone counts
+    known = isinstance(owner, dict) and owner.keys() >= {"place", "pid", "born"}
+    if known and owner["place"] == _place() and _born(owner["pid"]) != owner["born"]:
         return True
     return _clock(path.parent) - touched > timeout
 

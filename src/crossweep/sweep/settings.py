@@ -43,7 +43,8 @@ class Settings:
         sampler, pruner, storage: a name, or ``{name: ..., option: ...}``, or ``{target: package.Class,
             ...}``.
         workers: workers at a time; ``auto`` is one per GPU, else one per two cores.
-        threads: cores per worker; null shares the cores evenly.
+        threads: cores per worker; null shares the cores evenly when the study begins. The study keeps the number,
+            because sums depend on how many threads add them up.
         gpus: ``auto`` (visible devices in turn), a list of device numbers, or null (leave the choice alone).
         trials_per_process: a worker process is replaced after so many trials; null never; implies processes
             of our own.

@@ -16,7 +16,7 @@ from crossweep.sweep.plugins import call, choose, split
 if TYPE_CHECKING:
     from optuna.storages import BaseStorage
 
-JOURNAL, DATABASE = "study.journal", "study.db"
+JOURNAL = "study.journal"
 DRIVERS = (
     "sqlalchemy",
     "sqlite3",
@@ -52,10 +52,20 @@ def journal(directory: Path, path: str | None = None, lock: str = "kernel") -> "
 def sqlite(directory: Path, path: str | None = None, timeout: float = 120.0) -> "BaseStorage":
     """A database file in the study folder; slow with more than a few workers."""
     from optuna.storages import RDBStorage
+    from sqlalchemy.exc import DatabaseError
 
-    file = Path(path) if path else directory / DATABASE
+    file = Path(path) if path else directory / "study.db"
     file.parent.mkdir(parents=True, exist_ok=True)
-    return RDBStorage(f"sqlite:///{file}", engine_kwargs={"connect_args": {"timeout": timeout}})
+    try:
+        return RDBStorage(f"sqlite:///{file}", engine_kwargs={"connect_args": {"timeout": timeout}})
+    except DatabaseError as error:
+        if (
+            type(error) is not DatabaseError
+        ):  # its subclasses say that the database is busy, full or read-only
+            raise
+        raise StudyError(
+            f"{file}: damaged ({error.orig!s}); delete it, it is rebuilt from the trial folders"
+        ) from error
 
 
 def rdb(
@@ -151,9 +161,7 @@ def trouble(error: BaseException | None) -> StudyError | None:
     """What a storage's driver complains about, in one line; None if no driver complains."""
     while error is not None:
         if type(error).__module__.partition(".")[0] in DRIVERS:
-            damaged = type(error).__name__ == "DatabaseError"  # as SQLite calls a file that is no database
-            remedy = f"; delete {DATABASE}, it is rebuilt from the trial folders" if damaged else ""
-            return StudyError(f"{unknown(error)}{remedy}")
+            return unknown(error)
         error = error.__cause__ or error.__context__
     return None
 

@@ -134,7 +134,7 @@ class Worker:
         except TimedOut:
             ledger.lost(claim, f"over the time limit of {settings.trial_timeout}")
         except Exception as error:
-            problem = file_error(error, below=self._task.directory)
+            problem = file_error(error, below=self._task.directory.parent)
             if problem is not None:  # not the point's fault: no other one would fare better
                 with contextlib.suppress(Exception):
                     ledger.put_back(claim, str(problem))
