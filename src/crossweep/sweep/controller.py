@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from crossweep.errors import ConfigError, CrossweepError, StudyError, masked
+from crossweep.errors import ConfigError, CrossweepError, StudyError, file_error, masked
 from crossweep.records import remove_forgotten
 from crossweep.sweep import describe, dry_run
 from crossweep.sweep import ledger as book
@@ -24,7 +24,7 @@ from crossweep.sweep.samplers.factory import sampler_for
 from crossweep.sweep.settings import Settings, seconds
 from crossweep.sweep.signals import Signals
 from crossweep.sweep.space import Space, lookup
-from crossweep.sweep.storage import lies_in_folder, serve
+from crossweep.sweep.storage import lies_in_folder, serve, trouble
 from crossweep.sweep.study import create, exists, quiet_optuna, restore, storage_of
 from crossweep.sweep.worker import Task, Worker, share_of_cores
 
@@ -303,6 +303,9 @@ class Controller:
         except CrossweepError:
             raise
         except Exception as error:
+            problem = trouble(error) or file_error(error, below=self._directory.parent)
+            if problem is not None:
+                raise problem from error
             # a launcher reports the death of one worker as the failure of all; the ledger knows what was lost
             log.warning("a round of workers ended early: %s", _first_line(error))
         finally:
