@@ -12,7 +12,7 @@ from crossweep.paths import multirun_dir
 from crossweep.records import read_json
 from tests.sweep.conftest import Sweep, finished, optuna_states
 
-DAMAGE = {"half": b'{"format": 1, "na', "foreign": b"[1, 2]", "binary": b"\x00\xff\x00", "empty": b""}
+DAMAGE = {"half": b'{"format": 1, "na', "foreign": b"[1, 2]", "binary": b"\x00\xff\x00"}
 
 
 def points(folder: Path) -> list[dict[str, float]]:
@@ -159,7 +159,7 @@ class FullDisk:
         self._fsync(handle)
 
 
-@pytest.mark.parametrize("after", [0, 1, 3, 8, 14, 20, 26])
+@pytest.mark.parametrize("after", [1, 3, 14, 26])
 def test_a_full_disk_is_one_line_and_the_same_command_goes_on(
     after: int, sweep: Sweep, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

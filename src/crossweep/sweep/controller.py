@@ -62,7 +62,7 @@ class Controller:
         self._settings, self._space, self._fixed = settings, space, tuple(fixed)
         self._directory, self._config = directory.resolve(), config
         self._context, self._function = hydra_context, function
-        self._name = settings.name or directory.name
+        self._name = directory.name if settings.name is None else settings.name
         self._plain = base_config(config)
 
     def run(self) -> dict[str, Any]:

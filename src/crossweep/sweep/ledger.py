@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock
 
+from crossweep.errors import file_error
 from crossweep.records import read_json, write_bytes, write_json
 from crossweep.sweep.lease import is_stale, lease_path
 from crossweep.sweep.objective import Outcome
@@ -147,7 +148,11 @@ class Ledger:
                 write_json(lease_path(self.directory, trial.number), _claimed())
                 values = self.space.suggest(trial)
             except BaseException as error:
-                self._tell_failed(trial.number, f"no point could be chosen: {error!r}", requeue=False)
+                # a disk's fault says nothing about the point, which may have been queued
+                disk = file_error(error) is not None
+                self._tell_failed(
+                    trial.number, f"no point could be chosen: {error!r}", requeue=disk, free=disk
+                )
                 raise
             return Claim(trial, values)
 

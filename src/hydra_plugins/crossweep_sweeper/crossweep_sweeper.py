@@ -101,7 +101,7 @@ class CrossweepSweeper(Sweeper):
                 settings, space, fixed, directory, self._config, self._context, self._function
             )
             return controller.run()
-        name = settings.name or directory.name
+        name = directory.name if settings.name is None else settings.name
         task = Task(
             name=name,
             directory=directory,
