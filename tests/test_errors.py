@@ -75,6 +75,7 @@ def test_a_disk_behind_other_errors_is_found(tmp_path: Path) -> None:
         assert isinstance(found, FileError) and one_line(found).startswith(f"{tmp_path / 'a'}: File exists; ")
         assert file_error(error, below=tmp_path / "elsewhere") is None  # the user's own, not the study's
     assert file_error(OSError(errno.ENOSPC, ""), below=tmp_path) is not None
+    assert file_error(FileNotFoundError(errno.ENOENT, "", str(tmp_path / "b")), below=tmp_path) is None
     assert file_error(ValueError()) is None and file_error(None) is None
 
 

@@ -33,6 +33,8 @@ _PLACE = {
     errno.ENOTDIR: _IN_THE_WAY,
     errno.EISDIR: _IN_THE_WAY,
     errno.ENOTEMPTY: _IN_THE_WAY,
+}
+_USER = {
     errno.ENAMETOOLONG: "choose shorter names",
     errno.ENOENT: "check the name, or put the file back",
     errno.EMFILE: "raise the limit of open files (ulimit -n)",
@@ -89,8 +91,9 @@ def file_error(error: BaseException | None, below: str | os.PathLike[str] | None
     """The fault of a file or disk behind an error, as one line with path, reason and remedy; None if there is none.
 
     Args:
-        error: an error; what caused it is looked at too, because libraries wrap what the system says.
-        below: a folder; a path that may not be used is a fault of the place only there, a disk's fault is always one.
+        error: an error; its causes are looked at too, because libraries wrap what the system says.
+        below: a folder, of a study whose jobs make mistakes of their own: a path that may not be used is a fault of
+            the place only there, a missing file is none, a full disk always is one.
     """
     while error is not None:
         if isinstance(error, FileError):
@@ -99,12 +102,13 @@ def file_error(error: BaseException | None, below: str | os.PathLike[str] | None
             path = (
                 os.fspath(error.filename) if isinstance(error.filename, str | bytes | os.PathLike) else None
             )
+            named = _PLACE if below is not None else _PLACE | _USER
             inside = path is not None and (below is None or os.fsdecode(path).startswith(os.fspath(below)))
-            remedy = _DISK.get(error.errno) or (_PLACE.get(error.errno) if inside else None)
+            remedy = _DISK.get(error.errno) or (named.get(error.errno) if inside else None)
             if remedy is not None:
                 where = "" if path is None else f"{os.fsdecode(path)}: "
                 return FileError(f"{where}{os.strerror(error.errno)}; {remedy}")
-        error = error.__cause__ or error.__context__
+        error = error.__cause__
     return None
 
 

@@ -162,7 +162,7 @@ def trouble(error: BaseException | None) -> StudyError | None:
     while error is not None:
         if type(error).__module__.partition(".")[0] in DRIVERS:
             return unknown(error)
-        error = error.__cause__ or error.__context__
+        error = error.__cause__
     return None
 
 
