@@ -10,6 +10,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from filelock import FileLock
+
 from crossweep.errors import ConfigError, CrossweepError, StudyError, file_error, masked
 from crossweep.records import remove_forgotten
 from crossweep.sweep import describe, dry_run
@@ -64,6 +66,7 @@ class Controller:
         self._context, self._function = hydra_context, function
         self._name = directory.name if settings.name is None else settings.name
         self._plain = base_config(config)
+        self._changes: list[str] = []
 
     def run(self) -> dict[str, Any]:
         """Run the study to its end; returns a summary.
@@ -147,7 +150,14 @@ class Controller:
         return {"dry_run": len(found)}
 
     def _open(self) -> Ledger:
-        """The study, new or continued."""
+        """The study, new or continued; of several hosts that start it at one moment, one after the other."""
+        self._earlier()  # what must not start leaves no folder behind
+        self._directory.mkdir(parents=True, exist_ok=True)
+        with FileLock(self._directory / ".start.lock"):
+            return self._opened(self._earlier())
+
+    def _earlier(self) -> dict[str, Any] | None:
+        """The description of the study if it has begun; it must be the same one."""
         settings, directory = self._settings, self._directory
         earlier = describe.read(directory)
         if settings.resume == "require" and earlier is None:
@@ -157,12 +167,16 @@ class Controller:
                 f"study.resume: never, but {directory} holds study {earlier['name']}; choose another name"
             )
         if earlier is not None:
-            for change in describe.check_same(
+            self._changes = describe.check_same(
                 earlier, settings, self._space, self._plain, allow=settings.allow_changes
-            ):
-                log.warning("changed since the study began: %s", change)
-        self._settings = settings = replace(settings, threads=self._threads(earlier))
-        directory.mkdir(parents=True, exist_ok=True)
+            )
+        return earlier
+
+    def _opened(self, earlier: dict[str, Any] | None) -> Ledger:
+        for change in self._changes:
+            log.warning("changed since the study began: %s", change)
+        self._settings = settings = replace(self._settings, threads=self._threads(earlier))
+        directory = self._directory
         remove_forgotten(directory)
         self._storage = serve(settings.storage, directory)
         storage = storage_of(self._storage, directory)
