@@ -133,7 +133,7 @@ def run_(
     assert isinstance(engine, SegmentedEngine | PulseEngine)
     part = compiled.Part.of(plan, fast.draws, (), expected=isinstance(engine, MeanEngine))
     drawn, (rows, columns) = part.words, fast.state.shape
-    disturbance = _of_other_lines(fast, io, len(schedule.reads), stream.fork("inputs"))
+    disturbance = _of_other_lines(fast, io, schedule.reads, stream.fork("inputs"))
     plan_of_columns = tables(
         drawn.slots, schedule.since, schedule.until, schedule.sign, schedule.reads, schedule.scale, schedule.fresh,
         schedule.gate, padded(columns),
@@ -177,16 +177,19 @@ def _side(tile: AnalogTile, kappa: float) -> tuple[Any, Any, NDArray[np.float32]
     return held, compiled.device_arrays(bar, state, ()), compiled.scalars(bar, kappa, tile.write_noise)
 
 
-def _of_other_lines(fast: AnalogTile, io: IOParameters, many: int, stream: Stream) -> NDArray[np.float32]:
+def _of_other_lines(
+    fast: AnalogTile, io: IOParameters, reads: NDArray[np.bool_], stream: Stream
+) -> NDArray[np.float32]:
     """What the noise at the DAC, which is on every line, adds to each read [windows, O, I]; empty without.
 
     Weights are those before the first window: a block of columns does not know how far the others are.
     """
     if io.is_perfect or io.inp_noise == 0:
         return np.zeros((0, 0, 0), np.float32)
-    lines = fast.weight.shape[-1]
-    noise = io.inp_noise * stream.normal(many, lines, lines, like=fast.weight)
-    added: NDArray[np.float32] = (fast.weight @ noise).numpy()
+    added = np.zeros((len(reads), *fast.weight.shape), np.float32)
+    window, column = np.nonzero(reads)
+    noise = io.inp_noise * stream.normal(fast.weight.shape[-1], window.size, like=fast.weight)
+    added[window, :, column] = (fast.weight @ noise).numpy().T
     return added
 
 
