@@ -124,7 +124,7 @@ def test_a_transfer_reads_as_the_rule_says() -> None:
         0.1 / 10 * 1.5
     )  # rows: the backward periphery
     with pytest.raises(
-        ConfigError, match="transfer_io: must be forward, perfect, or parameters of a read, got 'ideal'"
+        ConfigError, match="transfer_io: must be one of 'forward', 'perfect' or IOParameters, got 'ideal'"
     ):
         TTv2(transfer_io="ideal")  # type: ignore[arg-type]
 
