@@ -16,6 +16,7 @@ from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 from crossweep import schema, trust
 from crossweep.algorithms.base import AbstractAlgorithm
 from crossweep.configuration import Configuration, Noise, Periphery, Variability
+from crossweep.configured import DEVICE_OVERLAY, READ_OVERLAY, overlay
 from crossweep.devices.base import AbstractDevice
 from crossweep.errors import ConfigError, FieldError
 from crossweep.paths import cache_dir
@@ -114,15 +115,7 @@ def devices(cfg: Node) -> tuple[AbstractDevice, AbstractDevice]:
     plugins = trust.packages(cfg["plugins"])
     noise = fill(Noise, cfg["noise"], "noise")
     spread = fill(Variability, cfg["variability"], "variability")
-    over = {
-        "write_noise_std": noise.write,
-        "dw_min_std": noise.pulse,
-        "dw_min_dtod": spread.step,
-        "w_max_dtod": spread.w_max,
-        "w_min_dtod": spread.w_min,
-        "up_down_dtod": spread.asymmetry,
-    }
-    over = {key: value for key, value in over.items() if value is not None}
+    over = overlay(DEVICE_OVERLAY, noise=noise, variability=spread)
     given = {key: value for key, value in cfg["device"].items() if key not in ("fast", "slow")}
     make(given, "device", AbstractDevice, plugins)  # so that a mistake is not blamed on a role
 
@@ -139,8 +132,7 @@ def devices(cfg: Node) -> tuple[AbstractDevice, AbstractDevice]:
 def periphery(cfg: Node) -> tuple[IOParameters, IOParameters]:
     """Forward and backward reads: the io option, then the noise group's read noise."""
     io, noise = fill(Periphery, cfg["io"], "io"), fill(Noise, cfg["noise"], "noise")
-    over = {"out_noise": noise.output, "inp_noise": noise.input, "w_noise": noise.weight_read}
-    given: dict[str, Any] = {key: value for key, value in over.items() if value is not None}
+    given = overlay(READ_OVERLAY, noise=noise)
     return dataclasses.replace(io.forward, **given), dataclasses.replace(io.backward, **given)
 
 

@@ -17,6 +17,7 @@ from crossweep.errors import ConfigError, masked
 
 FORMAT = 1
 RECORD_NAME = "record.json"
+FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")  # with one of these a cell begins that a spreadsheet may run
 State = Literal["complete", "diverged", "pruned", "failed"]
 _TEMPORARY = ".tmp"
 _FORGOTTEN = 86400.0  # age at which a temporary file's writer is surely gone [s]
@@ -100,9 +101,23 @@ def write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> Path:
     fields = list(dict.fromkeys(key for row in rows for key in row))
     text = io.StringIO()
     writer = csv.DictWriter(text, fields, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
+    writer.writerow({key: harmless(key) for key in fields})
+    writer.writerows({key: harmless(value) for key, value in row.items()} for row in rows)
     return write_bytes(path, text.getvalue().encode())
+
+
+def harmless(value: Any) -> Any:
+    """A cell that no spreadsheet runs: text that would be a formula there gets an apostrophe in front.
+
+    Source: OWASP, "CSV Injection".
+    """
+    if not isinstance(value, str) or not value.startswith(FORMULA):
+        return value
+    try:
+        float(value)
+    except ValueError:
+        return f"'{value}"
+    return value
 
 
 def read_json(path: Path) -> Any:

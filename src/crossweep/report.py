@@ -10,9 +10,11 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NoReturn
 
-from crossweep.errors import StudyError, reported
+from crossweep.errors import ConfigError, StudyError, reported
 
+LARGEST = 1e9  # budget
 EPILOG = """\
 examples:
   crossweep-report multirun/landscape_skew_variability
@@ -35,7 +37,7 @@ written, for every study, into its folder (or --output):
 
 def parser() -> argparse.ArgumentParser:
     """The command line."""
-    made = argparse.ArgumentParser(
+    made = _Parser(
         prog="crossweep-report",
         description="How bad may the device become? Tables, figures and one HTML page from finished trials.",
         epilog=EPILOG,
@@ -72,14 +74,36 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument(
         "--no-figures", action="store_true", help="no PNG and PDF files; the page has its figures"
     )
-    made.add_argument("--seed", type=int, default=0, help="of the posterior draws (default: 0)")
+    made.add_argument("--seed", type=int, default=0, help="of the posterior draws, not negative (default: 0)")
     return made
+
+
+class _Parser(argparse.ArgumentParser):
+    """A mistake is one line and exit code 2, as everywhere; `--help` tells the rest."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {message.removeprefix('argument ')}\n")
+
+
+def _check(options: argparse.Namespace) -> None:
+    """The rules that argparse does not know.
+
+    Raises:
+        ConfigError: an option breaks one.
+    """
+    if options.budget is not None and not abs(options.budget) < LARGEST:
+        raise ConfigError(f"--budget: must be a number of size < {LARGEST:g}, got {options.budget}")
+    if options.seed < 0:
+        raise ConfigError(f"--seed: must be a whole number >= 0, got {options.seed}")
+    if options.output is not None and options.output.exists() and not options.output.is_dir():
+        raise ConfigError(f"--output: must be a folder, or new, got the file {options.output}")
 
 
 @reported("crossweep-report")
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line."""
     options = parser().parse_args(arguments)
+    _check(options)
     (_collect if options.collect else _report)(options)
 
 
@@ -102,6 +126,7 @@ def _collect(options: argparse.Namespace) -> None:
 
 
 def _report(options: argparse.Namespace) -> None:
+    from crossweep.results import words
     from crossweep.results.collecting import study_folders
     from crossweep.results.report import build_report
 
@@ -131,8 +156,7 @@ def _report(options: argparse.Namespace) -> None:
             failed += 1
             print(f"crossweep-report: {problem}", file=sys.stderr)
             continue
-        print(report.summary)
-        print(f"report: {report.path}")
+        print("\n".join([report.summary, *words.skipped(report.analysis), f"report: {report.path}"]))
     if failed == len(jobs):
         raise StudyError(f"none of the {failed} folders could be reported")
 

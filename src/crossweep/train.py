@@ -23,6 +23,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 import crossweep
+from crossweep.configured import NOT_IDENTITY
 from crossweep.devices import measured
 from crossweep.errors import ConfigError, CrossweepError, DivergedError, reported
 from crossweep.paths import conf_dir, multirun_dir, version_base
@@ -31,15 +32,13 @@ from crossweep.sweep.resolvers import register
 
 # what belongs to a sweep; a study's storage may hold a password
 _OF_SWEEPS = ("study", "axis")
-# keys that say how a run is carried out, not what it computes
-_NOT_IDENTITY = ("hydra", "plugins", "resume", "compute_device", "quiet", "keep_checkpoint", *_OF_SWEEPS)
 
 
 def _key(*, _root_: DictConfig) -> str:
     """Twelve hex digits that name a run's folder: a hash of everything that determines its result."""
     from crossweep.training.cache import fingerprint
 
-    names = [name for name in _root_ if name not in _NOT_IDENTITY]
+    names = [name for name in _root_ if name not in NOT_IDENTITY]
     kept = OmegaConf.masked_copy(_root_, names)  # type: ignore[arg-type]
     content = OmegaConf.to_container(kept, resolve=True)
     assert isinstance(content, dict)

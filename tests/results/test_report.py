@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections import Counter
 from html.parser import HTMLParser
@@ -20,6 +21,7 @@ from crossweep.results.collecting import collect
 from crossweep.results.page import html_table
 from crossweep.results.plots.style import COLUMN, LINES, RC
 from crossweep.results.report import Report
+from crossweep.results.words import summary
 from tests.results.studies import cliff, record, study, write
 
 
@@ -232,9 +234,11 @@ def test_one_axis_at_a_time_gives_one_curve_per_axis(tmp_path: Path) -> None:
     analysis = analyse(collect(root), budget=1.0)
     (group,) = analysis.groups
     found = {t.axis.name: t for t in group.tolerances}
-    assert len(group.fits) == 3 and set(found) == {"a", "b", "c"}
+    assert len(group.fits) == 3 and set(found) == {"a", "b"}
     assert found["a"].low < 0.25 < found["a"].high and found["b"].low < 0.5 < found["b"].high
-    assert found["c"].status == "beyond"
+    # c has no effect to fit: nothing is specified, and what was measured is said
+    (flat,) = [line for line in summary(analysis) if line.startswith("no answer for c")]
+    assert "needed 0.3" in flat and "All 9 points are within the budget, though (largest 0." in flat
 
 
 def test_the_studys_own_budget_and_metric_are_used(tmp_path: Path) -> None:
@@ -290,3 +294,46 @@ def test_optunas_evaluators_agree_on_what_costs_most(made: tuple[Report, Page, s
         for measure in ("alone", "total", "fANOVA"):
             assert sheet.loc[(group, "skew"), measure] > sheet.loc[(group, "variability"), measure]
         assert sheet.loc[group, "fANOVA"].sum() == pytest.approx(1.0)
+
+
+def test_groups_that_are_all_over_the_budget_or_all_beyond_the_range_are_not_ranked(tmp_path: Path) -> None:
+    def lost(place: np.ndarray, algorithm: str) -> float:
+        return 5.0 + 20 * float(place[0]) + (1.0 if algorithm == "ttv2" else 0.0)
+
+    axes = {
+        "skew": {"keys": ["s"], "low": 10.0, "high": 2000.0, "unit": "states", "label": "number of states"}
+    }
+    root = study(tmp_path / "s", lost, n=8, algorithms=("cttv2", "ttv2"), axes=axes)
+    lines = summary(analyse(collect(root), budget=1.2))
+    assert sum("from the start" in line for line in lines) == 2
+    assert not any(" > " in line for line in lines)
+
+
+def test_axes_are_named_by_label_and_unit_and_numbers_written_out(tmp_path: Path) -> None:
+    axes = {
+        "n_states": {"keys": ["s"], "low": 10, "high": 2000, "scale": "log", "unit": "states", "label": "number of states"},
+        "life": {"keys": ["l"], "low": 100.0, "high": 1e5, "unit": "mini-batches", "label": "retention"},
+    }  # fmt: skip
+    root = study(tmp_path / "s", lambda u, _: 0.2 + 0.4 * u[0] + 0.3 * u[1], n=16, noise=0.01, axes=axes)
+    report = build_report(root, figures=False)
+    text = report.path.read_text("utf-8")
+    importance = pd.read_csv(root / "importance.csv")
+    assert set(importance["label"]) == {"number of states", "retention"}
+    assert set(importance["unit"]) == {"states", "mini-batches"}
+    said = report.summary + text + (root / "tolerance.csv").read_text()
+    assert "number of states [states]" in text and "2000 states" in said and "100000 mini-batches" in said
+    assert not re.search(
+        r"\de\+0\d",
+        report.summary + re.sub(r"<svg.*?</svg>|<pre>.*?</pre>|data-v=\"[^\"]*\"", "", text, flags=re.S),
+    )
+
+
+def test_the_reference_and_what_the_runs_warn_of_are_told(tmp_path: Path) -> None:
+    root = study(tmp_path / "s", cliff, n=8)
+    for i, path in enumerate(sorted(root.glob("trial_*/record.json"))):
+        content = json.loads(path.read_text())
+        warnings = [f"the increase is negative ({-0.1 * i:.1f} points)"] if i < 3 else []
+        write(path, {**content, "reference": "adamw" if i else "sgd", "warnings": warnings})
+    lines = " ".join(summary(analyse(collect(root))))
+    assert "adamw (7 runs), sgd (1 runs)" in lines
+    assert lines.count("the increase is negative") == 1 and "(3 of 8 runs)" in lines

@@ -10,7 +10,7 @@ from crossweep.results.axes import Axis
 from crossweep.results.contour import contour, farthest
 from crossweep.results.importance import importance
 from crossweep.results.link import KINDS, Link, candidates
-from crossweep.results.surface import Refused, Surface, fit
+from crossweep.results.surface import LEAST_Q2, Refused, Surface, fit
 from crossweep.results.tolerance import Tolerance, first_crossing, ideals, joint, tolerances
 from tests import expect
 from tests.results.worlds import BUDGET, SPREAD, Truth, bowl, cliff, observed, random_surface, steep
@@ -75,15 +75,32 @@ def test_noise_without_a_surface_is_not_drawn() -> None:
     assert not surface.usable and "predicts left-out points too badly" in surface.problems[0]
 
 
-def test_no_effect_well_below_the_budget_is_an_answer() -> None:
-    """Nothing is explained because there is nothing to explain: everything is within the budget."""
-    surface = fitted(lambda u: 0 * u[:, 0] + 0.2, n=32, noise=0.1)
+@pytest.mark.parametrize("middle", [0.2, BUDGET, 9.0])
+def test_what_does_not_predict_is_not_used_on_whichever_side_of_the_budget(middle: float) -> None:
+    """One rule for Q²: a surface that explains nothing answers nothing, be everything within or beyond the budget."""
+    surface = fitted(lambda u: 0 * u[:, 0] + middle, n=16, noise=0.1)
+    assert surface.quality.q2 < LEAST_Q2 and not surface.usable
+
+
+def test_an_effect_below_the_budget_is_an_answer() -> None:
+    surface = fitted(lambda u: 0.1 + 0.5 * u[:, 0], n=16, noise=0.03)
     assert surface.usable
-    for t in tolerances(surface):
-        assert t.status == "beyond" and t.safe == np.inf
-        assert t.text.startswith(f"> {t.axis.text(t.end)}") and "not crossed" in t.text
+    t = tolerances(surface)[0]
+    assert t.status == "beyond" and t.safe == np.inf
+    assert t.text.startswith(f"> {t.axis.text(t.end)}") and "not crossed" in t.text
     c = contour(surface, (0, 1), ORIGIN, grid=17)
     assert not c.drawable and c.crossing < 0.05 and c.safe_share > 0.99
+
+
+def test_an_interval_over_the_whole_range_determines_nothing() -> None:
+    axis = Axis(name="skew", low=0.0, high=0.5, unit="w_max")
+    common = {"axis": axis, "upward": True, "crosses": 0.6, "starts_above": 0.1, "start": 0.0, "others": {}}
+    for low, high in ((-np.inf, np.inf), (0.0, np.inf), (-np.inf, 0.5)):
+        t = Tolerance(value=0.2, safe=0.1, low=low, high=high, samples=np.zeros(1), **common)
+        assert t.status == "undetermined" and t.short == t.requirement == t.specify == "not determined"
+        assert t.text.startswith("not determined: the 95 % interval")
+    told = Tolerance(value=0.2, safe=0.1, low=0.05, high=np.inf, samples=np.zeros(1), **common)
+    assert told.status == "crossed" and told.specify == "specify at most 0.1 w_max"
 
 
 def test_above_the_budget_from_the_start() -> None:

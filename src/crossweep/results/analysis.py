@@ -1,13 +1,14 @@
 """All of it for one table: who is compared, which surface holds, what each axis tolerates.
 
-Runs are grouped by algorithm, by categorical axes and (with several studies) by study. Each group is answered
-by one surface over all numeric axes that vary in it, or, where the trials move one axis at a time, by one
-curve per axis.
+Runs are grouped by algorithm, by categorical axes, (with several studies) by study, and by whatever else their
+configurations differ in. Each group is answered by one surface over all numeric axes that vary in it, or, where
+the trials move one axis at a time, by one curve per axis. The device as configured comes first: where it misses
+the budget itself, nothing is specified.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
 
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 
 from crossweep.errors import StudyError
 from crossweep.results.axes import Axis
+from crossweep.results.configurations import as_configured, mixed_keys, moved, seed_labels, split
 from crossweep.results.contour import Contour, contour
 from crossweep.results.evaluators import Shares, second_opinion
 from crossweep.results.importance import Importance, importance
@@ -43,6 +45,7 @@ class Fit:
         points: the data.
         surface: the fit, also where it must not be used (then `reason` says why).
         reason: why there is no answer; empty where there is one.
+        withheld: whether nothing is specified, because the device as configured misses the budget itself.
         places: harmless place per axis [unit cube].
         at: where the other axes stand [unit cube].
         start: loss at that place: median, low, high [metric].
@@ -53,6 +56,7 @@ class Fit:
     points: Points
     surface: Surface | None = None
     reason: str = ""
+    withheld: bool = False
     places: tuple[float, ...] = ()
     at: Array = field(default_factory=lambda: np.zeros(0))
     start: tuple[float, float, float] | None = None
@@ -71,13 +75,17 @@ class Group:
         name: what distinguishes the group, in words.
         rows: its runs.
         loss: over its seeds: at each seed the mean over conditions.
+        configured: loss of the device as configured, over its seeds; None where it was not run.
         fits: one surface, or one curve per axis.
+        alone: whether each axis is looked at alone.
     """
 
     name: str
     rows: pd.DataFrame
     loss: Estimate
+    configured: Estimate | None
     fits: tuple[Fit, ...]
+    alone: bool
 
     @property
     def tolerances(self) -> tuple[Tolerance, ...]:
@@ -94,6 +102,7 @@ class Analysis:
         budget: acceptable value of it.
         groups: the groups in order of size.
         comparisons: all pairs of groups on equal conditions and seeds.
+        mixed: keys in which configurations differ without being an axis, with their values.
         left_out: groups beyond the limit, by name.
     """
 
@@ -102,6 +111,7 @@ class Analysis:
     budget: float
     groups: tuple[Group, ...]
     comparisons: tuple[Comparison, ...]
+    mixed: dict[str, list[Hashable]] = field(default_factory=dict)
     left_out: tuple[str, ...] = ()
 
     @property
@@ -147,7 +157,7 @@ def analyse(table: Table, *, budget: float = BUDGET, metric: str = METRIC, seed:
             c.removeprefix("metric.") for c in map(str, table.rows.columns) if c.startswith("metric.")
         )
         raise StudyError(f"`metric` must be one that the runs have ({', '.join(known)}), got {metric}")
-    rows = grouped(table)
+    rows, mixed = grouped(table)
     table = Table(rows=rows, studies=table.studies, skipped=table.skipped)
     shown = rows[~_baseline(rows)]
     sizes = shown[GROUP].value_counts()
@@ -162,12 +172,15 @@ def analyse(table: Table, *, budget: float = BUDGET, metric: str = METRIC, seed:
         budget=budget,
         groups=groups,
         comparisons=compare(usable, column, GROUP, conditions) if len(groups) > 1 else (),
+        mixed=mixed,
         left_out=tuple(names[MAX_GROUPS:]),
     )
 
 
-def grouped(table: Table) -> pd.DataFrame:
-    """The rows with a column `group`: study (of several), algorithm, and the values of categorical axes."""
+def grouped(table: Table) -> tuple[pd.DataFrame, dict[str, list[Hashable]]]:
+    """The rows with a column `group`: study (of several), algorithm, the values of categorical axes, and keys in which
+    the configurations differ without being an axis; and those keys with their values.
+    """
     rows = table.rows.copy()
     algorithm = rows["algorithm"].where(rows["algorithm"] != "", rows["algorithm"].mode().iloc[0])
     parts = [algorithm]
@@ -180,7 +193,13 @@ def grouped(table: Table) -> pd.DataFrame:
             parts.append(axis.short + " " + rows[column].astype(str))
     used = [p for p in parts if p.nunique() > 1] or [algorithm]
     rows[GROUP] = [", ".join(map(str, values)) for values in zip(*used)]
-    return rows
+    mixed: dict[str, list[Hashable]] = {}
+    numeric = [a for a in table.axes if a.numeric]
+    for name, group in list(rows.groupby(GROUP, sort=False)):
+        mixed |= mixed_keys(group, numeric)
+        for label, part in split(group, numeric):
+            rows.loc[part.index, GROUP] = f"{name}, {label}" if label else name
+    return rows, mixed
 
 
 def _selectors(table: Table) -> set[str]:
@@ -196,57 +215,45 @@ def _baseline(rows: pd.DataFrame) -> pd.Series:
 
 
 def _group(name: str, rows: pd.DataFrame, table: Table, column: str, budget: float, seed: int) -> Group:
-    numeric = [a for a in table.axes if a.numeric]
-    data = points(rows, numeric, column)
-    fits = tuple(_answered(part, budget, seed) for part in _parts(data))
+    numeric = [a for a in table.axes if a.numeric and f"axis.{a.name}" in rows]
+    parts = _parts(rows, numeric)
+    data = [points(rows, numeric, column)] if parts is None else [points(r, [a], column) for a, r in parts]
     finite = rows[rows[column].notna()]
-    by_seed = finite.groupby(finite["seed"].fillna(-1))[column].mean()
-    return Group(name=name, rows=rows, loss=estimate(by_seed.to_numpy()), fits=fits)
-
-
-def _parts(data: Points) -> Iterator[Points]:
-    """The points as they are, or one set per axis where trials move one axis at a time."""
-    if len(data.axes) < 2 or data.n < 3:
-        yield data
-        return
-    rounded = np.round(data.unit, 6)
-    usual = np.array([_mode(rounded[:, j]) for j in range(rounded.shape[1])])
-    moved = np.abs(rounded - usual) > 1e-6
-    if (moved.sum(axis=1) <= 1).mean() < STAR_SHARE:
-        yield data
-        return
-    for j in range(len(data.axes)):
-        others = np.delete(moved, j, axis=1).any(axis=1)
-        part = data.take(np.flatnonzero(~others))
-        yield _one_axis(part, j)
-
-
-def _one_axis(part: Points, j: int) -> Points:
-    return Points(
-        axes=(part.axes[j],),
-        x=part.x[:, [j]],
-        unit=part.unit[:, [j]],
-        y=part.y,
-        seeds=part.seeds,
-        values=part.values,
-        diverged=part.diverged,
-        folders=part.folders,
-        trials=part.trials,
-        lost=part.lost[:, [j, -1]],
+    own = finite[as_configured(finite, numeric)] if numeric else finite[:0]
+    configured = _over_seeds(own, column) if len(own) else None
+    withheld = configured is not None and configured.mean > budget
+    fits = tuple(_answered(part, budget, seed, withheld) for part in data)
+    return Group(
+        name=name,
+        rows=rows,
+        loss=_over_seeds(finite, column),
+        configured=configured,
+        fits=fits,
+        alone=parts is not None,
     )
 
 
-def _mode(values: Array) -> float:
-    found, counts = np.unique(values, return_counts=True)
-    return float(found[counts.argmax()])
+def _over_seeds(rows: pd.DataFrame, column: str) -> Estimate:
+    return estimate(rows.groupby(seed_labels(rows))[column].mean().to_numpy())
 
 
-def _answered(data: Points, budget: float, seed: int) -> Fit:
+def _parts(rows: pd.DataFrame, axes: Sequence[Axis]) -> list[tuple[Axis, pd.DataFrame]] | None:
+    """For every axis the runs that move nothing else, where trials move one axis at a time; else None."""
+    if len(axes) < 2:
+        return None
+    away = moved(rows, axes)
+    varies = [j for j in range(len(axes)) if away[:, j].any()]
+    if len(varies) < 2 or (away.sum(axis=1) <= 1).mean() < STAR_SHARE:
+        return None
+    return [(axes[j], rows.iloc[np.flatnonzero(~np.delete(away, j, axis=1).any(axis=1))]) for j in varies]
+
+
+def _answered(data: Points, budget: float, seed: int, withheld: bool) -> Fit:
     surface = fit(data, budget, seed=seed)
     if isinstance(surface, Refused):
-        return Fit(points=data, reason=surface.reason)
+        return Fit(points=data, reason=surface.reason, withheld=withheld)
     if not surface.usable:
-        return Fit(points=data, surface=surface, reason="; ".join(surface.problems))
+        return Fit(points=data, surface=surface, reason="; ".join(surface.problems), withheld=withheld)
     places = ideals(surface)
     at = nominal(surface.axes, places)
     shares = importance(surface) if len(surface.axes) > 1 else None
@@ -255,12 +262,13 @@ def _answered(data: Points, budget: float, seed: int) -> Fit:
     return Fit(
         points=data,
         surface=surface,
+        withheld=withheld,
         places=places,
         at=at,
         start=(float(median), float(low), float(high)),
         contours=contours,
-        joints=tuple(joint(surface, c, places) for c in contours if c.drawable),
-        tolerances=tolerances(surface),
+        joints=() if withheld else tuple(joint(surface, c, places) for c in contours if c.drawable),
+        tolerances=() if withheld else tolerances(surface),
         importance=shares,
         evaluators=second_opinion(surface.points, seed=seed),
     )

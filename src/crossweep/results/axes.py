@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from crossweep.configured import configured
 from crossweep.errors import ConfigError, CrossweepError
 from crossweep.paths import conf_dir
 
@@ -37,6 +38,7 @@ class Axis:
         ideal: the harmless end, where tolerances start [unit]; None: found from the surface.
         nominal: the usual value, at which the other axes' tolerances are stated [unit]; None: the harmless
             end.
+        configured: what the study's own configuration holds [unit]; None: no single number on the axis.
         choices: the values of a categorical axis; empty for a numeric one.
     """
 
@@ -49,6 +51,7 @@ class Axis:
     label: str = ""
     ideal: float | None = None
     nominal: float | None = None
+    configured: float | None = None
     choices: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -91,50 +94,76 @@ class Axis:
 
     def text(self, value: float) -> str:
         """A value with unit: `0.12 w_max`."""
-        number = f"{value:.3g}"
+        number = number_text(value)
         return number if self.unit in PLAIN_UNITS else f"{number} {self.unit}"
 
+    def holds(self, values: ArrayLike) -> NDArray[np.bool_]:
+        """Whether values lie on the axis; what is not finite does not."""
+        unit = self.to_unit(values)
+        return np.asarray(np.isfinite(unit) & (unit > -1e-6) & (unit < 1 + 1e-6))
 
-def from_study(described: object) -> tuple[Axis, ...]:
-    """Axes as the sweeper describes them: a mapping name -> description, or a list with names in it."""
+
+def number_text(value: float, digits: int = 3) -> str:
+    """A number as people write it: `2000`, not `2e+03`; powers of ten from a million on and below a thousandth."""
+    text = f"{value:.{digits}g}"
+    return f"{value:.0f}" if "e+" in text and abs(value) < 1e6 else text
+
+
+def from_study(described: object, config: object = None) -> tuple[Axis, ...]:
+    """Axes as the sweeper describes them: a mapping name -> description, or a list with names in it.
+
+    Args:
+        described: of the axes.
+        config: flat configuration that the study's trials start from, if it is known.
+    """
     if isinstance(described, Mapping):
         items = [(str(name), d if isinstance(d, Mapping) else {}) for name, d in described.items()]
     elif isinstance(described, Sequence) and not isinstance(described, str):
         items = [(str(d["name"]), d) for d in described if isinstance(d, Mapping) and "name" in d]
     else:
         items = []
-    return tuple(axis for name, d in items if (axis := _described(name, d)) is not None)
+    flat = config if isinstance(config, Mapping) else {}
+    return tuple(axis for name, d in items if (axis := _described(name, d, flat)) is not None)
 
 
-def _described(name: str, d: Mapping[str, Any]) -> Axis | None:
-    choices = d.get("choices") or ()
-    keys = tuple(str(k) for k in (d.get("keys") or [d.get("key", name)]))
+def _described(name: str, d: Mapping[str, Any], flat: Mapping[str, Any]) -> Axis | None:
+    choices, keys = _listed(d.get("choices")), _listed(d.get("keys") or d.get("key") or name)
+    label = str(d.get("label") or "")
     if choices:
-        return Axis(
-            name=name,
-            keys=keys,
-            label=str(d.get("label") or ""),
-            choices=tuple(dict.fromkeys(map(str, choices))),
-        )
-    low, high = d.get("low"), d.get("high")
-    if not isinstance(low, int | float) or not isinstance(high, int | float) or not low < high:
+        return Axis(name=name, keys=keys, label=label, choices=tuple(dict.fromkeys(choices)))
+    low, high = _finite(d.get("low")), _finite(d.get("high"))
+    if low is None or high is None or not low < high:
         return None
     log = str(d.get("scale", "linear")) == "log" or bool(d.get("log"))
+    held = _within(configured(flat, keys), low, high)
+    given = _within(d.get("nominal"), low, high)
     return Axis(
         name=name,
         keys=keys,
-        low=float(low),
-        high=float(high),
+        low=low,
+        high=high,
         scale="log" if log and low > 0 else "linear",
         unit=str(d.get("unit") or ""),
-        label=str(d.get("label") or ""),
-        ideal=_within(d.get("ideal"), float(low), float(high)),
-        nominal=_within(d.get("nominal"), float(low), float(high)),
+        label=label,
+        ideal=_within(d.get("ideal"), low, high),
+        nominal=held if given is None else given,
+        configured=held,
     )
 
 
+def _listed(value: object) -> tuple[str, ...]:
+    items = value if isinstance(value, list | tuple) else () if value is None else (value,)
+    return tuple(map(str, items))
+
+
+def _finite(value: object) -> float | None:
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return float(value) if number and abs(value) < 1e300 else None  # type: ignore[arg-type,operator]
+
+
 def _within(value: object, low: float, high: float) -> float | None:
-    return float(value) if isinstance(value, int | float) and low <= value <= high else None
+    number = _finite(value)
+    return number if number is not None and low <= number <= high else None
 
 
 def inferred(name: str, values: Iterable[object], catalogue: Mapping[str, Axis]) -> Axis | None:
@@ -152,8 +181,7 @@ def inferred(name: str, values: Iterable[object], catalogue: Mapping[str, Axis])
     if known is None:
         return found
     ideal = _within(known.ideal, found.low, found.high)
-    nominal = _within(known.nominal, found.low, found.high)
-    return replace(found, unit=known.unit, label=known.label, ideal=ideal, nominal=nominal)
+    return replace(found, unit=known.unit, label=known.label, ideal=ideal)
 
 
 def _spacing(numbers: Sequence[float]) -> str:

@@ -16,10 +16,10 @@ from pathlib import Path
 import pandas as pd
 
 from crossweep.errors import StudyError
-from crossweep.records import RECORD_NAME, write_bytes
+from crossweep.records import RECORD_NAME, harmless, write_bytes
 from crossweep.results import axes as axes_
 from crossweep.results.parse import ERROR_NAME
-from crossweep.results.reading import STUDY_NAME, TRIAL_NAME, StudyReader
+from crossweep.results.reading import HIDDEN, STUDY_NAME, TRIAL_NAME, StudyReader
 from crossweep.results.table import Table
 
 TABLE_NAMES = ("results.parquet", "results.csv")
@@ -63,16 +63,22 @@ def write_table(folder: Path | str) -> tuple[Path, ...]:
 
 def write_rows(folder: Path, rows: pd.DataFrame) -> tuple[Path, ...]:
     """Write both table files, each whole or not at all; folders are stored relative to the study."""
-    plain = rows.copy()
+    plain = rows.drop(columns=list(HIDDEN), errors="ignore")
     plain["folder"] = [os.path.relpath(path, folder) for path in plain["folder"]]
     for column in [c for c in plain.columns if pd.api.types.is_object_dtype(plain[c])]:
         values = plain[column]
         plain[column] = values.where(values.isna(), values.astype(str))
     parquet = io.BytesIO()
     plain.to_parquet(parquet, index=False)
-    text = plain.to_csv(index=False, lineterminator="\n")
-    contents = (parquet.getvalue(), text.encode())
+    contents = (parquet.getvalue(), csv_bytes(plain))
     return tuple(write_bytes(folder / name, content) for name, content in zip(TABLE_NAMES, contents))
+
+
+def csv_bytes(frame: pd.DataFrame) -> bytes:
+    """A table as CSV in which no cell is a formula to a spreadsheet."""
+    texts = [c for c in frame.columns if not pd.api.types.is_numeric_dtype(frame[c])]
+    safe = frame.assign(**{str(c): frame[c].map(harmless) for c in texts})
+    return safe.rename(columns=harmless).to_csv(index=False, lineterminator="\n").encode()
 
 
 class TableWriter:

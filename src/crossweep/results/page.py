@@ -16,6 +16,7 @@ import pandas as pd
 
 from crossweep.results import words
 from crossweep.results.analysis import Analysis
+from crossweep.results.axes import PLAIN_UNITS, number_text
 from crossweep.results.sheets import comparison_sheet, importance_sheet, tolerance_sheet
 from crossweep.results.table import Study
 
@@ -124,7 +125,7 @@ def _cell(value: Any, numeric: bool, wraps: bool) -> str:
     if value is None or (isinstance(value, float) and np.isnan(value)):
         return f"<td{kind}></td>"
     if isinstance(value, float | np.floating):
-        return f'<td{kind} data-v="{value:.8g}">{value:.4g}</td>'
+        return f'<td{kind} data-v="{value:.8g}">{number_text(float(value), 4)}</td>'
     return f"<td{kind}>{escape(str(value))}</td>"
 
 
@@ -142,15 +143,15 @@ def _section(title: str, figures: Sequence[str]) -> str:
 
 def _specification(analysis: Analysis) -> list[str]:
     sheet = tolerance_sheet(analysis)
-    if sheet.empty or "requirement" not in sheet:
+    if sheet.empty or sheet["requirement"].isna().all():
         return []
     shown = pd.DataFrame(
         {
             "group": sheet["group"],
-            "axis": sheet["label"].fillna(sheet["axis"]),
+            "axis": _titles(sheet),
             "requirement (95 % sure)": sheet["requirement"].fillna(""),
             "tolerance with 95 % interval": sheet["answer"],
-            "examined": [f"{a:.4g} to {b:.4g}" if np.isfinite(a) else "" for a, b in _ranges(sheet)],
+            "examined": [f"{number_text(a, 4)} to {number_text(b, 4)}" for a, b in _ranges(sheet)],
             "others at": sheet["others"].fillna(""),
             "points": sheet["points"],
         }
@@ -168,11 +169,20 @@ def _ranges(sheet: pd.DataFrame) -> Iterable[tuple[float, float]]:
     return zip(sheet["range_low"].astype(float), sheet["range_high"].astype(float))
 
 
+def _titles(sheet: pd.DataFrame) -> list[str]:
+    """Label with unit of every row."""
+    return [
+        label if u in PLAIN_UNITS else f"{label} [{u}]" for label, u in zip(sheet["label"], sheet["unit"])
+    ]
+
+
 def _importance(analysis: Analysis) -> list[str]:
     sheet = importance_sheet(analysis)
     if sheet.empty:
         return []
-    shown = sheet[[c for c in sheet if not str(c).endswith(("_low", "_high"))]]
+    left_out = ("label", "unit")
+    shown = sheet[[c for c in sheet if c not in left_out and not str(c).endswith(("_low", "_high"))]]
+    shown = shown.assign(axis=_titles(sheet))
     if shown["group"].nunique() == 1:
         shown = shown.drop(columns="group")
     return [

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from crossweep.records import FORMAT, read_json
+from crossweep.configured import NOT_IDENTITY, flattened
+from crossweep.records import FORMAT
 
 STATES = ("complete", "diverged", "pruned", "failed")
 ERROR_NAME = "error.txt"
+ABSENT = "absent"  # of a key that a run's configuration does not have
 Row = dict[str, Any]
 Json = Mapping[str, Any]
 
@@ -27,17 +30,17 @@ def read_object(path: Path) -> Json | None:
         NotUsable: half-written, unreadable, or not an object.
     """
     try:
-        content = read_json(path)
+        content = json.loads(path.read_bytes(), parse_int=_bounded)
     except FileNotFoundError:
         return None
-    except (OSError, ValueError) as problem:
+    except (OSError, ValueError, RecursionError) as problem:
         raise NotUsable(f"{path.name} is not readable ({type(problem).__name__}; half-written?)") from problem
     if not isinstance(content, Mapping):
         raise NotUsable(f"{path.name} is not a JSON object; foreign?")
     return content
 
 
-def run_row(name: str, path: Path, record: Json, trial: Json) -> Row:
+def run_row(name: str, path: Path, record: Json, trial: Json, told: Mapping[str, float] | None = None) -> Row:
     """The row of a run that left a record.
 
     Args:
@@ -45,30 +48,40 @@ def run_row(name: str, path: Path, record: Json, trial: Json) -> Row:
         path: folder of the run.
         record: content of `record.json`.
         trial: content of `trial.json`, empty outside a study.
+        told: what the study was told for its objectives; it stands where the run itself has no finite value.
 
     Raises:
         NotUsable: the record has another format or lacks what every row needs.
     """
     _require_usable(record)
-    seeds, git = _mapping(record.get("seed")), _mapping(record.get("git"))
+    seeds, git = plain(record.get("seed")), _mapping(record.get("git"))
+    metrics = _numbers("metric.", record["metrics"])
+    missing = {
+        m: v for k, v in (told or {}).items() if not np.isfinite(metrics.get(m := f"metric.{k}", np.nan))
+    }
+    params = plain(trial.get("params"))
     row: Row = {
         "trial": _number(name, trial),
         "seed": seeds.get("training", seeds.get("device")),
-        "state": record["state"],
+        "state": "diverged" if missing else record["state"],
         "algorithm": str(record["algorithm"]),
         "folder": str(path),
-        **{f"axis.{k}": v for k, v in _mapping(trial.get("params")).items()},
+        "varied": tuple(params),
+        **{f"axis.{k}": v for k, v in params.items()},
         **{f"choice.{k}": _text(v) for k, v in _mapping(record.get("choices")).items()},
-        **_numbers("metric.", record["metrics"]),
+        **metrics,
+        **missing,
         **_numbers("cost.", _mapping(record.get("cost"))),
         **{f"seed.{k}": v for k, v in seeds.items()},
-        "wall_seconds": record.get("wall_seconds"),
-        "started": record.get("started"),
-        "commit": git.get("commit"),
-        "dirty": git.get("dirty"),
-        "hardware": _mapping(record.get("hardware")).get("device"),
-        "version": _mapping(record.get("versions")).get("crossweep"),
-        "retry_of": trial.get("retry_of"),
+        "wall_seconds": _numbers("", record).get("wall_seconds"),
+        "started": _words(record.get("started")),
+        "reference": _words(record.get("reference")),
+        "warnings": "\n".join(map(str, listed(record.get("warnings")))) or None,
+        "commit": _words(git.get("commit")),
+        "dirty": git.get("dirty") is True,
+        "hardware": _words(_mapping(record.get("hardware")).get("device")),
+        "version": _words(_mapping(record.get("versions")).get("crossweep")),
+        "retry_of": _whole(trial.get("retry_of")),
         "error": None,
     }
     for which, values in _mapping(record.get("baselines")).items():
@@ -81,16 +94,17 @@ def lost_row(name: str, path: Path, trial: Json) -> Row:
     pruned, error = trial.get("state") == "pruned", trial.get("error")
     if not error and not pruned and (path / ERROR_NAME).is_file():
         error = (path / ERROR_NAME).read_text(encoding="utf-8", errors="replace")
-    params = _mapping(trial.get("params"))
+    params = plain(trial.get("params"))
     return {
         "trial": _number(name, trial),
         "seed": None,
         "state": "pruned" if pruned else "failed",
         "algorithm": str(params.get("algorithm") or ""),
         "folder": str(path),
+        "varied": tuple(params),
         **{f"axis.{k}": v for k, v in params.items()},
-        "started": trial.get("started"),
-        "retry_of": trial.get("retry_of"),
+        "started": _words(trial.get("started")),
+        "retry_of": _whole(trial.get("retry_of")),
         "error": None if pruned else _last_line(str(error or "no error text")),
     }
 
@@ -98,11 +112,37 @@ def lost_row(name: str, path: Path, trial: Json) -> Row:
 def overrides_of(record: Json) -> dict[str, object]:
     """`["a.b=0.1", "algorithm=agad"]` as {"a.b": 0.1, "algorithm": "agad"}."""
     found: dict[str, object] = {}
-    for override in record.get("overrides") or []:
+    for override in listed(record.get("overrides")):
         key, equals, value = str(override).partition("=")
         if equals and not key.startswith("~"):
             found[key.lstrip("+")] = _value(value)
     return found
+
+
+def identity(record: Json, seed_keys: Sequence[str] = ()) -> dict[str, object]:
+    """The flat configuration without the seeds and without what only says how a run is carried out.
+
+    Two runs with the same one are replicates of each other.
+    """
+    flat = flattened(_mapping(record.get("config")))
+    left_out = (*NOT_IDENTITY, "seed", *seed_keys)
+    return {k: _hashable(v) for k, v in flat.items() if not under(k, left_out)}
+
+
+def under(key: str, parents: Iterable[str]) -> bool:
+    """Whether a dotted key is one of the parents, or lies below one."""
+    return any(key == parent or key.startswith(f"{parent}.") for parent in parents)
+
+
+def told_values(trial: Json, objectives: Sequence[str], seed: int | None = None) -> dict[str, float]:
+    """What the study was told for each objective: by one seed's run, else by the trial."""
+    seeds, columns = listed(trial.get("seeds")), listed(trial.get("seed_values"))
+    if seed in seeds:
+        place = seeds.index(seed)
+        values = [column[place] if len(listed(column)) > place else None for column in columns]
+    else:
+        values = listed(trial.get("values"))
+    return {k: v for k, v in _numbers("", dict(zip(objectives, values))).items() if np.isfinite(v)}
 
 
 def setting(record: Json, key: str) -> object:
@@ -119,7 +159,7 @@ def setting(record: Json, key: str) -> object:
 def natural(name: str) -> tuple[int, str]:
     """Sorting key: trial_2 before trial_10."""
     digits = name.rpartition("_")[2]
-    return (int(digits) if digits.isdecimal() else -1, name)
+    return (int(digits) if digits.isdecimal() and len(digits) < 16 else -1, name)
 
 
 def _require_usable(record: Json) -> None:
@@ -136,6 +176,30 @@ def _mapping(value: object) -> Json:
     return value if isinstance(value, Mapping) else {}
 
 
+def plain(value: object) -> dict[str, Any]:
+    """A mapping of single values; what is nested becomes text."""
+    return {
+        str(k): v if isinstance(v, str | int | float | None) else str(v) for k, v in _mapping(value).items()
+    }
+
+
+def listed(value: object) -> list[Any]:
+    return list(value) if isinstance(value, list | tuple) else []
+
+
+def _words(value: object) -> str | None:
+    return value if isinstance(value, str) and value else None
+
+
+def _whole(value: object) -> int | None:
+    return value if isinstance(value, int) else None
+
+
+def _hashable(value: object) -> object:
+    known = isinstance(value, str | int | float | None) and value == value  # noqa: PLR0124  (not nan)
+    return value if known else str(value)
+
+
 def _value(text: str) -> object:
     try:
         return float(text)
@@ -145,7 +209,14 @@ def _value(text: str) -> object:
 
 def _numbers(prefix: str, values: Json) -> Row:
     number = (int, float, type(None))
-    return {prefix + str(k): (np.nan if v is None else v) for k, v in values.items() if isinstance(v, number)}
+    return {
+        prefix + str(k): np.nan if v is None else float(v) for k, v in values.items() if isinstance(v, number)
+    }
+
+
+def _bounded(digits: str) -> int | float:
+    """A whole number, or infinity where no table could hold it."""
+    return int(digits) if len(digits) < 18 else float(digits)
 
 
 def _text(value: object) -> str:
@@ -153,8 +224,8 @@ def _text(value: object) -> str:
 
 
 def _number(name: str, trial: Json) -> int:
-    number = trial.get("number")
-    return int(number) if isinstance(number, int) else natural(name)[0]
+    own, told = natural(name)[0], _whole(trial.get("number"))
+    return own if own >= 0 or told is None else told  # a folder's name cannot be taken twice
 
 
 def _last_line(text: str) -> str:

@@ -16,6 +16,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from crossweep.results.axes import Axis
+from crossweep.results.configurations import seed_labels
 
 Array = NDArray[np.float64]
 USED_STATES = ("complete", "diverged")
@@ -37,6 +38,7 @@ class Points:
         folders: [n] folder of the first run at each point.
         trials: [n] trial numbers.
         lost: [m, k + 1] points without a value: their axis values, and 0 failed or 1 pruned.
+        unplaced: how many runs have a value, but no known place on every axis.
     """
 
     axes: tuple[Axis, ...]
@@ -49,6 +51,7 @@ class Points:
     folders: tuple[str, ...]
     trials: tuple[int, ...]
     lost: Array
+    unplaced: int = 0
 
     @property
     def n(self) -> int:
@@ -67,30 +70,35 @@ class Points:
             folders=tuple(self.folders[i] for i in index),
             trials=tuple(self.trials[i] for i in index),
             lost=self.lost,
+            unplaced=self.unplaced,
         )
 
 
 def points(rows: pd.DataFrame, axes: Sequence[Axis], metric: str) -> Points:
     """Average the rows of each distinct setting of the axes over seeds.
 
-    A setting that a trial does not have (a conditional axis) counts as the axis's nominal, harmless or lower
-    value.
+    A run whose place on an axis is not known, or off the axis, is no point. A run that repeats another one, seeds
+    included, counts once.
 
     Args:
-        rows: runs of one group.
+        rows: runs that differ in nothing but the axes and their seeds.
         axes: numeric axes of the study; those that do not vary here are left out.
         metric: column with the value.
     """
-    x = np.column_stack([_filled(rows, axis) for axis in axes]) if axes else np.zeros((len(rows), 0))
-    varies = [j for j in range(x.shape[1]) if np.ptp(x[:, j]) > 1e-9 * (axes[j].high - axes[j].low)]
+    x = np.column_stack([_column(rows, axis) for axis in axes]) if axes else np.zeros((len(rows), 0))
+    varies = [j for j, axis in enumerate(axes) if _spread(x[:, j]) > 1e-9 * (axis.high - axis.low)]
     kept, x = tuple(axes[j] for j in varies), x[:, varies]
+    placed = (
+        np.array([a.holds(x[:, j]) for j, a in enumerate(kept)]).reshape(len(kept), len(rows)).all(axis=0)
+    )
     y = pd.to_numeric(rows[metric], errors="coerce").to_numpy(dtype=float)
-    used = rows["state"].isin(USED_STATES).to_numpy() & np.isfinite(y)
-    lost = np.column_stack([x[~used], (rows["state"].to_numpy()[~used] == "pruned").astype(float)])
+    valued = rows["state"].isin(USED_STATES).to_numpy() & np.isfinite(y)
+    used, gone = valued & placed, ~valued & placed
+    lost = np.column_stack([x[gone], (rows["state"].to_numpy()[gone] == "pruned").astype(float)])
     unit = np.column_stack([a.to_unit(x[:, j]) for j, a in enumerate(kept)]) if kept else x
     _, first, inverse = np.unique(np.round(unit[used], 9), axis=0, return_index=True, return_inverse=True)
     chosen = rows[used].reset_index(drop=True)
-    values = _by_seed(y[used], inverse.ravel(), chosen["seed"], len(first))
+    values = _by_seed(y[used], inverse.ravel(), seed_labels(chosen), len(first))
     diverged = np.bincount(inverse.ravel(), chosen["state"] == "diverged", minlength=len(first)) > 0
     return Points(
         axes=kept,
@@ -103,6 +111,7 @@ def points(rows: pd.DataFrame, axes: Sequence[Axis], metric: str) -> Points:
         folders=tuple(chosen["folder"].iloc[first]),
         trials=tuple(int(t) for t in chosen["trial"].iloc[first]),
         lost=lost,
+        unplaced=int((valued & ~placed).sum()),
     )
 
 
@@ -157,21 +166,23 @@ def replication(values: Array, level: float) -> Replication:
     )
 
 
-def _filled(rows: pd.DataFrame, axis: Axis) -> Array:
+def _column(rows: pd.DataFrame, axis: Axis) -> Array:
+    """[n] places on an axis; nan where the run holds no single number on it."""
     column = f"axis.{axis.name}"
     if column not in rows:
-        return np.zeros(len(rows))
-    values = pd.to_numeric(rows[column], errors="coerce").to_numpy(dtype=float)
-    default = next(v for v in (axis.nominal, axis.ideal, axis.low) if v is not None)
-    return np.where(np.isfinite(values), values, default)
+        return np.full(len(rows), np.nan)
+    return pd.to_numeric(rows[column], errors="coerce").to_numpy(dtype=float)
+
+
+def _spread(values: Array) -> float:
+    finite = values[np.isfinite(values)]
+    return float(np.ptp(finite)) if len(finite) else 0.0
 
 
 def _by_seed(y: Array, point: NDArray[np.intp], seeds: pd.Series, n: int) -> Array:
-    """[n points, s]: equal seeds share a column; a point that repeats a seed gets further columns."""
-    names = seeds.astype(object).where(seeds.notna(), "none").astype(str)
+    """[n points, s]: equal seeds share a column; a point that repeats a seed has one value for it."""
     if not n:  # every run of the group failed
         return np.zeros((0, 1))
-    frame = pd.DataFrame({"y": y, "point": point, "seed": names.to_numpy()})
-    frame["again"] = frame.groupby(["point", "seed"]).cumcount()
-    wide = frame.pivot_table(index="point", columns=["again", "seed"], values="y")
+    frame = pd.DataFrame({"y": y, "point": point, "seed": seeds.to_numpy()})
+    wide = frame.pivot_table(index="point", columns="seed", values="y")
     return wide.reindex(range(n)).to_numpy(dtype=float).reshape(n, -1)

@@ -9,31 +9,38 @@ folder is a study of one. What cannot be read is named and counted, never fatal.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
 
+from crossweep.configured import configured, flattened
 from crossweep.records import RECORD_NAME
 from crossweep.results import axes as axes_
 from crossweep.results.axes import Axis
 from crossweep.results.parse import (
+    ABSENT,
     ERROR_NAME,
     Json,
     NotUsable,
     Row,
+    identity,
+    listed,
     lost_row,
     natural,
     overrides_of,
     read_object,
     run_row,
     setting,
+    told_values,
 )
 from crossweep.results.table import Skipped, Study
 
 TRIAL_NAME, STUDY_NAME = "trial.json", "study.json"
 OWN_FOLDERS = ("figures", "cache", "workers")  # what a study keeps beside its trials
 LEADING = ["study", "trial", "seed", "state", "algorithm"]
+# for the analysis alone, not for files: the axes that the trial itself set, and its value of every differing key
+HIDDEN = ("varied", "settings")
 GROUPS = ("axis.", "choice.", "metric.", "baseline.", "cost.")
 
 
@@ -54,6 +61,8 @@ class StudyReader:
         self._catalogue = axes_.catalogue() if catalogue is None else catalogue
         self._rows: dict[str, list[Row]] = {}
         self._overrides: dict[str, dict[str, object]] = {}
+        self._axes: tuple[Axis, ...] = ()
+        self._base: dict[str, object] | None = None
         self.read_description()
 
     @property
@@ -71,6 +80,7 @@ class StudyReader:
         if content:
             self.described = content
             self.name = str(content.get("name") or self.name)
+            self._axes = axes_.from_study(content.get("axes"), content.get("config"))
 
     def update(self) -> int:
         """Read the folders that were not read before.
@@ -83,7 +93,7 @@ class StudyReader:
             self.skipped.pop(name, None)
             try:
                 self._rows[name] = list(self._read_trial(name, path))
-            except NotUsable as problem:
+            except (NotUsable, OSError) as problem:
                 self.skipped[name] = Skipped(folder=str(path), reason=str(problem))
         return self.n_rows - before
 
@@ -100,8 +110,7 @@ class StudyReader:
     def axes(self) -> tuple[Axis, ...]:
         """As described, else inferred from the overrides; the algorithm has a column of its own."""
         if self.described:
-            found = axes_.from_study(self.described.get("axes"))
-            return tuple(axis for axis in found if axis.name != "algorithm")
+            return tuple(axis for axis in self._axes if axis.name != "algorithm")
         self._complete_overrides()
         keys = dict.fromkeys(key for row in self._overrides.values() for key in row if key != "algorithm")
         values = {key: [row.get(key) for row in self._overrides.values()] for key in keys}
@@ -112,11 +121,19 @@ class StudyReader:
         """All rows read so far, in the order of trial numbers."""
         inferred = () if self.described else self.axes()
         rows: list[Row] = []
+        differing = dict.fromkeys(
+            k for found in self._rows.values() for row in found for k in row.get("settings") or ()
+        )
+        usual = {k: (self._base or {}).get(k, ABSENT) for k in differing}
         unnumbered = any(row["trial"] < 0 for found in self._rows.values() for row in found)
         for position, name in enumerate(sorted(self._rows, key=natural)):
             for row in self._rows[name]:
                 given = self._overrides.get(row["folder"], {})
-                values = {f"axis.{a.name}": given.get(a.name) for a in inferred}
+                values: Row = {f"axis.{a.name}": given.get(a.name) for a in inferred}
+                if inferred:
+                    values["varied"] = tuple(a.name for a in inferred)
+                if (settings := row.get("settings")) is not None:
+                    values["settings"] = {**usual, **settings}
                 # folders with names instead of numbers are counted through: each is a trial of its own
                 number = position if unnumbered else row["trial"]
                 rows.append({**row, "study": self.name, "trial": number, **values})
@@ -165,7 +182,8 @@ class StudyReader:
                 record = read_object(path / seed / RECORD_NAME)
                 if record is None:
                     raise NotUsable("no record.json: unfinished")
-                row = self._run(name, path / seed, record, trial)
+                number = natural(seed)[0]
+                row = self._run(name, path / seed, record, trial, number if number >= 0 else None)
             except NotUsable as problem:
                 self.skipped[f"{name}/{seed}"] = Skipped(folder=str(path / seed), reason=str(problem))
                 continue
@@ -174,13 +192,31 @@ class StudyReader:
         if not used:
             raise NotUsable("trial.json without any usable record.json")
 
-    def _run(self, name: str, path: Path, record: Json, trial: Json) -> Row:
-        row = run_row(name, path, record, trial)
+    def _run(self, name: str, path: Path, record: Json, trial: Json, seed: int | None = None) -> Row:
+        objectives = list(map(str, listed(self.described.get("objectives"))))
+        row = run_row(name, path, record, trial, told_values(trial, objectives, seed))
         if not self.first_record:
             self.first_record = record
-        if not self.described:
+        if self.described:
+            row.update(self._own_values(record, row["varied"]))
+        else:
             self._overrides[str(path)] = overrides_of(record)
-        return row
+        return {**row, "settings": self._differences(record)}
+
+    def _own_values(self, record: Json, varied: Sequence[str]) -> Row:
+        """The axes that a trial does not set stand where its own configuration says."""
+        rest = [a for a in self._axes if a.numeric and a.name not in varied]
+        flat = flattened(config) if rest and isinstance(config := record.get("config"), Mapping) else {}
+        return {f"axis.{a.name}": configured(flat, a.keys) for a in rest}
+
+    def _differences(self, record: Json) -> dict[str, object]:
+        """In what a run's configuration differs from that of the first run read, seeds apart."""
+        own = identity(record, tuple(map(str, listed(self.described.get("seed_keys")))))
+        if self._base is None:
+            self._base = own
+        base = self._base
+        changed = {k: v for k, v in own.items() if k not in base or base[k] != v}
+        return {**changed, **{k: ABSENT for k in base if k not in own}}
 
     def _complete_overrides(self) -> None:
         """A run that was not given a key still has a value for it: what its own configuration holds."""

@@ -12,7 +12,7 @@ import pandas as pd
 from crossweep.records import write_bytes
 from crossweep.results import sheets, words
 from crossweep.results.analysis import BUDGET, METRIC, Analysis, analyse
-from crossweep.results.collecting import collect, write_rows
+from crossweep.results.collecting import collect, csv_bytes, write_rows
 from crossweep.results.page import figure_element, link_from, page
 from crossweep.results.plots.bare import bare
 from crossweep.results.plots.comparison import differences, losses
@@ -29,6 +29,7 @@ from crossweep.results.table import Table
 
 PAGE_NAME, FIGURES_NAME = "report.html", "figures"
 DPI = 300
+LARGEST = 1e9  # budget; nothing that is lost is counted in more
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,8 +101,7 @@ def build_report(
 def finish(folders: Sequence[Path | str]) -> None:
     """What a study does when it ends, however it ends: build the report, say the answer and where it is."""
     report = build_report(folders)
-    print(report.summary)
-    print(f"report: {report.path}")
+    print("\n".join([report.summary, *words.skipped(report.analysis), f"report: {report.path}"]))
 
 
 def terminal_summary(folders: Sequence[Path | str] | Path | str, *, budget: float | None = None) -> str:
@@ -157,17 +157,17 @@ def _write_sheet(path: Path, sheet: pd.DataFrame) -> None:
     if sheet.empty:
         path.unlink(missing_ok=True)  # what an earlier report said must not outlive it
         return
-    write_bytes(path, sheet.to_csv(index=False, lineterminator="\n").encode())
+    write_bytes(path, csv_bytes(sheet))
 
 
 def default_metric(table: Table) -> str:
     """The error increase where runs have it, else the first objective to minimise, else the test error."""
     told = [s.described for s in table.studies]
     minimised = [
-        str(name)
+        name
         for d in told
-        for name, way in zip(d.get("objectives") or [], d.get("directions") or [])
-        if str(way).startswith("min")
+        for name, way in zip(_texts(d.get("objectives")), _texts(d.get("directions")))
+        if way.startswith("min")
     ]
     for metric in (METRIC, *minimised):
         if table.rows.get(f"metric.{metric}", pd.Series(dtype=float)).notna().any():
@@ -175,11 +175,16 @@ def default_metric(table: Table) -> str:
     return "test_error"
 
 
+def _texts(value: object) -> list[str]:
+    return list(map(str, value)) if isinstance(value, list) else []
+
+
 def _budget(table: Table, given: float | None) -> float:
     if given is not None:
         return given
     told = [s.described.get("budget") for s in table.studies]
-    numbers = [float(b) for b in told if isinstance(b, int | float) and not isinstance(b, bool)]
+    given_there = [b for b in told if isinstance(b, int | float) and not isinstance(b, bool)]
+    numbers = [float(b) for b in given_there if abs(b) < LARGEST]
     return numbers[0] if numbers else BUDGET
 
 

@@ -6,6 +6,9 @@ import numpy as np
 import pandas as pd
 
 from crossweep.results.analysis import Analysis
+from crossweep.results.axes import Axis
+from crossweep.results.tolerance import Tolerance
+from crossweep.results.words import withheld
 
 
 def tolerance_sheet(analysis: Analysis) -> pd.DataFrame:
@@ -16,27 +19,21 @@ def tolerance_sheet(analysis: Analysis) -> pd.DataFrame:
             common = {"group": group.name, "budget": analysis.budget, "points": fit.points.n}
             if fit.surface:
                 common["q2"] = round(fit.surface.quality.q2, 3)
-            for axis in fit.points.axes if fit.reason else ():
-                rows.append({**common, "axis": axis.name, "unit": axis.unit, "answer": f"none: {fit.reason}"})
+            none = withheld(analysis, group) if fit.withheld else fit.reason
+            rows += [{**common, **_axis(axis), "answer": f"none: {none}"} for axis in fit.points.axes if none]
             for t in fit.tolerances:
+                numbers = {"specification": t.safe, "tolerance": t.value, "low": t.low, "high": t.high}
                 rows.append(
                     {
                         **common,
-                        "axis": t.axis.name,
-                        "label": t.axis.short,
-                        "unit": t.axis.unit,
+                        **_axis(t.axis),
                         "limit": "at most" if t.upward else "at least",
-                        "specification": _finite(t.safe),
-                        "tolerance": _finite(t.value),
-                        "low": _finite(t.low),
-                        "high": _finite(t.high),
+                        **{name: _finite(v) if t.determined else np.nan for name, v in numbers.items()},
                         "answer": t.text,
                         "requirement": t.requirement,
                         "crosses_within_range": round(t.crosses, 3),
                         "above_from_start": round(t.starts_above, 3),
-                        "range_low": t.axis.low,
-                        "range_high": t.axis.high,
-                        "others": "; ".join(f"{k}={v:.4g}" for k, v in t.others.items()),
+                        "others": _others(analysis, t),
                     }
                 )
     leading = [
@@ -50,6 +47,8 @@ def tolerance_sheet(analysis: Analysis) -> pd.DataFrame:
         "low",
         "high",
         "answer",
+        "requirement",
+        "others",
     ]
     sheet = pd.DataFrame(rows)
     return sheet.reindex(columns=[*leading, *(c for c in sheet.columns if c not in leading)])
@@ -64,13 +63,14 @@ def joint_sheet(analysis: Analysis) -> pd.DataFrame:
                 pd.DataFrame(
                     {
                         "group": group.name,
-                        "given": joint.across.name,
+                        "given": joint.across.title,
                         "at": joint.at,
-                        "tolerated": joint.up.name,
+                        "tolerated": joint.up.title,
                         "limit": "at most" if joint.upward else "at least",
                         "value": _column(joint.value),
                         "low": _column(joint.low),
                         "high": _column(joint.high),
+                        "determined": ~np.isnan(joint.value),
                         "beyond_range": np.isposinf(joint.value),
                         "above_from_start": np.isneginf(joint.value),
                     }
@@ -86,10 +86,16 @@ def importance_sheet(analysis: Analysis) -> pd.DataFrame:
         for fit in (f for f in group.fits if f.importance):
             shares = fit.importance
             for j in shares.order if shares else ():
-                row: dict[str, object] = {"group": group.name, "axis": fit.points.axes[j].name}
+                axis = fit.points.axes[j]
+                row: dict[str, object] = {
+                    "group": group.name,
+                    "axis": axis.name,
+                    "label": axis.short,
+                    "unit": axis.unit,
+                }
                 for name, share in (("alone", shares.first[j]), ("total", shares.total[j])) if shares else ():
                     row |= {name: share.value, f"{name}_low": share.low, f"{name}_high": share.high}
-                row |= {e: found.get(fit.points.axes[j].name) for e, found in fit.evaluators.items()}
+                row |= {e: found.get(axis.name) for e, found in fit.evaluators.items()}
                 rows.append(row)
     return pd.DataFrame(rows)
 
@@ -129,6 +135,18 @@ def point_sheet(analysis: Analysis) -> pd.DataFrame:
                 numbers = {"mean": e.mean, "std": e.std, "low": e.low, "high": e.high, "seeds": e.n}
                 rows.append({"group": group.name, "trial": fit.points.trials[i], **place, **numbers})
     return pd.DataFrame(rows)
+
+
+def _axis(axis: Axis) -> dict[str, object]:
+    """What every row says about its axis."""
+    described = {"axis": axis.name, "label": axis.short, "unit": axis.unit}
+    return {**described, "range_low": axis.low, "range_high": axis.high}
+
+
+def _others(analysis: Analysis, t: Tolerance) -> str:
+    """Where the other axes stand, in their units."""
+    known = {a.name: a for a in analysis.table.axes}
+    return "; ".join(f"{known[name].short} = {known[name].text(value)}" for name, value in t.others.items())
 
 
 def _finite(value: float) -> float:

@@ -15,6 +15,8 @@ import pandas as pd
 from numpy.typing import ArrayLike
 from scipy import stats
 
+from crossweep.results.configurations import seed_labels
+
 CONFIDENCE = 0.95
 FEW = 3  # below this many replicates the report says so
 
@@ -99,7 +101,7 @@ def compare(rows: pd.DataFrame, metric: str, group: str, conditions: Sequence[st
         conditions: columns that must agree within a pair, beside the seed.
     """
     keys = [c for c in conditions if rows[c].notna().any()]
-    rounded = rows.assign(**{c: _rounded(rows[c]) for c in keys}, seed=rows["seed"].fillna(-1))
+    rounded = rows.assign(**{c: _rounded(rows[c]) for c in keys}, seed=seed_labels(rows))
     wide = rounded.pivot_table(
         index=["seed", *keys], columns=group, values=metric, aggfunc="mean", dropna=True
     )

@@ -159,7 +159,7 @@ def fit(points: Points, level: float, *, seed: int = 0) -> Surface | Refused:
         members=_members(fits, weights, seed),
         replication=told,
         quality=quality,
-        problems=_problems(quality, level),
+        problems=_problems(quality),
         seed=seed,
     )
 
@@ -226,12 +226,9 @@ def _too_little(points: Points) -> str:
     return f"every finished point has the same value, {points.y[0]:.3g}" if np.ptp(points.y) == 0 else ""
 
 
-def _problems(quality: Quality, level: float) -> tuple[str, ...]:
+def _problems(quality: Quality) -> tuple[str, ...]:
     found = []
-    # where nearly every point lies on one side for sure, nothing has to be explained to answer where the
-    # level is
-    one_sided = max((quality.high < level).mean(), (quality.low > level).mean()) >= 0.95
-    if quality.q2 < LEAST_Q2 and not one_sided:
+    if not quality.q2 >= LEAST_Q2:
         found.append(
             f"the surface predicts left-out points too badly (Q² = {quality.q2:.2f}, needed {LEAST_Q2}): "
             "the axes explain too little of the scatter, or there are too few points"

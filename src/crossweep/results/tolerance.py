@@ -4,7 +4,8 @@ Along one axis, from its harmless end outwards and with the other axes held stil
 place where the loss crosses the budget. Every posterior draw of the surface has one; the interval is the
 middle 95 % of them, and the specification is the value that the device must keep with 95 % probability. A
 draw that never crosses within the range counts as "beyond the range", one that starts above the budget as
-"nowhere": such answers are censored and say so ("> 0.3: not crossed within the range").
+"nowhere": such answers are censored and say so ("> 0.3: not crossed within the range"). An interval that spans
+the whole range says nothing: the tolerance is then not determined, whatever its median.
 """
 
 from __future__ import annotations
@@ -66,8 +67,15 @@ class Tolerance:
         return self.axis.high if self.upward else self.axis.low
 
     @property
+    def determined(self) -> bool:
+        """Whether the interval leaves out any part of the examined range."""
+        return self.distance(self.low) > 1 / STEPS or self.distance(self.high) < 1 - 1 / STEPS
+
+    @property
     def status(self) -> str:
-        """One of `crossed`, `beyond` the range, `above` from the start, judged by the median."""
+        """`undetermined`, else `crossed`, `beyond` the range or `above` from the start, judged by the median."""
+        if not self.determined:
+            return "undetermined"
         if np.isfinite(self.value):
             return "crossed"
         return "beyond" if self.value > 0 else "above"
@@ -96,6 +104,8 @@ class Tolerance:
     @property
     def short(self) -> str:
         """The specification as a label: `≤ 0.12 w_max`."""
+        if not self.determined:
+            return "not determined"
         sign = "≤" if self.upward else "≥"
         if np.isfinite(self.safe):
             return f"{sign} {self.axis.text(self.safe)}"
@@ -104,6 +114,8 @@ class Tolerance:
     @property
     def requirement(self) -> str:
         """The specification: `at most 0.12 w_max`."""
+        if not self.determined:
+            return "not determined"
         word, censored = ("at most", "up to") if self.upward else ("at least", "down to")
         if np.isfinite(self.safe):
             return f"{word} {self.axis.text(self.safe)}"
@@ -114,12 +126,15 @@ class Tolerance:
     @property
     def specify(self) -> str:
         """The specification as part of a sentence."""
-        return f"specify {self.requirement}" if np.isfinite(self.safe) else self.requirement
+        told = self.determined and np.isfinite(self.safe)
+        return f"specify {self.requirement}" if told else self.requirement
 
     @property
     def text(self) -> str:
         """Value with interval, in words."""
         interval = f"[{self.bound(self.low)}, {self.bound(self.high)}]"
+        if not self.determined:
+            return f"not determined: the 95 % interval {interval} spans the whole range"
         if self.status == "crossed":
             return f"{self.axis.text(self.value)} {interval}"
         if self.status == "beyond":
@@ -222,7 +237,7 @@ class Joint:
         upward: whether `up` hurts upwards.
         at: [g] values of `across` [its unit].
         value, low, high: [g] median and pointwise 95 % interval of the tolerance [up's unit], censored by
-            infinities.
+            infinities; all nan where the interval spans the whole range.
     """
 
     across: Axis
@@ -259,6 +274,8 @@ def joint(surface: Surface, contour: Contour, places: Sequence[float]) -> Joint:
     low, value, high = np.array(columns).T
     sign = 1.0 if upward else -1.0
     low, value, high = (np.where(np.isfinite(v), v * sign, v) for v in (low, value, high))
+    told = ~(np.isneginf(low) & np.isposinf(high))
+    low, value, high = (np.where(told, v, np.nan) for v in (low, value, high))
     return Joint(
         across=across,
         up=up,

@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
-from itertools import combinations
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
 
-from crossweep.results.analysis import Analysis, Fit, Group
+from crossweep.results.analysis import METRIC, Analysis, Fit, Group
+from crossweep.results.configurations import seed_labels
 from crossweep.results.stats import FEW
 from crossweep.results.tolerance import Tolerance
 
 MOST_LINES = 10
+MOST_KINDS = 5  # of warnings
+MOST_SKIPPED = 10
+SHOWN = 3  # keys and values of a mixture that are named
+WORST_FIRST = ("failed", "diverged", "pruned", "complete")
 
 
 def summary(analysis: Analysis) -> list[str]:
     """What was run, what it says, and how far to trust it."""
     lines = [what_was_run(analysis)]
+    lines += [line for group in analysis.groups for line in as_configured(analysis, group)]
     lines += best_group(analysis)
     for group in analysis.groups:
         lines += group_lines(analysis, group)
@@ -38,13 +45,59 @@ def what_was_run(analysis: Analysis) -> str:
     """Trials, seeds and states on one line."""
     rows = analysis.table.rows
     names = ", ".join(dict.fromkeys(s.name for s in analysis.table.studies))
-    trials = rows.groupby(["study", "trial"], dropna=False)["state"].first()
+    trials = rows.groupby(["study", "trial"], dropna=False)["state"].agg(_of_trial)
     states = Counter(map(str, trials))
     told = ", ".join(f"{count} {state}" for state, count in states.most_common())
-    seeds = int(rows["seed"].nunique())
+    seeds = _seeds(analysis)
     skipped = len(analysis.table.skipped)
     tail = f"; {skipped} folder{'s' * (skipped != 1)} skipped" if skipped else ""
     return f"{names}: {len(trials)} trials ({told}), {seeds} seed{'s' * (seeds != 1)}{tail}."
+
+
+def _of_trial(states: pd.Series) -> str:
+    """The state of a trial of several runs: the worst of theirs."""
+    return min(map(str, states), key=lambda s: WORST_FIRST.index(s) if s in WORST_FIRST else len(WORST_FIRST))
+
+
+def _seeds(analysis: Analysis) -> int:
+    rows = analysis.table.rows
+    return int(seed_labels(rows[rows["seed"].notna()]).nunique())
+
+
+def as_configured(analysis: Analysis, group: Group) -> list[str]:
+    """What the device as configured loses, and what that means for a specification."""
+    lead = f"{group.name}: " if len(analysis.groups) > 1 else ""
+    if group.configured is not None:
+        if any(f.withheld for f in group.fits):
+            return [f"{lead}{withheld(analysis, group)}."]
+        return [
+            f"{lead}The device as configured: {_what(analysis)} {group.configured.text(analysis.unit)} "
+            f"(budget {analysis.limit})."
+        ]
+    if group.alone:
+        return [
+            f"{lead}The device as configured was not run: each specification assumes that it is within "
+            f"{analysis.limit}."
+        ]
+    return []
+
+
+def withheld(analysis: Analysis, group: Group) -> str:
+    """Why nothing is specified although it was measured."""
+    assert group.configured is not None, "only what was measured can miss the budget"
+    if analysis.metric != METRIC:
+        lost = (
+            f"misses the budget of {analysis.limit}: {_what(analysis)} {group.configured.text(analysis.unit)}"
+        )
+        return f"The device as configured {lost}; nothing is specified per axis"
+    return (
+        f"The device as configured already loses {group.configured.text(analysis.unit)}, more than the budget of "
+        f"{analysis.limit}; training longer or a larger budget comes before any specification"
+    )
+
+
+def _what(analysis: Analysis) -> str:
+    return analysis.metric.replace("_", " ")
 
 
 def group_lines(analysis: Analysis, group: Group) -> list[str]:
@@ -59,14 +112,15 @@ def group_lines(analysis: Analysis, group: Group) -> list[str]:
         if fit.importance:
             lines.append(lead + importance_sentence(fit))
     if not group.fits or all(not f.points.axes for f in group.fits):
-        what = analysis.metric.replace("_", " ")
-        lines = [f"{group.name}: {what} {group.loss.text()} (budget {analysis.limit})."]
+        lines = [f"{group.name}: {_what(analysis)} {group.loss.text()} (budget {analysis.limit})."]
     return lines
 
 
 def tolerance_sentence(analysis: Analysis, t: Tolerance) -> str:
     """One tolerance with specification."""
     name, budget = t.axis.short, analysis.limit
+    if t.status == "undetermined":
+        return f"{name}: {t.text}; more seeds or trials are needed."
     if t.status == "above":
         return f"{name}: the loss exceeds {budget} from the start ({t.starts_above:.0%} sure)."
     if t.status == "beyond":
@@ -82,9 +136,9 @@ def refusal(analysis: Analysis, fit: Fit) -> str:
     y = fit.points.y
     said = ""
     if len(y) and (y <= analysis.budget).all():
-        said = f" All {len(y)} points are within the budget, though."
+        said = f" All {len(y)} points are within the budget, though (largest {y.max():.2f}{analysis.unit})."
     elif len(y) and (y > analysis.budget).all():
-        said = f" All {len(y)} points exceed the budget, though."
+        said = f" All {len(y)} points exceed the budget, though (smallest {y.min():.2f}{analysis.unit})."
     return f"no answer for {names}: {fit.reason}.{said}"
 
 
@@ -108,8 +162,10 @@ def best_group(analysis: Analysis) -> list[str]:
     for group, t in analysis.tolerances:
         by_axis.setdefault((t.axis.name, t.upward), []).append((group.name, t))
     for found in by_axis.values():
-        if len(found) > 1:
-            ranked = sorted(found, key=lambda item: (-np.median(item[1].samples), item[1].crosses))
+        told = [item for item in found if item[1].determined]
+        # where all are above the budget from the start, or all beyond the range, there is nothing to rank
+        if len(told) > 1 and {t.status for _, t in told} not in ({"above"}, {"beyond"}):
+            ranked = sorted(told, key=lambda item: (-np.median(item[1].samples), item[1].crosses))
             lines.append(_ranked(ranked))
     for c in analysis.comparisons:
         d = c.difference
@@ -124,10 +180,16 @@ def best_group(analysis: Analysis) -> list[str]:
 
 
 def _ranked(ranked: list[tuple[str, Tolerance]]) -> str:
-    axis = ranked[0][1].axis
-    order = " > ".join(f"{name} ({t.bound(t.value)})" for name, t in ranked)
-    sure = min(probability_laxer(a[1], b[1]) for a, b in combinations(ranked[:2], 2))
-    return f"{axis.short}: {order}; the first tolerates more than the second with probability {sure:.0%}."
+    order = ranked[0][0] + f" ({ranked[0][1].bound(ranked[0][1].value)})"
+    for (_, laxer), (name, t) in pairwise(ranked):
+        tied = laxer.status == t.status != "crossed"
+        order += f"{', ' if tied else ' > '}{name} ({t.bound(t.value)})"
+    text = f"{ranked[0][1].axis.short}: {order}"
+    (_, first), (_, second) = ranked[:2]
+    if first.status == second.status != "crossed":
+        return f"{text}."
+    sure = probability_laxer(first, second)
+    return f"{text}; the first tolerates more than the second with probability {sure:.0%}."
 
 
 def probability_laxer(one: Tolerance, other: Tolerance) -> float:
@@ -170,12 +232,16 @@ def cautions(analysis: Analysis) -> list[str]:
     """What a reader must know before believing it."""
     found = []
     rows = analysis.table.rows
-    seeds = int(rows["seed"].nunique())
+    seeds = _seeds(analysis)
+    found += _mixtures(analysis)
+    found += _unplaced(analysis)
     if seeds < FEW:
         found.append(
             f"Few seeds ({seeds}): the intervals hold for these devices; other devices may differ by more."
         )
     found += _fits(analysis)
+    found += _references(rows)
+    found += _told(rows)
     commits = rows["commit"].nunique() if "commit" in rows else 0
     if commits > 1:
         found.append(f"The runs come from {commits} different commits.")
@@ -185,3 +251,61 @@ def cautions(analysis: Analysis) -> list[str]:
         first = ", ".join(analysis.left_out[:5])
         found.append(f"{len(analysis.left_out)} further groups are not shown: {first} ...")
     return found
+
+
+def _mixtures(analysis: Analysis) -> list[str]:
+    """In what configurations differ that no axis drives."""
+    if not analysis.mixed:
+        return []
+    keys = [f"{key} ({', '.join(map(str, v[:SHOWN]))})" for key, v in list(analysis.mixed.items())[:SHOWN]]
+    more = len(analysis.mixed) - SHOWN
+    named = ", ".join(keys) + (f" and {more} more keys" if more > 0 else "")
+    return [f"The runs mix configurations; each is answered on its own, none are pooled: {named}."]
+
+
+def _unplaced(analysis: Analysis) -> list[str]:
+    """Runs that stand on no place of a curve."""
+    found: dict[str, int] = {}
+    for fit in (f for g in analysis.groups for f in g.fits if f.points.unplaced):
+        name = " and ".join(a.short for a in fit.points.axes)
+        found[name] = found.get(name, 0) + fit.points.unplaced
+    return [
+        f"{n} run{'s' * (n != 1)} left out along {name}: their configuration holds no single value on that axis."
+        for name, n in found.items()
+        if name
+    ]
+
+
+def _references(rows: pd.DataFrame) -> list[str]:
+    """Which digital optimiser the loss is measured against."""
+    names = Counter(rows["reference"].dropna()) if "reference" in rows else Counter()
+    if not names:
+        return []
+    if len(names) == 1:
+        return [f"The loss is measured against digital training with {next(iter(names))}."]
+    counted = ", ".join(f"{name} ({count} runs)" for name, count in names.most_common())
+    return [f"The loss is measured against the better digital training of each run: {counted}."]
+
+
+def _told(rows: pd.DataFrame) -> list[str]:
+    """What the runs themselves warn of, equal sentences counted; numbers within them may differ."""
+    if "warnings" not in rows:
+        return []
+    kinds: dict[str, list[str]] = {}
+    for text in rows["warnings"].dropna():
+        for sentence in dict.fromkeys(str(text).splitlines()):
+            kinds.setdefault(re.sub(r"[-+]?\d+(\.\d+)?", "#", sentence), []).append(sentence)
+    often = sorted(kinds.values(), key=len, reverse=True)
+    more = (
+        [f"{len(often) - MOST_KINDS} further kinds of warnings; see the records."]
+        if len(often) > MOST_KINDS
+        else []
+    )
+    return [f"{same[0].rstrip('.')} ({len(same)} of {len(rows)} runs)." for same in often[:MOST_KINDS]] + more
+
+
+def skipped(analysis: Analysis) -> list[str]:
+    """A line for every folder or file that could not be used, the first ones in full."""
+    left = analysis.table.skipped
+    lines = [f"skipped {s.folder}: {s.reason}" for s in left[:MOST_SKIPPED]]
+    return lines + ([f"and {len(left) - MOST_SKIPPED} more"] if len(left) > MOST_SKIPPED else [])

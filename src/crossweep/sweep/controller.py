@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock
 
+from crossweep.configured import configured
 from crossweep.errors import ConfigError, CrossweepError, StudyError, file_error, masked
 from crossweep.records import remove_forgotten
 from crossweep.sweep import describe, dry_run
@@ -418,7 +419,11 @@ def nominal(axis: Axis, flat: Mapping[str, Any]) -> Any:
     """The usual value of an axis: as given, else what the configuration holds, if that is on the axis."""
     if axis.nominal is not None:
         return axis.nominal
-    value = flat.get(axis.keys[0]) if axis.keys else None
+    if axis.choices is not None:
+        value = flat.get(axis.keys[0]) if axis.keys else None
+    else:
+        value = configured(flat, axis.keys)
+        value = round(value) if axis.integer and value is not None else value
     return value if value is not None and axis.contains(value) else None
 
 

@@ -7,6 +7,7 @@ import numpy as np
 from matplotlib.cm import ScalarMappable
 
 from crossweep.results.analysis import Analysis, Fit, Group
+from crossweep.results.axes import number_text
 from crossweep.results.plots.landscape import loss_norm, marks, point_tip
 from crossweep.results.plots.style import COLUMN, LINES, MAP, MUTED, Figure, canvas, label_axis, loss_axis
 
@@ -25,7 +26,7 @@ def bare(analysis: Analysis, group: Group, fit: Fit, number: int) -> Figure | No
         bar = made.colorbar(
             ScalarMappable(norm, mpl.colormaps[MAP]), ax=ax, pad=0.02, aspect=28, spacing="uniform"
         )
-        bar.set_ticks(list(norm.boundaries), labels=[f"{v:.3g}" for v in norm.boundaries])
+        bar.set_ticks(list(norm.boundaries), labels=[number_text(v) for v in norm.boundaries])
         bar.set_label(analysis.metric_title)
         bar.outline.set_linewidth(0.4)
         what = f"{points.axes[0].short} and {points.axes[1].short}"

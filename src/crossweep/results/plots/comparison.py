@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from crossweep.results.analysis import Analysis
+from crossweep.results.configurations import seed_labels
 from crossweep.results.plots.style import COLUMN, INK, LINES, MARKERS, MUTED, Figure, Tip, canvas
 
 MOST_PAIRS = 15
@@ -19,11 +20,11 @@ def losses(analysis: Analysis) -> Figure | None:
     tips: dict[str, list[Tip]] = {}
     for y, g in enumerate(groups):
         finite = g.rows[g.rows[analysis.column].notna()]
-        by_seed = finite.groupby(finite["seed"].fillna(-1))[analysis.column].mean()
+        by_seed = finite.groupby(seed_labels(finite))[analysis.column].mean()
         place = np.full(len(by_seed), y - 0.12)
         marks = ax.scatter(by_seed, place, s=12, color=LINES[y % 6], marker=MARKERS[y % 6], alpha=0.8, lw=0)
         marks.set_gid(f"g{y}")
-        tips[f"g{y}"] = [Tip(text=f"{g.name}, seed {s:g}: {v:.2f}") for s, v in by_seed.items()]
+        tips[f"g{y}"] = [Tip(text=f"{g.name}, seed {s}: {v:.2f}") for s, v in by_seed.items()]
         if g.loss.n > 1:
             ax.hlines([y + 0.18], g.loss.low, g.loss.high, color=INK, lw=1.2)
         ax.plot([g.loss.mean], [y + 0.18], marker="|", ms=6, mew=1.5, color=INK)

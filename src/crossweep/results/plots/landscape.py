@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import zoom
 
 from crossweep.results.analysis import Analysis, Fit, Group
+from crossweep.results.axes import number_text
 from crossweep.results.contour import Contour
 from crossweep.results.plots.style import COLUMN, INK, MAP, MUTED, PAPER, Figure, Tip, canvas, label_axis
 from crossweep.results.points import Points
@@ -46,7 +47,7 @@ def landscape(analysis: Analysis, group: Group, fit: Fit, contour: Contour, numb
     drawn = _line_and_band(ax, contour, fine)
     tips = marks(ax, fit.points, contour.pair, norm, analysis)
     bar = made.colorbar(filled, ax=ax, pad=0.02, aspect=28, spacing="uniform")
-    bar.set_ticks(list(norm.boundaries), labels=[f"{v:.3g}" for v in norm.boundaries])
+    bar.set_ticks(list(norm.boundaries), labels=[number_text(v) for v in norm.boundaries])
     bar.set_label(analysis.metric_title)
     bar.outline.set_linewidth(0.4)
     label_axis(ax, across, "x")

@@ -9,7 +9,7 @@ from matplotlib.colors import LogNorm, Normalize
 from numpy.typing import NDArray
 
 from crossweep.results.analysis import Analysis
-from crossweep.results.axes import Axis
+from crossweep.results.axes import Axis, number_text
 from crossweep.results.plots.style import COLUMN, MAP, Figure, canvas
 from crossweep.results.points import Points
 
@@ -96,7 +96,7 @@ def _draw(ax: Axes, table: Array, norm: Normalize) -> None:
         ax.text(
             column,
             row,
-            f"{value:.3g}",
+            number_text(value),
             ha="center",
             va="center",
             fontsize=6,
@@ -106,7 +106,7 @@ def _draw(ax: Axes, table: Array, norm: Normalize) -> None:
 
 def _ticks(ax: Axes, axis: Axis, cells: Array, which: str) -> None:
     target = ax.xaxis if which == "x" else ax.yaxis
-    target.set_ticks(list(range(len(cells))), [f"{v:.3g}" for v in axis.from_unit(cells)])
+    target.set_ticks(list(range(len(cells))), [number_text(v) for v in axis.from_unit(cells)])
     target.set_label_text(axis.title)
 
 

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure as Canvas
 from matplotlib.ticker import MaxNLocator, NullLocator
 from numpy.typing import NDArray
 
-from crossweep.results.axes import Axis
+from crossweep.results.axes import Axis, number_text
 
 COLUMN = 8.5 / 2.54  # width of a paper column [inch]
 # Three colours that stand for the page's own in SVG (see `svg.py`); in PNG and PDF they are what they are.
@@ -112,7 +112,7 @@ def label_axis(ax: Axes, axis: Axis, which: str) -> None:
     """
     values = _ticks(axis)
     target = ax.xaxis if which == "x" else ax.yaxis
-    target.set_ticks(list(axis.to_unit(values)), [f"{v:.4g}" for v in values])
+    target.set_ticks(list(axis.to_unit(values)), [number_text(v, 4) for v in values])
     target.set_label_text(axis.title)
     (ax.set_xlim if which == "x" else ax.set_ylim)(-0.02, 1.02)
 
@@ -146,6 +146,6 @@ def loss_axis(ax: Axes, title: str, which: str, budget: float, limits: tuple[flo
     (ax.set_xlim if which == "x" else ax.set_ylim)(low, high)
     steps = (-50, -20, -10, *(f * unit for f in (-4, -2, -1, 0, 1, 2, 4)), 10, 20, 50, 100)
     kept = [t for t in steps if low <= t <= high and (abs(t) <= 4 * unit or abs(t) > 6 * unit)]
-    target.set_ticks(kept, [f"{t:.3g}" for t in kept])
+    target.set_ticks(kept, [number_text(t) for t in kept])
     target.set_minor_locator(NullLocator())
     target.set_label_text(title)

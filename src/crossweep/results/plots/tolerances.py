@@ -40,8 +40,8 @@ def tolerance_bars(analysis: Analysis) -> Figure | None:
         caption=(
             "Thick bar: the specification, kept with 95 % probability. Mark and thin line: median "
             "tolerance and its "
-            "95 % interval. Arrow: the loss does not reach the budget within the examined range. Numbers "
-            "are the "
+            "95 % interval, dotted where it spans the whole range and so determines nothing. Arrow: the loss "
+            "does not reach the budget within the examined range. Numbers are the "
             "specification in the axis's own unit; each axis alone, the others at their nominal or "
             "harmless value."
         ),
@@ -60,11 +60,13 @@ def _bar(ax: Axes, group: Group, t: Tolerance, rows: list[str], groups: list[str
     y = rows.index(_row(t)) + (which - (len(groups) - 1) / 2) * (0.7 / len(groups))
     colour, thick = LINES[which % 6], min(0.5, 0.55 / len(groups))
     safe, low, value, high = (t.distance(v) for v in (t.safe, t.low, t.value, t.high))
-    ax.barh([y], [safe], height=thick, color=colour, alpha=0.45, lw=0)
-    ax.plot([low, high], [y, y], color=colour, lw=1.1)
+    if t.determined:
+        ax.barh([y], [safe], height=thick, color=colour, alpha=0.45, lw=0)
+    ax.plot([low, high], [y, y], color=colour, lw=1.1, ls="-" if t.determined else ":")
     if not np.isfinite(t.high) and t.high > 0:
         ax.plot([1.0], [y], marker=">", ms=4, color=colour, clip_on=False)
     mark = ax.scatter([min(value, 1.0)], [y], s=16, marker=MARKERS[which % 6], color=colour, zorder=4, lw=0)
+    mark.set_alpha(1.0 if t.determined else 0.0)
     mark.set_gid(f"t{len(ax.collections) - 1}")
     ax.text(1.05, y, t.short, va="center", ha="left", fontsize=7, color=INK)
     return Tip(text=f"{group.name}: {t.axis.short}: {t.text}; {t.requirement}")
