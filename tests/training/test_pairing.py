@@ -143,7 +143,7 @@ def test_cached_results_are_known_by_all_that_made_them(
 
     def look_up(folder: Path, content: dict[str, Any], compute: object) -> Any:
         found[folder.name] = fingerprint(content)
-        return {"scores": {}, "model": {}, "history": []}
+        return {"scores": {}, "model": {}, "history": [], "state": "complete"}
 
     def lookups(made: Transfer) -> dict[str, str]:
         made.baseline("sgd", made.pretrained(Silent()), made.data.target(), Silent())
