@@ -82,7 +82,7 @@ def run(bed: AbstractTestbed, made: AbstractAlgorithm, offset: float, seed: int)
         fast=DEVICE,
         slow=DEVICE,
         symmetry_point=SymmetryPoint(skew=offset),
-        engine=CountEngine(backend="torch"),
+        engine=CountEngine(backend="reference"),
         forward=perfect,
         backward=perfect,
         population=root.fork("devices"),

@@ -141,7 +141,7 @@ def train(
         cost=result.cost,
         versions=_versions(),
         git=_git(),
-        hardware=_hardware(str(experiment.torch_device)),
+        hardware=_hardware(str(experiment.torch_device)) | {"engine": experiment.factory.choice._asdict()},
         started=started,
         wall_seconds=time.perf_counter() - began,
     )

@@ -77,7 +77,7 @@ def factory(
         slow=slow or fast,
         symmetry_point=SymmetryPoint(**point),
         symmetry_point_tiles=tiles,  # type: ignore[arg-type]
-        engine=engine or CountEngine(backend="torch"),
+        engine=engine or CountEngine(backend="reference"),
         forward=io,
         backward=io,
         population=root.fork("population"),

@@ -11,6 +11,7 @@ from torch import Tensor
 from crossweep.algorithms.base import AnalogWeight
 from crossweep.algorithms.mixed_precision import MixedPrecisionWeight
 from crossweep.algorithms.transfer import TransferWeight
+from crossweep.tiles.engine.choose import Backend
 from tests.algorithms.traces import FOLDER, Trace, build
 
 pytestmark = pytest.mark.reference
@@ -101,10 +102,11 @@ def cases() -> list[ParameterSet]:
     return [pytest.param(n, marks=() if n in CORE else pytest.mark.slow) for n in names]
 
 
+@pytest.mark.parametrize("backend", ["reference", "cpu"])
 @pytest.mark.parametrize("name", cases())
-def test_trace(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_trace(name: str, backend: Backend, monkeypatch: pytest.MonkeyPatch) -> None:
     trace = Trace.load(name)
-    weight = build(trace)
+    weight = build(trace, backend)
     if trace.random_choppers:
         monkeypatch.setattr(
             TransferWeight, "flips_after", lambda self, window, columns: self.recorded[columns]

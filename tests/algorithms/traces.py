@@ -27,6 +27,7 @@ from crossweep.devices.soft_bounds import SoftBounds
 from crossweep.devices.symmetry_point import SymmetryPoint
 from crossweep.rng import Stream
 from crossweep.tiles.analog_tile import AnalogTile
+from crossweep.tiles.engine.choose import Backend
 from crossweep.tiles.engine.pulse import PulseEngine
 from crossweep.tiles.factory import TileFactory
 from crossweep.tiles.io import IOParameters
@@ -145,7 +146,7 @@ def rule(trace: Trace) -> AbstractAlgorithm:
     return kind(**known)
 
 
-def build(trace: Trace) -> AnalogWeight:
+def build(trace: Trace, backend: Backend) -> AnalogWeight:
     """The rule's weight with the recorded devices, set to the recorded start."""
     roles = {name: device(role) for name, role in trace.meta["roles"].items()}
     fast, slow = roles.get("A", roles["C"]), roles.get("A1", roles["C"])
@@ -154,7 +155,7 @@ def build(trace: Trace) -> AnalogWeight:
         fast=fast,
         slow=slow,
         symmetry_point=SymmetryPoint(subtract=False),
-        engine=PulseEngine(),
+        engine=PulseEngine(backend=backend),
         forward=PERFECT,
         backward=PERFECT,
         population=root.fork("population"),

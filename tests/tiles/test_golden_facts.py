@@ -20,9 +20,9 @@ STEP = 0.001
 IDEAL = {"dw_min_dtod": 0.0, "up_down_dtod": 0.0, "w_max_dtod": 0.0, "w_min_dtod": 0.0}
 ENGINES = {
     "pulse": PulseEngine(),
-    "pulse_torch": PulseEngine(backend="torch"),
+    "pulse_reference": PulseEngine(backend="reference"),
     "count": CountEngine(),
-    "count_torch": CountEngine(backend="torch"),
+    "count_reference": CountEngine(backend="reference"),
 }
 
 

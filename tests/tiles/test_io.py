@@ -1,6 +1,7 @@
 """The periphery: resolution, ranges, noise, scaling, bound management; compiled and torch paths alike."""
 
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 import torch
@@ -10,22 +11,23 @@ from torch import Tensor
 
 from crossweep.rng import Stream
 from crossweep.tiles import io as io_module
-from crossweep.tiles.io import IOParameters, read, read_slices
+from crossweep.tiles.io import IOParameters
 
 QUIET = {"out_noise": 0.0}
+read, read_slices = (partial(function, compiled=True) for function in (io_module.read, io_module.read_slices))
 
 
 @pytest.fixture(params=["compiled", "torch"])
 def path(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Both implementations of the periphery."""
     if request.param == "torch":
-        monkeypatch.setattr(io_module.compiled_io, "usable", lambda *_: False)
+        monkeypatch.setattr(io_module.compiled_io, "covers", lambda *_: False)
     return request.param
 
 
 def torch_path(function: Callable[[], Tensor]) -> Tensor:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(io_module.compiled_io, "usable", lambda *_: False)
+        patch.setattr(io_module.compiled_io, "covers", lambda *_: False)
         return function()
 
 

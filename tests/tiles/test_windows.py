@@ -122,7 +122,7 @@ def test_one_call_does_what_the_windows_do_one_by_one(
     monkeypatch.setattr(windows, "run_", lambda *given: calls.append(given) or run(*given))
     at_once = trained(RULES[name], engine, device=device)
     assert len(calls) >= 5, "the compiled call was not used"
-    monkeypatch.setattr(windows, "usable", lambda *_: False)
+    monkeypatch.setattr(windows, "covers", lambda *_: False)
     one_by_one = trained(RULES[name], engine, device=device)
     first, second = (dict(weight.named_buffers()) for weight in (at_once, one_by_one))
     assert float(first["slow.pulses_given"]) > 20
@@ -148,7 +148,7 @@ def test_expected_pulses_in_one_call_move_as_they_do_window_by_window(
     monkeypatch.setattr(windows, "run_", lambda *given: calls.append(given) or run(*given))
     at_once = states()
     assert len(calls) >= 40, "the compiled call was not used"
-    monkeypatch.setattr(windows, "usable", lambda *_: False)
+    monkeypatch.setattr(windows, "covers", lambda *_: False)
     one_by_one = states()
     error = ((at_once.var(0) + one_by_one.var(0)) / 40).sqrt()
     moved = error > 0  # the pulses of no device are certain
@@ -174,7 +174,7 @@ def test_pulse_trains_in_one_call_write_what_they_write_window_by_window(
     monkeypatch.setattr(windows, "run_", lambda *given: calls.append(given) or run(*given))
     at_once = runs()
     assert len(calls) >= len(seeds) * len(batches), "the compiled call was not used"
-    monkeypatch.setattr(windows, "usable", lambda *_: False)
+    monkeypatch.setattr(windows, "covers", lambda *_: False)
     one_by_one = runs()
     for first, second in zip(at_once, one_by_one, strict=True):
         mine, theirs = dict(first.named_buffers()), dict(second.named_buffers())
@@ -226,7 +226,7 @@ def test_noisy_pulses_in_order_in_one_call_move_as_they_do_window_by_window(
     monkeypatch.setattr(windows, "run_", lambda *given: calls.append(given) or run(*given))
     at_once = runs()
     assert len(calls) >= 2 * len(seeds), "the compiled call was not used"
-    monkeypatch.setattr(windows, "usable", lambda *_: False)
+    monkeypatch.setattr(windows, "covers", lambda *_: False)
     one_by_one = runs()
     for key in at_once:
         both = torch.cat((at_once[key], one_by_one[key]))

@@ -12,7 +12,7 @@ from crossweep.algorithms.schedule import Window
 from crossweep.algorithms.transfer import Flags
 from crossweep.errors import FieldError
 from crossweep.schema import NotNegative, Positive
-from crossweep.tiles.digital import Digest, digest_, usable
+from crossweep.tiles.digital import Digest, digest_
 from crossweep.tiles.factory import TileFactory
 
 
@@ -123,7 +123,7 @@ class AGADWeight(BufferedTransferWeight):
 
     def digest(self, value: Tensor, scale: Tensor | float, window: Window, columns: Tensor | slice) -> Tensor:
         reads = self.rule_of_reads()
-        if reads is None or not usable(self.hidden):
+        if reads is None or not self.compiled:
             return super().digest(value, scale, window, columns)
         fresh = self.switched[..., columns]
         gain = self.gains(self._damped(scale, window), columns)

@@ -44,7 +44,8 @@ class AnalogSGDWeight(AnalogWeight):
         self.single.set_weight(weight)
 
     def train_on(self, x: Tensor, d: Tensor, lr: float) -> None:
-        plan = plan_pulses(x, d, lr, self.single.device.granularity, self.rule.update, self.single.draws)
-        batch, most = x.shape[-2], self.single.micro_batch
+        tile, compiled = self.single, self.engine.compiled(x, d)
+        plan = plan_pulses(x, d, lr, tile.device.granularity, self.rule.update, tile.draws, compiled=compiled)
+        batch, most = x.shape[-2], tile.micro_batch
         for start, stop in pairwise((0, *micro_batches(batch, most))):
-            self.single.update(plan.samples(start, stop, alone=True), self.rule.update)
+            tile.update(plan.samples(start, stop, alone=True), self.rule.update)

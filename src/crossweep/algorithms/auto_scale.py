@@ -3,8 +3,6 @@
 import torch
 from torch import Tensor
 
-from crossweep.tiles.engine import compiled
-
 
 def running_scale(new: Tensor, start: Tensor, tau: float) -> Tensor:
     """Leaky averages ``m <- (1 - tau) m + tau new`` after every sample, without a loop.
@@ -35,8 +33,8 @@ def running_scale(new: Tensor, start: Tensor, tau: float) -> Tensor:
 
 
 def scaled_rate(
-    base: float, tops: tuple[Tensor, Tensor], averages: tuple[Tensor, Tensor], tau: float
-) -> Tensor:
+    base: float, tops: tuple[Tensor, Tensor], averages: tuple[Tensor, Tensor], tau: float, *, compiled: bool = False
+) -> Tensor:  # fmt: skip
     """``base`` over the product of two running averages, an average of 0 counting as 1.
 
     Args:
@@ -44,12 +42,13 @@ def scaled_rate(
         tops: largest input and largest error of each sample [..., b].
         averages: those before the batch [...]; they move on in place.
         tau: weight of a new value [1], in (0, 1].
+        compiled: use the compiled kernels; float32 on the CPU.
 
     Returns:
         A rate for each sample [..., b].
     """
     top_x, top_d = (top.expand(*averages[0].shape, top.shape[-1]) for top in tops)
-    if compiled.usable(top_x) and compiled.usable(top_d):
+    if compiled:
         from crossweep.tiles.kernels.batch import rates_of
 
         out = torch.empty(top_x.shape)

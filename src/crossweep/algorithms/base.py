@@ -32,6 +32,7 @@ class AnalogWeight(nn.Module, ABC):
     def __init__(self, shape: tuple[int, ...], factory: TileFactory) -> None:
         super().__init__()
         self.shape = shape
+        self.engine = factory.chosen
         self.forward_io = factory.forward
         self.backward_io = factory.backward
         self.reads = factory.draws.fork("reads")
@@ -56,13 +57,16 @@ class AnalogWeight(nn.Module, ABC):
     def read(self, x: Tensor) -> Tensor:
         """Forward read ``W x``: [..., b, x] -> [..., b, d]."""
         self.tally.forward_reads += prod(x.shape[:-1])
-        return read(x, self.weight, self.forward_io, self.reads.fork("forward"))
+        weight = self.weight
+        compiled = self.engine.compiled(x, weight)
+        return read(x, weight, self.forward_io, self.reads.fork("forward"), compiled=compiled)
 
     def read_transposed(self, d: Tensor) -> Tensor:
         """Backward read ``W^T d``: [..., b, d] -> [..., b, x]; it has no bound management."""
         self.tally.backward_reads += prod(d.shape[:-1])
         weight = self.weight.transpose(-1, -2)
-        return read(d, weight, self.backward_io, self.reads.fork("backward"), bounded=False)
+        stream, compiled = self.reads.fork("backward"), self.engine.compiled(d, weight)
+        return read(d, weight, self.backward_io, stream, bounded=False, compiled=compiled)
 
     def update(self, x: Tensor, d: Tensor, lr: float) -> None:
         """Check shapes, then train; a learning rate of zero changes nothing, not even a counter.

@@ -113,10 +113,16 @@ class BufferedTransferWeight(TransferWeight):
             self.rule.transfer_update,
             self.transfers,
             as_input=not self.rule.transfer_columns,
+            compiled=self.engine.compiled(wanted),
         )
         self.slow.pulse(counts, columns)
         self.tally.digital_operations += 2 * value.numel()  # scale and add
         self.tally.transfers += int(torch.count_nonzero(counts.abs().amax(-2)))
+
+    @property
+    def compiled(self) -> bool:
+        """Whether the compiled kernel works on the buffer."""
+        return self.engine.compiled(self.hidden) and self.hidden.is_contiguous()
 
     def digest(self, value: Tensor, scale: Tensor | float, window: Window, columns: Tensor | slice) -> Tensor:
         """Pulses wanted of C [..., O, r] after ``value`` went into the buffer."""

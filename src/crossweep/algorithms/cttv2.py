@@ -7,7 +7,7 @@ from torch import Tensor
 from crossweep.algorithms.buffered_transfer import BufferedTransfer, BufferedTransferWeight
 from crossweep.algorithms.chopper import Chopped
 from crossweep.algorithms.schedule import Window
-from crossweep.tiles.digital import Digest, digest_, usable
+from crossweep.tiles.digital import Digest, digest_
 from crossweep.tiles.factory import TileFactory
 
 
@@ -54,7 +54,7 @@ class CTTv2Weight(BufferedTransferWeight):
 
     def digest(self, value: Tensor, scale: Tensor | float, window: Window, columns: Tensor | slice) -> Tensor:
         reads = self.rule_of_reads()
-        if reads is None or not usable(self.hidden):
+        if reads is None or not self.compiled:
             return super().digest(value, scale, window, columns)
         gain = self.gains(scale, columns)
         return digest_(value, self.hidden, columns, reads, row_sign=self.chop_out, gain=gain)

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from crossweep.errors import FieldError
 from crossweep.rng import Stream
-from crossweep.tiles.engine import compiled
+from crossweep.tiles.engine.compiled import count_samples
 from crossweep.tiles.pulse_train import UpdateParameters, plan_pulses
 
 
@@ -49,6 +49,7 @@ def slice_counts(
     stream: Stream,
     *,
     as_input: bool = False,
+    compiled: bool = False,
 ) -> Tensor:
     """Pulses of the update ``C[:, k] += rate value[:, k]``, slice by slice: signed, positive up, [..., o, r].
 
@@ -62,18 +63,19 @@ def slice_counts(
         stream: source of the pulses.
         as_input: the vector drives the columns and the one-hot the rows (a row is written); else the other
             way round. It decides which side clips where more pulses are wanted than ``desired_bl``.
+        compiled: use the compiled kernels; float32 on the CPU.
     """
     vector = -value.transpose(-1, -2)  # one slice is one sample: [..., r, o]
     one = torch.ones_like(vector[..., :1])
     x, d = (vector, one) if as_input else (one, vector)
-    plan = plan_pulses(x, d, rate, granularity, update, stream)
+    plan = plan_pulses(x, d, rate, granularity, update, stream, compiled=compiled)
     bl = plan.bl.unsqueeze(-1)
     if update.pulse_type == "deterministic_implicit":
         size = (bl * (plan.p_d * plan.p_x)).round()
     elif update.pulse_type == "mean_count":
         size = ((bl * plan.p_d).round() * (bl * plan.p_x).round() / bl.clamp(min=1)).round()
-    elif compiled.usable(value):
-        size = compiled.count_samples(plan, stream.fork("transfer"))
+    elif compiled:
+        size = count_samples(plan, stream.fork("transfer"))
     else:
         slot = torch.arange(plan.longest, device=value.device, dtype=value.dtype)
         alive = (slot < bl).unsqueeze(-2)  # [..., r, 1, slot]
@@ -102,8 +104,8 @@ def exact(update: UpdateParameters, step: float, *, as_input: bool = False) -> b
 
 
 def transfer_counts(
-    n: Tensor, step: float, update: UpdateParameters, stream: Stream, *, as_input: bool = False
-) -> Tensor:
+    n: Tensor, step: float, update: UpdateParameters, stream: Stream, *, as_input: bool = False, compiled: bool = False
+) -> Tensor:  # fmt: skip
     """Pulses that the slow tile really gets for wanted pulses ``n [..., o, r]``: signed, positive up.
 
     The learning rate is ``step * granularity``, so that one wanted pulse is ``step`` steps. Where ``exact``, all of them
@@ -113,4 +115,4 @@ def transfer_counts(
     """
     if exact(update, step, as_input=as_input):
         return n.sign() * (step * n.abs()).round().clamp(max=update.desired_bl)
-    return slice_counts(n, step, 1.0, update, stream, as_input=as_input)
+    return slice_counts(n, step, 1.0, update, stream, as_input=as_input, compiled=compiled)

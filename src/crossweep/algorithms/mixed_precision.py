@@ -173,7 +173,10 @@ class MixedPrecisionWeight(AnalogWeight):
         rate = grain * rule.transfer_lr
         written = -n.transpose(-1, -2)
         counts = torch.zeros_like(self.chi)
-        pulses = slice_counts(written, rate, tile.device.granularity, update, self.transfers, as_input=True)
+        pulses = slice_counts(
+            written, rate, tile.device.granularity, update, self.transfers, as_input=True,
+            compiled=self.engine.compiled(written),
+        )  # fmt: skip
         counts[..., rows, :] = pulses.transpose(-1, -2)
         tile.pulse(counts)
         self.tally.digital_operations += n.numel()

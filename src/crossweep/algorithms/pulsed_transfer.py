@@ -69,6 +69,7 @@ class PulsedTransferWeight(TransferWeight):
             self.rule.transfer_update,
             self.transfers,
             as_input=not self.rule.transfer_columns,
+            compiled=self.engine.compiled(value),
         )
         tile.pulse(counts, columns)
         self.tally.digital_operations += value.numel()  # values become pulse chances

@@ -199,9 +199,12 @@ class TransferWeight(AnalogWeight):
     def train_on(self, x: Tensor, d: Tensor, lr: float) -> None:
         batch = x.shape[-2]
         self.clock.every = self.every(batch)
-        tile, tops = self.gradient_tile, (largest(x), largest(d))
+        compiled = self.engine.compiled(x, d)
+        tile, tops = self.gradient_tile, (largest(x, compiled=compiled), largest(d, compiled=compiled))
         rate = self.fast_rate(tops, lr)
-        plan = plan_pulses(x, d, rate, tile.device.granularity, self.rule.update, tile.draws, tops)
+        plan = plan_pulses(
+            x, d, rate, tile.device.granularity, self.rule.update, tile.draws, tops, compiled=compiled
+        )
         if not self.rule.transfer_columns:
             plan = plan.transposed()
         most, cuts = tile.micro_batch, set(self.cuts(batch))
@@ -265,7 +268,7 @@ class TransferWeight(AnalogWeight):
         """Do the whole part of a mini-batch in one compiled call; False where there is none for it."""
         rule, what, target = self.rule, self.what_reads_do(lr), self.written_tile
         io = self.slice_io(self.fast)
-        if what is None or not windows.usable(self.fast, target, rule.update, io):
+        if what is None or not windows.covers(self.fast, target, rule.update, io):
             return False
         batch = plan.bl.shape[-1]
         self.before_windows(batch, lr)
@@ -357,7 +360,8 @@ class TransferWeight(AnalogWeight):
         tau = (1 - rule.auto_momentum) / top_x.shape[-1]
         pulses = rule.fast_lr * rule.update.desired_bl
         change = rule.fast_change or pulses * self.gradient_tile.device.granularity
-        return scaled_rate(share * change, tops, (self.scale_x, self.scale_d), tau)
+        compiled = self.engine.compiled(*tops, self.scale_x)
+        return scaled_rate(share * change, tops, (self.scale_x, self.scale_d), tau, compiled=compiled)
 
     def transfer_rate(self, lr: float) -> float:
         """Effective rate of the transfer."""

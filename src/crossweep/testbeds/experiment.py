@@ -32,6 +32,9 @@ class TestbedExperiment:
     factory: TileFactory
     torch_device: torch.device
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "factory", replace(self.factory, instances=self.bed.instances))
+
     def run(self, folder: Path, progress: Progress) -> Result:
         """Do it; nothing is written but the record.
 
@@ -40,11 +43,7 @@ class TestbedExperiment:
         """
         if self.rule.is_digital:
             raise ConfigError("task: a test-bed needs a rule with tiles, got algorithm=digital")
-        factory = self.factory
-        if self.bed.instances > 1:
-            # many tiny crossbars at once: one tensor operation for all beats one compiled call for each
-            factory = replace(factory, engine=replace(factory.engine, backend="torch"))
-        outcome = self.bed.run(self.rule, factory, Stream(factory.draws.seed, "task"))
+        outcome = self.bed.run(self.rule, self.factory, Stream(self.factory.draws.seed, "task"))
         finite = all(torch.isfinite(torch.tensor(value)) for value in outcome.metrics.values())
         return Result(
             state="complete" if finite else "diverged",

@@ -92,6 +92,11 @@ class AnalogTile(nn.Module):
         return self.recipe.engine.micro_batch
 
     @property
+    def compiled(self) -> bool:
+        """Whether compiled kernels work on this tile."""
+        return self.recipe.engine.compiled(self.state)
+
+    @property
     def cells(self) -> Cells:
         """The drawn devices."""
         return self.bar.cells
@@ -131,11 +136,12 @@ class AnalogTile(nn.Module):
 
     def read(self, x: Tensor, io: IOParameters) -> Tensor:
         """``W x`` through the periphery: [..., b, x] -> [..., b, d]."""
-        return read(x, self.weight, io, self.draws.fork("forward"))
+        compiled = self.recipe.engine.compiled(x, self.weight)
+        return read(x, self.weight, io, self.draws.fork("forward"), compiled=compiled)
 
     def read_columns(self, columns: Tensor | slice, io: IOParameters) -> Tensor:
         """Columns read with one-hot inputs: [..., d, number of columns]."""
-        return read_slices(self.weight, io, self.draws.fork("slices"), columns)
+        return read_slices(self.weight, io, self.draws.fork("slices"), columns, compiled=self.compiled)
 
     # -- pulse -------------------------------------------------------------------------------------
 
@@ -148,7 +154,7 @@ class AnalogTile(nn.Module):
         """Give the devices of ``columns`` a known number of pulses, positive up: [..., d, number of
         columns]."""
         bar = self.bar
-        if self.recipe.engine.backend == "auto" and compiled.usable(self.state) and compiled.affine(bar):
+        if self.compiled and compiled.affine(bar):
             every, stream = torch.arange(self.state.shape[-1])[columns], self.draws.fork("given")
             before = self.state, self.weight, self.reference
             self.state, self.weight, pulses = compiled.give(*before, counts, every, bar, stream)
@@ -191,7 +197,7 @@ class AnalogTile(nn.Module):
             self.weight = self.state - self.reference
             return
         stream = self.draws.fork("write_noise")
-        if self.recipe.engine.backend == "auto" and compiled.usable(self.state):
+        if self.compiled:
             self.weight = compiled.show(self.state, self.reference, self.weight, touched, spread, stream)
             return
         noise = stream.normal(*self.state.shape, like=self.state)

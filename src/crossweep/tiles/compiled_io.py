@@ -10,10 +10,9 @@ from crossweep.rng import Stream
 from crossweep.tiles.io_parameters import IOParameters
 
 
-def usable(x: Tensor, weight: Tensor, io: IOParameters) -> bool:
-    """Whether the kernels cover this read: float32 on the CPU, one crossbar, no effect that mixes lines."""
-    plain = io.ir_drop == 0 and x.device.type == "cpu" and x.dtype == weight.dtype == torch.float32
-    return plain and weight.dim() == 2 and not x.requires_grad
+def covers(x: Tensor, weight: Tensor, io: IOParameters) -> bool:
+    """Whether the kernels know this read: one crossbar, no gradient, no effect that mixes lines."""
+    return io.ir_drop == 0 and weight.dim() == 2 and not x.requires_grad
 
 
 def read(x: Tensor, weight: Tensor, io: IOParameters, stream: Stream, *, bounded: bool) -> Tensor:

@@ -32,11 +32,6 @@ class Digest:
     step: float = 1.0
 
 
-def usable(hidden: Tensor) -> bool:
-    """Whether the compiled kernel can work on this buffer."""
-    return hidden.device.type == "cpu" and hidden.dtype == torch.float32 and hidden.is_contiguous()
-
-
 def digest_(
     value: Tensor, hidden: Tensor, columns: Tensor | slice, rule: Digest, *, row_sign: Tensor, gain: Tensor,
     gate: Tensor | None = None, means: tuple[Tensor, Tensor, Tensor] | None = None,

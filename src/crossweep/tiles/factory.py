@@ -11,6 +11,7 @@ from crossweep.errors import ConfigError
 from crossweep.rng import Stream
 from crossweep.tiles.analog_tile import AnalogTile, TileParameters
 from crossweep.tiles.engine.base import AbstractEngine
+from crossweep.tiles.engine.choose import Choice, choose
 from crossweep.tiles.io import IOParameters
 from crossweep.tiles.unit_cells import UnitCellTile
 
@@ -38,6 +39,7 @@ class TileFactory:
         population: stream of the devices' parameters (``seed.device``).
         draws: stream of pulses, noise and choppers (``seed.training``).
         torch_device: where tiles live.
+        instances: crossbars side by side in each tile, as far as the choice of the engine is concerned.
     """
 
     fast: AbstractDevice
@@ -50,12 +52,24 @@ class TileFactory:
     population: Stream
     draws: Stream
     torch_device: torch.device | str = "cpu"
+    instances: int = 1
 
     def __post_init__(self) -> None:
         if self.symmetry_point_tiles not in _ROLES:
             raise ConfigError(
                 f"symmetry_point.tiles: must be one of {tuple(_ROLES)}, got {self.symmetry_point_tiles!r}"
             )
+        self.choice  # noqa: B018  (its own check)
+
+    @property
+    def choice(self) -> Choice:
+        """What works on the tiles, and why."""
+        return choose(self.engine.backend, torch.device(self.torch_device), instances=self.instances)
+
+    @property
+    def chosen(self) -> AbstractEngine:
+        """The engine with the implementation that was chosen; all that is made here works with it."""
+        return replace(self.engine, backend=self.choice.implementation)
 
     def within(self, name: str) -> "TileFactory":
         """The factory of one layer or sub-tile; its streams are named after it."""
@@ -71,7 +85,7 @@ class TileFactory:
         kind = UnitCellTile if device.n_devices > 1 else AnalogTile
         return kind(
             shape,
-            TileParameters(device=device, symmetry_point=point, engine=self.engine),
+            TileParameters(device=device, symmetry_point=point, engine=self.chosen),
             population=self.population.fork(label),
             draws=self.draws.fork(label),
             torch_device=self.torch_device,

@@ -13,7 +13,9 @@ from crossweep.tiles.io_parameters import IOParameters
 __all__ = ["IOParameters", "read", "read_slices"]
 
 
-def read(x: Tensor, weight: Tensor, io: IOParameters, stream: Stream, *, bounded: bool = True) -> Tensor:
+def read(
+    x: Tensor, weight: Tensor, io: IOParameters, stream: Stream, *, bounded: bool = True, compiled: bool = False
+) -> Tensor:  # fmt: skip
     """``y = W x`` through the periphery, for every vector of a batch.
 
     Args:
@@ -22,6 +24,7 @@ def read(x: Tensor, weight: Tensor, io: IOParameters, stream: Stream, *, bounded
         io: the periphery.
         stream: source of all noise.
         bounded: whether bound management acts; it exists only in the forward direction.
+        compiled: use the compiled kernels where they cover the periphery; float32 on the CPU.
 
     Returns:
         [..., b, d].
@@ -29,7 +32,7 @@ def read(x: Tensor, weight: Tensor, io: IOParameters, stream: Stream, *, bounded
     product = _product(weight, io)
     if io.is_perfect:
         return product(x)
-    if compiled_io.usable(x, weight, io):
+    if compiled and compiled_io.covers(x, weight, io):
         return compiled_io.read(x, weight, io, stream, bounded=bounded)
     scale = _input_scale(x, io)
     dead = scale <= 0
@@ -121,8 +124,8 @@ def _halve_until_unclipped(
 
 
 def read_slices(
-    weight: Tensor, io: IOParameters, stream: Stream, columns: Tensor | slice = slice(None)
-) -> Tensor:
+    weight: Tensor, io: IOParameters, stream: Stream, columns: Tensor | slice = slice(None), *, compiled: bool = False
+) -> Tensor:  # fmt: skip
     """``columns`` read with one one-hot input each, each through the periphery once.
 
     Noise and bound management are off, as they are for the reads of the Tiki-Taka family: the ADC sees the
@@ -134,11 +137,12 @@ def read_slices(
         io: the periphery.
         stream: source of all noise.
         columns: which columns are read.
+        compiled: as for ``read``.
 
     Returns:
         [..., d, number of columns].
     """
-    if not io.is_perfect and io.inp_noise == 0 and compiled_io.usable(weight, weight, io):
+    if compiled and not io.is_perfect and io.inp_noise == 0 and compiled_io.covers(weight, weight, io):
         return compiled_io.read_slices(weight, io, stream, columns)
     chosen = weight[..., columns]
     if io.is_perfect:

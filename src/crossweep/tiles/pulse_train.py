@@ -203,9 +203,9 @@ def micro_batches(batch: int, most: int) -> list[int]:
     return [*range(step, batch, step), batch]
 
 
-def largest(values: Tensor) -> Tensor:
+def largest(values: Tensor, *, compiled: bool = False) -> Tensor:
     """Largest absolute value of each vector [..., n] -> [...]; no copy of the values is made."""
-    if values.device.type != "cpu" or values.dtype != torch.float32:
+    if not compiled:
         return torch.maximum(values.amax(-1), -values.amin(-1))
     from crossweep.tiles.kernels.batch import largest_rows
     from crossweep.tiles.kernels.threads import spread
@@ -225,6 +225,8 @@ def plan_pulses(
     update: UpdateParameters,
     stream: Stream | None = None,
     tops: tuple[Tensor, Tensor] | None = None,
+    *,
+    compiled: bool = False,
 ) -> PulsePlan:
     """Pulse probabilities of a mini-batch.
 
@@ -241,11 +243,16 @@ def plan_pulses(
         update: the pulse parameters.
         stream: needed for stochastic rounding only.
         tops: ``largest(x)`` and ``largest(d)``, where they are known already.
+        compiled: use the compiled kernels; float32 on the CPU.
     """
     rate = torch.as_tensor(lr, dtype=x.dtype, device=x.device).expand(x.shape[:-1])
     if update.update_management or update.update_bl_management:
-        top_x, top_d = tops if tops is not None else (largest(x), largest(d))
-        bl, scale_x, scale_d = _balanced(rate, top_x, top_d, granularity, update)
+        top_x, top_d = (
+            tops if tops is not None else (largest(x, compiled=compiled), largest(d, compiled=compiled))
+        )
+        same = rate.shape == top_x.shape == top_d.shape
+        balanced = _balanced_at_once if compiled and same else _balanced
+        bl, scale_x, scale_d = balanced(rate, top_x, top_d, granularity, update)
         longest = update.desired_bl
     else:
         bl = torch.where(rate > 0, torch.full_like(rate, update.desired_bl), torch.zeros_like(rate))
@@ -259,15 +266,6 @@ def _balanced(
     rate: Tensor, top_x: Tensor, top_d: Tensor, granularity: float, update: UpdateParameters
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Bit length, and scales of columns and rows, under update management [..., b]."""
-    same = rate.shape == top_x.shape == top_d.shape
-    if same and all(t.device.type == "cpu" and t.dtype == torch.float32 for t in (rate, top_x, top_d)):
-        from crossweep.tiles.kernels.batch import balance
-
-        given = (t.detach().reshape(-1).numpy() for t in (rate, top_x, top_d))
-        out = torch.empty(3, *rate.shape)
-        numbers = granularity, update.um_grad_scale, update.desired_bl, update.update_bl_management
-        balance(*given, *numbers, *out.view(3, -1).numpy())  # type: ignore[call-arg]
-        return out[0], out[1], out[2]
     top_d = top_d * update.um_grad_scale
     wanted = rate * top_x * top_d / granularity
     bl = torch.full_like(wanted, update.desired_bl)
@@ -279,6 +277,19 @@ def _balanced(
     both = (rate / (granularity * bl.clamp(min=1))).sqrt()
     ratio = torch.where(wanted > 0, top_x / top_d, torch.ones_like(wanted)).sqrt()
     return bl, both / ratio, both * ratio
+
+
+def _balanced_at_once(
+    rate: Tensor, top_x: Tensor, top_d: Tensor, granularity: float, update: UpdateParameters
+) -> tuple[Tensor, Tensor, Tensor]:
+    """As ``_balanced``, compiled; all three tensors have one shape."""
+    from crossweep.tiles.kernels.batch import balance
+
+    given = (t.detach().reshape(-1).numpy() for t in (rate, top_x, top_d))
+    out = torch.empty(3, *rate.shape)
+    numbers = granularity, update.um_grad_scale, update.desired_bl, update.update_bl_management
+    balance(*given, *numbers, *out.view(3, -1).numpy())  # type: ignore[call-arg]
+    return out[0], out[1], out[2]
 
 
 def _binned(plan: PulsePlan, update: UpdateParameters, stream: Stream | None) -> PulsePlan:

@@ -83,19 +83,16 @@ class PulsedWrite:
         return np.array([*trains, *sides, self.least, self.excess, buffered], np.float32)
 
 
-def usable(fast: AnalogTile, slow: AnalogTile, update: UpdateParameters, io: IOParameters) -> bool:
+def covers(fast: AnalogTile, slow: AnalogTile, update: UpdateParameters, io: IOParameters) -> bool:
     """Whether one call covers this pair of tiles: single crossbars of affine devices, or of exponential ones at level
     ``count``, on the CPU."""
     engine = fast.recipe.engine
     plain = type(fast) is AnalogTile and type(slow) is AnalogTile and fast.state.dim() == 2
-    level = (
-        type(engine) in (CountEngine, MeanEngine, PulseEngine)  # one of their subclasses may do otherwise
-        and engine.backend == "auto"
-        and update.pulse_type == "stochastic"
-    )
+    # a subclass of a level may do otherwise
+    level = type(engine) in (CountEngine, MeanEngine, PulseEngine) and update.pulse_type == "stochastic"
     simple_io = io.is_perfect or not (io.inp_sto_round or io.out_sto_round)
     whole = fast.state.is_contiguous() and slow.state.is_contiguous()
-    if not (plain and level and simple_io and whole and compiled.usable(fast.state)):
+    if not (plain and level and simple_io and whole and fast.compiled):
         return False
     counted = type(engine) is CountEngine
     return all(

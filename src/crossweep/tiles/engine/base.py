@@ -3,13 +3,14 @@
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any, get_args
 
 from torch import Tensor
 
 from crossweep.devices.base import AbstractDevice, Cells
 from crossweep.rng import Stream
 from crossweep.schema import Checked, Whole
+from crossweep.tiles.engine.choose import Backend, usable
 from crossweep.tiles.pulse_train import PulsePlan, UpdateParameters
 
 
@@ -38,16 +39,20 @@ class AbstractEngine(Checked, ABC):
     """Applies a pulse plan; an engine has parameters but no state.
 
     Args:
-        backend: ``auto`` uses compiled kernels where there are any (float32 on the CPU), ``torch`` never
-            does. The two draw different random numbers of the same distribution.
+        backend: ``reference`` is torch alone, ``cpu`` uses compiled kernels where there are any, ``auto`` is ``cpu``
+            on CPUs (see ``choose``). The two draw different random numbers of the same distribution.
         micro_batch: samples of a mini-batch whose pulses are drawn and kept at once [sample], >= 0; 0: all.
 
     Raises:
-        ConfigError: ``micro_batch`` is negative.
+        ConfigError: ``micro_batch`` is negative, or ``backend`` is unknown.
     """
 
-    backend: Literal["auto", "torch"] = "auto"
+    backend: Backend = "auto"
     micro_batch: Whole = 4096
+
+    def compiled(self, *tensors: Tensor) -> bool:
+        """Whether compiled kernels are to work on these tensors."""
+        return usable(self.backend, *tensors)
 
     @abstractmethod
     def apply(

@@ -27,11 +27,6 @@ _NO_LINE, _NO_FLOATS, _NO_WORDS, _NO_SLOTS = (
 _OPERATIONS = 100.0  # elementary operations of one response, in units of those of one pulse word
 
 
-def usable(v: Tensor) -> bool:
-    """Whether the compiled kernels can work on ``v``."""
-    return v.device.type == "cpu" and v.dtype == torch.float32
-
-
 def affine(bar: Crossbar) -> bool:
     """Whether the closed form of the compiled kernels holds for this device."""
     kind, plain = type(bar.device), AbstractDevice

@@ -29,7 +29,7 @@ class CountEngine(SegmentedEngine):
     ) -> tuple[Tensor, Tensor]:
         if update.pulse_type != "stochastic":  # rounded products have no matrix form
             return PulseEngine(backend=self.backend).apply(v, plan, bar, update, stream)
-        if self.backend == "auto" and compiled.usable(v):
+        if self.compiled(v):
             closed = compiled.affine(bar) or compiled.exponential(bar)
             whole = compiled.update_closed if closed else compiled.update_counted
             return whole(v, plan, bar, self.max_relaxation, stream)

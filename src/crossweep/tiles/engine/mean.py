@@ -25,7 +25,7 @@ class MeanEngine(SegmentedEngine):
         self, v: Tensor, plan: PulsePlan, bar: Crossbar, update: UpdateParameters, stream: Stream
     ) -> tuple[Tensor, Tensor]:
         shared = plan.x.shape[:-2] != v.shape[:-2]  # several devices on the same lines count alike
-        if self.backend == "auto" and compiled.usable(v) and compiled.affine(bar) and not shared:
+        if self.compiled(v) and compiled.affine(bar) and not shared:
             return compiled.update_closed(v, plan, bar, self.max_relaxation, stream, expected=True)
         given = torch.zeros_like(v)
         for start, stop in segments(plan, bar, self.max_relaxation):

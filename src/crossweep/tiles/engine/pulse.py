@@ -18,8 +18,7 @@ class PulseEngine(AbstractEngine):
     def apply(
         self, v: Tensor, plan: PulsePlan, bar: Crossbar, update: UpdateParameters, stream: Stream
     ) -> tuple[Tensor, Tensor]:
-        fast = self.backend == "auto" and update.pulse_type == "stochastic" and compiled.usable(v)
-        if fast and compiled.affine(bar):
+        if self.compiled(v) and update.pulse_type == "stochastic" and compiled.affine(bar):
             return compiled.update_in_order(v, plan, bar, stream)
         pulses = torch.zeros_like(v)
         for sample in range(plan.bl.shape[-1]):

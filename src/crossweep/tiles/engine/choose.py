@@ -1,0 +1,49 @@
+"""Which implementation works on a tile: the one place that chooses."""
+
+from typing import Literal, NamedTuple
+
+import torch
+from torch import Tensor
+
+from crossweep.errors import ConfigError
+
+Backend = Literal["auto", "reference", "cpu"]
+
+
+class Choice(NamedTuple):
+    """What works on the tiles of a model, and why."""
+
+    implementation: Literal["reference", "cpu"]
+    reason: str
+
+
+def choose(backend: Backend, device: torch.device, *, instances: int = 1) -> Choice:
+    """The implementation for tiles on ``device``.
+
+    Args:
+        backend: what was asked for: ``reference`` (torch; any device, every rule), ``cpu`` (compiled kernels, the
+            reference where there is none) or ``auto``.
+        device: where the tiles live.
+        instances: crossbars side by side in each tile.
+
+    Raises:
+        ConfigError: ``cpu`` is asked for elsewhere.
+    """
+    if backend == "reference":
+        return Choice("reference", "asked for")
+    if device.type != "cpu":
+        if backend == "cpu":
+            raise ConfigError(f"engine.backend: cpu works on compute_device=cpu only, got {device}")
+        return Choice("reference", f"there are no compiled kernels for {device.type}")
+    if backend == "cpu":
+        return Choice("cpu", "asked for")
+    if instances > 1:
+        return Choice("reference", "one tensor operation for many crossbars beats a compiled call for each")
+    return Choice("cpu", "tiles lie on the CPU")
+
+
+def usable(backend: Backend, *tensors: Tensor) -> bool:
+    """Whether compiled kernels work on these tensors: nobody asked for the reference, and all are float32 on the CPU."""
+    return backend != "reference" and all(
+        t.device.type == "cpu" and t.dtype == torch.float32 for t in tensors
+    )
