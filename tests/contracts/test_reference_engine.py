@@ -91,7 +91,7 @@ def test_what_is_chosen_and_why() -> None:
     assert choose("auto", cuda) == ("reference", "there are no compiled kernels for cuda")
     with pytest.raises(ConfigError, match=r"engine\.backend: cpu works on compute_device=cpu only, got cuda"):
         choose("cpu", cuda)
-    with pytest.raises(ConfigError, match=r"engine\.backend: must be one of .*, got 'gpu'"):
+    with pytest.raises(ConfigError, match=r"backend: must be one of .*, got 'gpu'"):
         replace(ENGINES["count"], backend="gpu")  # type: ignore[arg-type]
 
 

@@ -55,7 +55,7 @@ def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iter
     """Both ways to go through the windows of a mini-batch."""
     run, calls = windows.run_, []
     if request.param == "torch":
-        monkeypatch.setattr(windows, "usable", lambda *_: False)
+        monkeypatch.setattr(windows, "covers", lambda *_: False)
     monkeypatch.setattr(windows, "run_", lambda *given: calls.append(given) or run(*given))
     yield request.param
     assert bool(calls) == (request.param == "compiled")

@@ -132,9 +132,9 @@ def _analog(
     if isinstance(layer, nn.Linear):
         weight = TiledWeight(matrix, rule, mapping, factory, transfer_noise=transfer_noise)
         return AnalogLinear(weight, layer)
-    if layer.groups > 1:  # torch pulses all groups at once, the compiled kernels one after the other
+    if layer.groups > 1:
         matrix = matrix.unflatten(0, (layer.groups, -1))
-        factory = replace(factory, engine=replace(factory.engine, backend="torch"))
+        factory = replace(factory, instances=layer.groups)
     pad = padding(layer)
     assert pad is not None, "the layer is convertible"
     weight = TiledWeight(matrix, rule, mapping, factory, transfer_noise=transfer_noise)
