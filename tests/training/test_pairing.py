@@ -23,7 +23,7 @@ from crossweep.training.transfer import Transfer
 WORDS = (
     *("data=synthetic", "data.train_per_class=20", "data.test_per_class=10", "model=mlp", "model.widths=[8]"),
     *("training.pretrain.epochs=1", "training.finetune.epochs=2", "training.finetune.batch_size=10"),
-    *("evaluation.fresh_devices=3", "quiet=true", "training.baseline=[sgd]"),
+    *("evaluation.fresh_devices=3", "quiet=true", "training.baseline=[sgd]", "engine.backend=reference"),
 )
 
 
@@ -90,7 +90,7 @@ def test_fresh_devices_are_other_devices(tmp_path: Path, monkeypatch: pytest.Mon
         return made
 
     monkeypatch.setattr(Transfer, "analog_model", watched)
-    experiment("noise.weight_transfer=0.1").run(tmp_path, Silent())
+    experiment("noise.weight_transfer=0.1", "training.baseline=[]").run(tmp_path, Silent())
     assert len(models) == 4  # the trained one and three fresh ones
     bounds, errors = [], []
     for model in models:
