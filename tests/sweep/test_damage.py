@@ -47,9 +47,11 @@ def test_numbers_of_lost_folders_are_kept_but_have_not_failed(
     folder = sweep("study.n_trials=3")
     shutil.rmtree(folder / "trial_1")
     (folder / "study.journal").unlink()
-    sweep("study.n_trials=3", "+study.retry_failed=true", "+study.max_failures=0")
+    sweep("study.n_trials=3", "+study.max_failures=0")
     assert [trial["number"] for trial in finished(folder)] == [0, 2, 3]
     assert "3 finished, 0 failed" in capfd.readouterr().out
+    sweep("study.n_trials=3", "+study.retry_failed=true")
+    assert "0 failed points queued again" in capfd.readouterr().out
 
 
 @pytest.mark.parametrize("harm", ["deleted", *DAMAGE])
