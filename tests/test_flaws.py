@@ -49,7 +49,7 @@ FLAWS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "stuck devices": (CTTV2, ("device.corrupt_devices_prob=0.5", "device.corrupt_devices_range=1.0")),
     "up/down asymmetry": ((*CTTV2, OWN_SP), ("device.up_down=0.7",)),
     "spread of the asymmetry": ((*CTTV2, OWN_SP), ("variability.asymmetry=0.9",)),
-    "drift": (CTTV2, ("device.drift_nu=4.0",)),  # c-TTv2 corrects what drifts: 0.5 costs less than a point
+    "drift": (CTTV2, ("device.drift_nu=0.5",)),  # it restarts at every pulse: 58 % wrong images
     "retention": (CTTV2, ("device.lifetime=20",)),
     "diffusion": (CTTV2, ("device.diffusion=0.1",)),
     "IR drop": (
