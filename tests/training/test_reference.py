@@ -10,9 +10,11 @@ from crossweep.training.reference import Candidate, choose, learned
 TRAIN = Split(images=torch.zeros(100, 1, 2, 2), labels=torch.arange(100) % 5, mean=(0.0,), std=(1.0,))
 
 
-def candidate(name: str, *, loss: float | None, error: float, train_accuracy: float = 0.9) -> Candidate:
+def candidate(
+    name: str, *, loss: float | None, error: float, train_accuracy: float = 0.9, train_loss: float = 0.5
+) -> Candidate:
     scores = {"test_error": error} | ({} if loss is None else {"validation_loss": loss})
-    row = {"epoch": 1.0, "train_loss": 0.5, "train_loss_se": 0.01, "train_accuracy": train_accuracy}
+    row = {"epoch": 1.0, "train_loss": train_loss, "train_loss_se": 0.01, "train_accuracy": train_accuracy}
     return Candidate(name=name, diverged=False, scores=scores, history=[row])
 
 
@@ -41,7 +43,8 @@ def test_what_diverged_is_no_candidate() -> None:
 
 
 def test_a_reference_that_learned_nothing_is_none() -> None:
-    # always one class: 20 of 100 right, standard error 4 %
+    # always one class: 20 of 100 right, standard error 4 %; loss ln 5 = 1.609
     with pytest.raises(DivergedError, match="no better than guessing"):
-        choose([candidate("a", loss=1.6, error=80.0, train_accuracy=0.31)], TRAIN)
-    assert learned({"train_accuracy": 0.33}, TRAIN)
+        choose([candidate("a", loss=1.6, error=80.0, train_accuracy=0.31, train_loss=1.62)], TRAIN)
+    assert learned({"train_accuracy": 0.33, "train_loss": 1.62}, TRAIN)
+    assert learned({"train_accuracy": 0.25, "train_loss": 1.60}, TRAIN)  # few epochs, but a beginning

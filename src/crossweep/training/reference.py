@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from math import sqrt
+from math import log, sqrt
 
 from crossweep.data.base import Split
 from crossweep.errors import DivergedError
@@ -59,10 +59,16 @@ def choose(candidates: Sequence[Candidate], train: Split) -> Candidate | None:
 
 
 def learned(row: Row, train: Split) -> bool:
-    """Whether the training accuracy of an epoch is more than 3 standard errors above always guessing one class."""
+    """Whether an epoch's training loss is below, or its training accuracy above, what the class counts alone give.
+
+    The loss of a guess is the entropy of the labels [nat], its accuracy the share of the largest class; the accuracy must
+    be 3 standard errors above.
+    """
     n = len(train)
-    guess = float(train.labels.bincount().max()) / n
-    return row["train_accuracy"] > guess + _Z * sqrt(guess * (1 - guess) / n)
+    shares = [count / n for count in train.labels.bincount().tolist() if count]
+    guess = max(shares)
+    better = row["train_accuracy"] > guess + _Z * sqrt(guess * (1 - guess) / n)
+    return better or row["train_loss"] < -sum(share * log(share) for share in shares)
 
 
 def _validation_loss(candidate: Candidate) -> float:
