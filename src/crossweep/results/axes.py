@@ -83,7 +83,8 @@ class Axis:
         low, high, v = self.low, self.high, np.asarray(values, dtype=np.float64)
         if self.log:
             low, high, v = np.log(low), np.log(high), np.log(np.maximum(v, 1e-300))
-        return np.asarray((v - low) / (high - low))
+        with np.errstate(over="ignore"):  # a foreign value may lie anywhere
+            return np.asarray((v - low) / (high - low))
 
     def from_unit(self, values: ArrayLike) -> Array:
         """[0, 1] to own units."""

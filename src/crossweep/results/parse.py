@@ -14,6 +14,7 @@ from crossweep.records import FORMAT
 
 STATES = ("complete", "diverged", "pruned", "failed")
 ERROR_NAME = "error.txt"
+LARGEST = 1e100  # of a number that is measured; its square is finite too
 ABSENT = "absent"  # of a key that a run's configuration does not have
 Row = dict[str, Any]
 Json = Mapping[str, Any]
@@ -208,10 +209,9 @@ def _value(text: str) -> object:
 
 
 def _numbers(prefix: str, values: Json) -> Row:
-    number = (int, float, type(None))
-    return {
-        prefix + str(k): np.nan if v is None else float(v) for k, v in values.items() if isinstance(v, number)
-    }
+    known = {k: v for k, v in values.items() if v is None or isinstance(v, int | float)}
+    usable = {k: v is not None and abs(v) < LARGEST for k, v in known.items()}
+    return {f"{prefix}{k}": float(v) if usable[k] else np.nan for k, v in known.items()}
 
 
 def _bounded(digits: str) -> int | float:
