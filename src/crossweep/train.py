@@ -16,8 +16,10 @@ from pathlib import Path
 from typing import Any
 
 import hydra
+from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
+from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -25,7 +27,7 @@ from omegaconf.errors import OmegaConfBaseException
 import crossweep
 from crossweep.configured import NOT_IDENTITY
 from crossweep.devices import measured
-from crossweep.errors import ConfigError, CrossweepError, DivergedError, reported
+from crossweep.errors import ConfigError, CrossweepError, DivergedError, one_line, reported
 from crossweep.paths import conf_dir, multirun_dir, version_base
 from crossweep.records import RECORD_NAME, RunRecord, read_record, remove_forgotten
 from crossweep.sweep.resolvers import register
@@ -83,6 +85,47 @@ def run(cfg: DictConfig) -> dict[str, float]:
         _mistakes.append(error)  # raised through Hydra it would come with Hydra's own lines around it
         return {}
     return {name: value for name, value in record["metrics"].items() if value is not None}
+
+
+def check(cfg: DictConfig) -> tuple[str, ...]:
+    """Refuse what `run` would refuse, before anything trains; returns the names of the run's metrics.
+
+    Raises:
+        ConfigError: a key or a value breaks its rule.
+    """
+    from crossweep.build import build, plain
+
+    names = [name for name in cfg if name != "hydra"]
+    config = plain(OmegaConf.masked_copy(cfg, names))  # type: ignore[arg-type]
+    _check_pruner(config)
+    return build(config).metric_names
+
+
+# a study checks its points first; see `crossweep.sweep.precheck`
+setattr(run, "check", check)  # noqa: B010
+
+
+class CheckGrid(Callback):
+    """Before Hydra's own multirun starts the first cell of a grid: every value of every key, checked."""
+
+    def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
+        from crossweep.sweep.precheck import precheck
+        from crossweep.sweep.space import parse
+
+        if not str(config.hydra.sweeper.get("_target_", "")).endswith("BasicSweeper"):
+            return  # a study does it itself
+        loader = GlobalHydra.instance().config_loader()
+        try:
+            words = [
+                *(f"{k}={v}" for k, v in (config.hydra.sweeper.params or {}).items()),
+                *config.hydra.overrides.task,
+            ]
+            space, fixed = parse(words, {}, {}, {}, {}, loader)
+            precheck(space, fixed, config, loader, run)
+        except CrossweepError as error:
+            # Hydra turns an exception of a callback into a warning
+            print(f"crossweep: {one_line(error)}", file=sys.stderr)
+            sys.exit(2)
 
 
 def train(

@@ -1,5 +1,6 @@
 """What a study accepts: settings, durations, bounds, axes; and a mistake is one line that names key and value."""
 
+import math
 from dataclasses import MISSING, fields
 from typing import Any
 
@@ -30,8 +31,8 @@ def test_the_yaml_lists_every_setting_with_its_default() -> None:
     assert from_mappings({**base, "name": "s"}).objectives == {"error_increase": "minimize"}
 
 
-def test_later_layers_win_and_null_keeps_what_cannot_be_null() -> None:
-    settings = from_mappings({"workers": 4, "budget": 2.0, "seeds": 3}, {"workers": None, "seeds": None})
+def test_later_layers_win() -> None:
+    settings = from_mappings({"workers": 3, "budget": 2.0, "seeds": 3}, {"workers": 4, "seeds": None})
     assert (settings.workers, settings.budget, settings.seeds) == (4, 2.0, None)
     assert from_mappings({"n_trials": None}).n_trials is None
 
@@ -45,23 +46,33 @@ def test_seeds_are_a_list_or_a_number_of_them() -> None:
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"n_trials": 0}, "study.n_trials: at least 1"),
-        ({"resume": "maybe"}, "study.resume: one of auto, require, never, got 'maybe'"),
-        ({"progress": "loud"}, "study.progress: one of auto, plain, none, got 'loud'"),
+        ({"n_trials": 0}, "study.n_trials: must be a whole number >= 1 or null, got 0"),
+        ({"resume": "maybe"}, "study.resume: must be one of 'auto', 'require', 'never', got 'maybe'"),
+        ({"progress": "loud"}, "study.progress: must be one of 'auto', 'plain', 'none', got 'loud'"),
         ({"objectives": []}, "study.objectives: {metric: minimize | maximize}"),
         ({"objectives": [{"loss": "smallest"}]}, "study.objectives: {metric: minimize | maximize}"),
         ({"seeds": 2}, r"study.seed_keys: name the keys that receive the seeds (0, 1)"),
-        ({"workers": "many"}, "study.workers: a number or auto, got 'many'"),
-        ({"max_failures": -1}, "study.max_failures, max_retries: not negative, got -1, 2"),
-        ({"max_retries": -1}, "study.max_failures, max_retries: not negative, got 20, -1"),
-        ({"lease_timeout": 0.0}, "study.lease_timeout: positive seconds, got 0.0"),
+        ({"workers": "many"}, "study.workers: must be a whole number in [1, 10000] or 'auto', got 'many'"),
+        ({"max_failures": -1}, "study.max_failures: must be a whole number >= 0, got -1"),
+        ({"max_retries": -1}, "study.max_retries: must be a whole number >= 0, got -1"),
+        ({"lease_timeout": 0.0}, "study.lease_timeout: must be a number > 0, got 0.0"),
         ({"trial_timeout": "soon"}, "study.trial_timeout: positive seconds or a text"),
-        ({"time_budget": -3}, "study.time_budget: positive seconds or a text"),
+        ({"time_budget": -3}, "study.time_budget: must be a number > 0 or a text or null, got -3"),
         ({"constraints": ["loss < 3"]}, 'study.constraints: "metric <= bound" or "metric >= bound"'),
-        ({"constraints": "loss <= 3"}, "study.constraints: a list, got 'loss <= 3'"),
-        ({"params": ["x"]}, "study.params: a mapping, got ['x']"),
-        ({"max_failures": True}, "study.max_failures: a number, got True"),
-        ({"dry_run": 1}, "study.dry_run: true or false, got 1"),
+        ({"constraints": "loss <= 3"}, "study.constraints: must be a list of texts, got 'loss <= 3'"),
+        ({"params": ["x"]}, "study.params: must be a mapping, got ['x']"),
+        ({"max_failures": True}, "study.max_failures: must be a whole number >= 0, got True"),
+        ({"dry_run": 1}, "study.dry_run: must be true or false, got 1"),
+        ({"n_trials": 1.5}, "study.n_trials: must be a whole number"),
+        ({"workers": 0}, "study.workers: must be a whole number in [1, 10000]"),
+        ({"workers": None}, "study.workers: must be a whole number in [1, 10000]"),
+        ({"seeds": [0, 0]}, "study.seeds: must be a list of at least 1 different whole numbers"),
+        ({"seeds": 0}, "study.seeds: must be"),
+        ({"budget": math.nan}, "study.budget: must be a number, finite"),
+        ({"gpus": [-1]}, "study.gpus: must be a list of at least 1 different whole numbers >= 0"),
+        ({"trials_per_process": 0}, "study.trials_per_process: must be a whole number >= 1 or null, got 0"),
+        ({"trial_timeout": math.inf}, "study.trial_timeout: must be a number > 0 or a text or null"),
+        ({"constraints": ["loss <= 1e999"]}, 'study.constraints: "metric <= bound"'),
         ({"smpler": "qmc"}, "study.smpler: no such setting, did you mean sampler?"),
         ({"zzz": 1}, "study.zzz: no such setting; known are name, n_trials"),
     ],
@@ -147,9 +158,18 @@ def test_values_survive_hydras_grammar(value: Any) -> None:
         ({"low": 1.0, "high": 1.0}, "axis.x: low < high must hold, got low=1.0, high=1.0"),
         ({"low": 1.0}, "axis.x: low < high must hold, got low=1.0, high=None"),
         ({"low": 0.0, "high": 1.0, "scale": "log"}, "axis.x.low: positive on a log scale, got 0.0"),
-        ({"low": 0.0, "high": 1.0, "scale": "cubic"}, "axis.x.scale: one of linear, log, got 'cubic'"),
-        ({"low": 0.0, "high": 1.0, "step": 0.0}, "axis.x.step: positive and on a linear scale"),
-        ({"low": 0.0, "high": 1.0, "points": 1}, "axis.x.points: at least 2, got 1"),
+        (
+            {"low": 0.0, "high": 1.0, "scale": "cubic"},
+            "axis.x.scale: must be one of 'linear', 'log', got 'cubic'",
+        ),
+        ({"low": 0.0, "high": 1.0, "step": 0.0}, "axis.x.step: must be a number > 0 or null, got 0.0"),
+        (
+            {"low": 0.0, "high": 1.0, "points": 1},
+            "axis.x.points: must be a whole number in [2, 10000], got 1",
+        ),
+        ({"low": 0.0, "high": math.inf}, "axis.x.high: must be a number or null, finite"),
+        ({"low": 0, "high": 1, "int": "maybe"}, "axis.x.int: must be true or false, got 'maybe'"),
+        ({"low": 0, "high": 1, "keys": [1]}, "axis.x.keys: must be a list of texts or a text, got [1]"),
         ({"choices": []}, "axis.x.choices: at least one value"),
         ({"keys": [], "low": 0.0, "high": 1.0}, "axis.x.keys: at least one configuration key"),
         ({"low": 0.0, "high": 1.0, "hihg": 2.0}, "axis.x.hihg: no such entry, did you mean high?"),

@@ -5,21 +5,21 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from crossweep.errors import ConfigError
+from crossweep.errors import ConfigError, FieldError
+from crossweep.schema import Checked, Positive, Range, checked
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
 
-SCALES = ("linear", "log")
 _PLAIN = re.compile(r"[A-Za-z0-9_./-]+")
 # text that Hydra would read as a number, a flag or nothing has to be quoted to stay text
 _READ_AS_OTHER = re.compile(r"(?i)true|false|null|nan|[-+]?inf|[-+]?[0-9_.]+(e[-+]?[0-9]+)?")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Axis:
+class Axis(Checked):
     """A parameter of the study.
 
     Args:
@@ -43,11 +43,11 @@ class Axis:
     keys: tuple[str, ...]
     low: float | None = None
     high: float | None = None
-    scale: str = "linear"
+    scale: Literal["linear", "log"] = "linear"
     integer: bool = False
-    step: float | None = None
+    step: Positive | None = None
     choices: tuple[Any, ...] | None = None
-    points: int = 7
+    points: Annotated[int, Range(least=2, most=10_000)] = 7
     unit: str | None = None
     label: str | None = None
     source: str | None = None
@@ -57,6 +57,7 @@ class Axis:
     add: bool = False
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if not self.keys and self.choices is None:
             raise ConfigError(f"axis.{self.name}.keys: at least one configuration key")
         if self.choices is not None:
@@ -65,16 +66,10 @@ class Axis:
             return
         if self.low is None or self.high is None or not self.low < self.high:
             raise ConfigError(f"axis.{self.name}: low < high must hold, got low={self.low}, high={self.high}")
-        if self.scale not in SCALES:
-            raise ConfigError(f"axis.{self.name}.scale: one of {', '.join(SCALES)}, got {self.scale!r}")
         if self.scale == "log" and self.low <= 0:
             raise ConfigError(f"axis.{self.name}.low: positive on a log scale, got {self.low}")
-        if self.step is not None and (self.step <= 0 or self.scale == "log"):
-            raise ConfigError(
-                f"axis.{self.name}.step: positive and on a linear scale, got {self.step}, {self.scale}"
-            )
-        if self.points < 2:
-            raise ConfigError(f"axis.{self.name}.points: at least 2, got {self.points}")
+        if self.step is not None and self.scale == "log":
+            raise ConfigError(f"axis.{self.name}.step: only on a linear scale, got {self.step}, {self.scale}")
 
     def distribution(self) -> "BaseDistribution":
         """The axis as Optuna sees it."""
@@ -139,14 +134,22 @@ def from_yaml(name: str, node: Mapping[str, Any]) -> Axis:
     keys = content.pop("keys", [name])
     choices = content.pop("choices", None)
     when = content.pop("when", None)
-    return Axis(
-        name=name,
-        keys=tuple([keys] if isinstance(keys, str) else keys),
-        choices=None if choices is None else tuple(choices),
-        integer=bool(content.pop("int", False)),
-        when=None if when is None else conditions(when),
-        **content,
-    )
+    integer = content.pop("int", False)
+    for entry, value, kind in (("keys", keys, list[str] | str), ("choices", choices, list[Any] | None)):
+        checked(value, kind, f"axis.{name}.{entry}")
+    checked(integer, bool, f"axis.{name}.int")
+    checked(when, Mapping[str, Any] | None, f"axis.{name}.when")
+    try:
+        return Axis(
+            name=name,
+            keys=tuple([keys] if isinstance(keys, str) else keys),
+            choices=None if choices is None else tuple(choices),
+            integer=integer,
+            when=None if when is None else conditions(when),
+            **content,
+        )
+    except FieldError as error:
+        raise ConfigError(f"axis.{name}.{error}") from error
 
 
 def conditions(when: Mapping[str, Any]) -> dict[str, tuple[Any, ...]]:

@@ -22,6 +22,7 @@ from crossweep.sweep.hooks import Refresher, run_at_end
 from crossweep.sweep.ledger import Ledger, tally_of
 from crossweep.sweep.plugins import split
 from crossweep.sweep.pool import Pool
+from crossweep.sweep.precheck import precheck, require_metrics
 from crossweep.sweep.progress import Progress, best_of
 from crossweep.sweep.samplers.factory import sampler_for
 from crossweep.sweep.settings import Settings, seconds
@@ -114,26 +115,12 @@ class Controller:
             )
         if split(settings.storage, "storage")[0] == "memory" and (self._uses_pool or not self._in_process):
             raise ConfigError("study.storage: memory serves one worker in this process; use journal")
-        self._compose_ends()
-
-    def _compose_ends(self) -> None:
-        """Compose both ends of every axis, so that a wrong key fails now and in one line."""
-        from hydra.errors import HydraException
-        from omegaconf.errors import OmegaConfBaseException
-
-        for position in (0, -1):
-            values: dict[str, Any] = {}
-            for axis in self._space.active(values):
-                values[axis.name] = axis.grid()[position]
-            overrides = [*self._fixed, *self._space.overrides(values)]
-            overrides += [f"{key}=0" for key in self._settings.seed_keys]
-            try:
-                self._context.config_loader.load_sweep_config(self._config, overrides)
-            except (HydraException, OmegaConfBaseException) as error:
-                lines = [line for line in str(error).splitlines() if line.strip()]
-                raise ConfigError(
-                    f"a point of the search space cannot be composed: {' '.join(lines[:2])}"
-                ) from error
+        fixed = [*self._fixed, *(f"{key}=0" for key in settings.seed_keys)]
+        loader = self._context.config_loader
+        for metrics in precheck(self._space, fixed, self._config, loader, self._function):
+            require_metrics(settings, metrics)
+        for anchor in settings.anchors:
+            anchor_point(anchor, self._space, self._plain)
 
     def _dry_run(self) -> dict[str, Any]:
         earlier = describe.read(self._directory)

@@ -1,24 +1,25 @@
 """Every setting of a study, checked once: the keys of ``hydra.sweeper`` and of ``study`` are these fields."""
 
 import difflib
+import math
 import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from crossweep.errors import ConfigError
+from crossweep.schema import Checked, Count, Items, Positive, Range, Seed, Whole, checked, hints_of
 
 if TYPE_CHECKING:
     from optuna.study import StudyDirection
 
 UNITS = {"s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
-RESUME = ("auto", "require", "never")
 DIRECTIONS = ("minimize", "maximize")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings:
+class Settings(Checked):
     """One study.
 
     Args:
@@ -66,10 +67,14 @@ class Settings:
     """
 
     name: str | None = None
-    n_trials: int | None = 20
+    n_trials: Count | None = 20
     params: Mapping[str, Any] = field(default_factory=dict)
     conditions: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    seeds: Sequence[int] | int | None = None
+    seeds: (
+        Annotated[Sequence[Seed], Items(least=1, distinct=True)]
+        | Annotated[int, Range(least=1, most=1000)]
+        | None
+    ) = None
     seed_keys: Sequence[str] = ()
     objectives: Mapping[str, str] = field(default_factory=lambda: {"value": "minimize"})
     constraints: Sequence[str] = ()
@@ -79,46 +84,31 @@ class Settings:
     sampler: Any = "tpe"
     pruner: Any = "none"
     storage: Any = "journal"
-    workers: int | str = 1
-    threads: int | None = None
-    gpus: Sequence[int] | str | None = "auto"
-    trials_per_process: int | None = None
-    trial_timeout: float | str | None = None
-    time_budget: float | str | None = None
-    max_failures: int = 20
-    max_retries: int = 2
-    lease_timeout: float = 60.0
-    resume: str = "auto"
+    workers: Annotated[int, Range(least=1, most=10_000)] | Literal["auto"] = 1
+    threads: Count | None = None
+    gpus: Annotated[Sequence[Whole], Items(least=1, distinct=True)] | Literal["auto"] | None = "auto"
+    trials_per_process: Count | None = None
+    trial_timeout: Positive | str | None = None
+    time_budget: Positive | str | None = None
+    max_failures: Whole = 20
+    max_retries: Whole = 2
+    lease_timeout: Positive = 60.0
+    resume: Literal["auto", "require", "never"] = "auto"
     retry_failed: bool = False
     allow_changes: bool = False
     dry_run: bool = False
-    progress: str = "auto"
+    progress: Literal["auto", "plain", "none"] = "auto"
     table: str | None = "crossweep.results.TableWriter"
     report: str | None = None
 
     def __post_init__(self) -> None:
-        if self.n_trials is not None and self.n_trials < 1:
-            raise ConfigError(
-                f"study.n_trials: at least 1 (or null with the grid sampler), got {self.n_trials}"
-            )
-        if self.resume not in RESUME:
-            raise ConfigError(f"study.resume: one of {', '.join(RESUME)}, got {self.resume!r}")
-        if self.progress not in ("auto", "plain", "none"):
-            raise ConfigError(f"study.progress: one of auto, plain, none, got {self.progress!r}")
+        super().__post_init__()
         if not self.objectives or any(way not in DIRECTIONS for way in self.objectives.values()):
             raise ConfigError(
                 f"study.objectives: {{metric: minimize | maximize}}, got {dict(self.objectives)}"
             )
         if self.seed_list and not self.seed_keys:
             raise ConfigError(f"study.seed_keys: name the keys that receive the seeds {self.seed_list}")
-        if isinstance(self.workers, str) and self.workers != "auto":
-            raise ConfigError(f"study.workers: a number or auto, got {self.workers!r}")
-        if self.max_failures < 0 or self.max_retries < 0:
-            raise ConfigError(
-                f"study.max_failures, max_retries: not negative, got {self.max_failures}, {self.max_retries}"
-            )
-        if self.lease_timeout <= 0:
-            raise ConfigError(f"study.lease_timeout: positive seconds, got {self.lease_timeout}")
         for key in ("trial_timeout", "time_budget"):
             seconds(getattr(self, key), f"study.{key}")
         for text in self.constraints:
@@ -158,43 +148,11 @@ def from_mappings(*layers: Mapping[str, Any] | None) -> Settings:
                 close = difflib.get_close_matches(str(key), known, n=1)
                 hint = f", did you mean {close[0]}?" if close else f"; known are {', '.join(known)}"
                 raise ConfigError(f"study.{key}: no such setting{hint}")
-            if value is not None or key in NULLABLE:
-                merged[key] = value
+            merged[key] = value
     if "objectives" in merged:
         merged["objectives"] = _objectives(merged["objectives"])
-    for key, value in merged.items():
-        _check_type(key, value)
-    return Settings(**merged)
-
-
-NULLABLE = frozenset(item.name for item in fields(Settings) if "None" in str(item.type))
-_MAPPINGS = ("params", "conditions", "objectives")
-_LISTS = ("seed_keys", "anchors", "constraints")
-_NUMBERS = (
-    "n_trials",
-    "max_failures",
-    "max_retries",
-    "lease_timeout",
-    "budget",
-    "threads",
-    "trials_per_process",
-)
-_FLAGS = ("retry_failed", "allow_changes", "dry_run")
-
-
-def _check_type(key: str, value: Any) -> None:
-    if value is None:
-        return
-    wanted: tuple[tuple[str, ...], tuple[type, ...], str]
-    for wanted in (
-        (_MAPPINGS, (Mapping,), "a mapping"),
-        (_LISTS, (list, tuple), "a list"),
-        (_NUMBERS, (int, float), "a number"),
-        (_FLAGS, (bool,), "true or false"),
-    ):
-        names, types, text = wanted
-        if key in names and (not isinstance(value, types) or (isinstance(value, bool) and bool not in types)):
-            raise ConfigError(f"study.{key}: {text}, got {value!r}")
+    hints = hints_of(Settings)
+    return Settings(**{key: checked(value, hints[key], f"study.{key}") for key, value in merged.items()})
 
 
 def _objectives(given: Any) -> Any:
@@ -233,6 +191,8 @@ def parse_bound(text: str) -> tuple[str, float, float]:
     match = re.fullmatch(r"\s*([^\s<>=]+)\s*(<=|>=)\s*([-+0-9.eE]+)\s*", str(text))
     try:
         bound = float(match[3] if match else "")
+        if not math.isfinite(bound):
+            raise ValueError
     except ValueError:
         rule = '"metric <= bound" or "metric >= bound"'
         raise ConfigError(f"study.constraints: {rule}, got {text!r}") from None

@@ -2,9 +2,9 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
-from crossweep.errors import ConfigError
+from crossweep.errors import ConfigError, FieldError
 from crossweep.sweep.axes import Axis, conditions, from_yaml, literal
 
 if TYPE_CHECKING:
@@ -99,7 +99,10 @@ def parse(
         swept.pop(key, None)
         fixed.pop(key, None)
         if override.is_sweep_override():
-            swept[key] = _axis_of(key, override)
+            try:
+                swept[key] = _axis_of(key, override)
+            except FieldError as error:
+                raise ConfigError(f"{key}: {error}") from error
         else:
             fixed[key] = text
     axes = {name: from_yaml(name, node) for name, node in axis_nodes.items()}
@@ -128,7 +131,7 @@ def _axis_of(key: str, override: Any) -> Axis:
     """Axis from one override of the sweep grammar."""
     add, value = override.is_add() or override.is_force_add(), override.value()
     tags: set[str] = getattr(value, "tags", set())
-    scale = "log" if "log" in tags else "linear"
+    scale: Literal["linear", "log"] = "log" if "log" in tags else "linear"
     if override.is_interval_sweep():
         whole = isinstance(value.start, int) and isinstance(value.end, int)
         return Axis(

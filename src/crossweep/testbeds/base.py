@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -40,6 +41,9 @@ class AbstractTestbed(Checked, ABC):
         instances: independent repetitions (devices, inputs, noise) that train at once, >= 1.
         lr: analog learning rate.
     """
+
+    metric_names: ClassVar[tuple[str, ...]]
+    """Names of the metrics that ``run`` returns."""
 
     instances: Count = 8
     lr: NotNegative = 0.1

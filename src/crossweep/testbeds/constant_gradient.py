@@ -33,6 +33,8 @@ class ConstantGradient(AbstractTestbed):
     Source: Rasch et al., Nat. Commun. 15:7133 (2024), Fig. 3.
     """
 
+    metric_names = ("on_mean", "on_std", "off_mean", "off_std")
+
     size: Count = 5
     samples: Count = 4000
     block: Count = 50

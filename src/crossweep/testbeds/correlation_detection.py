@@ -34,6 +34,8 @@ class CorrelationDetection(AbstractTestbed):
     Source: aihwkit example 26; reference values in ``tests/testbeds``.
     """
 
+    metric_names = ("on_mean", "on_std", "off_mean", "off_std", "separation")
+
     size: Count = 5
     samples: Count = 5000
     tail: Count = 1000

@@ -35,6 +35,11 @@ class TestbedExperiment:
     def __post_init__(self) -> None:
         object.__setattr__(self, "factory", replace(self.factory, instances=self.bed.instances))
 
+    @property
+    def metric_names(self) -> tuple[str, ...]:
+        """Metrics of a run."""
+        return self.bed.metric_names
+
     def run(self, folder: Path, progress: Progress) -> Result:
         """Do it; nothing is written but the record.
 

@@ -33,6 +33,8 @@ class LeastSquares(AbstractTestbed):
     arXiv 2406.12774, Figs. 3-4 (D = 40, 0.5, 0.3, noise 0.1).
     """
 
+    metric_names = ("loss", "distance")
+
     size: Count = 50
     rows: Count = 100
     steps: Annotated[int, Range(least=10)] = 500

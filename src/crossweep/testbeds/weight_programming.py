@@ -38,6 +38,8 @@ class WeightProgramming(AbstractTestbed):
     Differs: the error is not divided by the number of outputs.
     """
 
+    metric_names = ("weight_error", "weight_error_std")
+
     instances: Count = 3
     size: Count = 20
     samples: Count = 60_000

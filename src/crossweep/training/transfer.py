@@ -155,6 +155,23 @@ class Transfer:
             warnings=caveats(task, fit, candidates, reference, found["test_error"]),
         )
 
+    @property
+    def metric_names(self) -> tuple[str, ...]:
+        """Metrics of a complete run."""
+        names = ["test_accuracy", "test_error"]
+        if getattr(self.data, "validation", True):
+            names += ["validation_accuracy", "validation_loss"]
+        if self.finetune.epochs:
+            names += ["train_loss"]
+        if not self.rule.is_digital and (self.conversion.layers != "none" or self.conversion.include):
+            names += ["transfer_weight_error"]
+            names += ["fresh_error_mean"] * (self.fresh_devices > 0) + ["fresh_error_std"] * (
+                self.fresh_devices > 1
+            )
+        if self.baselines:
+            names += ["baseline_error", "error_increase"]
+        return tuple(names)
+
     def check(self, task: Task) -> None:
         """Convert a fresh network and compare it with the digital one, before anything that costs time.
 

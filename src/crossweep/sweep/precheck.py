@@ -1,0 +1,104 @@
+"""What can be known to be wrong with the points of a study before the first trial.
+
+A task function may carry ``check``: it takes a composed configuration, raises where a run would refuse it, and returns
+the names of the metrics that the run will have.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from crossweep.errors import ConfigError
+from crossweep.sweep.settings import Settings, parse_bound
+from crossweep.sweep.space import Space
+
+if TYPE_CHECKING:
+    from hydra.core.config_loader import ConfigLoader
+    from omegaconf import DictConfig
+
+OWN = ("hydra", "study", "axis")  # nodes that say how a study runs
+
+
+def require_reaches_the_run(space: Space) -> None:
+    """Refuse axes over keys that say how the study runs: no run would see them.
+
+    Raises:
+        ConfigError: such an axis.
+    """
+    for axis in space.axes:
+        for key in axis.keys:
+            if key.replace("/", ".").partition(".")[0] in OWN:
+                raise ConfigError(f"{key}: cannot be swept, it says how the study runs and reaches no run")
+
+
+def samples(space: Space) -> Iterator[dict[str, Any]]:
+    """Points that hold both ends of every range and every choice at least once."""
+    most = max((len(axis.choices) for axis in space.axes if axis.choices is not None), default=1)
+    seen = []
+    for end in (0, -1):
+        for place in range(most):
+            values: dict[str, Any] = {}
+            for axis in space.active(values):
+                points = axis.grid()
+                values[axis.name] = points[end if axis.choices is None else place % len(points)]
+            if values not in seen:
+                seen.append(values)
+                yield values
+
+
+def precheck(
+    space: Space,
+    fixed: Sequence[str],
+    config: "DictConfig",
+    loader: "ConfigLoader",
+    function: Callable[[Any], Any],
+) -> list[Sequence[str]]:
+    """Compose, and let the task function check, a configuration for every end and choice of every axis.
+
+    Args:
+        space: the axes.
+        fixed: overrides that all points share.
+        config: Hydra's configuration of the sweep.
+        loader: Hydra's.
+        function: the task function.
+
+    Returns:
+        The metrics of the runs at these points, where the task function knows them.
+
+    Raises:
+        ConfigError: a point cannot be composed or run.
+    """
+    from hydra.errors import HydraException
+    from omegaconf.errors import OmegaConfBaseException
+
+    check: Callable[[DictConfig], Sequence[str]] | None = getattr(function, "check", None)
+    require_reaches_the_run(space)
+    metrics = []
+    for values in samples(space):
+        try:
+            point = loader.load_sweep_config(config, [*fixed, *space.overrides(values)])
+        except (HydraException, OmegaConfBaseException) as error:
+            lines = [line for line in str(error).splitlines() if line.strip()]
+            raise ConfigError(
+                f"a point of the search space cannot be composed: {' '.join(lines[:2])}"
+            ) from error
+        if check is not None:
+            metrics.append(check(point))
+    return metrics
+
+
+def require_metrics(settings: Settings, metrics: Sequence[str]) -> None:
+    """Every metric that the study names is one that a run returns.
+
+    Raises:
+        ConfigError: one is not.
+    """
+    named: dict[str, list[str]] = {
+        "study.objectives": list(settings.objectives),
+        "study.constraints": [parse_bound(text)[0] for text in settings.constraints],
+    }
+    if isinstance(settings.sampler, Mapping) and "metric" in settings.sampler:
+        named["study.sampler.metric"] = [str(settings.sampler["metric"])]
+    for key, names in named.items():
+        for name in names:
+            if name not in metrics:
+                raise ConfigError(f"{key}: must name metrics of a run ({', '.join(metrics)}), got {name!r}")

@@ -1,0 +1,104 @@
+"""What no run would see, or every run would refuse, is said before the first trial; nothing is written."""
+
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from hydra.core.global_hydra import GlobalHydra
+
+from crossweep import train
+from crossweep.build import build
+from crossweep.errors import ConfigError
+from crossweep.sweep.precheck import require_reaches_the_run
+from crossweep.sweep.space import parse
+from tests.runs import configuration, trained
+
+Refused = Callable[..., str]
+TINY = ("model=mlp", "data=synthetic", "training.pretrain.epochs=1", "training.finetune.epochs=1")
+
+
+@pytest.fixture
+def refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Iterator[Refused]:
+    """The one line with which ``crossweep-train WORD...`` ends; it must have done nothing before."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
+    monkeypatch.setattr(train, "train", lambda *_, **__: pytest.fail("a run began"))
+
+    def run(*words: str) -> str:
+        monkeypatch.setattr(sys, "argv", ["crossweep-train", *words])
+        GlobalHydra.instance().clear()
+        with pytest.raises(SystemExit) as ended:
+            train.main()
+        assert ended.value.code == 2
+        said = capsys.readouterr().err.strip()
+        assert len(said.splitlines()) == 1
+        assert not [path for path in tmp_path.rglob("*") if path.is_file() and path.suffix != ".log"]
+        return said
+
+    yield run
+    GlobalHydra.instance().clear()
+
+
+@pytest.mark.parametrize("key", ["study.budget", "hydra.job.name", "hydra/launcher", "study", "axis.x.low"])
+def test_keys_that_reach_no_run_are_no_axes(key: str) -> None:
+    space, _ = parse([f"{key}=1,2"], {}, {}, {}, {})
+    with pytest.raises(ConfigError, match=f"^{key}: cannot be swept"):
+        require_reaches_the_run(space)
+    space, _ = parse([], {}, {"x": {"keys": [key], "low": 0, "high": 1}}, {}, {})
+    with pytest.raises(ConfigError, match=f"^{key}: cannot be swept"):
+        require_reaches_the_run(space)
+
+
+STUDY = ("-m", "study=smoke", "study.n_trials=1")
+LINES = {
+    (*STUDY, "study.budget=1,2"): "study.budget: cannot be swept",
+    (*STUDY, "study.objectives=[accuracy]"): "study.objectives: must name metrics of a run (test_accuracy, ",
+    (*STUDY, "study.constraints=['lost <= 3']"): "study.constraints: must name metrics of a run",
+    (*STUDY, "study.objectives=[weight_error]"): "got 'weight_error'",
+    (*STUDY, "evaluation.fresh_devices=0", "study.objectives=[fresh_error_mean]"): "got 'fresh_error_mean'",
+    (*STUDY, "study.anchors=[{nothing: 1}]"): "study.anchors: no axis nothing",
+    (*STUDY, "+algoritm=agad"): "algoritm: is read by nothing, did you mean algorithm?",
+    (
+        *STUDY,
+        "+training.finetune.epoch=1,2",
+    ): "training.finetune.epoch: is no parameter of FitSettings, did you mean",
+    (*STUDY, "algorithm=cttv2,ttv2", "algorithm.fast_lr=-1.0"): "algorithm.fast_lr: must be a number >= 0",
+    ("-m", *TINY, "seed.device=0,1,-1"): "seed.device: must be a whole number",
+    ("-m", *TINY, "symmetry_point.skew=0.0,nan"): "symmetry_point.skew: must be a number",
+    ("-m", *TINY, "hydra.job.name=a,b"): "Sweeping over Hydra's configuration is not supported",
+    ("-m", *TINY, "+foo=1,2"): "foo: is read by nothing",
+}
+
+
+@pytest.mark.parametrize("words", LINES, ids=" ".join)
+def test_a_study_and_a_grid_are_checked_before_the_first_run(
+    words: tuple[str, ...], refused: Refused
+) -> None:
+    assert LINES[words] in refused(*words)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        TINY,
+        (*TINY, "evaluation.fresh_devices=1", "data.validation=0.0"),
+        (*TINY, "algorithm=digital", "training.baseline=[]"),
+        (*TINY, "analog.layers=none", "training.finetune.epochs=0"),
+        ("task=weight_programming", "task.samples=100", "task.size=2"),
+        ("task=constant_gradient", "task.samples=50"),
+        ("task=correlation_detection", "task.samples=50", "task.tail=10"),
+        ("task=least_squares", "task.steps=10", "task.size=2"),
+    ],
+    ids=" ".join,
+)
+def test_an_experiment_knows_the_metrics_of_its_runs(
+    words: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CROSSWEEP_MULTIRUN", str(tmp_path))
+    quick = ("quiet=true", "device=ideal", "engine=mean")
+    record = trained(tmp_path / "run", *words, *quick)
+    found = {name for name, value in record["metrics"].items() if value is not None}
+    assert found == set(build(configuration(*words, *quick)).metric_names)
