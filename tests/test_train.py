@@ -182,7 +182,7 @@ def test_digital_run_equals_its_baseline(tmp_path: Path) -> None:
 
 def test_divergence_is_a_result(tmp_path: Path) -> None:
     record = run(
-        tmp_path / "a", "algorithm=digital", "training.finetune.optimizer.lr=1e30", "model.activation=relu"
+        tmp_path / "a", "algorithm=digital", "training.finetune.optimizer.lr=1e9", "model.activation=relu"
     )
     assert record["state"] == "diverged"
     assert record["metrics"]["test_accuracy"] == pytest.approx(0.2)
@@ -192,15 +192,15 @@ def test_divergence_is_a_result(tmp_path: Path) -> None:
     ("overrides", "reason"),
     [
         (
-            ("training.pretrain.optimizer.lr=1e30", "model.activation=relu"),
+            ("training.pretrain.optimizer.lr=1e9", "model.activation=relu"),
             "pretraining: diverged in epoch",
         ),
         (
-            ("training.pretrain.optimizer.lr=1e30", "training.baseline=[]"),
+            ("training.pretrain.optimizer.lr=1e9", "training.baseline=[]"),
             "pretraining: diverged in epoch",
         ),
         (
-            ("training.baseline=[sgd]", "training.baseline_optimizers.sgd.lr=1e30", "model.activation=relu"),
+            ("training.baseline=[sgd]", "training.baseline_optimizers.sgd.lr=1e9", "model.activation=relu"),
             "reference: every digital run diverged (sgd)",
         ),
         (
@@ -223,7 +223,7 @@ def test_without_weights_or_reference_there_is_no_result(
 
 
 def test_one_diverged_digital_run_is_a_row_without_numbers(tmp_path: Path) -> None:
-    record = run(tmp_path / "a", "training.baseline_optimizers.sgd.lr=1e30", "model.activation=relu")
+    record = run(tmp_path / "a", "training.baseline_optimizers.sgd.lr=1e9", "model.activation=relu")
     assert record["baselines"]["sgd"]["test_error"] is None and record["reference"] != "sgd"
     assert any("digital run sgd diverged" in sentence for sentence in record["warnings"])
 
