@@ -196,7 +196,7 @@ def test_divergence_is_a_result(tmp_path: Path) -> None:
             "pretraining: diverged in epoch",
         ),
         (
-            ("training.pretrain.optimizer.lr=1e9", "training.baseline=[]"),
+            ("training.pretrain.optimizer.lr=1e9", "model.activation=relu", "training.baseline=[]"),
             "pretraining: diverged in epoch",
         ),
         (
