@@ -140,6 +140,11 @@ def test_from_csv_to_a_device_of_the_configuration(tmp_path: Any) -> None:
             "pulse,polarity,conductance\n" + "\n".join(f"{k},{s},5" for s in (1, -1) for k in range(1, 40)),
             "never changes",
         ),
+        (
+            "pulse,polarity,conductance\n"
+            + "\n".join(f"{k},{s},{k * s}" for s in (1, -1) for k in (*range(40), 10**9)),
+            "must have at most 10,000,000 pulses, got 2,000,000,000",
+        ),
         ("", "table|rows"),
     ],
 )

@@ -24,6 +24,7 @@ _DOWN = {"-", "-1", "down", "d", "dep", "ltd", "reset", "depression", "negative"
 _REST = {"", "0", "start", "initial", "nan", "read", "none"}
 _UNITS = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "ns": 1e-9, "ps": 1e-12}
 FEWEST = 20  # pulses of each polarity that a fit needs
+MOST = 10_000_000  # pulses of one device
 
 
 @dataclass(frozen=True)
@@ -145,6 +146,11 @@ def _one(
     fresh = (np.diff(s, prepend=s[0]) != 0) & (step <= 0) | (step < 0)
     pulses = np.asarray(np.where(fresh, n, step) * s, dtype=np.float64)
     pulses[0] = 0
+    # a fit goes pulse by pulse, so a mistyped number would never end
+    if not np.abs(pulses).sum() <= MOST:
+        raise ConfigError(
+            f"{path}: device {name!r} must have at most {MOST:,} pulses, got {np.abs(pulses).sum():,.0f}"
+        )
     conductance = value.to_numpy(float)
     for way, word in ((1, "up"), (-1, "down")):
         given = int(np.abs(pulses[(pulses * way > 0) & np.isfinite(conductance)]).sum())

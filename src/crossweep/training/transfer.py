@@ -184,7 +184,8 @@ class Transfer:
         fresh = self.model.build(task.input_shape, task.classes, generator)
         network = new_head(fresh, task.classes, generator)
         images = torch.rand(SAMPLES, *task.input_shape, generator=generator)
-        self_check(network, self.conversion.names(network), self.conversion.mapping, self.factory, images)
+        if names := self.conversion.names(network):
+            self_check(network, names, self.conversion.mapping, self.factory, images)
 
     # -- the parts ---------------------------------------------------------------------------------------------
 
