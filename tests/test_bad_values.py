@@ -19,7 +19,6 @@ from crossweep.build import build, devices, make, part, plain, read
 from crossweep.devices.base import AbstractDevice
 from crossweep.errors import ConfigError
 from crossweep.paths import conf_dir, version_base
-from crossweep.schema import hints_of, meanings
 from crossweep.train import train
 
 Place = tuple[str, ...]
@@ -178,14 +177,3 @@ def test_an_entry_point_checks_the_whole_configuration_first(key: str, tmp_path:
         with pytest.raises(ConfigError, match="^" + re.escape(".".join(path)) + ": "):
             entry(bad)
     assert not (tmp_path / "run").exists()
-
-
-def test_numbers_of_every_field_have_a_unit_in_the_docstring() -> None:
-    """`--help` shows it; a number without one is a riddle."""
-    missing = []
-    for group in GROUPS:
-        for option in options(group):
-            if "_target_" in (node := composed(f"{group}={option}", *NEEDED.get(option, ()))[group]):
-                cls = type(make(node, group))
-                missing += [f"{cls.__name__}.{name}" for name in hints_of(cls) if not meanings(cls).get(name)]
-    assert not sorted(set(missing))

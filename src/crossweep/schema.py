@@ -1,11 +1,10 @@
 """The one rule for input: what a field of a dataclass of parameters accepts follows from its annotation.
 
-``Annotated[float, Range(least=0)]`` and the shorthands below carry the range, the docstring's ``Args`` the meaning and
-unit. `checked` applies the annotation to a value that somebody typed, `Checked` to objects made in Python, and
-`describe` prints the same for ``--help``. Numbers are finite and at most `LARGEST` in size unless a range says more.
+``Annotated[float, Range(least=0)]`` and the shorthands below carry the range; `checked` applies the annotation to a
+value that somebody typed, `Checked` to objects made in Python. Numbers are finite and at most `LARGEST` in size unless
+a range says more.
 """
 
-import inspect
 import re
 import types
 from collections.abc import Callable, Mapping, Sequence
@@ -191,29 +190,6 @@ _WORDS: dict[Any, str] = {
 
 def _plural(words: str) -> str:
     return re.sub(r"^an? ((?:whole )?\w+)", r"\1s", words)
-
-
-# -- what --help prints ------------------------------------------------------------------------------------------------
-
-
-@cache
-def meanings(owner: Any) -> dict[str, str]:
-    """First line of what the docstrings of a class and its bases say about each parameter."""
-    found: dict[str, str] = {}
-    for cls in reversed(owner.__mro__) if inspect.isclass(owner) else (owner,):
-        text = inspect.cleandoc(cls.__doc__ or "")
-        block = re.search(r"^Args:\n((?: +.*\n?|\n)+)", text, re.MULTILINE)
-        entries = re.split(r"\n(?= {4}\w)", block[1]) if block else []
-        for entry in entries:
-            names, _, meaning = " ".join(entry.split()).partition(": ")
-            found |= dict.fromkeys(re.split(r", ", names), meaning)
-    return found
-
-
-def unit(meaning: str) -> str | None:
-    """The unit that a meaning names in brackets, e.g. ``w`` of ``mean step [w], > 0``."""
-    found = re.search(r"\[([^\]\d(][^\]]*|1)\]", meaning)
-    return found[1] if found else None
 
 
 def required(field: Any) -> bool:
