@@ -16,7 +16,7 @@ import torch
 
 from crossweep.errors import ConfigError
 from crossweep.sweep.trial import TrialHandle, running
-from crossweep.train import _check_pruner, _sweep_hook, train
+from crossweep.train import _check_pruner, _sweep_hook, main, train
 from crossweep.training.checkpoint import load_checkpoint
 from tests.runs import configuration
 
@@ -358,3 +358,23 @@ def test_killed_run_goes_on_and_ends_like_an_undisturbed_one(
     assert not list((tmp_path / "multirun").rglob("*.tmp")) and not list(
         (tmp_path / "multirun").rglob(".*.json*")
     )
+
+
+def test_every_failed_run_of_a_grid_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fails(cfg: dict[str, Any], *_: Any, **__: Any) -> dict[str, Any]:
+        if cfg["seed"]["training"] > 0:
+            raise ConfigError(f"seed {cfg['seed']['training']} went wrong")
+        return {"state": "complete", "metrics": {}}
+
+    monkeypatch.setattr("crossweep.train.train", fails)
+    words = ["-m", "data=synthetic", "model=mlp", "seed.training=0,1,2", f"hydra.sweep.dir={tmp_path}"]
+    monkeypatch.setattr(sys, "argv", ["crossweep-train", *words])
+    with pytest.raises(SystemExit) as stopped:
+        main()
+    said = capsys.readouterr().err
+    assert stopped.value.code == 2
+    for seed in (1, 2):
+        assert f"seed.training={seed}: seed {seed} went wrong" in said
+    assert "2 runs of the grid failed" in said

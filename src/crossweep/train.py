@@ -18,6 +18,7 @@ from typing import Any
 import hydra
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
+from hydra.core.utils import JobReturn, JobStatus
 from hydra.errors import HydraException
 from hydra.experimental.callback import Callback
 from hydra.types import RunMode
@@ -27,7 +28,7 @@ from omegaconf.errors import OmegaConfBaseException
 import crossweep
 from crossweep.configured import NOT_IDENTITY
 from crossweep.devices import measured
-from crossweep.errors import ConfigError, CrossweepError, DivergedError, one_line, reported
+from crossweep.errors import ConfigError, CrossweepError, DivergedError, StudyError, one_line, reported
 from crossweep.paths import conf_dir, multirun_dir, version_base
 from crossweep.records import RECORD_NAME, RunRecord, read_record, remove_forgotten
 from crossweep.sweep.resolvers import register
@@ -53,6 +54,7 @@ register("crossweep_yaml", measured.read)
 
 
 _mistakes: list[CrossweepError] = []  # of a single run, for ``main`` to print
+_failed: list[str] = []  # runs of a grid; Hydra itself would name the first alone
 
 
 def run(cfg: DictConfig) -> dict[str, float]:
@@ -106,7 +108,12 @@ setattr(run, "check", check)  # noqa: B010
 
 
 class CheckGrid(Callback):
-    """Before Hydra's own multirun starts the first cell of a grid: every value of every key, checked."""
+    """A grid, Hydra's own multirun: every value of every key is checked before the first run; failed runs are collected."""
+
+    def on_job_end(self, config: DictConfig, job_return: JobReturn, **_: Any) -> None:
+        if job_return.status is JobStatus.FAILED:
+            overrides = ",".join(OmegaConf.to_container(config.hydra.overrides.task, resolve=False))
+            _failed.append(f"{overrides}: {one_line(job_return._return_value)}")
 
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
         from crossweep.sweep.precheck import precheck
@@ -290,7 +297,14 @@ def main() -> None:
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")
     multirun_dir()  # refuses a name that Hydra cannot take
     sys.argv[1:] = _arguments(sys.argv[1:])
-    hydra.main(config_path=str(conf_dir()), config_name="train", **version_base())(run)()
+    try:
+        hydra.main(config_path=str(conf_dir()), config_name="train", **version_base())(run)()
+    except CrossweepError:
+        if len(_failed) > 1:
+            for line in _failed:
+                print(f"crossweep: {line}", file=sys.stderr)
+            raise StudyError(f"{len(_failed)} runs of the grid failed; the others are complete") from None
+        raise
     if _mistakes:
         raise _mistakes.pop()
 

@@ -173,7 +173,7 @@ def test_pruning_stops_bad_trials_and_counts_them(sweep: Sweep) -> None:
         "study.n_trials=6",
         "steps=4",
         "+study.pruner={name: median, n_startup_trials: 2, n_warmup_steps: 0}",
-        "study.anchors=[{across: 0.1, up: 0.1},{across: 0.1, up: 0.1},{across: 1.0, up: 1.0}]",
+        "study.anchors=[{across: 0.1, up: 0.1},{across: 0.1, up: 0.2},{across: 1.0, up: 1.0}]",
     )
     trials = trials_of(folder)
     assert trials[2]["state"] == "pruned"
