@@ -18,6 +18,7 @@ from hydra import compose, initialize_config_dir
 from crossweep.build import build, devices, make, part, plain, read
 from crossweep.devices.base import AbstractDevice
 from crossweep.errors import ConfigError
+from crossweep.help import keys
 from crossweep.paths import conf_dir, version_base
 from crossweep.train import train
 
@@ -93,11 +94,20 @@ def leaves(tree: Any, path: Place = ()) -> Iterator[tuple[Place, Any]]:
 @cache
 def composed(*words: str) -> dict[str, Any]:
     with initialize_config_dir(str(conf_dir()), **version_base()):
-        return plain(compose("train", overrides=[*BASE, *words]))
+        return plain(compose("train", overrides=list(words)))
 
 
+@cache
 def options(group: str) -> list[str]:
     return sorted(path.stem for path in (conf_dir() / group).glob("[!_]*.yaml"))
+
+
+def chosen(group: str, option: str) -> dict[str, Any]:
+    """A configuration with this option; those of the other groups go along, so that a few hold all options."""
+    place = options(group).index(option)
+    others = {name: options(name)[place % len(options(name))] for name in GROUPS}
+    needed = [word for name in others.values() for word in NEEDED.get(name, ())]
+    return composed(*(f"{name}={value}" for name, value in others.items()), *needed)
 
 
 def check(cfg: dict[str, Any], group: str) -> None:
@@ -142,7 +152,7 @@ def faults(cfg: dict[str, Any], path: Place, value: Any) -> Iterator[str]:
 def test_every_key_of_every_option_refuses_what_it_cannot_mean(group: str) -> None:
     found, seen = [], set()
     for option in options(group):
-        cfg = composed(f"{group}={option}", *NEEDED.get(option, ()))
+        cfg = chosen(group, option)
         for path, value in leaves(cfg[group], (group,)):
             # options of one class share the rules of its fields, and so does every option of a group without classes
             owner = (cfg[group].get("_target_"), path, type(value))
@@ -152,8 +162,21 @@ def test_every_key_of_every_option_refuses_what_it_cannot_mean(group: str) -> No
     assert seen and not found, "\n".join(found)
 
 
+@pytest.mark.parametrize("group", GROUPS)
+def test_help_tells_rule_and_meaning_of_every_key_of_every_option(group: str) -> None:
+    bare = []
+    for option in options(group):
+        cfg = chosen(group, option)
+        told = {key.name: key for key in keys(cfg)}
+        for path, _ in leaves(cfg[group], (group,)):
+            key = told[".".join(path)]
+            if path[1] != "fitted" and not (key.meaning and (key.rule or path[-1] == "fitted")):
+                bare.append(f"{option}: {key}")
+    assert not bare, "\n".join(bare)
+
+
 def test_every_other_key_refuses_what_it_cannot_mean() -> None:
-    cfg = composed()
+    cfg = composed(*BASE)
     rest = {key: value for key, value in cfg.items() if key not in GROUPS and value != {} and key != "axis"}
     found = [text for path, value in leaves(rest) for text in faults(cfg, path, value)]
     assert not found, "\n".join(found)
@@ -171,8 +194,8 @@ def test_a_device_of_one_role_is_named_by_its_role() -> None:
 
 @pytest.mark.parametrize("key", ["algorithm", "noise", "seed", "data"])
 def test_an_entry_point_checks_the_whole_configuration_first(key: str, tmp_path: Path) -> None:
-    path, _ = next(leaves(composed()[key], (key,)))
-    bad = changed(composed(), path, [])
+    path, _ = next(leaves(composed(*BASE)[key], (key,)))
+    bad = changed(composed(*BASE), path, [])
     for entry in (read, build, lambda cfg: train(cfg, tmp_path / "run", choices={}, overrides=[])):
         with pytest.raises(ConfigError, match="^" + re.escape(".".join(path)) + ": "):
             entry(bad)

@@ -189,7 +189,7 @@ _WORDS: dict[Any, str] = {
 
 
 def _plural(words: str) -> str:
-    return re.sub(r"^an? ((?:whole )?\w+)", r"\1s", words)
+    return re.sub(r"^an? ((?:whole )?\w+)", r"\1s", words).replace("one of", "any of")
 
 
 def required(field: Any) -> bool:

@@ -53,6 +53,19 @@ register("crossweep_key", _key)
 register("crossweep_yaml", measured.read)
 
 
+def _help(*, _root_: DictConfig) -> str:
+    """The list of all keys for the template of ``--help``, which takes ``$`` for a place to fill."""
+    from crossweep.help import text
+
+    names = [name for name in _root_ if name != "hydra"]
+    content = OmegaConf.to_container(OmegaConf.masked_copy(_root_, names), resolve=False)  # type: ignore[arg-type]
+    assert isinstance(content, dict)
+    return text({str(k): v for k, v in content.items()}).replace("$", "$$")
+
+
+register("crossweep_help", _help)
+
+
 _mistakes: list[CrossweepError] = []  # of a single run, for ``main`` to print
 _failed: list[str] = []  # runs of a grid; Hydra itself would name the first alone
 

@@ -1,0 +1,134 @@
+"""What ``--help`` says about every key: value, rule and meaning, from the annotations and docstrings that check it."""
+
+import inspect
+import re
+import textwrap
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, is_dataclass
+from functools import cache
+from typing import Annotated, Any, get_args, get_origin
+
+from crossweep import schema, trust
+from crossweep.configuration import Configuration
+from crossweep.devices.base import AbstractDevice
+from crossweep.errors import ConfigError
+from crossweep.sweep.axes import Axis, literal
+from crossweep.sweep.settings import Settings
+
+WIDTH = 100  # columns
+_VALUES = 36  # of them for key and value
+# nodes that stay plain in a `Configuration`, and what checks them later
+_LATER: dict[str, Any] = {"device": AbstractDevice, "study": Settings, "axis": Mapping[str, Axis]}
+
+_NUMBER = r"-?\d[\d.]*"
+_RANGE = re.compile(rf",? (?:in )?(?:[<>]=? {_NUMBER}|[\[(]?{_NUMBER}(?:\.\.|, ){_NUMBER}[\])]?)(?=;|$)")
+
+
+@dataclass(frozen=True)
+class Key:
+    """One key of a configuration: its full name, its value (None for a node), the rule in words, the meaning."""
+
+    name: str
+    value: str | None
+    rule: str
+    meaning: str
+
+
+def text(cfg: Mapping[str, Any]) -> str:
+    """The whole list, at most ``WIDTH`` columns where words can be broken.
+
+    Args:
+        cfg: plain configuration; interpolations need not be resolved.
+    """
+    return "\n".join(line for key in keys(cfg) for line in _lines(key))
+
+
+def keys(cfg: Mapping[str, Any]) -> list[Key]:
+    """Every key of a configuration, in its order.
+
+    Raises:
+        ConfigError: a ``_target_`` names what may not be named.
+    """
+    return list(_keys(cfg, Configuration, "", trust.packages(cfg.get("plugins", ()))))
+
+
+def _keys(node: Mapping[str, Any], owner: Any, prefix: str, plugins: tuple[str, ...]) -> Iterator[Key]:
+    owners = [owner] if owner is not None else []
+    if "_target_" in node:
+        owners = [*_described(node, prefix, plugins), *owners]
+    hints: dict[str, Any] = {}
+    said: dict[str, str] = {}
+    for one in reversed(owners):
+        hints |= schema.hints_of(one)
+        said |= meanings(one)
+    for name, value in node.items():
+        if name == "_target_":
+            continue
+        full, hint = f"{prefix}{name}", hints.get(name, Any)
+        if isinstance(value, Mapping) and (value or not prefix):
+            yield Key(full, None, "", said.get(name, ""))
+            hint = _LATER.get(full, hint)
+            if re.fullmatch(r"device\.(fast|slow)", full):
+                hint = owners[0]  # a role's keys are laid over those of the shared device
+            yield from _inner(value, hint, f"{full}.", plugins)
+        else:
+            yield Key(full, _shown(value), *_said(hint, said.get(name, "")))
+
+
+def _described(node: Mapping[str, Any], prefix: str, plugins: tuple[str, ...]) -> list[Any]:
+    """The class or recipe that a node names, and what a recipe makes where its keys are at hand already."""
+    found = trust.find(node["_target_"], f"{prefix}_target_", plugins)
+    if not trust.is_recipe(found):
+        return [found]
+    try:
+        made = found(**{name: value for name, value in node.items() if name != "_target_"})
+    except (TypeError, ConfigError):  # an interpolation, or a value that breaks its rule
+        return [found]
+    return [found, *_described(made, prefix, plugins)]
+
+
+def _inner(node: Mapping[str, Any], hint: Any, prefix: str, plugins: tuple[str, ...]) -> Iterator[Key]:
+    """The keys of a node that a field of this annotation holds."""
+    if get_origin(hint) is Mapping and is_dataclass(get_args(hint)[1]):
+        for name, value in node.items():
+            yield Key(f"{prefix}{name}", None, "", "")
+            yield from _keys(value, get_args(hint)[1], f"{prefix}{name}.", plugins)
+        return
+    kinds = [kind for kind in (hint, *get_args(hint)) if is_dataclass(kind)]
+    yield from _keys(node, kinds[0] if kinds else None, prefix, plugins)
+
+
+def _shown(value: Any) -> str:
+    # an interpolation as the yaml has it, not in the quotes of the command line
+    return value if isinstance(value, str) and "${" in value else literal(value)
+
+
+def _said(hint: Any, meaning: str) -> tuple[str, str]:
+    """The rule in words, and the meaning without the range that the rule has just told."""
+    if any(get_origin(option) is Annotated for option in (hint, *get_args(hint))):
+        meaning = _RANGE.sub("", meaning)
+    return "" if hint is Any else schema.rule(hint), meaning
+
+
+@cache
+def meanings(owner: Any) -> dict[str, str]:
+    """What the docstring of a class and its bases, or of a function, says of each argument, in one line."""
+    found: dict[str, str] = {}
+    for one in reversed(owner.__mro__ if isinstance(owner, type) else (owner,)):
+        section = re.search(r"^Args:\n((?:[ ]+.*\n?|\n)+)", inspect.cleandoc(one.__doc__ or ""), re.MULTILINE)
+        items = re.split(r"^    (?=\S)", section[1], flags=re.MULTILINE) if section else []
+        for item in items:
+            names, _, words = " ".join(item.replace("`", "").split()).partition(": ")
+            found |= dict.fromkeys(
+                names.split(", "), words if words.endswith("..") else words.removesuffix(".")
+            )
+    return found
+
+
+def _lines(key: Key) -> list[str]:
+    *outer, name = key.name.split(".")
+    left = f"{'  ' * len(outer)}{name}:" + ("" if key.value is None else f" {key.value}")
+    right = "; ".join(part for part in (key.rule, key.meaning) if part)
+    beside = textwrap.wrap(right, WIDTH - _VALUES, break_on_hyphens=False)
+    first = beside.pop(0) if beside and len(left) < _VALUES else ""
+    return [f"{left:<{_VALUES}}{first}".rstrip(), *(" " * _VALUES + line for line in beside)]
