@@ -17,6 +17,16 @@ if TYPE_CHECKING:
     from omegaconf import DictConfig
 
 
+def is_value(config: "DictConfig", key: str, value: Any) -> bool:
+    """Whether an override of an existing key changes a value alone, and not which files take part."""
+    from omegaconf import OmegaConf
+
+    composed = key.startswith("hydra") or "@" in key or "/" in key or key in config.hydra.runtime.choices
+    if composed or (isinstance(value, str) and value[:1] in "[{"):
+        return False
+    return not OmegaConf.is_config(OmegaConf.select(config, key, throw_on_missing=False))
+
+
 class Composer:
     """Composes trials.
 
@@ -58,18 +68,9 @@ class Composer:
         return self._filled(copy.deepcopy(template), settings, overrides)
 
     def _only_values(self, values: Mapping[str, Any], settings: Mapping[str, Any]) -> bool:
-        from omegaconf import OmegaConf
-
         if any(axis.add for axis in self._space.axes if axis.name in values):
             return False
-        groups = self._config.hydra.runtime.choices
-        for key, value in settings.items():
-            composed = key.startswith("hydra") or "@" in key or "/" in key or key in groups
-            if composed or (isinstance(value, str) and value[:1] in "[{"):
-                return False
-            if OmegaConf.is_config(OmegaConf.select(self._config, key, throw_on_missing=False)):
-                return False
-        return not self._uses_dirname
+        return all(is_value(self._config, *item) for item in settings.items()) and not self._uses_dirname
 
     @cached_property
     def _uses_dirname(self) -> bool:

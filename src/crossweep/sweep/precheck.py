@@ -4,10 +4,12 @@ A task function may carry ``check``: it takes a composed configuration, raises w
 the names of the metrics that the run will have.
 """
 
+import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from crossweep.errors import ConfigError
+from crossweep.sweep.compose import is_value
 from crossweep.sweep.settings import Settings, parse_bound
 from crossweep.sweep.space import Space
 
@@ -70,12 +72,13 @@ def precheck(
     from hydra.errors import HydraException
     from omegaconf.errors import OmegaConfBaseException
 
+    compose = _Compose(space, fixed, config, loader)
     check: Callable[[DictConfig], Sequence[str]] | None = getattr(function, "check", None)
     require_reaches_the_run(space)
     metrics = []
     for values in samples(space):
         try:
-            point = loader.load_sweep_config(config, [*fixed, *space.overrides(values)])
+            point = compose(values)
         except (HydraException, OmegaConfBaseException) as error:
             lines = [line for line in str(error).splitlines() if line.strip()]
             raise ConfigError(
@@ -84,6 +87,36 @@ def precheck(
         if check is not None:
             metrics.append(check(point))
     return metrics
+
+
+class _Compose:
+    """Composes points; Hydra does it once for each choice of files, values are laid over a copy of that."""
+
+    def __init__(
+        self, space: Space, fixed: Sequence[str], config: "DictConfig", loader: "ConfigLoader"
+    ) -> None:
+        self._space, self._fixed, self._config, self._loader = space, list(fixed), config, loader
+        self._composed: dict[tuple[str, ...], DictConfig] = {}
+
+    def __call__(self, values: Mapping[str, Any]) -> "DictConfig":
+        from omegaconf import OmegaConf
+
+        choices: list[str] = []
+        settings: dict[str, Any] = {}
+        for axis in self._space.axes:
+            if axis.name in values:
+                value = values[axis.name]
+                if not axis.add and all(is_value(self._config, key, value) for key in axis.keys):
+                    settings |= dict.fromkeys(axis.keys, value)
+                else:
+                    choices += axis.overrides(value)
+        if tuple(choices) not in self._composed:
+            made = self._loader.load_sweep_config(self._config, [*self._fixed, *choices])
+            self._composed[tuple(choices)] = made
+        point = copy.deepcopy(self._composed[tuple(choices)])
+        for key, value in settings.items():
+            OmegaConf.update(point, key, value, merge=True)
+        return point
 
 
 def require_metrics(settings: Settings, metrics: Sequence[str]) -> None:
