@@ -281,8 +281,13 @@ def test_corrupt_checkpoint_and_foreign_checkpoint_are_clear(tmp_path: Path) -> 
 
 
 def test_batch_larger_than_the_data_is_clear(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"training.batch_size: must be at most the 90 training samples"):
-        run(tmp_path / "a", "training.finetune.batch_size=500", "training.baseline=[]")
+    for loop in ("pretrain", "finetune"):
+        key = f"training.{loop}.batch_size"
+        with pytest.raises(
+            ConfigError, match=rf"^{key}: must be at most the \d+ training samples of .*, got 500$"
+        ):
+            run(tmp_path / "a", f"{key}=500", "training.baseline=[]")
+    assert not list(tmp_path.rglob("*.safetensors")), "something has trained"
 
 
 @pytest.mark.parametrize("harm", [b"", b'{"format": 1, "sta', b"[]", b'{"format": 1}', b'{"format": 9}'])

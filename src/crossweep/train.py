@@ -113,7 +113,9 @@ def check(cfg: DictConfig) -> tuple[str, ...]:
     names = [name for name in cfg if name != "hydra"]
     config = plain(OmegaConf.masked_copy(cfg, names))  # type: ignore[arg-type]
     _check_pruner(config)
-    return build(config).metric_names
+    experiment = build(config)
+    experiment.check()
+    return experiment.metric_names
 
 
 # a study checks its points first; see `crossweep.sweep.precheck`

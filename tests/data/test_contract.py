@@ -188,5 +188,5 @@ def test_a_bad_value_is_one_line_with_its_key(names: list[str], changes: dict[st
 
 
 def test_a_share_that_leaves_a_class_empty_is_an_error(root: Path) -> None:
-    with pytest.raises(ConfigError, match=r"`data\.validation`"):
+    with pytest.raises(ConfigError, match=r"data\.validation: "):
         load("cifar", root, validation=0.99).target()

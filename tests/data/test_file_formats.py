@@ -77,7 +77,7 @@ def test_a_damaged_file_is_one_line(damaged: str, root: Path) -> None:
     file = root / damaged
     file.write_bytes(file.read_bytes()[:-1000])
     name = "cifar" if "cifar" in damaged else "fashion_mnist"
-    assert "`data.root` must hold undamaged files" in message(name, root)
+    assert "data.root: must hold undamaged files" in message(name, root)
 
 
 def test_missing_files_are_fetched_when_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -198,3 +198,21 @@ def test_a_file_changed_in_place_changes_the_fingerprint(name: str, root: Path) 
     assert after["target"] != before["target"]
     if name != "fashion_mnist":  # its two tasks share their files
         assert after["source"] == before["source"]
+
+
+@pytest.mark.parametrize("pixels", [100, 60])
+def test_an_image_of_too_many_pixels_is_named(
+    pixels: int, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # 12 x 12 of 144 pixels; PIL warns beyond its limit and raises beyond twice that
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", pixels)
+    text = message("image_folder", root)
+    assert text.startswith(f"data.target_root: must hold images of at most {pixels} pixels, got ")
+    assert str(root / "birds" / "train") in text and "\n" not in text
+
+
+@pytest.mark.parametrize("content", [b"", b"GIF89a", b"\x89PNG\r\n\x1a\n" + bytes(40)])
+def test_a_damaged_image_is_named(content: bytes, root: Path) -> None:
+    (root / "birds" / "train" / "crow" / "0.png").write_bytes(content)
+    text = message("image_folder", root)
+    assert text.startswith("data.target_root: must hold readable images, got ") and "0.png" in text

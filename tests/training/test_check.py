@@ -3,11 +3,15 @@
 from pathlib import Path
 
 import pytest
-from tests.runs import trained
+from tests.runs import configuration, trained
 from torch import Tensor, nn
 
+from crossweep.build import build
 from crossweep.errors import ConfigError
 from crossweep.models.mlp import Mlp
+from crossweep.nn.convert import analog_weights
+from crossweep.training import memory
+from crossweep.training.transfer import Transfer
 
 TINY = ("data=synthetic", "data.train_per_class=20", "data.test_per_class=20", "model=mlp", "quiet=true")
 SHORT = (
@@ -48,3 +52,48 @@ def test_refused_before_anything_trains_and_runs_as_told(
         tmp_path / "b", *TINY, *SHORT, "training.baseline=[]", "analog.exclude=[body]", algorithm="cttv2"
     )
     assert [row["layer"] for row in record["conversion"]] == ["head", "digital: body", "digital: head"]
+
+
+def test_crossbars_that_do_not_fit_into_memory_are_refused_before_they_are_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CROSSWEEP_MULTIRUN", str(tmp_path / "multirun"))
+    monkeypatch.setattr(memory, "available", lambda _: 10_000)
+    words = (*TINY, "model.widths=[40,8]")
+    line = r"^analog\.layers: .* weights need .* GiB .*, and .* GiB are free; .* analog\.exclude .*largest is mlp\.0, 40 x "
+    with pytest.raises(ConfigError, match=line):
+        build(configuration(*words)).check()
+    monkeypatch.setattr("crossweep.nn.convert._analog", lambda *_: pytest.fail("a crossbar was made"))
+    with pytest.raises(ConfigError, match=line):
+        trained(tmp_path / "a", *words)
+    build(configuration(*words, "analog.exclude=[mlp.0]", "analog.layers=head")).check()
+    build(configuration(*words, "algorithm=digital")).check()
+
+
+@pytest.mark.parametrize("algorithm", ["cttv2", "analog_sgd", "mixed_precision", "agad"])
+@pytest.mark.parametrize("device", ["soft_bounds", "pcm", "ideal"])
+def test_the_estimate_is_what_a_layer_takes(algorithm: str, device: str) -> None:
+    made = build(configuration(*TINY, "model.widths=[128]", f"algorithm={algorithm}", f"device={device}"))
+    assert isinstance(made, Transfer)
+    digital = made.model.build((1, 16, 16), 10, made.factory.draws.generator())
+    model, _ = made.analog_model(digital, made.factory)
+    (weight, *_) = analog_weights(model).values()
+    taken = sum(held.numel() * held.element_size() for held in weight.buffers()) / (128 * 256)
+    # the small weight that is measured has more rows and columns for each of its devices
+    assert taken <= memory.bytes_per_weight(made.rule, made.factory) < 1.5 * taken + 8
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "[enforce fail at alloc_cpu.cpp:121] . DefaultCPUAllocator: can't allocate memory: you tried to allocate 50 bytes.",
+        "CUDA out of memory. Tried to allocate 47.00 GiB.",
+    ],
+)
+def test_a_network_too_large_for_the_machine_is_one_line(said: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> nn.Module:
+        raise RuntimeError(said)
+
+    monkeypatch.setattr(Mlp, "create", full)
+    with pytest.raises(ConfigError, match=r"^model: needs more memory than there is \([\d.]+ \w+ at once\)"):
+        build(configuration(*TINY, "model.widths=[11]")).check()

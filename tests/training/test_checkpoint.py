@@ -23,6 +23,12 @@ def test_nested_state_survives(tmp_path: Path) -> None:
     assert loaded["history"] == state["history"] and loaded["extra"] == state["extra"]
 
 
+def test_a_part_of_one_element_survives(tmp_path: Path) -> None:
+    state = {"row": torch.arange(8.0)[3::2][:1], "corner": torch.arange(8.0).reshape(4, 2).t()[1:, 2:3]}
+    loaded = load_checkpoint(save_checkpoint(tmp_path / "c.safetensors", state))
+    assert all(torch.equal(loaded[name], state[name]) for name in state)
+
+
 @pytest.mark.parametrize("keep", [0, 7, 40])
 def test_damaged_file_is_one_clear_error(tmp_path: Path, keep: int) -> None:
     path = save_checkpoint(tmp_path / "c.safetensors", {"a": torch.ones(4)})

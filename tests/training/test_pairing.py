@@ -72,7 +72,7 @@ def test_a_baseline_sees_the_same_batches_in_the_same_order(
 def test_heads_depend_on_the_seed_of_training_and_on_no_other() -> None:
     def head(*words: str) -> Tensor:
         made = experiment(*words)
-        network = made.digital_model(made.pretrained(Silent()), 4)
+        network = made.digital_model(made.pretrained(made.data.source(), Silent()), 4)
         return network.get_classifier().weight.detach()  # type: ignore[operator,no-any-return]
 
     first = head()
@@ -146,7 +146,7 @@ def test_cached_results_are_known_by_all_that_made_them(
         return {"scores": {}, "model": {}, "history": [], "state": "complete"}
 
     def lookups(made: Transfer) -> dict[str, str]:
-        made.baseline("sgd", made.pretrained(Silent()), made.data.target(), Silent())
+        made.baseline("sgd", made.pretrained(made.data.source(), Silent()), made.data.target(), Silent())
         return dict(found)
 
     monkeypatch.setattr(experiment_module, "once", look_up)

@@ -152,7 +152,7 @@ def batches(
     n = len(split)
     if drop_last and batch_size > n:
         raise ConfigError(
-            f"`batch_size` must be at most the number of training samples, got {batch_size} > {n}"
+            f"batch_size: must be at most the number of training samples, got {batch_size} > {n}"
         )
     return _batches(split, batch_size, generator, augment, n - n % batch_size if drop_last else n)
 

@@ -29,7 +29,7 @@ def require_files(files: Sequence[Path], *, fetch: Callable[[], object] | None) 
     if missing:
         more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
         raise ConfigError(
-            f"`data.root` must be the folder that holds the data set, missing {missing[0]}{more};"
+            f"data.root: must be the folder that holds the data set, missing {missing[0]}{more};"
             " set data.root=<folder>, or data.download=true to fetch it"
         )
 
@@ -45,7 +45,7 @@ def read(reader: Callable[[], T]) -> T:
     except Exception as error:  # pickle, zlib, urllib, torchvision: each has its own kinds
         message = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise ConfigError(
-            f"`data.root` must hold undamaged files, or data.download=true needs a network, got: {message}"
+            f"data.root: must hold undamaged files, or data.download=true needs a network, got: {message}"
         ) from error
 
 
@@ -64,7 +64,7 @@ def digest(file: Path) -> str:
         status = file.stat()
         return _digest(file, status.st_size, status.st_mtime_ns)
     except OSError as error:
-        raise ConfigError(f"`data` must name readable files, got {file}: {error.strerror}") from error
+        raise ConfigError(f"data: must name readable files, got {file}: {error.strerror}") from error
 
 
 @functools.cache

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import warnings
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
@@ -88,7 +89,7 @@ class ImageFolder(AbstractData):
         if names != test_names:
             only = sorted(set(names) ^ set(test_names))
             raise ConfigError(
-                f"`{key}` must hold the same classes in train and test, got {only} in one of them"
+                f"{key}: must hold the same classes in train and test, got {only} in one of them"
             )
         self._check_memory(key, len(train) + len(test))
         return make_task(
@@ -107,14 +108,16 @@ class ImageFolder(AbstractData):
         gib = n * self.channels * self.size**2 / 2**30
         if gib > self.max_gib:
             raise ConfigError(
-                f"`data.max_gib` must hold the {n} images of {key} at data.size={self.size}, {gib:.3g} GiB,"
+                f"data.max_gib: must hold the {n} images of {key} at data.size={self.size}, {gib:.3g} GiB,"
                 f" got {self.max_gib}: lower data.size or raise data.max_gib"
             )
 
     def _decode(self, key: str, samples: Samples) -> tuple[Tensor, Tensor]:
         """Images [n, channels, size, size] uint8 and labels [n]."""
         decode = partial(_decode_one, key=key, size=self.size, mode="L" if self.channels == 1 else "RGB")
-        with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:  # PIL decodes outside Python's lock
+        # PIL decodes outside Python's lock; of images beyond its limit it would only warn
+        with warnings.catch_warnings(), ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
             pixels = np.stack(list(pool.map(decode, [path for path, _ in samples])))
         images = torch.from_numpy(pixels).view(len(samples), self.size, self.size, self.channels)
         return images.permute(0, 3, 1, 2).contiguous(), torch.tensor([label for _, label in samples])
@@ -124,8 +127,11 @@ def _decode_one(path: str, *, key: str, size: int, mode: str) -> np.ndarray[Any,
     try:
         with Image.open(path) as image:
             square = ImageOps.fit(image.convert(mode), (size, size), Image.Resampling.BICUBIC)
-    except OSError as error:
-        raise ConfigError(f"`{key}` must hold readable images, got {path}: {error}") from error
+    except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
+        rule = f"must hold images of at most {Image.MAX_IMAGE_PIXELS:,} pixels"
+        raise ConfigError(f"{key}: {rule}, got {path}: {error}") from error
+    except (OSError, SyntaxError, ValueError) as error:  # PIL's decoders raise all three
+        raise ConfigError(f"{key}: must hold readable images, got {path}: {error}") from error
     return np.asarray(square, dtype=np.uint8)
 
 
@@ -133,11 +139,11 @@ def _samples(key: str, root: str, part: str) -> tuple[Samples, list[str]]:
     """The images of one part with their labels, and the class names."""
     folder = Path(root) / part
     if not folder.is_dir():
-        raise ConfigError(f"`{key}` must be a folder with train/<class>/ and test/<class>/, missing {folder}")
+        raise ConfigError(f"{key}: must be a folder with train/<class>/ and test/<class>/, missing {folder}")
     try:
         found = TorchvisionImageFolder(str(folder))
     except FileNotFoundError as error:  # no class folder, or one without images
-        raise ConfigError(f"`{key}` must hold images of every class, got: {error}") from error
+        raise ConfigError(f"{key}: must hold images of every class, got: {error}") from error
     return found.samples, found.classes
 
 

@@ -52,8 +52,8 @@ def hold_out(labels: Tensor, share: float, generator: torch.Generator) -> tuple[
         n = max(1, math.floor(share * len(members) + 0.5)) if share > 0 else 0
         if n >= len(members):
             raise ConfigError(
-                f"a share of {share:g} must leave samples of every class on both sides,"
-                f" got {len(members)} of class {label}; see `data.validation`"
+                f"data.validation: must leave samples of every class on both sides, got {share:g} of"
+                f" {len(members)} of class {label}"
             )
         held[order[:n]] = True
     return (~held).nonzero().squeeze(1), held.nonzero().squeeze(1)
@@ -86,7 +86,7 @@ def make_task(
         found = torch.bincount(labels, minlength=len(class_names))
         empty = [class_names[i] for i in (found == 0).nonzero().squeeze(1).tolist()]
         if empty:
-            raise ConfigError(f"every class of {name} must have {part} samples, got none of {empty}")
+            raise ConfigError(f"data: every class of {name} must have {part} samples, got none of {empty}")
     whole = split(*train)
     kept, held = hold_out(whole.labels, validation, torch.Generator().manual_seed(seed))
     return Task(

@@ -92,12 +92,10 @@ def _check_output(model: nn.Module, input_shape: InputShape, classes: int) -> No
     except (RuntimeError, AssertionError, ValueError, TypeError) as error:
         size = "x".join(str(n) for n in input_shape)
         raise ConfigError(
-            f"`model` must take images of {size} (channels x height x width), got: {first_line(error)}"
+            f"model: must take images of {size} (channels x height x width), got: {first_line(error)}"
         ) from error
     if shape != (2, classes):
-        raise ConfigError(
-            f"`model` must give {classes} numbers per image, got an output of {list(shape[1:])}"
-        )
+        raise ConfigError(f"model: must give {classes} numbers per image, got an output of {list(shape[1:])}")
 
 
 def first_line(error: Exception) -> str:

@@ -115,7 +115,7 @@ class TimmModel(AbstractModel):
             return timm.get_pretrained_cfg(self.name, allow_unregistered=True)
         except RuntimeError as error:
             raise ConfigError(
-                f"`model.name` must name weights that timm knows, got {self.name!r}: {first_line(error)}"
+                f"model.name: must name weights that timm knows, got {self.name!r}: {first_line(error)}"
             ) from error
 
     def _create(self, arguments: dict[str, Any]) -> nn.Module:
@@ -125,7 +125,7 @@ class TimmModel(AbstractModel):
             message = first_line(error)
             if self.pretrained:
                 raise ConfigError(
-                    f"`model.pretrained=true` needs the weights of {self.name} that fit {arguments}: run once"
+                    f"model.pretrained: true needs the weights of {self.name} that fit {arguments}: run once"
                     " with network access to fill timm's cache (HF_HOME, TORCH_HOME), or set it to false;"
                     f" timm says: {message}"
                 ) from error
@@ -135,7 +135,7 @@ class TimmModel(AbstractModel):
             ):  # most often one of the option that `model.name` was changed in
                 cure = f"; `model=timm model.name={self.name}` is the network as timm defines it"
             raise ConfigError(
-                f"`model.kwargs` must suit timm's {self.name}, got {arguments}: {message}{cure}"
+                f"model.kwargs: must suit timm's {self.name}, got {arguments}: {message}{cure}"
             ) from error
         return model
 
@@ -176,7 +176,7 @@ def cifar_stem_(model: nn.Module, channels: int) -> None:
     if not isinstance(first, nn.Conv2d) or pool is None:
         kind = type(model).__name__
         raise ConfigError(
-            f"`model.cifar_stem=true` needs a ResNet with one convolution as stem, got {kind};"
+            f"model.cifar_stem: true needs a ResNet with one convolution as stem, got {kind};"
             " `model=timm model.name=...` is a network as timm defines it"
         )
     conv = nn.Conv2d(channels, first.out_channels, 3, stride=1, padding=1, bias=first.bias is not None)

@@ -10,6 +10,7 @@ from crossweep.errors import ConfigError
 from crossweep.rng import Stream
 from crossweep.testbeds.base import AbstractTestbed
 from crossweep.tiles.factory import TileFactory
+from crossweep.training.memory import allocating
 from crossweep.training.progress import Progress
 from crossweep.training.transfer import Result
 
@@ -40,15 +41,24 @@ class TestbedExperiment:
         """Metrics of a run."""
         return self.bed.metric_names
 
-    def run(self, folder: Path, progress: Progress) -> Result:
-        """Do it; nothing is written but the record.
+    def check(self) -> None:
+        """Refuse what `run` would refuse.
 
         Raises:
             ConfigError: the test-bed needs a rule with tiles.
         """
         if self.rule.is_digital:
             raise ConfigError("task: a test-bed needs a rule with tiles, got algorithm=digital")
-        outcome = self.bed.run(self.rule, self.factory, Stream(self.factory.draws.seed, "task"))
+
+    def run(self, folder: Path, progress: Progress) -> Result:
+        """Do it; nothing is written but the record.
+
+        Raises:
+            ConfigError: the test-bed needs a rule with tiles.
+        """
+        self.check()
+        with allocating("task"):
+            outcome = self.bed.run(self.rule, self.factory, Stream(self.factory.draws.seed, "task"))
         finite = all(torch.isfinite(torch.tensor(value)) for value in outcome.metrics.values())
         return Result(
             state="complete" if finite else "diverged",

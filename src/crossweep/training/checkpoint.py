@@ -60,7 +60,7 @@ def _checksum(skeleton: str, tensors: Mapping[str, Tensor]) -> str:
 
 def _take_tensors(value: Any, name: str, tensors: dict[str, Tensor]) -> Any:
     if isinstance(value, Tensor):
-        tensors[name] = value.detach().cpu().contiguous().clone()
+        tensors[name] = value.detach().cpu().clone(memory_format=torch.contiguous_format)
         return {_TENSOR: name}
     if isinstance(value, Mapping):
         # optimizers key their state by whole numbers, which JSON would turn into strings

@@ -58,11 +58,6 @@ class Loop:
 
     def run(self) -> FitResult:
         """Train, from the checkpoint on if there is one."""
-        batch_size, samples = self.settings.batch_size, len(self.task.train)
-        if batch_size > samples:
-            raise ConfigError(
-                f"training.batch_size: must be at most the {samples} training samples of {self.task.name}, got {batch_size}"
-            )
         optimizer = HybridOptimizer(
             self.model,
             analog_lr=self.settings.analog_lr,

@@ -14,7 +14,7 @@ from torch import nn
 import crossweep
 from crossweep.algorithms.base import AbstractAlgorithm
 from crossweep.data.base import AbstractData, Split, Task
-from crossweep.errors import DivergedError
+from crossweep.errors import ConfigError, DivergedError
 from crossweep.models.base import AbstractModel, new_head
 from crossweep.models.parts import parts
 from crossweep.nn.convert import ConvertedLayer, analog_weights, convert, select, to_digital
@@ -26,6 +26,8 @@ from crossweep.training.cache import once
 from crossweep.training.caveats import caveats
 from crossweep.training.evaluate import Score, evaluate
 from crossweep.training.loop import FitResult, Loop, Row
+from crossweep.training.memory import allocating, require_memory
+from crossweep.training.outline import Outline, fresh, outlined, outlines
 from crossweep.training.progress import Progress
 from crossweep.training.reference import Candidate, choose
 from crossweep.training.settings import PARAMETER_KINDS, FitSettings, OptimizerSettings
@@ -115,11 +117,12 @@ class Transfer:
 
     def run(self, folder: Path, progress: Progress) -> Result:
         """Do it all; the fine-tuning's checkpoint lies in ``folder``."""
-        task = self.data.target().to(self.torch_device)
-        self.check(task)
+        with allocating("data"):
+            source, task = self.data.source(), self.data.target().to(self.torch_device)
+        self._self_check(source, task)
         candidates: list[Candidate] = []
         try:
-            pretrained = self.pretrained(progress)
+            pretrained = self.pretrained(source, progress)
             digital = self.digital_model(pretrained, task.classes)
             model, table = self.analog_model(digital, self.factory)
             candidates += (self.baseline(name, pretrained, task, progress) for name in self.baselines)
@@ -172,19 +175,42 @@ class Transfer:
             names += ["baseline_error", "error_increase"]
         return tuple(names)
 
-    def check(self, task: Task) -> None:
-        """Convert a fresh network and compare it with the digital one, before anything that costs time.
+    def check(self) -> None:
+        """Refuse what `run` would refuse at its beginning, without training and without crossbars.
 
         Raises:
-            ConfigError: the chosen layers cannot go onto crossbars, see ``self_check``.
+            ConfigError: the data cannot be read or are too few, no network suits them, a pattern names no layer, or the
+                crossbars do not fit into memory.
         """
-        if self.rule.is_digital:
-            return
+        source, target = outlines(self.data)
+        self._require(source, target, outlined(self.model, target))
+
+    def _require(self, source: Outline, target: Outline, network: nn.Module) -> None:
+        for key, settings, found in (
+            ("pretrain", self.pretrain, source),
+            ("finetune", self.finetune, target),
+        ):
+            if settings.batch_size > found.samples:
+                raise ConfigError(
+                    f"training.{key}.batch_size: must be at most the {found.samples} training samples of {found.name},"
+                    f" got {settings.batch_size}"
+                )
+        if not self.rule.is_digital and (names := self.conversion.names(network)):
+            shapes = {name: network.get_parameter(f"{name}.weight").flatten(1).shape for name in names}
+            require_memory(shapes, self.rule, self.factory)
+
+    def _self_check(self, source: Task, task: Task) -> None:
+        """Check, convert a fresh network, and compare it with the digital one, before anything that costs time.
+
+        Raises:
+            ConfigError: see ``check``; or the chosen layers cannot go onto crossbars, see ``self_check``.
+        """
         generator = Stream(self.pretraining_seed, "self_check").generator()
-        fresh = self.model.build(task.input_shape, task.classes, generator)
-        network = new_head(fresh, task.classes, generator)
+        target = Outline.of(task)
+        network = fresh(self.model, target, generator)
+        self._require(Outline.of(source), target, network)
         images = torch.rand(SAMPLES, *task.input_shape, generator=generator)
-        if names := self.conversion.names(network):
+        if not self.rule.is_digital and (names := self.conversion.names(network)):
             self_check(network, names, self.conversion.mapping, self.factory, images)
 
     # -- the parts ---------------------------------------------------------------------------------------------
@@ -201,13 +227,12 @@ class Transfer:
             "device": self.torch_device.type,
         }
 
-    def pretrained(self, progress: Progress) -> nn.Module:
-        """The network trained on the source task, from the cache or computed now; on the CPU.
+    def pretrained(self, task: Task, progress: Progress) -> nn.Module:
+        """The network trained on the source task ``task``, from the cache or computed now; on the CPU.
 
         Raises:
             DivergedError: its training diverged, now or when the cache was filled.
         """
-        task = self.data.source()
         stream = Stream(self.pretraining_seed, "pretraining")
         model = self.model.build(task.input_shape, task.classes, stream.fork("init").generator())
 
