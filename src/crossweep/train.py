@@ -127,8 +127,9 @@ class CheckGrid(Callback):
 
     def on_job_end(self, config: DictConfig, job_return: JobReturn, **_: Any) -> None:
         if job_return.status is JobStatus.FAILED:
-            overrides = ",".join(OmegaConf.to_container(config.hydra.overrides.task, resolve=False))
-            _failed.append(f"{overrides}: {one_line(job_return._return_value)}")
+            words = OmegaConf.to_container(config.hydra.overrides.task, resolve=False)
+            assert isinstance(words, list)
+            _failed.append(f"{','.join(map(str, words))}: {one_line(job_return._return_value)}")
 
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
         from crossweep.sweep.precheck import precheck

@@ -41,7 +41,7 @@ def test_share_zero_holds_out_nothing(rng: Stream) -> None:
 
 
 def test_a_class_of_one_cannot_be_on_both_sides(rng: Stream) -> None:
-    with pytest.raises(ConfigError, match="every class on both sides, got 0.5 of 1 of class 1"):
+    with pytest.raises(ConfigError, match=r"every class on both sides, got 0\.5 of 1 of class 1"):
         hold_out(torch.tensor([0, 0, 1]), 0.5, rng.generator())
 
 

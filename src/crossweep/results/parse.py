@@ -209,9 +209,11 @@ def _value(text: str) -> object:
 
 
 def _numbers(prefix: str, values: Json) -> Row:
-    known = {k: v for k, v in values.items() if v is None or isinstance(v, int | float)}
-    usable = {k: v is not None and abs(v) < LARGEST for k, v in known.items()}
-    return {f"{prefix}{k}": float(v) if usable[k] else np.nan for k, v in known.items()}
+    return {
+        f"{prefix}{k}": float(v) if v is not None and abs(v) < LARGEST else np.nan
+        for k, v in values.items()
+        if v is None or isinstance(v, int | float)
+    }
 
 
 def _bounded(digits: str) -> int | float:

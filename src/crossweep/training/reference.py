@@ -65,7 +65,8 @@ def learned(row: Row, train: Split) -> bool:
     be 3 standard errors above.
     """
     n = len(train)
-    shares = [count / n for count in train.labels.bincount().tolist() if count]
+    counts: list[int] = train.labels.bincount().tolist()
+    shares = [count / n for count in counts if count]
     guess = max(shares)
     better = row["train_accuracy"] > guess + _Z * sqrt(guess * (1 - guess) / n)
     return better or row["train_loss"] < -sum(share * log(share) for share in shares)
