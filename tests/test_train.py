@@ -335,6 +335,7 @@ def test_mistakes_are_one_line_and_exit_code_2(tmp_path: Path, override: str, pa
     assert process.returncode == 2, err
     assert len(err.strip().splitlines()) == 1 and err.startswith("crossweep: "), err
     assert all(part in err for part in parts) and out == ""
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]  # nothing is left of it
 
 
 def test_killed_run_goes_on_and_ends_like_an_undisturbed_one(

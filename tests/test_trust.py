@@ -11,14 +11,13 @@ from typing import Any
 import pytest
 import torch
 from hydra import compose, initialize_config_dir
-from safetensors.torch import save_file
 
 from crossweep import trust
 from crossweep.build import build, make, plain
 from crossweep.device_card import card
 from crossweep.errors import ConfigError, CrossweepError
 from crossweep.paths import conf_dir, version_base
-from crossweep.training.checkpoint import load_checkpoint
+from crossweep.training.checkpoint import load_checkpoint, save_checkpoint
 from tests.results import studies
 from tests.runs import configuration, trained
 
@@ -199,8 +198,7 @@ def test_a_checkpoint_is_data(how: str, tmp_path: Path) -> None:
     elif how == "torch":
         torch.save({"state": Bomb(str(mark))}, path)
     else:
-        state = json.dumps({"model": {"_target_": "os.system", "py/reduce": ["touch", str(mark)]}})
-        save_file({"a": torch.zeros(1)}, path, metadata={"state": state})
+        save_checkpoint(path, {"model": {"_target_": "os.system", "py/reduce": ["touch", str(mark)]}})
     if how == "safetensors":
         assert load_checkpoint(path)["model"]["_target_"] == "os.system"  # a text like any other
     else:

@@ -256,16 +256,13 @@ def fill(cls: type[T], node: Node, key: str, plugins: Sequence[str] = ()) -> T:
 
 def _checked(value: Any, hint: Any, key: str, plugins: Sequence[str]) -> Any:
     """``value`` as the annotation wants it, nodes made into what they describe."""
-    if not isinstance(value, Mapping):
+    kinds = [kind for kind in (hint, *get_args(hint)) if isinstance(kind, type) and kind is not type(None)]
+    if not isinstance(value, Mapping) or (kinds and set(kinds) <= schema.PLAIN):  # a number is no object
         return schema.checked(value, hint, key)
-    if "_target_" in value:
-        kinds = [
-            kind for kind in (hint, *get_args(hint)) if isinstance(kind, type) and kind is not type(None)
-        ]
-        # a field for plain keys (`Mapping`) keeps the node as it is
-        return (
-            value if get_origin(hint) is Mapping else make(value, key, kinds[0] if kinds else object, plugins)
-        )
+    if (
+        "_target_" in value and get_origin(hint) is not Mapping
+    ):  # a field for plain keys keeps the node as it is
+        return make(value, key, kinds[0] if kinds else object, plugins)
     if dataclasses.is_dataclass(hint) and isinstance(hint, type):
         return fill(hint, value, key, plugins)
     if get_origin(hint) is Mapping and dataclasses.is_dataclass(get_args(hint)[1]):

@@ -181,14 +181,18 @@ def rule(hint: Any) -> str:  # noqa: PLR0911  (one return per kind of type)
 _WORDS: dict[Any, str] = {
     float: "a number",
     int: "a whole number",
-    str: "a text",
+    str: "a text that is not empty",
     bool: "true or false",
     type(None): "null",
     Any: "anything",
 }
 
 
+PLAIN = {float, int, str, bool}
+
+
 def _plural(words: str) -> str:
+    words = words.removesuffix(" that is not empty")
     return re.sub(r"^an? ((?:whole )?\w+)", r"\1s", words).replace("one of", "any of")
 
 

@@ -5,6 +5,7 @@
 
 import os
 import platform
+import shutil
 import subprocess
 import sys
 import time
@@ -98,8 +99,18 @@ def run(cfg: DictConfig) -> dict[str, float]:
         if not single:
             raise
         _mistakes.append(error)  # raised through Hydra it would come with Hydra's own lines around it
+        _leave_nothing(folder)
         return {}
     return {name: value for name, value in record["metrics"].items() if value is not None}
+
+
+def _leave_nothing(folder: Path) -> None:
+    """Remove the folder that Hydra made for a run which was refused before it wrote anything."""
+    log = folder / "train.log"
+    if {path.name for path in folder.iterdir()} <= {".hydra", log.name} and not (
+        log.exists() and log.stat().st_size
+    ):
+        shutil.rmtree(folder)
 
 
 def check(cfg: DictConfig) -> tuple[str, ...]:

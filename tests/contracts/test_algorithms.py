@@ -352,7 +352,7 @@ def test_zero_shifting_needs_a_symmetry_point_and_an_even_budget() -> None:
         ("agad", "tail_weightening=0.0", r"tail_weightening: must be a number > 0, got 0.0"),
         ("ttv2", "momentum=2.0", r"momentum: must be a number in \[0, 1\], got 2.0"),
         ("ttv2", "step=0.0", r"step: must be a number > 0 or null, got 0.0"),
-        ("ttv2", "transfer_every=0.0", r"transfer_every: must not be 0, got 0.0"),
+        ("ttv2", "transfer_every=0.0", r"transfer_every: must not be 0, got 0"),
         ("ttv2", "buffer_granularity=0.0", r"buffer_granularity: must be a number > 0, got 0.0"),
         ("ttv1", "n_tiles=1", r"n_tiles: must be a whole number in \[2, 20\], got 1"),
         ("ttv1", "gamma_vec=[0.1]", r"gamma_vec: must hold 2 numbers, got \[0.1\]"),

@@ -1,5 +1,6 @@
 """Test-beds from the command line: every option composes, builds, runs and has no dead key."""
 
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +43,7 @@ def test_a_task_runs(name: str, tmp_path: Path) -> None:
     assert result.state == "complete" and result.metrics
     assert again.run(tmp_path, Silent()).metrics == result.metrics
     assert not list(tmp_path.iterdir())
-    keys = set(type(made.bed).__dataclass_fields__)
+    keys = {field.name for field in fields(made.bed)}
     from omegaconf import OmegaConf
 
     assert keys == set(OmegaConf.load(conf_dir() / "task" / f"{name}.yaml")) - {"_target_"}
