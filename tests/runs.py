@@ -9,6 +9,11 @@ from crossweep.build import plain
 from crossweep.paths import conf_dir, version_base
 from crossweep.train import train
 
+# groups of which a run has one option; `task` takes the place of a network where it is given
+GROUPS = (
+    "device", "noise", "symmetry_point", "variability", "io", "engine", "algorithm", "model", "data", "training",
+)  # fmt: skip
+
 
 def configuration(*words: str) -> dict[str, Any]:
     """What ``crossweep-train WORD...`` would run."""

@@ -21,25 +21,12 @@ from crossweep.errors import ConfigError
 from crossweep.help import keys
 from crossweep.paths import conf_dir, version_base
 from crossweep.train import train
+from tests.runs import GROUPS
 
 Place = tuple[str, ...]
+EVERY = (*GROUPS, "task")
 FREE = {"kwargs", "small_kwargs", "options"}  # keywords of other libraries, which judge them themselves
 BASE = ("model=mlp", "data=synthetic")  # quick to describe
-GROUPS = (
-    *(
-        "device",
-        "noise",
-        "symmetry_point",
-        "variability",
-        "io",
-        "engine",
-        "algorithm",
-        "model",
-        "data",
-        "training",
-    ),
-    "task",
-)
 FITTED = Path(__file__).parent / "fitted_device.yaml"
 NEEDED = {"measured": (f"device.file={FITTED}",), "timm": ("model.name=resnet10t",)}  # what has no default
 
@@ -105,7 +92,7 @@ def options(group: str) -> list[str]:
 def chosen(group: str, option: str) -> dict[str, Any]:
     """A configuration with this option; those of the other groups go along, so that a few hold all options."""
     place = options(group).index(option)
-    others = {name: options(name)[place % len(options(name))] for name in GROUPS}
+    others = {name: options(name)[place % len(options(name))] for name in EVERY}
     needed = [word for name in others.values() for word in NEEDED.get(name, ())]
     return composed(*(f"{name}={value}" for name, value in others.items()), *needed)
 
@@ -148,7 +135,7 @@ def faults(cfg: dict[str, Any], path: Place, value: Any) -> Iterator[str]:
                 yield f"{key}={doubtful!r}: says {error}"
 
 
-@pytest.mark.parametrize("group", GROUPS)
+@pytest.mark.parametrize("group", EVERY)
 def test_every_key_of_every_option_refuses_what_it_cannot_mean(group: str) -> None:
     found, seen = [], set()
     for option in options(group):
@@ -162,7 +149,7 @@ def test_every_key_of_every_option_refuses_what_it_cannot_mean(group: str) -> No
     assert seen and not found, "\n".join(found)
 
 
-@pytest.mark.parametrize("group", GROUPS)
+@pytest.mark.parametrize("group", EVERY)
 def test_help_tells_rule_and_meaning_of_every_key_of_every_option(group: str) -> None:
     bare = []
     for option in options(group):
@@ -177,7 +164,7 @@ def test_help_tells_rule_and_meaning_of_every_key_of_every_option(group: str) ->
 
 def test_every_other_key_refuses_what_it_cannot_mean() -> None:
     cfg = composed(*BASE)
-    rest = {key: value for key, value in cfg.items() if key not in GROUPS and value != {} and key != "axis"}
+    rest = {key: value for key, value in cfg.items() if key not in EVERY and value != {} and key != "axis"}
     found = [text for path, value in leaves(rest) for text in faults(cfg, path, value)]
     assert not found, "\n".join(found)
 

@@ -14,19 +14,8 @@ from crossweep.devices.soft_bounds import SoftBounds
 from crossweep.errors import ConfigError
 from crossweep.paths import conf_dir, version_base
 from crossweep.training.transfer import Transfer
+from tests.runs import GROUPS
 
-GROUPS = (
-    "device",
-    "noise",
-    "symmetry_point",
-    "variability",
-    "io",
-    "engine",
-    "algorithm",
-    "model",
-    "data",
-    "training",
-)
 # these say nothing without a value of the user's
 NEED_A_VALUE = {("device", "measured"): "device.file", ("model", "timm"): "model.name"}
 
