@@ -13,10 +13,12 @@ from typing import Any
 
 import pytest
 import torch
+from hydra.core.utils import JobReturn, JobStatus
+from omegaconf import OmegaConf
 
 from crossweep.errors import ConfigError
 from crossweep.sweep.trial import TrialHandle, running
-from crossweep.train import _check_pruner, _sweep_hook, main, train
+from crossweep.train import CheckGrid, _check_pruner, _sweep_hook, main, train
 from crossweep.training.checkpoint import load_checkpoint
 from tests.runs import configuration
 
@@ -384,3 +386,17 @@ def test_every_failed_run_of_a_grid_is_named(
     for seed in (1, 2):
         assert f"seed.training={seed}: seed {seed} went wrong" in said
     assert "2 runs of the grid failed" in said
+
+
+def test_failed_trials_of_a_study_are_no_runs_of_a_grid(monkeypatch: pytest.MonkeyPatch) -> None:
+    failed: list[str] = []
+    monkeypatch.setattr("crossweep.train._failed", failed)
+    job = JobReturn(status=JobStatus.FAILED)
+    job._return_value = ConfigError("went wrong")
+    for sweeper, lines in (
+        ("hydra_plugins.crossweep_sweeper.Sweeper", 0),
+        ("hydra._internal.BasicSweeper", 1),
+    ):
+        node = {"sweeper": {"_target_": sweeper}, "overrides": {"task": ["seed.training=1"]}}
+        CheckGrid().on_job_end(OmegaConf.create({"hydra": node}), job)
+        assert len(failed) == lines

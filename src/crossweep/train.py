@@ -133,11 +133,16 @@ def check(cfg: DictConfig) -> tuple[str, ...]:
 setattr(run, "check", check)  # noqa: B010
 
 
+def _is_grid(config: DictConfig) -> bool:
+    """Whether Hydra's own sweeper is at work; a study checks its points and counts its failures itself."""
+    return str(config.hydra.sweeper.get("_target_", "")).endswith("BasicSweeper")
+
+
 class CheckGrid(Callback):
     """A grid, Hydra's own multirun: every value of every key is checked before the first run; failed runs are collected."""
 
     def on_job_end(self, config: DictConfig, job_return: JobReturn, **_: Any) -> None:
-        if job_return.status is JobStatus.FAILED:
+        if _is_grid(config) and job_return.status is JobStatus.FAILED:
             words = OmegaConf.to_container(config.hydra.overrides.task, resolve=False)
             assert isinstance(words, list)
             _failed.append(f"{','.join(map(str, words))}: {one_line(job_return._return_value)}")
@@ -146,8 +151,8 @@ class CheckGrid(Callback):
         from crossweep.sweep.precheck import precheck
         from crossweep.sweep.space import parse
 
-        if not str(config.hydra.sweeper.get("_target_", "")).endswith("BasicSweeper"):
-            return  # a study does it itself
+        if not _is_grid(config):
+            return
         loader = GlobalHydra.instance().config_loader()
         try:
             words = [
