@@ -108,6 +108,9 @@ def test_the_model_that_made_the_data_is_chosen(name: str, others: tuple[str, ..
     assert measurement.best.candidate.name == name
     assert measurement.models[-1].aic - measurement.best.aic > 20
     assert abs(measurement.best.residual - 1) < 0.1
+    for model in measurement.models:  # Akaike: every parameter that the data determine costs 2
+        free = sum(np.isfinite(list(f.errors.values())).sum() for f in model.fits)
+        assert model.aic == pytest.approx(2 * sum(f.loss for f in model.fits) + 2 * free)
 
 
 def test_from_csv_to_a_device_of_the_configuration(tmp_path: Any) -> None:

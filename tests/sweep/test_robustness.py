@@ -15,7 +15,7 @@ import pytest
 from crossweep.records import write_json
 from crossweep.sweep.axes import Axis
 from crossweep.sweep.lease import lease_path
-from crossweep.sweep.ledger import Claim, Ledger
+from crossweep.sweep.ledger import TOO_MANY_FAILURES, Claim, Ledger, tally_of
 from crossweep.sweep.objective import Outcome
 from crossweep.sweep.settings import Settings
 from crossweep.sweep.space import Space
@@ -76,6 +76,15 @@ def test_a_point_whose_workers_die_is_tried_a_bounded_number_of_times(tmp_path: 
     assert points[0] == points[1] == points[2]
     assert claimed(ledger).values != points[0]
     assert [trial["retried"] for trial in trials_of(tmp_path)] == [True, True, False]
+
+
+def test_a_point_that_is_tried_again_has_not_failed(tmp_path: Path) -> None:
+    ledger = ledger_of(tmp_path, max_retries=1, max_failures=0)
+    for failed in (0, 1):
+        kill(ledger, claimed(ledger))
+        ledger.reap()
+        assert tally_of(ledger.trials()).failed == failed
+    assert ledger.claim() == TOO_MANY_FAILURES
 
 
 def test_a_worker_that_dies_between_writing_and_telling_loses_nothing(tmp_path: Path) -> None:

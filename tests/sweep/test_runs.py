@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 
 import pytest
+import yaml
 
 from crossweep.errors import ConfigError, StudyError
 from crossweep.sweep import controller, ledger
@@ -77,6 +78,13 @@ def test_a_study_does_not_silently_change_what_it_is(sweep: Sweep) -> None:
         sweep("study.n_trials=2", "depth=4")
     with pytest.raises(StudyError, match="axes"):
         sweep("study.n_trials=2", "axis.up.high=2.0", "+study.allow_changes=true")
+    for other, what in (
+        ("study.seeds=[1]", "seeds"),
+        ("study.objectives=[cost]", "objectives"),
+        ("study.objectives=[{loss: maximize}]", "objectives"),
+    ):
+        with pytest.raises(StudyError, match=f"has other {what}"):
+            sweep("study.n_trials=2", other, "+study.allow_changes=true")
     sweep("study.n_trials=2", "depth=4", "+study.allow_changes=true")
     assert len(trials_of(folder)) == 2
 
@@ -99,6 +107,17 @@ def test_seeds_run_inside_one_trial_and_are_averaged(sweep: Sweep) -> None:
         for trial in trials_of(folder)
     ]
     assert noise[0] == pytest.approx(noise[1])
+
+
+def test_a_seed_reaches_every_key_that_is_to_receive_it(sweep: Sweep) -> None:
+    folder = sweep("study.n_trials=2", "study.seeds=[3,5]", "study.seed_keys=[seed,draw_seed]")
+    for trial in trials_of(folder):  # the first one is composed, the second one is filled in
+        for seed in (3, 5):
+            place = folder / f"trial_{trial['number']}" / f"seed_{seed}"
+            composed = yaml.safe_load((place / ".hydra" / "config.yaml").read_text())
+            assert (composed["seed"], composed["draw_seed"]) == (seed, seed)
+            told = json.loads((place / "record.json").read_text())["overrides"]
+            assert {f"seed={seed}", f"draw_seed={seed}"} <= set(told)
 
 
 def test_anchors_come_first(sweep: Sweep) -> None:

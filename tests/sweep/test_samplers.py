@@ -8,6 +8,7 @@ import optuna
 import pytest
 
 from crossweep.errors import ConfigError
+from crossweep.gp import GaussianProcess
 from crossweep.sweep.axes import Axis
 from crossweep.sweep.samplers.factory import sampler_for
 from crossweep.sweep.samplers.grid import GridSampler, cells_of
@@ -117,6 +118,67 @@ def test_the_level_set_sampler_never_asks_the_same_twice() -> None:
     gaps[np.diag_indices(len(points))] = 1.0
     assert gaps[start:].min() >= 0.02
     assert np.sum(np.array(points)[start:].sum(1) > 1.4) > 10, "it does go there"
+
+
+def told(study: optuna.Study, x: float, values: list[float]) -> None:
+    """Add a finished trial at ``(x, x)`` with one value per seed."""
+    study.add_trial(
+        optuna.create_trial(
+            params={"x": x, "y": x},
+            distributions=SQUARE.distributions(),
+            value=float(np.mean(values)),
+            user_attrs={"seed_values": [values]},
+        )
+    )
+
+
+@pytest.mark.parametrize("warp", ["none", "asinh"])
+def test_the_level_set_model_knows_how_sure_each_mean_is(warp: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Variances of single points are drawn towards the pooled one; a warp stretches them by its slope."""
+    quiet_optuna()
+    study, given = optuna.create_study(), []
+    fit = GaussianProcess.fit
+    monkeypatch.setattr(
+        GaussianProcess, "fit", lambda *words, **more: given.append(words) or fit(*words, **more)
+    )
+    options = {"name": "levelset", "levels": [0.5], "n_startup": 2, "warp": warp, "width": 2.0}
+    chooser = sampler_for(Settings(sampler=options), SQUARE)
+    seeds = [[0.0, 1.0], [4.0, 4.0, 4.0], [1.0, 2.0, 2.0, 3.0]]
+    for i, values in enumerate(seeds):
+        told(study, 0.2 + 0.3 * i, values)
+    ask(study, chooser, SQUARE)
+    (_, y, noise) = given[0]
+    freedom = np.array([1, 2, 3])
+    single = np.array([0.5, 0.0, 2 / 3])
+    pooled = (freedom * single).sum() / 6
+    expected = (4 * pooled + freedom * single) / (4 + freedom) / (freedom + 1)
+    means = np.array([0.5, 4.0, 2.0])
+    if warp == "asinh":
+        step = 1e-6
+        slope = (np.arcsinh((means + step - 0.5) / 2) - np.arcsinh((means - 0.5) / 2)) / step
+        expected, means = expected * slope**2, np.arcsinh((means - 0.5) / 2)
+    assert y == pytest.approx(means)
+    assert noise == pytest.approx(expected, rel=1e-4)
+
+
+def test_the_level_set_sampler_explores_now_and_then() -> None:
+    """Every fourth point is the next one of the space-filling sequence, wherever the level lies."""
+    quiet_optuna()
+
+    def points(**options: Any) -> np.ndarray:
+        settings = Settings(sampler={"name": "levelset", "levels": [0.5], "stop_below": None, **options})
+        study, chooser, found = optuna.create_study(), sampler_for(settings, SQUARE), []
+        for _ in range(16):
+            trial, values = ask(study, chooser, SQUARE)
+            found.append(list(values.values()))
+            study.tell(trial, values["x"])
+        return np.array(found)
+
+    filling = points(n_startup=16)
+    same = [
+        (points(n_startup=4, explore_every=every) == filling).all(1).nonzero()[0].tolist() for every in (4, 0)
+    ]
+    assert same == [[0, 1, 2, 3, 7, 11, 15], [0, 1, 2, 3]]
 
 
 def test_the_level_set_study_ends_when_the_boundary_is_known() -> None:
