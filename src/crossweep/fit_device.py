@@ -1,7 +1,7 @@
 """The entry point for your own device: a measured pulse response becomes a device of the configuration.
 
-``crossweep-fit-device pulses.csv``, then
-``crossweep-train device=measured device.file=multirun/devices/pulses/device.yaml``.
+``crossweep-fit-device pulses.csv --name my_rram``, then
+``crossweep-train device=measured device.file=multirun/devices/my_rram/device.yaml``.
 """
 
 import argparse
@@ -14,44 +14,57 @@ from rich.table import Table
 
 from crossweep.errors import reported
 from crossweep.fitting.candidates import NAMES, choose
+from crossweep.fitting.columns import parse_said
+from crossweep.fitting.layouts import Given
 from crossweep.fitting.population import Measurement, Scale, fit_all
+from crossweep.fitting.reading import Layout, Recording, read
 from crossweep.fitting.report import draw, model_rows, parameter_rows, write_yaml
-from crossweep.fitting.trains import read_trains
 from crossweep.paths import multirun_dir
 
 _EPILOG = """\
-The table needs the columns pulse, polarity (+1/-1, up/down, set/reset, P/D) and conductance (after that
-pulse), in the order of measurement, and a column device if several were measured. Units go into the
-header: G [uS].
+Any table with a conductance (or a current, or a resistance) after every pulse, in the order of measurement: pulse
+number and polarity as columns, cycles as columns, SET and RESET in files of their own, potentiation and depression
+side by side. What was understood is printed first.
 """
 
 
 def fit_device(
-    source: Path,
-    *,
-    unit: str | None = None,
+    *sources: Path,
+    layout: Layout | None = None,
     ends: tuple[float, float] | None = None,
     models: Sequence[str] | None = None,
 ) -> Measurement:
-    """Fit a CSV of pulse trains.
+    """Fit the pulse trains in one or several files.
 
     Args:
-        source: the CSV, see ``crossweep.fitting.trains.read_trains``.
-        unit: unit of the conductances, if the header does not say it.
+        sources: the files of one measurement, see ``crossweep.fitting.reading.read``.
+        layout: what they leave open.
         ends: conductances of weight -1 and +1 [S]; by default the devices' mean extremes.
         models: the models to compare; all by default.
     """
-    trains = read_trains(source, unit=unit)
-    return fit_all(source, trains, Scale.of(trains, ends), choose(models))
+    return fit_recording(sources, read(sources, layout), ends, models)
+
+
+def fit_recording(
+    sources: Sequence[Path],
+    recording: Recording,
+    ends: tuple[float, float] | None,
+    models: Sequence[str] | None,
+) -> Measurement:
+    """Fit what was read."""
+    return fit_all(sources[0], recording.trains, Scale.of(recording.trains, ends), choose(models))
 
 
 @reported("crossweep")
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Parse the command line, fit, write and show."""
+    """Parse the command line, read, show what was understood, fit, write and show."""
     options = _parser().parse_args(arguments)
     ends = tuple(options.range) if options.range else None
-    measurement = fit_device(options.csv, unit=options.unit, ends=ends, models=options.model)
-    folder = options.out or multirun_dir() / "devices" / options.csv.stem
+    given = Given(options.unit, options.read_voltage)
+    recording = read(options.files, Layout(parse_said(options.columns), given, options.decimal, options.zero))
+    show_understood(recording)
+    measurement = fit_recording(options.files, recording, ends, options.model)
+    folder = options.out or multirun_dir() / "devices" / options.files[0].name.partition(".")[0]
     yaml = write_yaml(measurement, folder / "device.yaml")
     figure = draw(measurement, folder / "fit.png")
     show(measurement)
@@ -64,20 +77,32 @@ def _parser() -> argparse.ArgumentParser:
         description="Fit a measured pulse response to device models.",
         epilog=_EPILOG,
     )
-    parser.add_argument("csv", type=Path, help="pulse trains: pulse, polarity, conductance, device")
-    parser.add_argument(
-        "--model", action="append", choices=NAMES, help="compare only this model; may be repeated"
+    add = parser.add_argument
+    add("files", metavar="FILE", nargs="+", type=Path, help="tables of one measurement, also .gz")
+    add("--model", action="append", choices=NAMES, help="compare only this model; may be repeated")
+    add(
+        "--columns",
+        help="role=column,...: pulse, polarity, voltage, conductance, up, down, device (a+b), cycle",
     )
-    parser.add_argument(
-        "--unit", help="unit of the conductances (S, mS, uS, nS) if the header does not say it"
+    add("--unit", help="unit of the values if the file does not say it: uS, nS, uA, kOhm, ...")
+    add("--read-voltage", type=float, metavar="V", help="turns currents into conductances [V]")
+    add("--decimal", choices=(".", ","), help="decimal mark, if the numbers can be read with either")
+    add(
+        "--zero",
+        choices=("before", "after"),
+        help="whether readings numbered 0 precede a train's first pulse",
     )
-    parser.add_argument(
-        "--range", nargs=2, type=float, metavar=("LOW", "HIGH"), help="conductances of weight -1 and +1 [S]"
-    )
-    parser.add_argument(
-        "--out", type=Path, help="folder for device.yaml and fit.png (multirun/devices/<name>)"
-    )
+    add("--range", nargs=2, type=float, metavar=("LOW", "HIGH"), help="conductances of weight -1 and +1 [S]")
+    add("--out", type=Path, help="folder for device.yaml and fit.png (multirun/devices/<name>)")
     return parser
+
+
+def show_understood(recording: Recording) -> None:
+    """Print how the files were read."""
+    table = Table("", "", title="what was read", show_header=False)
+    for what, how in recording.understood:
+        table.add_row(escape(what), escape(how))
+    Console().print(table)
 
 
 def show(measurement: Measurement) -> None:

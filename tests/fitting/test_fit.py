@@ -136,17 +136,22 @@ def test_from_csv_to_a_device_of_the_configuration(tmp_path: Any) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("pulse,conductance\n1,2\n", "polarity"),
-        ("pulse,polarity,conductance\n" + "\n".join(f"{k},1,{k}" for k in range(1, 60)), "20 down pulses"),
-        ("pulse,polarity,conductance\n1,sideways,3\n", "polarity must be"),
+        ("pulse,polarity,G [uS]\n" + "\n".join(f"{k},1,{k}" for k in range(1, 15)), "20 up pulses"),
         (
-            "pulse,polarity,conductance\n" + "\n".join(f"{k},{s},5" for s in (1, -1) for k in range(1, 40)),
+            "pulse,polarity,G [uS]\n"
+            + "\n".join(
+                f"{k},{s},{k if s > 0 else 60 - k}" for s, n in ((1, 60), (-1, 9)) for k in range(1, n)
+            ),
+            "20 down pulses",
+        ),
+        (
+            "pulse,polarity,G [uS]\n" + "\n".join(f"{k},{s},5" for s in (1, -1) for k in range(1, 40)),
             "never changes",
         ),
         (
-            "pulse,polarity,conductance\n"
-            + "\n".join(f"{k},{s},{k * s}" for s in (1, -1) for k in (*range(40), 10**9)),
-            "must have at most 10,000,000 pulses, got 2,000,000,000",
+            "pulse,polarity,G [uS]\n"
+            + "\n".join(f"{k},{s},{(k if s > 0 else 50 - k)}" for s in (1, -1) for k in (*range(40), 10**9)),
+            "at most",
         ),
         ("", "table|rows"),
     ],

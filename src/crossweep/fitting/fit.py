@@ -40,11 +40,18 @@ class Readings:
         device: its name.
         pulses: signed pulses before each reading [t].
         w: readings [t]; NaN where missing.
+        fresh: the state was set anew before this reading [t]; the first alone if None.
     """
 
     device: str
     pulses: NDArray[np.int64]
     w: Array
+    fresh: NDArray[np.bool_] | None = None
+
+    @cached_property
+    def starts(self) -> NDArray[np.bool_]:
+        """Readings that begin a series [t]."""
+        return np.zeros(self.w.size, bool) if self.fresh is None else self.fresh
 
     @cached_property
     def ends(self) -> tuple[float, float]:
@@ -139,6 +146,7 @@ def fit(candidate: Candidate, readings: Readings) -> DeviceFit:
             q.cycle,
             max(q.reading, _FLOOR),
             readings.pulses,
+            readings.starts,
             readings.w,
             residuals,
         )
@@ -163,7 +171,7 @@ def guess(readings: Readings) -> dict[str, float]:
     for way, name in ((1, "up"), (-1, "down")):
         # where the device runs into its bound the steps say nothing about the rest
         room = (readings.ends[1] - before if way > 0 else before - readings.ends[0]) > 0.1 * width
-        use = (pulses[1:] * way > 0) & np.isfinite(change) & room
+        use = (pulses[1:] * way > 0) & np.isfinite(change) & room & ~readings.starts[1:]
         per_pulse = way * change[use] / np.abs(pulses[1:][use])
         if use.sum() < 3:
             raise ConfigError(

@@ -101,10 +101,11 @@ def surprise(
     cycle: float,
     reading: float,
     pulses: NDArray[np.int64],
+    fresh: NDArray[np.bool_],
     w: Array,
     residuals: Array,
 ) -> float:
-    """Negative log-likelihood of the readings ``w`` after the first; ``residuals`` receives the innovations.
+    """Negative log-likelihood of the readings ``w`` after those that begin a series; fills ``residuals``.
 
     Args:
         code: the model.
@@ -115,6 +116,7 @@ def surprise(
         cycle: cycle-to-cycle noise [step].
         reading: noise of a reading [w].
         pulses: signed pulses before each reading.
+        fresh: readings before which the state was set anew; they explain nothing.
         w: readings; NaN where missing.
         residuals: as long as ``w``: standardised innovations, NaN where there is none.
     """
@@ -123,6 +125,8 @@ def surprise(
     at_zero_up, at_zero_down = step(code, p, low, high, 0.0, True), step(code, p, low, high, 0.0, False)
     for k in range(w.size):
         residuals[k] = np.nan
+        if fresh[k]:
+            started = False
         if started:
             up = pulses[k] > 0
             sign = 1.0 if up else -1.0

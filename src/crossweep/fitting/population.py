@@ -55,7 +55,9 @@ class Scale:
 
     def readings(self, trains: Trains) -> Readings:
         """The trains of one device, normalised."""
-        return Readings(trains.device, trains.pulses, (trains.conductance - self.centre) / self.half)
+        return Readings(
+            trains.device, trains.pulses, (trains.conductance - self.centre) / self.half, trains.fresh
+        )
 
 
 @dataclass(frozen=True)

@@ -114,6 +114,10 @@ def simulate(device: DeviceFit) -> np.ndarray:
     path, v = np.full(w.size, np.nan), float(w[first])
     path[first] = v
     for k in range(first + 1, w.size):
+        if device.readings.starts[k]:
+            v = float(w[k])  # NaN until it is read
+        if not np.isfinite(v):
+            v = float(w[k])
         up = bool(device.readings.pulses[k] > 0)
         for _ in range(abs(int(device.readings.pulses[k]))):
             size = responses.step(code, q.p, q.low, q.high, v, up)

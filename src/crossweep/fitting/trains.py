@@ -1,30 +1,19 @@
-"""Reads pulse trains as they are recorded: pulse number, polarity, conductance, optional device."""
+"""Pulse trains of single devices: how many pulses lie between readings, and where a state was set anew."""
 
-import csv
-from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from itertools import pairwise
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from crossweep.errors import ConfigError
+from crossweep.fitting.layouts import Rows
+from crossweep.fitting.polarity import inferred, scatter
 
 Array = NDArray[np.float64]
-
-_NAMES: Mapping[str, tuple[str, ...]] = {
-    "pulse": ("pulse", "pulse_number", "pulses", "n", "number", "index", "cycle"),
-    "polarity": ("polarity", "direction", "sign", "type", "operation"),
-    "conductance": ("conductance", "g", "current", "i"),
-    "device": ("device", "device_id", "cell", "cell_id", "id"),
-}
-_UP = {"+", "+1", "1", "up", "p", "pot", "ltp", "set", "potentiation", "positive", "pos"}
-_DOWN = {"-", "-1", "down", "d", "dep", "ltd", "reset", "depression", "negative", "neg"}
-_REST = {"", "0", "start", "initial", "nan", "read", "none"}
-_UNITS = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "ns": 1e-9, "ps": 1e-12}
-FEWEST = 20  # pulses of each polarity that a fit needs
-MOST = 10_000_000  # pulses of one device
+FEWEST = 20  # pulses of a polarity that a fit needs
+MOST = 10_000_000  # pulses of one device: a fit goes pulse by pulse
+_JUMP = 8.0  # scatters of a reading that no pulse explains
 
 
 @dataclass(frozen=True)
@@ -33,133 +22,169 @@ class Trains:
 
     Args:
         device: its name.
-        pulses: signed number of pulses since the reading before, up positive [t]; the first is not used.
+        pulses: signed number of pulses since the reading before, up positive [t]; not used where ``fresh``.
         conductance: readings [t] [S]; NaN where one is missing.
+        fresh: the state was set anew before this reading (the first reading always) [t].
+        remarks: what was decided on the way.
     """
 
     device: str
     pulses: NDArray[np.int64]
     conductance: Array
+    fresh: NDArray[np.bool_]
+    remarks: tuple[str, ...] = ()
+
+    @property
+    def one_way(self) -> bool:
+        """Whether pulses of one polarity alone were given."""
+        moves = self.pulses[~self.fresh]
+        return not ((moves > 0).any() and (moves < 0).any())
 
 
-def read_trains(path: Path, *, unit: str | None = None) -> list[Trains]:
-    """All devices of a CSV.
-
-    Rows are in the order of measurement. Columns, by any of the usual names: pulse number (restarting with
-    each train or going on), polarity (+1/-1, up/down, potentiation/depression, set/reset), conductance after
-    that pulse, and optionally a device id. A unit in the header (``G [uS]``, ``conductance_uS``) is honoured;
-    the default is siemens. Missing conductances are allowed; a gap in the pulse numbers means pulses without
-    a reading.
+@dataclass(frozen=True)
+class _Runs:
+    """Rows of one polarity, counted in one go, belong together.
 
     Args:
-        path: the file.
-        unit: unit of the conductance, if the header does not say it.
+        first: whether a row opens a run [t].
+        turned: whether it opens it because the polarity changed [t].
+        step: difference of the numbers to the row before, in the direction of counting [t].
+        down: whether the numbers of its run fall [t].
+    """
+
+    first: NDArray[np.bool_]
+    turned: NDArray[np.bool_]
+    step: Array
+    down: NDArray[np.bool_]
+
+
+def trains_of(name: str, rows: Rows, where: str, zero: str | None = None) -> Trains:
+    """The pulses of one device.
+
+    Args:
+        name: of the device.
+        rows: its readings in order.
+        where: the file, for messages.
+        zero: whether a row numbered 0 was read ``before`` or ``after`` a train's first pulse; decided by its
+            reading if None.
 
     Raises:
-        ConfigError: the file or its content cannot be understood.
+        ConfigError: the numbering makes no sense, or too little was measured.
     """
-    table = _table(path)
-    columns = _columns(table, path)
-    scale = _scale(columns["conductance"], unit)
-    number = pd.to_numeric(table[columns["pulse"]], errors="coerce")
-    sign = _signs(table[columns["polarity"]], path)
-    value = pd.to_numeric(table[columns["conductance"]], errors="coerce") * scale
-    names = (
-        table[columns["device"]].astype(str)
-        if "device" in columns
-        else pd.Series("device", index=table.index)
-    )
-    keep = number.notna() & sign.notna()
-    if not keep.any():
-        raise ConfigError(f"{path}: no row has a pulse number and a polarity")
-    found = []
-    for name in names[keep].unique():
-        rows = keep & (names == name)
-        found.append(_one(str(name), number[rows], sign[rows], value[rows], path))
-    return found
-
-
-def _table(path: Path) -> pd.DataFrame:
-    if not path.is_file():
-        raise ConfigError(f"{path}: no such file")
-    try:
-        table = pd.read_csv(path, sep=None, engine="python", comment="#", skipinitialspace=True)
-    except (ValueError, csv.Error, pd.errors.ParserError) as error:
-        raise ConfigError(f"{path}: is not a table of comma-separated values ({error})") from error
-    if table.empty:
-        raise ConfigError(f"{path}: holds no rows")
-    return table
-
-
-def _plain(header: str) -> str:
-    """A header without its unit, in lower case with underscores."""
-    name = header.strip().lower().split("[")[0].split("(")[0].strip().replace(" ", "_").replace("-", "_")
-    head, _, tail = name.rpartition("_")
-    return head if head and tail in _UNITS else name
-
-
-def _columns(table: pd.DataFrame, path: Path) -> dict[str, str]:
-    plain = {_plain(str(header)): str(header) for header in table.columns}
-    table.columns = [str(header) for header in table.columns]
-    found = {}
-    for role, names in _NAMES.items():
-        for name in names:
-            if name in plain:
-                found[role] = plain[name]
-                break
-    missing = [role for role in ("pulse", "polarity", "conductance") if role not in found]
-    if missing:
-        needed = "pulse, polarity, conductance and optionally device"
-        raise ConfigError(f"{path}: must have columns {needed}; no {missing[0]} among {list(table.columns)}")
-    return found
-
-
-def _scale(header: str, unit: str | None) -> float:
-    """Siemens per number."""
-    said = header.replace("(", "[").replace(")", "]")
-    inside = said[said.find("[") + 1 : said.find("]")] if "[" in said else said.rpartition("_")[2]
-    name = (unit or (inside if inside.strip().lower() in _UNITS else "S")).strip().lower()
-    if name not in _UNITS:
-        raise ConfigError(f"--unit: must be one of S, mS, uS, nS, pS, got {unit!r}")
-    return _UNITS[name]
-
-
-def _signs(column: "pd.Series[str]", path: Path) -> "pd.Series[float]":
-    def sign(value: object) -> float:
-        text = str(value).strip().lower()
-        text = text[:-2] if text.endswith(".0") else text
-        if text in _UP or text in _DOWN:
-            return 1.0 if text in _UP else -1.0
-        if text in _REST:
-            return 0.0
-        raise ConfigError(f"{path}: polarity must be +1 or -1 (or up/down, set/reset, P/D), got {value!r}")
-
-    return column.map(sign)
-
-
-def _one(
-    name: str, number: "pd.Series[float]", sign: "pd.Series[float]", value: "pd.Series[float]", path: Path
-) -> Trains:
-    n, s = number.to_numpy(float), sign.to_numpy(float)
-    step = np.diff(n, prepend=n[0])
-    # a train that starts its own count: number after the first pulse is that many pulses
-    fresh = (np.diff(s, prepend=s[0]) != 0) & (step <= 0) | (step < 0)
-    pulses = np.asarray(np.where(fresh, n, step) * s, dtype=np.float64)
-    pulses[0] = 0
-    # a fit goes pulse by pulse, so a mistyped number would never end
+    here = f"{where}: device {name!r}"
+    rows, remarks = _with_polarity(rows, here)
+    sign = _carried(rows.sign)
+    _require_whole(rows.number, here)
+    runs = _runs(rows, sign, here)
+    fresh = rows.start | (runs.first & ~runs.turned)
+    fresh[0] = True
+    count, said = _counts(rows, sign, runs, fresh, zero, here)
+    pulses = np.where(rows.sign == 0, np.where(np.isnan(rows.number), 0, count), count) * sign
+    fresh |= _jumps(rows, pulses, fresh)
+    pulses[fresh] = 0
     if not np.abs(pulses).sum() <= MOST:
+        raise ConfigError(f"{here} must have at most {MOST:,} pulses, got {np.abs(pulses).sum():,.0f}")
+    found = Trains(name, np.rint(pulses).astype(np.int64), rows.conductance, fresh, (*remarks, *said))
+    _require_enough(found, here)
+    return found
+
+
+def _with_polarity(rows: Rows, here: str) -> tuple[Rows, tuple[str, ...]]:
+    if not np.isnan(rows.sign).any():
+        return rows, ()
+    sign, remark = inferred(rows.number, rows.start, rows.conductance, here)
+    return Rows(**{**vars(rows), "sign": sign}), (remark,)
+
+
+def _carried(sign: Array) -> Array:
+    """The polarity of the train that a row belongs to; rows without a pulse belong to the train before."""
+    place = np.maximum.accumulate(np.where(sign != 0, np.arange(sign.size), -1))
+    first = sign[sign != 0][0] if (sign != 0).any() else 0.0
+    return np.where(place >= 0, sign[np.maximum(place, 0)], first)
+
+
+def _require_whole(number: Array, here: str) -> None:
+    known = number[np.isfinite(number)]
+    if not ((known == np.rint(known)).all() and (known >= 0).all()):
+        odd = known[(known != np.rint(known)) | (known < 0)][0]
+        raise ConfigError(f"{here}: pulse numbers must be whole, got {odd:g}; give --columns pulse=NAME")
+
+
+def _runs(rows: Rows, sign: Array, here: str) -> _Runs:
+    number, n = rows.number, sign.size
+    turned = np.diff(sign, prepend=sign[0]) != 0
+    other_cycle = np.r_[False, rows.cycle[1:] != rows.cycle[:-1]]
+    first = turned | rows.start | (other_cycle & (rows.sign != 0))
+    first[0] = True
+    step, down = np.diff(number, prepend=number[0]), np.zeros(n, bool)
+    edges = [*np.flatnonzero(first), n]
+    for a, b in pairwise(edges):
+        inside = step[a + 1 : b]
+        moves = inside[np.isfinite(inside) & (inside != 0)]
+        down[a:b] = moves.size > 0 and np.median(moves) < 0
+        step[a:b] = np.where(down[a:b], -step[a:b], step[a:b])
+        first[a + 1 : b] |= step[a + 1 : b] < 0  # counted anew without a turn
+        still = np.mean((inside == 0) & (rows.sign[a + 1 : b] != 0)) if b - a > 4 else 0.0
+        if still > 0.5:
+            raise ConfigError(
+                f"{here}: the column of pulse numbers stands still over {b - a} rows, so it counts no pulses; "
+                "give --columns pulse=NAME"
+            )
+    return _Runs(first, turned, step, down)
+
+
+def _counts(
+    rows: Rows, sign: Array, runs: _Runs, fresh: NDArray[np.bool_], zero: str | None, here: str
+) -> tuple[Array, tuple[str, ...]]:
+    """Pulses before every reading [t], without their direction."""
+    number = rows.number
+    if np.isnan(number).all():
+        return np.where(rows.sign != 0, 1.0, 0.0), ()
+    opening = runs.first & runs.turned & ~fresh
+    usual = float(np.median(runs.step[~runs.first & (runs.step > 0)])) if (~runs.first).any() else 1.0
+    goes_on = opening & (np.diff(number, prepend=number[0]) > 0) & ~runs.down
+    at_zero = opening & ~goes_on & (number == 0) & ~runs.down
+    count = np.where(runs.first, np.where(runs.down, usual, number), runs.step)
+    count = np.where(goes_on, np.diff(number, prepend=0.0), count)
+    if not at_zero.any():
+        return count, ()
+    before = zero == "before" if zero else _read_before(rows.conductance, sign, at_zero, here)
+    count[at_zero] = 0.0 if before else 1.0
+    return count, (f"rows numbered 0 were read {'before' if before else 'after'} a train's first pulse",)
+
+
+def _read_before(g: Array, sign: Array, at_zero: NDArray[np.bool_], here: str) -> bool:
+    """Whether the readings numbered 0 repeat the last ones, or have already moved by a step."""
+    places = np.flatnonzero(at_zero)
+    places = places[(places > 0) & (places < g.size - 1)]
+    moved = sign[places] * (g[places] - g[places - 1])
+    following = sign[places] * (g[places + 1] - g[places])
+    use = np.isfinite(moved) & np.isfinite(following)
+    step = float(np.median(following[use])) if use.any() else 0.0
+    share = float(np.median(moved[use])) / step if step > 0 else np.nan
+    doubt = 1.5 * scatter(g, at_zero) / (step * np.sqrt(use.sum())) if step > 0 else np.inf
+    if not doubt < 0.25 or (share < 0 and abs(share) > 4 * doubt):
         raise ConfigError(
-            f"{path}: device {name!r} must have at most {MOST:,} pulses, got {np.abs(pulses).sum():,.0f}"
+            f"{here}: the trains are counted from 0, and the readings do not tell whether that one was before or "
+            "after a train's first pulse; give --zero before or --zero after"
         )
-    conductance = value.to_numpy(float)
+    return share < 0.5
+
+
+def _jumps(rows: Rows, pulses: Array, fresh: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Readings without a pulse that differ from the one before by more than their scatter."""
+    change = np.abs(np.diff(rows.conductance, prepend=rows.conductance[0]))
+    still = (pulses == 0) & ~fresh
+    return np.asarray(still & (change > _JUMP * scatter(rows.conductance, fresh | still)))
+
+
+def _require_enough(trains: Trains, here: str) -> None:
+    known = np.isfinite(trains.conductance)
     for way, word in ((1, "up"), (-1, "down")):
-        given = int(np.abs(pulses[(pulses * way > 0) & np.isfinite(conductance)]).sum())
-        if given < FEWEST:
+        given = int(np.abs(trains.pulses[(trains.pulses * way > 0) & known]).sum())
+        if 0 < given < FEWEST or (given == 0 and way > 0):
             rule = f"needs at least {FEWEST} {word} pulses with a conductance"
-            raise ConfigError(f"{path}: device {name!r} {rule} to determine a model, got {given}")
-    spread = np.nanmax(conductance) - np.nanmin(conductance)
-    if not spread > 1e-9 * np.nanmax(np.abs(conductance)):
-        raise ConfigError(
-            f"{path}: device {name!r} never changes its conductance, so no step can be determined"
-        )
-    return Trains(name, np.rint(pulses).astype(np.int64), np.asarray(conductance, dtype=np.float64))
+            raise ConfigError(f"{here} {rule} to determine a model, got {given}")
+    g = trains.conductance
+    if not np.nanmax(g) - np.nanmin(g) > 1e-9 * np.nanmax(np.abs(g)):
+        raise ConfigError(f"{here} never changes its conductance, so no step can be determined")
