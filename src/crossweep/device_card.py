@@ -22,6 +22,7 @@ from torch import Tensor
 from crossweep.build import make, plain
 from crossweep.devices import measured
 from crossweep.devices.base import AbstractDevice, Cells
+from crossweep.devices.response import Affine, pulse, step
 from crossweep.errors import ConfigError, reported
 from crossweep.paths import conf_dir, multirun_dir, version_base
 from crossweep.rng import Stream
@@ -88,13 +89,15 @@ def names() -> list[str]:
 def rows(one: Card) -> list[tuple[str, str]]:
     """The table of a card: what, and how much."""
     d = one.device
+    law = d.response(one.cells)
+    additive = isinstance(law, Affine) and law.additive
     found = [
         ("model", type(d).__name__),
         ("range (mean bounds) [w]", f"{d.w_min:g} .. {d.w_max:g}"),
         ("states [1]", _states(d.states)),
         ("step in mid-range [w]", f"{d.granularity:.4g}"),
         ("step, device to device [dw_min]", f"{d.dw_min_dtod:g}{' log-normal' * d.dw_min_dtod_log_normal}"),
-        ("pulse noise [step]", f"{d.dw_min_std:g} {'additive' if d.additive_noise else 'multiplicative'}"),
+        ("pulse noise [step]", f"{d.dw_min_std:g} {'additive' if additive else 'multiplicative'}"),
         ("write noise [dw_min]", f"{d.write_noise_std:g}"),
         ("bounds, device to device [own]", f"{d.w_max_dtod:g} upper, {d.w_min_dtod:g} lower"),
     ]
@@ -108,15 +111,16 @@ def rows(one: Card) -> list[tuple[str, str]]:
 
 def response(one: Card, *, noisy: bool) -> tuple[np.ndarray, np.ndarray]:
     """States of the few devices over a train up and a train down: pulse numbers [t], states [t, n]."""
-    device, cells, stream = one.device, one.few(), Stream(1, "card")
-    n = int(np.clip(1.5 * device.states, 12, 12_000))
+    cells, stream = one.few(), Stream(1, "card")
+    law = one.device.response(cells)
+    n = int(np.clip(1.5 * one.device.states, 12, 12_000))
     stride = max(1, n // 300)
     v = cells.w_min.clone()
     ups, downs = (n, 0) if one.one_sided else (n, n)
     path = [v]
-    for pulse in range(ups + downs):
+    for t in range(ups + downs):
         noise = stream.normal(*v.shape, like=v) if noisy else None
-        v = device.pulse(v, torch.full_like(v, 1.0 if pulse < ups else -1.0), cells, noise)
+        v = pulse(law, v, torch.full_like(v, 1.0 if t < ups else -1.0), cells, noise)
         path.append(v)
     kept = np.arange(0, len(path), stride)
     return kept, torch.cat(path)[kept].numpy()
@@ -126,11 +130,11 @@ def pairs(one: Card) -> np.ndarray:
     """States of the few devices under alternating single pulses, from either end of the range [t, 2 n]."""
     cells, v = one.few(), torch.cat([one.few().w_min, one.few().w_max], -1) * 0.6
     cells = Cells.from_tensors({key: torch.cat([t, t], -1) for key, t in cells.tensors().items()})
-    path = [v]
+    law, path = one.device.response(cells), [v]
     many = max(1, round(one.device.states / PAIRS))
     for _ in range(2 * PAIRS):
         for k in range(2 * many):
-            v = one.device.pulse(v, torch.full_like(v, 1.0 if k % 2 == 0 else -1.0), cells)
+            v = pulse(law, v, torch.full_like(v, 1.0 if k % 2 == 0 else -1.0), cells)
         path.append(v)
     return torch.cat(path).numpy()
 
@@ -203,9 +207,10 @@ def _draw_response(axes: "Axes", one: Card, few: int = SHOWN) -> None:
 def _draw_steps(axes: "Axes", one: Card) -> None:
     cells, share = one.few(), torch.linspace(0, 1, 101).unsqueeze(-1)
     v = cells.w_min + (cells.w_max - cells.w_min) * share
-    ways = [("up", one.device.step_up(v, cells), "C3")]
+    law = one.device.response(cells)
+    ways = [("up", step(law, v, up=True), "C3")]
     if not one.one_sided:
-        ways.append(("down", one.device.step_down(v, cells), "C0"))
+        ways.append(("down", step(law, v, up=False), "C0"))
     for label, size, colour in ways:
         axes.plot(v.numpy(), size.numpy(), color=colour, lw=0.7, alpha=0.4)
         axes.plot(v.mean(1).numpy(), size.mean(1).numpy(), color=colour, lw=2, label=label)

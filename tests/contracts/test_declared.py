@@ -15,11 +15,9 @@ from crossweep.algorithms.mrl import MRLWeight
 from crossweep.algorithms.rlv2 import RLv2Weight
 from crossweep.algorithms.ttv1 import TTv1Weight
 from crossweep.algorithms.ttv2 import TTv2Weight
-from crossweep.devices.base import AbstractDevice, Cells
+from crossweep.devices.base import Cells
 from crossweep.devices.constant_step import ConstantStep
-from crossweep.devices.exp_step import ExpStep
-from crossweep.devices.linear_step import LinearStep
-from crossweep.devices.soft_bounds import SoftBounds
+from crossweep.devices.response import Affine
 from crossweep.errors import ConfigError
 from crossweep.tiles.engine.base import Crossbar
 from crossweep.tiles.engine.count import CountEngine
@@ -27,7 +25,6 @@ from crossweep.tiles.pulse_train import PulsePlan, UpdateParameters
 from tests.algorithms.rigs import factory, ideal, normal, soft
 
 RULES = (TTv1Weight, TTv2Weight, CTTv2Weight, AGADWeight, RLv2Weight, ERIDERWeight, MRLWeight)
-AFFINE, EXPONENTIAL = (ConstantStep, LinearStep, SoftBounds), (ExpStep,)
 
 
 def derived(kind: type, *names: str) -> type:
@@ -51,36 +48,13 @@ def test_a_rule_says_to_the_kernels_what_it_says_to_torch(kind: type[AnalogWeigh
     derived(derived(kind, method, declaration))  # and what does not touch it is free
 
 
-@pytest.mark.parametrize("kind", (*AFFINE, *EXPONENTIAL))
-@pytest.mark.parametrize("method", ["step_up", "step_down", "pulse"])
-def test_a_response_says_to_the_kernels_what_it_says_to_torch(
-    kind: type[AbstractDevice], method: str
-) -> None:
-    declaration = "slopes" if kind in AFFINE else "exponential"
-    with pytest.raises(ConfigError, match=rf"Mine\.{method}: the compiled kernels follow {declaration}"):
-        derived(kind, method)
-    derived(derived(kind, method, declaration))
-
-
-@pytest.mark.parametrize("method", ["std_up", "std_down"])
-def test_noise_of_exponential_steps_is_declared_too(method: str) -> None:
-    with pytest.raises(ConfigError, match=rf"Mine\.{method}: the compiled kernels follow exponential"):
-        derived(ExpStep, method)
-    derived(SoftBounds, method)  # affine steps with a noise of their own have no kernel
-
-
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Twice(ConstantStep):
-    """Steps of twice the size, without a kernel."""
+    """Steps of twice the size."""
 
-    def step_up(self, v: Tensor, cells: Cells) -> Tensor:
-        return 2 * super().step_up(v, cells)
-
-    def step_down(self, v: Tensor, cells: Cells) -> Tensor:
-        return 2 * super().step_down(v, cells)
-
-    def slopes(self, cells: Cells) -> None:  # type: ignore[override]
-        return None
+    def response(self, cells: Cells) -> Affine:
+        mine = super().response(cells)
+        return dataclasses.replace(mine, up=2 * mine.up, down=2 * mine.down)
 
 
 class Reversed(CTTv2Weight):

@@ -12,6 +12,7 @@ from crossweep.devices.constant_step import ConstantStep
 from crossweep.devices.exp_step import ExpStep
 from crossweep.devices.linear_step import LinearStep
 from crossweep.devices.pow_step import PowStep
+from crossweep.devices.response import pulse, step
 from crossweep.devices.soft_bounds import SoftBounds
 from crossweep.devices.soft_bounds_pmax import from_p_max
 from crossweep.devices.symmetry_point import SymmetryPoint
@@ -25,7 +26,7 @@ ALIKE = {"dw_min_dtod": 0.0, "dw_min_std": 0.0, "up_down_dtod": 0.0, "w_max_dtod
 def train(device: AbstractDevice, cells: Cells, v: Tensor, n: int, sign: float) -> Tensor:
     """The states after n noise-free pulses of one sign."""
     for _ in range(n):
-        v = device.pulse(v, torch.full_like(v, sign), cells)
+        v = pulse(device.response(cells), v, torch.full_like(v, sign), cells)
     return v
 
 
@@ -146,9 +147,9 @@ def test_stationary_spread_under_alternation(rng: Stream) -> None:
     device = SoftBounds(dw_min=0.05, w_max=1.0, w_min=-1.0, **(ALIKE | {"dw_min_std": 0.3}))
     cells = device.draw((150, 200), rng)
     v = torch.zeros(150, 200)
-    for pulse in range(200):
+    for t in range(200):
         noise = rng.fork("noise").normal(150, 200, like=v)
-        v = device.pulse(v, torch.full_like(v, 1.0 if pulse % 2 == 0 else -1.0), cells, noise)
+        v = pulse(device.response(cells), v, torch.full_like(v, 1.0 if t % 2 == 0 else -1.0), cells, noise)
     expected = 0.3 * 0.05 / sqrt(1 - 0.95**2)
     assert expected == pytest.approx(0.0480, abs=5e-5)
     expect.variance(v, expected**2, detects=0.1)
@@ -161,7 +162,7 @@ def test_random_pulses_settle_around_the_symmetry_point(rng: Stream) -> None:
     path = [v]
     for _ in range(200):
         coin = rng.fork("coin").uniform(150, 200, like=v) < 0.5
-        v = device.pulse(v, torch.where(coin, 1.0, -1.0), cells)
+        v = pulse(device.response(cells), v, torch.where(coin, 1.0, -1.0), cells)
         path.append(v)
     q = 0.95
     expected = 0.05 / sqrt(1 - q**2)
@@ -319,4 +320,6 @@ def test_reversed_linear_step_grows_with_the_state() -> None:
     device = LinearStep(dw_min=0.01, w_max=0.6, w_min=-0.8, **shape, **ALIKE)
     cells = one(device)
     for v in (-0.5, 0.0, 0.5):
-        assert device.step_up(at(v), cells).item() == pytest.approx(0.01 * (1 + 0.4 * v / 0.85), rel=1e-6)
+        assert step(device.response(cells), at(v), up=True).item() == pytest.approx(
+            0.01 * (1 + 0.4 * v / 0.85), rel=1e-6
+        )

@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from crossweep.devices import response
 from crossweep.devices.base import AbstractDevice
 from crossweep.devices.constant_step import ConstantStep
 from crossweep.devices.soft_bounds import SoftBounds
@@ -73,8 +74,7 @@ def test_single_pulse_recipe(sign: float, rng: Stream) -> None:
     device = SoftBounds(dw_min=0.002, up_down_dtod=0.2, dw_min_std=0.0)
     tile = crossbar(device, 30, 40, rng)
     update = UpdateParameters(desired_bl=1, update_management=False, update_bl_management=False)
-    respond = device.step_up if sign > 0 else device.step_down
-    expected = sign * respond(tile.state, tile.cells)
+    expected = sign * response.step(tile.bar.response, tile.state, up=sign > 0)
     moved = step(tile, torch.ones(1, 40), -sign * torch.ones(1, 30), device.dw_min, update)
     torch.testing.assert_close(moved, expected, rtol=1e-4, atol=1e-8)
     assert float(tile.pulses_given) == 30 * 40

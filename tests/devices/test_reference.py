@@ -11,6 +11,7 @@ from torch import Tensor
 from crossweep.devices.base import AbstractDevice, Cells
 from crossweep.devices.linear_step import LinearStep
 from crossweep.devices.pow_step import PowStep
+from crossweep.devices.response import pulse
 from crossweep.devices.soft_bounds import SoftBounds
 from crossweep.rng import Stream
 from tests import expect
@@ -34,7 +35,7 @@ def run(device: AbstractDevice, cells: Cells, v: Tensor, n: int, noise: Stream |
     direction = torch.full_like(v, float(np.sign(n)))
     for _ in range(abs(n)):
         xi = None if noise is None else noise.normal(*v.shape, like=v)
-        v = device.pulse(v, direction, cells, xi)
+        v = pulse(device.response(cells), v, direction, cells, xi)
     return v
 
 
@@ -171,7 +172,9 @@ TILT = 1e-3
 def tilt(device: AbstractDevice, cells: Cells, v: Tensor, n: int) -> Tensor:
     """As ``run``, with a little constant noise: how strongly the mean of the noise drags the state along."""
     for _ in range(abs(n)):
-        v = device.pulse(v, torch.full_like(v, float(np.sign(n))), cells, torch.full_like(v, TILT))
+        v = pulse(
+            device.response(cells), v, torch.full_like(v, float(np.sign(n))), cells, torch.full_like(v, TILT)
+        )
     return v
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 
 from crossweep.devices.base import AbstractDevice
+from crossweep.devices.response import pulse
 from crossweep.rng import Stream
 
 READING = 0.01  # noise of a reading [w]
@@ -23,7 +24,7 @@ def pulse_trains(
         sign = 1 if train % 2 == 0 else -1
         for _ in range(pulses):
             noise = stream.fork("noise").normal(1, devices, like=v)
-            v = device.pulse(v, torch.full_like(v, float(sign)), cells, noise)
+            v = pulse(device.response(cells), v, torch.full_like(v, float(sign)), cells, noise)
             given.append(sign)
             path.append(v)
     w = torch.cat(path).T.double().numpy()

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from crossweep.build import make
+from crossweep.devices import response
 from crossweep.devices.base import AbstractDevice
 from crossweep.errors import ConfigError
 from crossweep.fit_device import fit_device, main
@@ -33,16 +34,15 @@ CASES: dict[str, dict[str, Any]] = {
 def candidate(name: str, device: AbstractDevice) -> Candidate:
     """The candidate of a model with the device's kind of noise (constant steps know no difference)."""
     found = [c for c in CANDIDATES if c.name == name]
-    return next((c for c in found if c.additive == device.additive_noise), found[0])
+    return next((c for c in found if c.additive != getattr(device, "mult_noise", True)), found[0])
 
 
 def truth(name: str, device: AbstractDevice) -> dict[str, float]:
     """What a fit should find, from the device itself."""
-    cells = device.draw((1, 1), Stream(0))
+    law = device.response(device.draw((1, 1), Stream(0)))
 
     def step(v: float, *, up: bool) -> float:
-        respond = device.step_up if up else device.step_down
-        return float(respond(torch.full((1, 1), v), cells))
+        return float(response.step(law, torch.full((1, 1), v), up=up))
 
     found = {"w_max": 1.0, "w_min": -1.0, "cycle_noise": device.dw_min_std, "reading_noise": READING}
     found |= {"step_up": step(0.0, up=True), "step_down": step(0.0, up=False)}
@@ -65,12 +65,15 @@ def test_a_fitted_device_steps_as_the_compiled_response_says(name: str) -> None:
     spreads = dict.fromkeys(("up_down_dtod", "dw_min_dtod", "w_max_dtod", "w_min_dtod"), 0.0)
     keys = device_keys(ModelFit(one.candidate, (one,)))
     built = make(keys | {k: 0.0 for k in keys if k.endswith("_dtod")} | spreads, "device")
-    cells = built.draw((1, 1), Stream(0))
+    law = built.response(built.draw((1, 1), Stream(0)))
     for v in np.linspace(-0.6, 0.6, 13):
         at = torch.full((1, 1), float(v))
-        for up, respond in ((True, built.step_up), (False, built.step_down)):
+        for up in (True, False):
             compiled = responses.step(one.candidate.code, q.p, q.low, q.high, float(v), up)
-            assert float(respond(at, cells)) == pytest.approx(compiled, rel=1e-3, abs=1e-6), (v, up)
+            assert float(response.step(law, at, up=up)) == pytest.approx(compiled, rel=1e-3, abs=1e-6), (
+                v,
+                up,
+            )
 
 
 @pytest.mark.parametrize("name", ["soft_bounds", "linear_step", "pow_step"])

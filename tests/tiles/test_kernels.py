@@ -15,6 +15,7 @@ from crossweep.devices.constant_step import ConstantStep
 from crossweep.devices.exp_step import ExpStep
 from crossweep.devices.linear_step import LinearStep
 from crossweep.devices.one_sided import OneSided, mirrored
+from crossweep.devices.response import pulse
 from crossweep.devices.soft_bounds import SoftBounds
 from crossweep.rng import Stream
 from crossweep.tiles.engine import compiled
@@ -185,7 +186,7 @@ def test_single_exponential_pulses_match_the_reference(rng: Stream) -> None:
     for up in (True, False):
         out = np.empty(n, np.float32)
         _one_each(v[0].numpy(), up, *(a[0] for a in (*arrays[:3], *arrays[4:])), scalars, xi[0].numpy(), out)
-        expected = device.pulse(v, torch.full_like(v, 1.0 if up else -1.0), bar.cells, xi)[0]
+        expected = pulse(bar.response, v, torch.full_like(v, 1.0 if up else -1.0), bar.cells, xi)[0]
         torch.testing.assert_close(torch.from_numpy(out), expected)
 
 

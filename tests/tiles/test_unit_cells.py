@@ -8,8 +8,9 @@ from tests import expect
 from tests.devices import catalogue
 from torch import Tensor
 
-from crossweep.devices.base import AbstractDevice
+from crossweep.devices import response
 from crossweep.devices.constant_step import ConstantStep
+from crossweep.devices.one_sided import unmirrored
 from crossweep.devices.soft_bounds import SoftBounds
 from crossweep.devices.symmetry_point import SymmetryPoint
 from crossweep.errors import ConfigError
@@ -163,9 +164,8 @@ def test_a_pair_only_ever_grows(rng: Stream) -> None:
     tile = pair(rng)
     tile.set_weight(torch.full((3, 4), 0.3))
     model, cells, before = tile.device, tile.cells, tile.state
-    up = model.step_up(
-        before[0], replace(cells, step_up=cells.step_up[0], w_max=cells.w_max[0], w_min=cells.w_min[0])
-    )
+    first = replace(cells, step_up=cells.step_up[0], w_max=cells.w_max[0], w_min=cells.w_min[0])
+    up = response.step(model.response(first), before[0], up=True)
     tile.pulse(torch.ones(3, 4))
     torch.testing.assert_close(tile.state[0] - before[0], up)
     assert torch.equal(tile.state[1], before[1])
@@ -194,17 +194,19 @@ def test_engines_agree_on_a_pair(engine: AbstractEngine, rng: Stream) -> None:
             expect.same_mean(results[0][:, i, j], results[1][:, i, j], slack=0.02 * change)
 
 
-def test_a_pulse_of_a_pair_is_that_of_the_general_formula(rng: Stream) -> None:
-    tile = pair(rng, (30, 40))
+@pytest.mark.parametrize("name", ["pcm", "soft_bounds", "pow_step", "piecewise_step"])
+def test_a_pulse_of_a_pair_is_that_of_its_model_upwards(name: str, rng: Stream) -> None:
+    one = {"n_devices": 2, "update_policy": "one_sided", "w_min": 0.0, "w_min_dtod": 0.0}
+    tile = cell(catalogue.load(name, **one), (30, 40), rng)
     tile.set_weight(0.5 * rng.fork("w").normal(30, 40, like=tile.weight))
-    mirror, model = tile.cells.extra["mirror"], tile.bar.device
-    noise = rng.fork("noise").normal(*tile.state.shape, like=tile.state)
-    direction = mirror * (rng.fork("which").uniform(*tile.state.shape, like=tile.state) < 0.5)
+    mirror, cells, v = tile.cells.extra["mirror"], tile.cells, tile.state
+    law, own = tile.bar.response, tile.device.response(unmirrored(cells))
+    noise = rng.fork("noise").normal(*v.shape, like=v)
     for each in (noise, None):
-        moved = model.pulse(tile.state, direction, tile.cells, each)
-        assert torch.equal(moved, AbstractDevice.pulse(model, tile.state, direction, tile.cells, each))
-        assert torch.equal(moved != tile.state, direction != 0)
-    assert torch.equal(model.pulse(tile.state, -mirror, tile.cells, noise), tile.state)
+        moved = response.pulse(law, v, mirror, cells, each)
+        expected = response.pulse(own, v * mirror, torch.ones_like(v), unmirrored(cells), each)
+        torch.testing.assert_close(moved, expected * mirror)
+        assert torch.equal(response.pulse(law, v, -mirror, cells, each), v)
 
 
 def test_refresh_keeps_the_weight_and_frees_the_pair(rng: Stream) -> None:
@@ -213,7 +215,8 @@ def test_refresh_keeps_the_weight_and_frees_the_pair(rng: Stream) -> None:
     tile.state = torch.stack([torch.full((40, 50), 1.6), torch.full((40, 50), -0.9)])
     tile._show(torch.ones_like(tile.state, dtype=torch.bool))
     tile.end_batch()
-    step = tile.device.step_up(torch.full((1, 1), 0.7), catalogue.alike("pcm").draw((1, 1), Stream(0)))
+    one = tile.device.response(catalogue.alike("pcm").draw((1, 1), Stream(0)))
+    step = response.step(one, torch.full((1, 1), 0.7), up=True)
     assert (tile.weight - 0.7).abs().median() < step.item()
     assert (tile.state.abs() < 0.75 * 2.0).all() and (tile.state.abs().amin(0) == 0).all()
 

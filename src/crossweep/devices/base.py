@@ -1,4 +1,4 @@
-"""A device model: two response functions, how its parameters vary, and its symmetry point. Nothing else.
+"""A device model: its response to pulses, how its parameters vary, and its symmetry point. Nothing else.
 
 Everything here works in *device coordinates* ``v``: the state of the device itself. The weight that a tile
 shows is ``w = v - r`` with the reference ``r`` of ``symmetry_point.py``.
@@ -13,8 +13,9 @@ from typing import Annotated, Literal
 import torch
 from torch import Tensor
 
-from crossweep.declared import require_declared
 from crossweep.devices import relaxation
+from crossweep.devices.balance import balance_point
+from crossweep.devices.response import Response
 from crossweep.errors import FieldError
 from crossweep.rng import Stream
 from crossweep.schema import Asymmetry, Checked, NotNegative, Positive, Range, Share, Whole
@@ -51,26 +52,6 @@ class Cells:
         rest = dict(tensors)
         up, down, high, low = (rest.pop(name) for name in ("step_up", "step_down", "w_max", "w_min"))
         return cls(up, down, high, low, rest)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Exponential:
-    """Steps ``unit max(1 - A exp(g (scale v + offset)), 0)``; one pulse of mean change ``D`` has the standard deviation
-    ``dw_min_std (|D| + noise_floor + noise_slope |v|)``. A unit of zero means that pulses of this direction do nothing.
-
-    Args:
-        up: ``A`` and ``g`` of up steps [1].
-        down: ``A`` and ``g`` of down steps [1].
-        offset: see above [1].
-        noise_floor: see above [w].
-        noise_slope: see above [1].
-    """
-
-    up: tuple[float, float]
-    down: tuple[float, float]
-    offset: float
-    noise_floor: float
-    noise_slope: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -158,12 +139,6 @@ class AbstractDevice(Checked, ABC):
     refresh_upper_thres: NotNegative = 0.75
     refresh_lower_thres: NotNegative = 0.25
 
-    def __init_subclass__(cls) -> None:
-        super().__init_subclass__()
-        steps = ("step_up", "step_down", "pulse")
-        require_declared(cls, steps, ("slopes",), AbstractDevice)
-        require_declared(cls, (*steps, "std_up", "std_down"), ("exponential", "exponents"), AbstractDevice)
-
     def __post_init__(self) -> None:
         super().__post_init__()
         self.check_bounds()
@@ -190,51 +165,16 @@ class AbstractDevice(Checked, ABC):
     # -- the contract ----------------------------------------------------------------------------------------
 
     @abstractmethod
-    def step_up(self, v: Tensor, cells: Cells) -> Tensor:
-        """Mean change of one up pulse at state ``v [..., d, x]`` [w]."""
+    def response(self, cells: Cells) -> Response:
+        """What pulses do to drawn devices: all that any engine goes by."""
 
-    @abstractmethod
-    def step_down(self, v: Tensor, cells: Cells) -> Tensor:
-        """Mean change, counted downwards, of one down pulse at state ``v [..., d, x]`` [w]."""
-
-    @abstractmethod
     def symmetry_point(self, cells: Cells) -> Tensor | None:
         """State ``[..., d, x]`` at which both steps are equal, or None if the model has none."""
-
-    def slopes(self, cells: Cells) -> tuple[Tensor, Tensor] | None:
-        """``(m+, m-)``: steps ``s+ + m+ v`` up and ``s- + m- v`` down if the model is affine, else None.
-
-        Compiled kernels follow this, or ``exponential``, and not the steps' own functions.
-        """
-        return None
-
-    @property
-    def exponential(self) -> "Exponential | None":
-        """The shape of the steps if they are exponentials of the state, else None."""
-        return None
-
-    def exponents(self, cells: Cells) -> tuple[Tensor, Tensor, Tensor]:
-        """Units of up and down steps [w] and scale of the state [1 / w] of an exponential model, [..., d, x] each."""
-        raise NotImplementedError
+        return balance_point(self.response(cells), cells)
 
     def draw_extra(self, cells: Cells, stream: Stream) -> Cells:
         """Draw what the model needs beyond the common parameters."""
         return cells
-
-    def std_up(self, v: Tensor, cells: Cells) -> Tensor:
-        """Cycle-to-cycle standard deviation of one up pulse at ``v`` [w]; by default relative to the step."""
-        base = cells.step_up if self.additive_noise else self.step_up(v, cells).abs()
-        return self.dw_min_std * base
-
-    def std_down(self, v: Tensor, cells: Cells) -> Tensor:
-        """Cycle-to-cycle standard deviation of one down pulse at ``v`` [w]."""
-        base = cells.step_down if self.additive_noise else self.step_down(v, cells).abs()
-        return self.dw_min_std * base
-
-    @property
-    def additive_noise(self) -> bool:
-        """Whether the cycle-to-cycle noise of a pulse keeps its size while the step fades."""
-        return False
 
     @property
     def granularity(self) -> float:
@@ -305,23 +245,6 @@ class AbstractDevice(Checked, ABC):
                 k: t.masked_fill(stuck, 0.0) if k.startswith("slope") else t for k, t in cells.extra.items()
             },
         )
-
-    def pulse(self, v: Tensor, direction: Tensor, cells: Cells, noise: Tensor | None = None) -> Tensor:
-        """The state after one pulse per device: the reference that every faster path is tested against.
-
-        Args:
-            v: states [..., d, x] [w].
-            direction: +1 up, -1 down, 0 none; [..., d, x].
-            cells: the devices.
-            noise: standard normal numbers [..., d, x], or None for noise-free pulses.
-        """
-        up, down = self.step_up(v, cells), self.step_down(v, cells)
-        if noise is not None and self.dw_min_std > 0:
-            up = up + self.std_up(v, cells) * noise
-            down = down + self.std_down(v, cells) * noise
-        moved = torch.where(direction > 0, v + up, v - down)
-        moved = torch.minimum(torch.maximum(moved, cells.w_min), cells.w_max)
-        return torch.where(direction == 0, v, moved)
 
     @property
     def relaxes(self) -> bool:

@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
 
 from crossweep.devices.base import AbstractDevice, Cells
+from crossweep.devices.response import Affine
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -15,14 +15,11 @@ class ConstantStep(AbstractDevice):
     Source: Gokmen & Vlasov, Front. Neurosci. 10:333 (2016); aihwkit ``ConstantStepDevice``.
     """
 
-    def step_up(self, v: Tensor, cells: Cells) -> Tensor:
-        return cells.step_up.expand(torch.broadcast_shapes(v.shape, cells.step_up.shape))
-
-    def step_down(self, v: Tensor, cells: Cells) -> Tensor:
-        return cells.step_down.expand(torch.broadcast_shapes(v.shape, cells.step_down.shape))
-
-    def slopes(self, cells: Cells) -> tuple[Tensor, Tensor]:
-        return torch.zeros_like(cells.step_up), torch.zeros_like(cells.step_down)
+    def response(self, cells: Cells) -> Affine:
+        none = torch.zeros_like(cells.step_up)
+        return Affine(
+            up=cells.step_up, down=cells.step_down, slope_up=none, slope_down=none, noise=self.dw_min_std
+        )
 
     def symmetry_point(self, cells: Cells) -> None:
         return None

@@ -3,10 +3,8 @@
 from dataclasses import dataclass
 from math import exp
 
-from torch import Tensor
-
-from crossweep.devices.balance import balance_point
-from crossweep.devices.base import AbstractDevice, Cells, Exponential
+from crossweep.devices.base import AbstractDevice, Cells
+from crossweep.devices.response import Exponential
 from crossweep.schema import NotNegative
 
 
@@ -41,45 +39,17 @@ class ExpStep(AbstractDevice):
     dw_min_std_add: NotNegative = 0.0
     dw_min_std_slope: NotNegative = 0.0
 
-    def _scale(self, cells: Cells) -> Tensor:
+    def response(self, cells: Cells) -> Exponential:
         # a stuck device has no range, and zero steps to multiply whatever stands here
-        return 2 * self.a / (cells.w_max - cells.w_min).clamp(min=1e-12)
-
-    def _z(self, v: Tensor, cells: Cells) -> Tensor:
-        return self._scale(cells) * v + self.b
-
-    @property
-    def exponential(self) -> Exponential:
+        scale = 2 * self.a / (cells.w_max - cells.w_min).clamp(min=1e-12)
         return Exponential(
-            up=(self.A_up, self.gamma_up), down=(self.A_down, -self.gamma_down), offset=self.b,
-            noise_floor=self.dw_min_std_add, noise_slope=self.dw_min_std_slope,
+            unit_up=cells.step_up, unit_down=cells.step_down, scale=scale,
+            curve_up=(self.A_up, self.gamma_up), curve_down=(self.A_down, -self.gamma_down), offset=self.b,
+            noise=self.dw_min_std, noise_floor=self.dw_min_std_add, noise_slope=self.dw_min_std_slope,
         )  # fmt: skip
-
-    def exponents(self, cells: Cells) -> tuple[Tensor, Tensor, Tensor]:
-        return cells.step_up, cells.step_down, self._scale(cells)
-
-    def step_up(self, v: Tensor, cells: Cells) -> Tensor:
-        shape = 1 - self.A_up * (self.gamma_up * self._z(v, cells)).clamp(max=60.0).exp()
-        return cells.step_up * shape.clamp(min=0.0)
-
-    def step_down(self, v: Tensor, cells: Cells) -> Tensor:
-        shape = 1 - self.A_down * (-self.gamma_down * self._z(v, cells)).clamp(max=60.0).exp()
-        return cells.step_down * shape.clamp(min=0.0)
-
-    def std_up(self, v: Tensor, cells: Cells) -> Tensor:
-        return self._std(v, self.step_up(v, cells))
-
-    def std_down(self, v: Tensor, cells: Cells) -> Tensor:
-        return self._std(v, self.step_down(v, cells))
-
-    def _std(self, v: Tensor, step: Tensor) -> Tensor:
-        return self.dw_min_std * (step + self.dw_min_std_add + self.dw_min_std_slope * v.abs())
 
     @property
     def granularity(self) -> float:
         """Down step at zero of the mean device [w], as the reference simulator scales its pulse trains."""
         shape = max(1 - self.A_down * exp(-self.gamma_down * self.b), 0.0)
         return (1 - max(self.up_down, 0.0)) * self.dw_min * shape or self.dw_min
-
-    def symmetry_point(self, cells: Cells) -> Tensor:
-        return balance_point(self, cells)

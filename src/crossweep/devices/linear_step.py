@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from torch import Tensor
 
 from crossweep.devices.base import AbstractDevice, Cells
+from crossweep.devices.response import Affine
 from crossweep.errors import FieldError
 from crossweep.rng import Stream
 from crossweep.schema import NotNegative, Positive
@@ -55,26 +56,16 @@ class LinearStep(AbstractDevice):
         if (self.reverse_up or self.reverse_down) and not self.mult_noise:
             raise FieldError("mult_noise", "must be true with reverse_up or reverse_down, got false")
 
-    @property
-    def additive_noise(self) -> bool:
-        return not self.mult_noise
-
-    def step_up(self, v: Tensor, cells: Cells) -> Tensor:
-        return cells.step_up + cells.extra["slope_up"] * v
-
-    def step_down(self, v: Tensor, cells: Cells) -> Tensor:
-        return cells.step_down + cells.extra["slope_down"] * v
-
-    def slopes(self, cells: Cells) -> tuple[Tensor, Tensor]:
-        return cells.extra["slope_up"], cells.extra["slope_down"]
+    def response(self, cells: Cells) -> Affine:
+        return Affine(
+            up=cells.step_up, down=cells.step_down,
+            slope_up=cells.extra["slope_up"], slope_down=cells.extra["slope_down"],
+            noise=self.dw_min_std, additive=not self.mult_noise,
+        )  # fmt: skip
 
     def symmetry_point(self, cells: Cells) -> Tensor | None:
-        if not (self.gamma_up or self.gamma_down or self.gamma_up_dtod or self.gamma_down_dtod):
-            return None
-        attraction = cells.extra["slope_down"] - cells.extra["slope_up"]
-        attracts = attraction > 0
-        point = (cells.step_up - cells.step_down) / attraction.masked_fill(~attracts, 1.0)
-        return point.clamp(cells.w_min, cells.w_max).masked_fill(~attracts, 0.0)
+        sloped = self.gamma_up or self.gamma_down or self.gamma_up_dtod or self.gamma_down_dtod
+        return super().symmetry_point(cells) if sloped else None
 
     def draw_extra(self, cells: Cells, stream: Stream) -> Cells:
         def slope(name: str, mean: float, spread: float) -> Tensor:

@@ -3,9 +3,9 @@
 from dataclasses import dataclass, fields, replace
 
 import torch
-from torch import Tensor
 
-from crossweep.devices.base import AbstractDevice, Cells, Exponential
+from crossweep.devices.base import AbstractDevice, Cells
+from crossweep.devices.response import Response, one_sided
 
 PAIR = -3  # the dimension that holds the two devices: [..., 2, d, x]
 
@@ -32,50 +32,13 @@ class OneSided(AbstractDevice):
         common = {f.name: getattr(base, f.name) for f in fields(AbstractDevice)}
         return cls(**(common | {"n_states": None}), base=base)
 
-    def step_up(self, v: Tensor, cells: Cells) -> Tensor:
-        sign = cells.extra["mirror"]
-        return self.base.step_up(v * sign, unmirrored(cells)) * (sign > 0)
-
-    def step_down(self, v: Tensor, cells: Cells) -> Tensor:
-        sign = cells.extra["mirror"]
-        return self.base.step_up(v * sign, unmirrored(cells)) * (sign < 0)
-
-    def std_up(self, v: Tensor, cells: Cells) -> Tensor:
-        sign = cells.extra["mirror"]
-        return self.base.std_up(v * sign, unmirrored(cells)) * (sign > 0)
-
-    def std_down(self, v: Tensor, cells: Cells) -> Tensor:
-        sign = cells.extra["mirror"]
-        return self.base.std_up(v * sign, unmirrored(cells)) * (sign < 0)
-
-    def pulse(self, v: Tensor, direction: Tensor, cells: Cells, noise: Tensor | None = None) -> Tensor:
-        """As in ``AbstractDevice``; the base model is asked once, for the one direction that a device knows."""
-        sign, own = cells.extra["mirror"], unmirrored(cells)
-        size = v * sign
-        step = self.base.step_up(size, own)
-        if noise is not None and self.dw_min_std > 0:
-            step = step + self.base.std_up(size, own) * noise
-        moved = torch.minimum(torch.maximum(size + step, own.w_min), own.w_max) * sign
-        return torch.where(direction * sign > 0, moved, v)
-
-    @property
-    def exponential(self) -> Exponential | None:
-        curve = self.base.exponential
-        return None if curve is None else replace(curve, down=curve.up)
-
-    def exponents(self, cells: Cells) -> tuple[Tensor, Tensor, Tensor]:
-        unit, _, scale = self.base.exponents(unmirrored(cells))
-        sign = cells.extra["mirror"]
-        return unit * (sign > 0), unit * (sign < 0), scale * sign
+    def response(self, cells: Cells) -> Response:
+        return one_sided(self.base.response(unmirrored(cells)), cells.extra["mirror"])
 
     @property
     def granularity(self) -> float:
         """That of one device [w]."""
         return self.base.granularity
-
-    @property
-    def additive_noise(self) -> bool:
-        return self.base.additive_noise
 
     def symmetry_point(self, cells: Cells) -> None:
         return None

@@ -6,8 +6,8 @@ from typing import Annotated
 
 from torch import Tensor
 
-from crossweep.devices.balance import balance_point
 from crossweep.devices.base import AbstractDevice, Cells
+from crossweep.devices.response import General
 from crossweep.errors import FieldError
 from crossweep.schema import Items, NotNegative
 
@@ -44,11 +44,12 @@ class PiecewiseStep(AbstractDevice):
             raise FieldError("piecewise_up", f"the middle factor sets the granularity, must be > 0, got {up}")
         super().__post_init__()
 
-    def step_up(self, v: Tensor, cells: Cells) -> Tensor:
-        return cells.step_up * _interpolate(self.piecewise_up, v, cells)
-
-    def step_down(self, v: Tensor, cells: Cells) -> Tensor:
-        return cells.step_down * _interpolate(self.piecewise_down, v, cells)
+    def response(self, cells: Cells) -> General:
+        return General(
+            up=lambda v: cells.step_up * _interpolate(self.piecewise_up, v, cells),
+            down=lambda v: cells.step_down * _interpolate(self.piecewise_down, v, cells),
+            noise=self.dw_min_std,
+        )
 
     @property
     def granularity(self) -> float:
@@ -56,7 +57,7 @@ class PiecewiseStep(AbstractDevice):
         return self.dw_min * self.piecewise_up[len(self.piecewise_up) // 2]
 
     def symmetry_point(self, cells: Cells) -> Tensor | None:
-        return None if len(self.piecewise_up) == 1 else balance_point(self, cells)
+        return None if len(self.piecewise_up) == 1 else super().symmetry_point(cells)
 
 
 def _interpolate(nodes: Sequence[float], v: Tensor, cells: Cells) -> Tensor:

@@ -4,8 +4,8 @@ from dataclasses import dataclass, replace
 
 from torch import Tensor
 
-from crossweep.devices.balance import balance_point
 from crossweep.devices.base import AbstractDevice, Cells
+from crossweep.devices.response import General
 from crossweep.rng import Stream
 from crossweep.schema import Asymmetry, NotNegative, Positive
 
@@ -39,21 +39,21 @@ class PowStep(AbstractDevice):
     pow_up_down: Asymmetry = 0.0
     pow_up_down_dtod: NotNegative = 0.0
 
-    def step_up(self, v: Tensor, cells: Cells) -> Tensor:
-        room = (cells.w_max - v) / (cells.w_max - cells.w_min).clamp(min=1e-12)
-        return cells.step_up * room.clamp(min=0.0) ** cells.extra["gamma_up"]
+    def response(self, cells: Cells) -> General:
+        width = (cells.w_max - cells.w_min).clamp(min=1e-12)
 
-    def step_down(self, v: Tensor, cells: Cells) -> Tensor:
-        room = (v - cells.w_min) / (cells.w_max - cells.w_min).clamp(min=1e-12)
-        return cells.step_down * room.clamp(min=0.0) ** cells.extra["gamma_down"]
+        def up(v: Tensor) -> Tensor:
+            return cells.step_up * ((cells.w_max - v) / width).clamp(min=0.0) ** cells.extra["gamma_up"]
+
+        def down(v: Tensor) -> Tensor:
+            return cells.step_down * ((v - cells.w_min) / width).clamp(min=0.0) ** cells.extra["gamma_down"]
+
+        return General(up=up, down=down, noise=self.dw_min_std)
 
     @property
     def granularity(self) -> float:
         """Mean step in mid-range [w]."""
         return float(self.dw_min * 0.5**self.pow_gamma)
-
-    def symmetry_point(self, cells: Cells) -> Tensor:
-        return balance_point(self, cells)
 
     def draw_extra(self, cells: Cells, stream: Stream) -> Cells:
         def xi(name: str) -> Tensor:

@@ -2,9 +2,8 @@
 
 from dataclasses import dataclass, replace
 
-from torch import Tensor
-
 from crossweep.devices.base import AbstractDevice, Cells
+from crossweep.devices.response import Affine
 from crossweep.rng import Stream
 from crossweep.schema import NotNegative
 
@@ -30,24 +29,12 @@ class SoftBounds(AbstractDevice):
     slope_up_dtod: NotNegative = 0.0
     slope_down_dtod: NotNegative = 0.0
 
-    @property
-    def additive_noise(self) -> bool:
-        return not self.mult_noise
-
-    def step_up(self, v: Tensor, cells: Cells) -> Tensor:
-        return cells.step_up + cells.extra["slope_up"] * v
-
-    def step_down(self, v: Tensor, cells: Cells) -> Tensor:
-        return cells.step_down + cells.extra["slope_down"] * v
-
-    def slopes(self, cells: Cells) -> tuple[Tensor, Tensor]:
-        return cells.extra["slope_up"], cells.extra["slope_down"]
-
-    def symmetry_point(self, cells: Cells) -> Tensor:
-        # s+ + m+ v = s- + m- v, solved for v; a device that never moves (zero slopes) has its point at zero
-        slope_up, slope_down = self.slopes(cells)
-        denominator = slope_down - slope_up
-        return (cells.step_up - cells.step_down) / denominator.masked_fill(denominator == 0, 1.0)
+    def response(self, cells: Cells) -> Affine:
+        return Affine(
+            up=cells.step_up, down=cells.step_down,
+            slope_up=cells.extra["slope_up"], slope_down=cells.extra["slope_down"],
+            noise=self.dw_min_std, additive=not self.mult_noise,
+        )  # fmt: skip
 
     def draw_extra(self, cells: Cells, stream: Stream) -> Cells:
         # a bound drawn at exactly zero would divide by zero; such a device cannot move that way

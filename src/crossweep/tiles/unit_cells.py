@@ -7,6 +7,7 @@ from torch import Tensor
 
 from crossweep.devices.base import Cells
 from crossweep.devices.one_sided import PAIR, OneSided, mirrored, unmirrored
+from crossweep.devices.response import step
 from crossweep.rng import Stream
 from crossweep.shapes import require_last
 from crossweep.tiles.analog_tile import AnalogTile, TileParameters
@@ -185,10 +186,10 @@ class UnitCellTile(AnalogTile):
         v, goal = state[chosen], target.expand_as(state)[chosen]
         cells = Cells.from_tensors({k: t.expand_as(state)[chosen] for k, t in self.cells.tensors().items()})
         bar, sign, given = Crossbar(self.bar.device, cells), cells.extra["mirror"], torch.zeros_like(v)
-        own = unmirrored(cells)
+        response = self.device.response(unmirrored(cells))
         for _ in range(REFRESH_PULSES):
-            step = self.device.step_up(v * sign, own)
-            wanted = sign * ((goal - v) * sign > step / 2)
+            size = step(response, v * sign, up=True)
+            wanted = sign * ((goal - v) * sign > size / 2)
             if not wanted.any():
                 break
             v = pulse_in_turn(v, wanted, bar, self.draws.fork("refresh"))

@@ -18,6 +18,7 @@ from crossweep.tiles.engine.mean import MeanEngine
 from crossweep.tiles.engine.pulse import PulseEngine
 from crossweep.tiles.engine.segments import SegmentedEngine
 from crossweep.tiles.io_parameters import IOParameters
+from crossweep.tiles.kernels.scalars import Scalars
 from crossweep.tiles.pulse_train import PulsePlan, UpdateParameters
 from crossweep.tiles.words import turned
 
@@ -167,7 +168,7 @@ def run_(
     return int(np.count_nonzero(hit))
 
 
-def _side(tile: AnalogTile, kappa: float) -> tuple[Any, Any, NDArray[np.float32]]:
+def _side(tile: AnalogTile, kappa: float) -> tuple[Any, Any, Scalars]:
     """States, devices and noise of a tile; the states are changed in place."""
     bar, state = tile.bar, tile.state
     held = (state.numpy(), tile.weight.numpy(), tile.reference.numpy())

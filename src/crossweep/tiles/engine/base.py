@@ -8,6 +8,7 @@ from typing import Any
 from torch import Tensor
 
 from crossweep.devices.base import AbstractDevice, Cells
+from crossweep.devices.response import Response
 from crossweep.rng import Stream
 from crossweep.schema import Checked, Whole
 from crossweep.tiles.engine.choose import Backend, usable
@@ -29,9 +30,9 @@ class Crossbar:
     kept: dict[tuple[int, ...], tuple[Any, ...]] = field(default_factory=dict, compare=False, repr=False)
 
     @cached_property
-    def slopes(self) -> tuple[Tensor, Tensor] | None:
-        """Slopes of the steps where they are affine in the state, else None; see ``AbstractDevice.slopes``."""
-        return self.device.slopes(self.cells)
+    def response(self) -> Response:
+        """What pulses do to these devices."""
+        return self.device.response(self.cells)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,11 +11,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from crossweep.devices.base import AbstractDevice, Cells
+from crossweep.devices.base import Cells
+from crossweep.devices.response import Affine, Exponential
 from crossweep.rng import Stream
 from crossweep.tiles.blocks import TALL, column_blocks, covering
 from crossweep.tiles.engine.base import Crossbar
 from crossweep.tiles.engine.response import respond
+from crossweep.tiles.kernels.scalars import AFFINE, EXPONENTIAL, Scalars
 from crossweep.tiles.pulse_train import PulsePlan
 from crossweep.tiles.words import Expected, PulseWords, at, column_slots, expected_words, pulse_words, turned
 
@@ -29,9 +31,7 @@ _OPERATIONS = 100.0  # elementary operations of one response, in units of those 
 
 def affine(bar: Crossbar) -> bool:
     """Whether the closed form of the compiled kernels holds for this device."""
-    kind, plain = type(bar.device), AbstractDevice
-    own_noise = kind.std_up is not plain.std_up or kind.std_down is not plain.std_down
-    return not own_noise and bar.slopes is not None
+    return isinstance(bar.response, Affine)
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ class Part:
 
 def exponential(bar: Crossbar) -> bool:
     """Whether the compiled kernels know this device's steps as exponentials."""
-    return bar.device.exponential is not None
+    return isinstance(bar.response, Exponential)
 
 
 def places(v: Tensor) -> Iterator[tuple[int, ...]]:
@@ -112,28 +112,28 @@ def device_arrays(bar: Crossbar, v: Tensor, place: tuple[int, ...]) -> tuple[Flo
     """Steps, slopes and bounds of affine devices; units of steps, scale (twice) and bounds of exponential ones."""
     if place in bar.kept:
         return bar.kept[place]
-    cells = bar.cells
-    if exponential(bar):
-        unit_up, unit_down, scale = bar.device.exponents(cells)
-        tensors = (unit_up, unit_down, scale, scale, cells.w_max, cells.w_min)
+    response = bar.response
+    if isinstance(response, Exponential):
+        own = response.unit_up, response.unit_down, response.scale, response.scale
     else:
-        assert bar.slopes is not None
-        tensors = (cells.step_up, cells.step_down, *bar.slopes, cells.w_max, cells.w_min)
+        assert isinstance(response, Affine)
+        own = response.up, response.down, response.slope_up, response.slope_down
     bar.kept[place] = tuple(
-        array(tensor if tensor.shape == v.shape else tensor.expand_as(v), place) for tensor in tensors
+        array(tensor if tensor.shape == v.shape else tensor.expand_as(v), place)
+        for tensor in (*own, bar.cells.w_max, bar.cells.w_min)
     )
     return bar.kept[place]
 
 
-def scalars(bar: Crossbar, kappa: float = 1.0, write: float = 0.0) -> Floats:
-    """Noise of a pulse, whether it is relative to the step at the state, kappa, write noise [w]; then whether steps are
-    exponentials, and of these: A and g up, A and g down, offset, and what noise there is without a step."""
-    curve = bar.device.exponential
-    own = (
-        [] if curve is None else [*curve.up, *curve.down, curve.offset, curve.noise_floor, curve.noise_slope]
-    )
-    common = [bar.device.dw_min_std, not bar.device.additive_noise, kappa, write, curve is not None]
-    return np.array([*common, *own, *[0.0] * (7 - len(own))], np.float32)
+def scalars(bar: Crossbar, kappa: float = 1.0, write: float = 0.0) -> Scalars:
+    """What a response says beside its tensors, and what belongs to one call: kappa, and the write noise [w]."""
+    one, relative, shape = bar.response, True, (0.0,) * 7
+    if isinstance(one, Exponential):
+        shape = (*one.curve_up, *one.curve_down, one.offset, one.noise_floor, one.noise_slope)
+    elif isinstance(one, Affine):
+        relative = not one.additive
+    kind = EXPONENTIAL if isinstance(one, Exponential) else AFFINE
+    return Scalars(kind, *map(np.float32, (one.noise, relative, kappa, write, *shape)))
 
 
 def update_closed(

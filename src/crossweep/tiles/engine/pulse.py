@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from crossweep.devices.response import pulse
 from crossweep.rng import Stream
 from crossweep.tiles.engine import compiled
 from crossweep.tiles.engine.base import AbstractEngine, Crossbar
@@ -31,9 +32,9 @@ class PulseEngine(AbstractEngine):
 def pulse_in_turn(v: Tensor, counts: Tensor, bar: Crossbar, stream: Stream) -> Tensor:
     """Give each device ``|counts|`` pulses in the direction of the count's sign, one at a time: [..., d,
     x]."""
-    noise_stream, noisy = stream.fork("noise"), bar.device.dw_min_std > 0
+    noise_stream, noisy = stream.fork("noise"), bar.response.noise > 0
     for turn in range(int(counts.abs().max()) if counts.numel() else 0):
         direction = counts.sign() * (counts.abs() > turn)
         noise = noise_stream.normal(*v.shape, like=v) if noisy else None
-        v = bar.device.pulse(v, direction, bar.cells, noise)
+        v = pulse(bar.response, v, direction, bar.cells, noise)
     return v

@@ -17,6 +17,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from crossweep.devices.response import Affine, std, step
 from crossweep.rng import Stream
 from crossweep.tiles.engine.base import Crossbar
 
@@ -40,8 +41,7 @@ def respond(
         spread: variance of the counts in units of their means [..., d, x], where ``up`` and ``down`` are expected
             numbers; None where they are known.
     """
-    slopes = bar.device.slopes(bar.cells)
-    response = _affine if slopes is not None else _integrate
+    response = _affine if isinstance(bar.response, Affine) else _integrate
     mean, relaxation = response(v, up, down, bar)
     noise, order, jump = _spread(v, mean, up, down, relaxation, bar, blocks)
     if spread is None:  # the share of ups was estimated from the counts themselves
@@ -55,12 +55,12 @@ def respond(
 
 
 def _affine(v: Tensor, up: Tensor, down: Tensor, bar: Crossbar) -> tuple[Tensor, Tensor]:
-    slopes = bar.device.slopes(bar.cells)
-    assert slopes is not None
-    u, d = (-slopes[0]).clamp(max=_LARGEST_STEP), slopes[1].clamp(max=_LARGEST_STEP)
+    response = bar.response
+    assert isinstance(response, Affine)
+    u, d = (-response.slope_up).clamp(max=_LARGEST_STEP), response.slope_down.clamp(max=_LARGEST_STEP)
     rho_up, rho_down = -torch.log1p(-u), -torch.log1p(-d)
     relaxation = up * rho_up + down * rho_down
-    drive = up * bar.cells.step_up * _ratio(rho_up, u) - down * bar.cells.step_down * _ratio(rho_down, d)
+    drive = up * response.up * _ratio(rho_up, u) - down * response.down * _ratio(rho_down, d)
     return v + (drive - relaxation * v) * _phi(relaxation), relaxation
 
 
@@ -84,7 +84,7 @@ def _integrate(v: Tensor, up: Tensor, down: Tensor, bar: Crossbar) -> tuple[Tens
 
     def drift(at: Tensor) -> Tensor:
         inside = _clipped(at, bar)
-        return up * bar.device.step_up(inside, bar.cells) - down * bar.device.step_down(inside, bar.cells)
+        return up * step(bar.response, inside, up=True) - down * step(bar.response, inside, up=False)
 
     start = v
     for _ in range(_SUBSTEPS):
@@ -118,12 +118,12 @@ def _spread(
     decay = relaxation / n
     sum_two = n * _phi(2 * relaxation) / _phi(2 * decay)
     sum_one = n * _phi(relaxation) / _phi(decay)
-    jump = bar.device.step_up(mean, bar.cells) + bar.device.step_down(mean, bar.cells)
+    jump = step(bar.response, mean, up=True) + step(bar.response, mean, up=False)
     order = (sum_two - sum_one.square() / n - 2e-6 * sum_two).clamp(min=0)  # less what rounding leaves
     noise = torch.zeros_like(v)
-    if bar.device.dw_min_std > 0:
+    if bar.response.noise > 0:
         middle = (v + mean) / 2
-        std_up, std_down = bar.device.std_up(middle, bar.cells), bar.device.std_down(middle, bar.cells)
+        std_up, std_down = (std(bar.response, middle, up=way) for way in (True, False))
         noise = (share * std_up.square() + (1 - share) * std_down.square()) * sum_two
     return noise.clamp(min=0), share * (1 - share) * order * blocks, jump
 
@@ -154,13 +154,13 @@ def _kept_inside(
 
     Source: Siegmund, Sequential Analysis (1985), for the discrete walk.
     """
-    device, cells = bar.device, bar.cells
+    response, cells = bar.response, bar.cells
     n = (up + down).clamp(min=1e-12)
     upper = v + end > cells.w_max + cells.w_min
     bound = torch.where(upper, cells.w_max, cells.w_min)
     # ups and downs shake a device at its bound only as far as a step outwards is left there (none for soft
     # bounds)
-    outward = torch.where(upper, device.step_up(bound, cells), device.step_down(bound, cells))
+    outward = torch.where(upper, step(response, bound, up=True), step(response, bound, up=False))
     shake = torch.minimum(2 * outward, jump)
     path = noise + shake.square() * up * down / n * blocks
     sign = torch.where(upper, 1.0, -1.0)

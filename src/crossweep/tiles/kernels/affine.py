@@ -307,10 +307,10 @@ def respond_block(f, ids, scalars, key):
     Args:
         f: the block.
         ids: numbers of its devices.
-        scalars: noise of a pulse, whether it is relative, kappa.
+        scalars: as ``scalars.Scalars``.
         key: 32-bit key.
     """
-    sigma, relative, kappa = scalars[0], scalars[1], scalars[2]
+    sigma, relative, kappa = scalars.noise, scalars.relative, scalars.kappa
     for e in range(SIZE):
         up = f[UP + e]
         f[RELAX + e] = up * f[RU + e] + (f[ALL + e] - up) * f[RD + e]

@@ -2,7 +2,7 @@
 """The response of devices with exponential steps, a block at a time: the integrated form of ``engine.response``.
 
 Steps are ``unit max(1 - A exp(g (scale v + b)), 0)``; ``CU`` and ``CD`` hold the units up and down, ``RU`` the scale. The
-shape that all devices share comes behind the other scalars, see ``compiled.scalars``.
+shape that all devices share comes behind the other scalars, see ``scalars``.
 """
 
 import numpy as np
@@ -13,6 +13,7 @@ from crossweep.tiles.kernels.bits import mix, square_root
 from crossweep.tiles.kernels.block import ALL, CD, CU, END, HIGH, LOW, RU, UP, XI, V, load
 from crossweep.tiles.kernels.jit import inline, kernel
 from crossweep.tiles.kernels.maths import exp
+from crossweep.tiles.kernels.scalars import EXPONENTIAL
 
 F = np.float32
 _SUBSTEPS = 4  # of the midpoint rule, as in ``engine.response``
@@ -50,11 +51,12 @@ def exponential_pulse(v, up, su, sd, scale, high, low, shape, xi):
         xi: a standard normal number.
     """
     step_up, step_down = (
-        _step(v, su, scale, shape[5], shape[6], shape[9]), _step(v, sd, scale, shape[7], shape[8], shape[9])
+        _step(v, su, scale, shape.a_up, shape.g_up, shape.offset),
+        _step(v, sd, scale, shape.a_down, shape.g_down, shape.offset),
     )  # fmt: skip
     step, unit = (step_up, su) if up else (step_down, sd)
-    noise = step + shape[10] + shape[11] * abs(v) if unit > F(0.0) else F(0.0)
-    change = step + shape[0] * noise * xi
+    noise = step + shape.floor + shape.slope * abs(v) if unit > F(0.0) else F(0.0)
+    change = step + shape.noise * noise * xi
     moved = v + change if up else v - change
     return F(min(max(moved, low), high))
 
@@ -62,8 +64,14 @@ def exponential_pulse(v, up, su, sd, scale, high, low, shape, xi):
 @kernel
 def respond_shapes(f, ids, scalars, key):
     """Move the devices of a block by the pulses at ``UP`` and ``ALL``, with the noise at ``XI``; see ``affine``."""
-    sigma, kappa, offset, add, slope = scalars[0], scalars[2], scalars[9], scalars[10], scalars[11]
-    a_up, g_up, a_down, g_down = scalars[5], scalars[6], scalars[7], scalars[8]
+    sigma, kappa, offset, add, slope = (
+        scalars.noise,
+        scalars.kappa,
+        scalars.offset,
+        scalars.floor,
+        scalars.slope,
+    )
+    a_up, g_up, a_down, g_down = scalars.a_up, scalars.g_up, scalars.a_down, scalars.g_down
     for e in range(SIZE):
         start, up, n = f[V + e], f[UP + e], max(f[ALL + e], NONE)
         su, sd, scale, high, low = f[CU + e], f[CD + e], f[RU + e], f[HIGH + e], f[LOW + e]
@@ -113,7 +121,7 @@ def respond_shapes(f, ids, scalars, key):
 @kernel
 def load_cells(f, device, scalars, row, first):
     """Bring a block's devices to their places, whatever their kind."""
-    if scalars[4] > F(0.0):
+    if scalars.kind == EXPONENTIAL:
         load_shapes(f, device, row, first)
     else:
         load_devices(f, device, row, first)
@@ -122,7 +130,7 @@ def load_cells(f, device, scalars, row, first):
 @kernel
 def move(f, ids, scalars, key):
     """Move the devices of a block by the pulses at ``UP`` and ``ALL``, whatever their kind."""
-    if scalars[4] > F(0.0):
+    if scalars.kind == EXPONENTIAL:
         respond_shapes(f, ids, scalars, key)
     else:
         respond_block(f, ids, scalars, key)

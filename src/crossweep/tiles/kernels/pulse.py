@@ -65,7 +65,7 @@ def room_for_pieces():
 @kernel
 def load_to_run(f, device, scalars, row, first):
     """Bring a block's devices to their places, and the variance of one pulse of each."""
-    noise = scalars[0] * scalars[0]
+    noise = scalars.noise * scalars.noise
     load_devices(f, device, row, first)
     load(f, _SQUARE_UP, device[0], row, first, F(0.0))
     load(f, _SQUARE_DOWN, device[1], row, first, F(0.0))
@@ -165,7 +165,7 @@ def _walk(
     key,
 ):
     """The ``hard`` devices through a group of pieces, pulse by pulse, a register of devices at a time."""
-    sigma, relative = scalars[0], scalars[1] > F(0.0)
+    sigma, relative = scalars.noise, scalars.relative > F(0.0)
     choose(f, ids)
     for some in range(0, hard, LANES):
         width = min(LANES, hard - some)
@@ -205,7 +205,7 @@ def run_block(f, ids, room, trains, pieces, since, until, turn_x, turn_d, device
         turn_x: columns whose sign is turned.
         turn_d: rows whose sign is turned.
         device: steps, slopes and bounds, as ``load_devices``.
-        scalars: as ``compiled.scalars``.
+        scalars: as ``scalars.Scalars``.
         key: 63-bit key.
         row: first row.
         first: first column.
@@ -213,7 +213,7 @@ def run_block(f, ids, room, trains, pieces, since, until, turn_x, turn_d, device
     d, e, x, s = trains
     begins, lengths = pieces
     cols, col_signs, rows, row_signs = room
-    sigma, relative, n = scalars[0], scalars[1] > F(0.0), device[0].shape[1]
+    sigma, relative, n = scalars.noise, scalars.relative > F(0.0), device[0].shape[1]
     stop = min(first + LANES, n)
     earliest, latest = since[first:stop].min(), until[first:stop].max()
     for start in range(0, begins.shape[0], _PIECES):
@@ -255,7 +255,7 @@ def pulse_blocks(trains, seen, pieces, v, given, device, scalars, key, top, bott
         v: in and out, states [rows, n].
         given: in and out, pulses of each device [rows, n].
         device: steps, slopes and bounds, as ``load_devices``.
-        scalars: as ``compiled.scalars``.
+        scalars: as ``scalars.Scalars``.
         key: 63-bit key.
         top: first row of blocks.
         bottom: one past the last.

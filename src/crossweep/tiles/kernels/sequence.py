@@ -33,14 +33,14 @@ def give_rows(
         counts: pulses, positive up [rows, chosen columns].
         columns: the chosen columns.
         su, sd, mu, md, high, low: the devices [rows, n].
-        scalars: noise of a pulse, whether it is relative.
+        scalars: as ``scalars.Scalars``.
         write: standard deviation of the write noise [w].
         key: 63-bit key.
         given: out, pulses of each row [rows].
         first_row: first row.
         last_row: one past the last row.
     """
-    sigma, relative = scalars[0], scalars[1] > F(0.0)
+    sigma, relative = scalars.noise, scalars.relative > F(0.0)
     for i in range(first_row, last_row):
         k = line_key(key, i)
         row = counts[i]

@@ -41,7 +41,7 @@ def two_pulses(f, ids, counter, t, sigma, relative):
 
 @kernel
 def two_exponential_pulses(f, ids, counter, t, scalars):
-    """The same for exponential steps; ``scalars`` as ``compiled.scalars``."""
+    """The same for exponential steps; ``scalars`` as ``scalars.Scalars``."""
     for k in range(LANES):
         v, count, up, lane = f[STATE + k], f[COUNT + k], f[UPWARDS + k] > F(0.0), ids[WORD + k]
         unit_up, unit_down, scale = f[DEVICE + k], f[DEVICE + LANES + k], f[DEVICE + 2 * LANES + k]

@@ -12,6 +12,7 @@ from crossweep.tiles.kernels.bits import as_bits, as_float, line_key, mix, squar
 from crossweep.tiles.kernels.block import CHOSEN, HIDDEN, MEAN, PAST, VALUE, XI, W, clear, load, normals
 from crossweep.tiles.kernels.jit import kernel
 from crossweep.tiles.kernels.periphery import nearest
+from crossweep.tiles.kernels.scalars import EXPONENTIAL
 from crossweep.tiles.kernels.together import (
     COUNT,
     DRAWN,
@@ -119,7 +120,7 @@ def give_block(f, ids, hit, slow, scalars, step, longest, row, first, key):
     v, w, r = slow[:3]
     device = slow[3:]
     chosen = _wanted(f, ids, slow, row, first)
-    sigma, relative, write, given = scalars[0], scalars[1] > F(0.0), scalars[3], F(0.0)
+    sigma, relative, write, given = scalars.noise, scalars.relative > F(0.0), scalars.write, F(0.0)
     for base in range(CHOSEN, CHOSEN + chosen, LANES):
         n, most = min(LANES, CHOSEN + chosen - base), F(0.0)
         for k in range(LANES):
@@ -133,7 +134,7 @@ def give_block(f, ids, hit, slow, scalars, step, longest, row, first, key):
             most = max(most, f[COUNT + k])
         for t in range(0, np.int64(most), 2):
             counter = np.uint32(4 + t)
-            if scalars[4] > F(0.0):
+            if scalars.kind == EXPONENTIAL:
                 two_exponential_pulses(f, ids, counter, F(t), scalars)
             else:
                 two_pulses(f, ids, counter, F(t), sigma, relative)

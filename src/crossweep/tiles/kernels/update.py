@@ -37,7 +37,7 @@ def update_blocks(lines, squares, seen, edges, v, given, device, scalars, key, s
         v: in and out, states [rows, n].
         given: in and out, pulses of each device [rows, n].
         device: steps, slopes and bounds, as ``load_devices``; or as ``load_shapes``.
-        scalars: as ``compiled.scalars``.
+        scalars: as ``scalars.Scalars``.
         key: 63-bit key.
         start: first column block.
         stop: one past the last.

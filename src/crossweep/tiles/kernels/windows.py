@@ -73,12 +73,12 @@ def tables(slots, since, until, sign, reads, scale, fresh, gate, n):
 @kernel
 def _respond(f, ids, scalars, key):
     """Devices of A after the counted pulses; how many these were."""
-    if scalars[3] > F(0.0):  # a second number for the write noise
+    if scalars.write > F(0.0):  # a second number for the write noise
         two_normals(f, ids, key)
     else:
         normals(f, ids, key)
     move(f, ids, scalars, key)
-    return _show(f, scalars[3])
+    return _show(f, scalars.write)
 
 
 @kernel
@@ -88,9 +88,9 @@ def _run(f, ids, room, trains, pieces, since, until, turn_x, turn_d, device, sca
     run_block(f, ids, room, trains, pieces, since, until, turn_x, turn_d, device, scalars, key, row, first)
     for e in range(SIZE):
         f[ALL + e] = f[GIVEN + e]
-    if scalars[3] > F(0.0):
+    if scalars.write > F(0.0):
         two_normals(f, ids, mix(_WRITE, line_key(key, 0)))
-    return _show(f, scalars[3])
+    return _show(f, scalars.write)
 
 
 @kernel
@@ -147,7 +147,7 @@ def window_blocks(
             becomes what is subtracted, whether it may send pulses (float32) [windows, n, in whole blocks].
         parts: in how many parts, of equal slots, devices respond [windows].
         fast: A: state, visible weight, reference [rows, n]; steps, slopes and bounds.
-        fast_scalars: as ``compiled.scalars``.
+        fast_scalars: as ``scalars.Scalars``.
         io: periphery of the reads and what other lines add to them, as ``read_block``.
         buffers: H, or the tracked symmetry point; running mean, subtracted mean [rows, n]; each may be empty.
         digest: as ``digital.digest_rows``, then the pulses of C for each time that H passes its threshold.
