@@ -22,7 +22,8 @@ from torch import Tensor
 from crossweep.build import make, plain
 from crossweep.devices import measured
 from crossweep.devices.base import AbstractDevice, Cells
-from crossweep.devices.response import Affine, pulse, step
+from crossweep.devices.response import Affine, Response, pulse, step
+from crossweep.devices.response import Table as Tabulated
 from crossweep.errors import ConfigError, reported
 from crossweep.paths import conf_dir, multirun_dir, version_base
 from crossweep.rng import Stream
@@ -89,21 +90,26 @@ def names() -> list[str]:
 def rows(one: Card) -> list[tuple[str, str]]:
     """The table of a card: what, and how much."""
     d = one.device
-    law = d.response(one.cells)
-    additive = isinstance(law, Affine) and law.additive
     found = [
         ("model", type(d).__name__),
         ("range (mean bounds) [w]", f"{d.w_min:g} .. {d.w_max:g}"),
         ("states [1]", _states(d.states)),
         ("step in mid-range [w]", f"{d.granularity:.4g}"),
         ("step, device to device [dw_min]", f"{d.dw_min_dtod:g}{' log-normal' * d.dw_min_dtod_log_normal}"),
-        ("pulse noise [step]", f"{d.dw_min_std:g} {'additive' if additive else 'multiplicative'}"),
+        ("pulse noise [step]", f"{d.dw_min_std:g} {_noise(d.response(one.cells))}"),
         ("write noise [dw_min]", f"{d.write_noise_std:g}"),
         ("bounds, device to device [own]", f"{d.w_max_dtod:g} upper, {d.w_min_dtod:g} lower"),
     ]
     if one.points is None:
         return [*found, ("symmetry point", "none")]
     return [*found, ("symmetry point [w]", f"{one.points.mean():+.3f}, spread {one.points.std():.3f}")]
+
+
+def _noise(law: Response) -> str:
+    """How the noise of a pulse follows the state."""
+    if isinstance(law, Tabulated) and not torch.equal(law.curves[:2], law.curves[2:]):
+        return "as tabulated"
+    return "additive" if isinstance(law, Affine) and law.additive else "multiplicative"
 
 
 # -- figures ---------------------------------------------------------------------------------------------

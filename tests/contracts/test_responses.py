@@ -7,8 +7,9 @@ import torch
 
 from crossweep.devices.base import AbstractDevice, Cells
 from crossweep.devices.exp_step import ExpStep
+from crossweep.devices.piecewise_step import PiecewiseStep
 from crossweep.devices.pow_step import PowStep
-from crossweep.devices.response import Affine, Exponential, General, Response, step
+from crossweep.devices.response import Affine, Exponential, General, Response, Table, step
 from crossweep.devices.soft_bounds import SoftBounds
 from crossweep.devices.symmetry_point import SymmetryPoint
 from crossweep.rng import Stream
@@ -30,6 +31,8 @@ def twice(law: Response) -> Response:
             return replace(law, **double)
         case Exponential():
             return replace(law, unit_up=2 * law.unit_up, unit_down=2 * law.unit_down)
+        case Table():
+            return replace(law, gain_up=2 * law.gain_up, gain_down=2 * law.gain_down)
         case General():
             return replace(law, up=lambda v: 2 * law.up(v), down=lambda v: 2 * law.down(v))
 
@@ -40,6 +43,11 @@ class TwiceSoft(SoftBounds):
 
 
 class TwiceExponential(ExpStep):
+    def response(self, cells: Cells) -> Response:  # type: ignore[override]
+        return twice(super().response(cells))
+
+
+class TwiceNodes(PiecewiseStep):
     def response(self, cells: Cells) -> Response:  # type: ignore[override]
         return twice(super().response(cells))
 
@@ -77,8 +85,13 @@ def moved(device: AbstractDevice, level: str, backend: Backend) -> tuple[torch.T
 @pytest.mark.parametrize("level", ENGINES)
 @pytest.mark.parametrize(
     ("mine", "theirs"),
-    [(TwiceSoft, SoftBounds), (TwiceExponential, ExpStep), (TwicePower, PowStep)],
-    ids=["affine", "exponential", "general"],
+    [
+        (TwiceSoft, SoftBounds),
+        (TwiceExponential, ExpStep),
+        (TwiceNodes, PiecewiseStep),
+        (TwicePower, PowStep),
+    ],
+    ids=["affine", "exponential", "table", "general"],
 )
 def test_a_changed_response_changes_what_is_trained(
     mine: type[AbstractDevice], theirs: type[AbstractDevice], level: str, backend: Backend

@@ -17,6 +17,7 @@ NAMES = sorted(
     p.stem for p in (CONF / "device").glob("*.yaml") if p.stem[0] != "_" and p.stem not in NEEDS_A_FILE
 )
 SPREADS = ("dw_min_dtod", "up_down_dtod", "w_max_dtod", "w_min_dtod")
+_MEASURED = ("up", "down", "up_std", "down_std", "top", "bottom")  # by device
 _OWN_SPREADS = ("gamma_up_dtod", "gamma_down_dtod", "pow_gamma_dtod", "pow_up_down_dtod", "reset_dtod")
 
 
@@ -40,5 +41,6 @@ def load(name: str, **changes: Any) -> AbstractDevice:
 def alike(name: str, **changes: Any) -> AbstractDevice:
     """The mean device of one option: no device-to-device spread."""
     keys = settings(name)
-    spreads = {key: 0.0 for key in (*SPREADS, *_OWN_SPREADS) if key in keys}
+    spreads: dict[str, Any] = {key: 0.0 for key in (*SPREADS, *_OWN_SPREADS) if key in keys}
+    spreads |= {key: keys[key][:1] for key in _MEASURED if keys.get(key)}
     return load(name, **(spreads | changes))

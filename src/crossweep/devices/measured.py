@@ -33,17 +33,18 @@ def read(file: str) -> dict[str, Any]:
             f"device.file: {file!r} is no fitted device, it lacks `_target_`; see crossweep-fit-device"
         )
     for key, value in content.items():
-        if not _is_plain(key) or not (
-            all(map(_is_plain, value)) if isinstance(value, list) else _is_plain(value)
-        ):
+        if not _is_plain(key) or not _is_plain(value, lists=2):
             raise ConfigError(
                 f"device.file: {file!r} must hold numbers, texts and lists of them, and no `${{`; see {key!r}"
             )
     return {str(key): value for key, value in content.items()}
 
 
-def _is_plain(value: Any) -> bool:
-    """A value that means itself: a nested node could name a class, an interpolation could read the environment."""
+def _is_plain(value: Any, lists: int = 0) -> bool:
+    """A value that means itself, or lists of such, ``lists`` deep: a nested node could name a class, an interpolation could
+    read the environment."""
+    if isinstance(value, list) and lists:
+        return all(_is_plain(item, lists - 1) for item in value)
     return (
         value is None
         or isinstance(value, bool | int | float)

@@ -7,7 +7,7 @@ from typing import Annotated
 from torch import Tensor
 
 from crossweep.devices.base import AbstractDevice, Cells
-from crossweep.devices.response import General
+from crossweep.devices.response import Table
 from crossweep.errors import FieldError
 from crossweep.schema import Items, NotNegative
 
@@ -44,12 +44,16 @@ class PiecewiseStep(AbstractDevice):
             raise FieldError("piecewise_up", f"the middle factor sets the granularity, must be > 0, got {up}")
         super().__post_init__()
 
-    def response(self, cells: Cells) -> General:
-        return General(
-            up=lambda v: cells.step_up * _interpolate(self.piecewise_up, v, cells),
-            down=lambda v: cells.step_down * _interpolate(self.piecewise_down, v, cells),
-            noise=self.dw_min_std,
+    def response(self, cells: Cells) -> Table:
+        # one node is a constant: two of the same
+        up, down = (
+            nodes if len(nodes) > 1 else (*nodes, *nodes)
+            for nodes in (self.piecewise_up, self.piecewise_down)
         )
+        return Table(
+            low=cells.w_min, high=cells.w_max, gain_up=cells.step_up, gain_down=cells.step_down,
+            curves=cells.w_max.new_tensor([[up], [down], [up], [down]]), noise=self.dw_min_std,
+        )  # fmt: skip
 
     @property
     def granularity(self) -> float:
@@ -58,15 +62,3 @@ class PiecewiseStep(AbstractDevice):
 
     def symmetry_point(self, cells: Cells) -> Tensor | None:
         return None if len(self.piecewise_up) == 1 else super().symmetry_point(cells)
-
-
-def _interpolate(nodes: Sequence[float], v: Tensor, cells: Cells) -> Tensor:
-    """Linear interpolation of ``nodes`` over each device's range, constant outside; [..., d, x]."""
-    values = v.new_tensor(nodes)
-    if len(nodes) == 1:
-        return values.expand_as(v)
-    last = len(nodes) - 1
-    place = ((v - cells.w_min) / (cells.w_max - cells.w_min).clamp(min=1e-12) * last).clamp(0.0, float(last))
-    left = place.floor().clamp(max=last - 1)
-    share, k = place - left, left.long()
-    return (1 - share) * values[k] + share * values[k + 1]

@@ -1,8 +1,8 @@
 """A device's response is data: the mean step up and down as a function of the state, and the noise of a pulse.
 
-A model hands out one of four kinds, and nothing but it decides what pulses do: ``step`` and ``std`` are written here
-once, for the torch reference; the compiled kernels take the numbers of ``Affine`` and ``Exponential``. A ``General``
-response, a stranger's formula, runs as it is written, on the reference.
+A model hands out one of these kinds, and nothing but it decides what pulses do: ``step`` and ``std`` are written here
+once, for the torch reference; compiled kernels take the numbers of the others, but a ``General`` response, a stranger's
+formula, runs as it is written.
 
 All tensors are ``[..., d, x]`` unless stated otherwise, states are device coordinates.
 """
@@ -71,6 +71,47 @@ class Exponential:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
+class Table:
+    """Steps ``gain I(v)`` and noise ``noise gain J(v)`` with curves that are linear between equally spaced nodes, from
+    ``low`` to ``high``, and constant outside.
+
+    Args:
+        low: state of the first node [w].
+        high: state of the last node [w]; below ``low`` for a mirrored device.
+        gain_up: factor of up steps [w].
+        gain_down: factor of down steps [w].
+        curves: up and down steps I, then up and down noise J, at the nodes [4, sets of curves, nodes >= 2], >= 0.
+        noise: see above [1], >= 0.
+        which: set that each device has, whole numbers; None where there is one.
+    """
+
+    low: Tensor
+    high: Tensor
+    gain_up: Tensor
+    gain_down: Tensor
+    curves: Tensor
+    noise: float
+    which: Tensor | None = None
+
+    @property
+    def width(self) -> Tensor:
+        """From ``low`` to ``high``, never zero: a stuck device has no range, but zero gains for whatever is found."""
+        width = self.high - self.low
+        return torch.where(width.abs() < 1e-12, 1e-12, width)
+
+    def at(self, curve: int, v: Tensor) -> Tensor:
+        """Curve number ``curve`` at states ``v``."""
+        last = self.curves.shape[-1] - 1
+        place = ((v - self.low) / self.width * last).clamp(0.0, float(last))
+        left = place.floor().clamp(max=last - 1)
+        share, k = place - left, left.long()
+        if self.which is not None:
+            k = k + self.which.long() * (last + 1)
+        values = self.curves[curve].flatten()
+        return (1 - share) * values[k] + share * values[k + 1]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
 class General:
     """Any other steps, as functions of states of any shape that broadcasts with the devices.
 
@@ -89,7 +130,7 @@ class General:
     std_down: OfState | None = None
 
 
-Response: TypeAlias = Affine | Exponential | General
+Response: TypeAlias = Affine | Exponential | Table | General
 
 
 def step(response: Response, v: Tensor, *, up: bool) -> Tensor:
@@ -104,6 +145,8 @@ def step(response: Response, v: Tensor, *, up: bool) -> Tensor:
             )
             z = response.scale * v + response.offset
             return unit * (1 - amplitude * (rate * z).clamp(max=_HIGHEST).exp()).clamp(min=0.0)
+        case Table():
+            return response.gain_up * response.at(0, v) if up else response.gain_down * response.at(1, v)
         case General():
             return (response.up if up else response.down)(v)
     assert_never(response)
@@ -117,9 +160,12 @@ def std(response: Response, v: Tensor, *, up: bool) -> Tensor:
         case Exponential():
             base = step(response, v, up=up) + response.noise_floor + response.noise_slope * v.abs()
             return response.noise * base * ((response.unit_up if up else response.unit_down) > 0)
+        case Table():
+            own = response.gain_up * response.at(2, v) if up else response.gain_down * response.at(3, v)
+            return response.noise * own
         case General():
-            own = response.std_up if up else response.std_down
-            return response.noise * (step(response, v, up=up).abs() if own is None else own(v))
+            given = response.std_up if up else response.std_down
+            return response.noise * (step(response, v, up=up).abs() if given is None else given(v))
         case Affine():
             return response.noise * step(response, v, up=up).abs()
     assert_never(response)
@@ -168,6 +214,12 @@ def one_sided(response: Response, mirror: Tensor) -> Response:
                 unit_up=response.unit_up * up, unit_down=response.unit_up * down, scale=response.scale * mirror,
                 curve_up=response.curve_up, curve_down=response.curve_up, offset=response.offset,
                 noise=response.noise, noise_floor=response.noise_floor, noise_slope=response.noise_slope,
+            )  # fmt: skip
+        case Table():
+            return Table(
+                low=response.low * mirror, high=response.high * mirror,
+                gain_up=response.gain_up * up, gain_down=response.gain_up * down,
+                curves=response.curves[[0, 0, 2, 2]], noise=response.noise, which=response.which,
             )  # fmt: skip
         case General():
 
