@@ -102,8 +102,9 @@ def test_a_device_pulsed_upwards_only_makes_a_pair() -> None:
     [
         ({"down": [[1.0, 1.0]]}, "device.down: must have 1 rows of 3 nodes"),
         ({"up_std": [[1.0] * 3] * 2}, "device.up_std: must have 1 rows of 3 nodes"),
-        ({"up": [[1.0, -1.0, 1.0]]}, "device.up: must be a list of at least 1"),
-        ({"down": None}, "device.down: must be given unless update_policy=one_sided"),
+        ({"up": [[1.0, -1.0, 1.0]]}, "device.up: must be a list of"),
+        ({"up": []}, "device.up: must have a row"),
+        ({"down": []}, "device.down: must be given unless update_policy=one_sided"),
         ({"top": [1.0, 1.0]}, "device.top: must have a number for each of 1 rows"),
         ({"up": [[1.0, 0.0, 1.0]], "down": [[1.0, 0.0, 1.0]]}, "must move the device in mid-range"),
     ],

@@ -12,7 +12,7 @@ from crossweep.errors import FieldError
 from crossweep.rng import Stream
 from crossweep.schema import Items, NotNegative, Positive
 
-Curves = Annotated[Sequence[Annotated[Sequence[NotNegative], Items(least=2)]], Items(least=1)]
+Curves = Sequence[Annotated[Sequence[NotNegative], Items(least=2)]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,11 +26,11 @@ class TableStep(AbstractDevice):
 
     Args:
         up: mean change of an up pulse at the nodes, a row for each measured device [dw_min], >= 0.
-        down: the same of a down pulse, counted downwards; null (of a one-sided pair): as up.
-        up_std: cycle-to-cycle standard deviation of an up pulse at the nodes [dw_min_std dw_min]; null: as the mean change.
+        down: the same of a down pulse, counted downwards; [] (of a one-sided pair): as up.
+        up_std: cycle-to-cycle standard deviation of an up pulse at the nodes [dw_min_std dw_min]; []: as the mean change.
         down_std: the same of a down pulse.
-        top: upper bound of each measured device [w_max], > 0; null: 1.
-        bottom: lower bound of each measured device [w_min], > 0; null: 1.
+        top: upper bound of each measured device [w_max], > 0; []: 1.
+        bottom: lower bound of each measured device [w_min], > 0; []: 1.
 
     Raises:
         ConfigError: rows of different lengths or numbers, a negative change, or none in mid-range.
@@ -41,33 +41,34 @@ class TableStep(AbstractDevice):
     """
 
     up: Curves
-    down: Curves | None = None
-    up_std: Curves | None = None
-    down_std: Curves | None = None
-    top: Sequence[Positive] | None = None
-    bottom: Sequence[Positive] | None = None
+    down: Curves = ()
+    up_std: Curves = ()
+    down_std: Curves = ()
+    top: Sequence[Positive] = ()
+    bottom: Sequence[Positive] = ()
 
     def __post_init__(self) -> None:
-        if self.down is None and self.update_policy != "one_sided":
-            raise FieldError("down", "must be given unless update_policy=one_sided, got null")
-        shape = [len(row) for row in self.up]
+        if not self.up:
+            raise FieldError("up", f"must have a row for each measured device, got {self.up}")
+        if not self.down and self.update_policy != "one_sided":
+            raise FieldError("down", f"must be given unless update_policy=one_sided, got {self.down}")
+        many, nodes = len(self.up), len(self.up[0])
         for name in ("up", "down", "up_std", "down_std"):
-            rows = getattr(self, name)
-            if rows is not None:
-                object.__setattr__(self, name, tuple(tuple(map(float, row)) for row in rows))
-                if {len(row) for row in rows} != {shape[0]} or len(rows) != len(shape):
-                    raise FieldError(
-                        name, f"must have {len(shape)} rows of {shape[0]} nodes like the first row of up"
-                    )
-        for name in ("top", "bottom"):
-            ends = getattr(self, name)
-            if ends is not None and len(ends) != len(shape):
+            rows = tuple(tuple(map(float, row)) for row in getattr(self, name))
+            object.__setattr__(self, name, rows)
+            lengths = [len(row) for row in rows]
+            if rows and lengths != [nodes] * many:
                 raise FieldError(
-                    name, f"must have a number for each of {len(shape)} rows of up, got {len(ends)}"
+                    name, f"must have {many} rows of {nodes} nodes like up, got rows of {lengths}"
                 )
+        for name in ("top", "bottom"):
+            ends = tuple(getattr(self, name))
+            object.__setattr__(self, name, ends)
+            if ends and len(ends) != many:
+                raise FieldError(name, f"must have a number for each of {many} rows of up, got {len(ends)}")
         super().__post_init__()
         if not self.granularity > 0:
-            raise FieldError("up, .down", "must move the device in mid-range, got no change there")
+            raise FieldError("up, .down", f"must move the device in mid-range, got {self.granularity} there")
 
     @property
     def granularity(self) -> float:
@@ -85,14 +86,11 @@ class TableStep(AbstractDevice):
 
     def draw_extra(self, cells: Cells, stream: Stream) -> Cells:
         many = len(self.up)
-        which = (
-            (stream.fork("curve").uniform(*cells.w_max.shape, like=cells.w_max) * many)
-            .floor()
-            .clamp(max=many - 1)
-        )
+        uniform = stream.fork("curve").uniform(*cells.w_max.shape, like=cells.w_max)
+        which = (uniform * many).floor().clamp(max=many - 1)
 
-        def of(ends: Sequence[float] | None) -> Tensor | float:
-            return 1.0 if ends is None else cells.w_max.new_tensor(ends)[which.long()]
+        def of(ends: Sequence[float]) -> Tensor | float:
+            return cells.w_max.new_tensor(ends)[which.long()] if ends else 1.0
 
         bounds = {"w_max": cells.w_max * of(self.top), "w_min": cells.w_min * of(self.bottom)}
         return replace(cells, **bounds, extra={"curve": which})
