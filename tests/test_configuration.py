@@ -13,7 +13,7 @@ from crossweep.devices.base import AbstractDevice
 from crossweep.devices.soft_bounds import SoftBounds
 from crossweep.errors import ConfigError
 from crossweep.paths import conf_dir, version_base
-from crossweep.training.transfer import Transfer
+from crossweep.training.experiment import Experiment
 from tests.runs import GROUPS
 
 # these say nothing without a value of the user's
@@ -36,7 +36,7 @@ def composed(*overrides: str) -> DictConfig:
     return compose("train", overrides=list(overrides))
 
 
-def built(*overrides: str) -> Transfer:
+def built(*overrides: str) -> Experiment:
     return build(plain(composed(*overrides)))
 
 
@@ -46,12 +46,12 @@ def test_every_option_builds(group: str, option: str) -> None:
         with pytest.raises(ConfigError, match=key):
             built(f"{group}={option}")
         return
-    assert isinstance(built(f"{group}={option}"), Transfer)
+    assert isinstance(built(f"{group}={option}"), Experiment)
 
 
 @pytest.mark.parametrize("option", options("experiment"))
 def test_every_experiment_builds(option: str) -> None:
-    assert isinstance(built(f"experiment={option}"), Transfer)
+    assert isinstance(built(f"experiment={option}"), Experiment)
 
 
 def test_one_device_choice_sets_both_tiles_and_roles_can_differ() -> None:

@@ -6,8 +6,8 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +16,10 @@ import torch
 from hydra.core.utils import JobReturn, JobStatus
 from omegaconf import OmegaConf
 
+from crossweep.build import build
 from crossweep.errors import ConfigError
 from crossweep.sweep.trial import TrialHandle, running
-from crossweep.train import CheckGrid, _check_pruner, _sweep_hook, main, train
+from crossweep.train import CheckGrid, Faults, _check_pruner, _key, _learning_rates, _sweep_hook, main, train
 from crossweep.training.checkpoint import load_checkpoint
 from tests.runs import configuration
 
@@ -95,6 +96,38 @@ def test_record_holds_what_a_reader_asks_for(tmp_path: Path) -> None:
     assert sum(row["share"] for row in on_disk["conversion"]) == pytest.approx(1)
     with (tmp_path / "a" / "history.csv").open() as file:
         assert len(list(csv.DictReader(file))) == 3
+
+
+@pytest.mark.parametrize(
+    ("words", "names"),
+    [
+        (("algorithm=cttv2",), {"analog", "fast_lr", "transfer_lr", "digital", "baselines"}),
+        (("algorithm=erider",), {"analog", "fast_change", "transfer_lr", "digital", "baselines"}),
+        (("algorithm=cttv2", "algorithm.fast_lr=0"), {"analog", "transfer_lr", "digital", "baselines"}),
+        (("algorithm=analog_sgd",), {"analog", "digital", "baselines"}),
+        (("algorithm=digital",), {"digital", "baselines"}),
+        (("algorithm=analog_sgd", "task=least_squares", "task.lr=0.25"), {"analog"}),
+    ],
+)
+def test_the_record_tells_the_rates_that_a_run_uses(words: tuple[str, ...], names: set[str]) -> None:
+    made = config(*words)
+    rates = _learning_rates(made, build(made))
+    assert rates.keys() == names
+    assert rates.get("analog") in (None, 0.25 if "task=least_squares" in words else 0.1)
+
+
+def test_what_another_kind_of_device_computes_lies_in_a_folder_of_its_own(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def key(**root: object) -> str:
+        return _key(_root_=OmegaConf.create({"data": 1, "compute_device": "auto"} | root))
+
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    cpu = key()
+    assert cpu == key(compute_device="cpu") == key(quiet=True) != key(data=2)
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    assert key() == key(compute_device="cuda") == key(compute_device="cuda:1") != cpu
+    assert key(compute_device="cpu") == cpu
 
 
 def test_same_seed_same_bits_and_each_seed_acts_alone(tmp_path: Path) -> None:
@@ -305,12 +338,14 @@ def test_a_damaged_or_foreign_record_is_one_line_and_its_remedy_works(tmp_path: 
 # -- as a user types it: one process each ----------------------------------------------------------------------------
 
 
-def command(tmp_path: Path, *overrides: str) -> subprocess.Popen[str]:
+def command(
+    tmp_path: Path, *overrides: str, program: tuple[str, ...] = ("-m", "crossweep.train")
+) -> subprocess.Popen[str]:
     environment = os.environ | {
         "CROSSWEEP_MULTIRUN": str(tmp_path / "multirun"),
         "OMP_NUM_THREADS": str(torch.get_num_threads()),
     }
-    words = [sys.executable, "-m", "crossweep.train", *tiny(*overrides), "quiet=false"]
+    words = [sys.executable, *program, *tiny(*overrides), "quiet=false"]
     pipe = subprocess.PIPE
     return subprocess.Popen(words, cwd=tmp_path, env=environment, stdout=pipe, stderr=pipe, text=True)
 
@@ -340,27 +375,45 @@ def test_mistakes_are_one_line_and_exit_code_2(tmp_path: Path, override: str, pa
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]  # nothing is left of it
 
 
+# one import for five runs: each is a fork, which kills itself after the first epoch that it has written
+KILLED = """
+import os, signal, sys
+from crossweep import build, console, train  # what `train` would import when it runs
+from crossweep.training import loop
+
+written, words, results = loop.save_checkpoint, sys.argv[1:], []
+for kill in (signal.SIGKILL, signal.SIGINT, signal.SIGTERM, None):
+    child = os.fork()
+    if not child:
+        def save(path, state):
+            written(path, state)
+            if kill is not None and path.name == "checkpoint.safetensors":
+                os.kill(os.getpid(), kill)
+        loop.save_checkpoint, sys.argv = save, ["crossweep-train", *words]
+        code = 0
+        try:
+            train.main()
+        except SystemExit as error:
+            code = error.code
+        finally:
+            sys.stdout.flush()
+            os._exit(code)
+    results.append(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+sys.exit(str(results))
+"""
+
+
 def test_killed_run_goes_on_and_ends_like_an_undisturbed_one(
     tmp_path: Path, interrupts_reach_children: None
 ) -> None:
-    many = ("training.finetune.epochs=60", "evaluation.fresh_devices=0")
-    for kill, code in ((signal.SIGKILL, -9), (signal.SIGINT, 130), (signal.SIGTERM, 143)):
-        process = command(tmp_path, *many)
-        checkpoints = lambda: [  # noqa: E731
-            p.stat().st_mtime_ns for p in (tmp_path / "multirun/runs").glob("*/checkpoint.safetensors")
-        ]
-        before = checkpoints()
-        while checkpoints() == before and process.poll() is None:
-            time.sleep(0.02)  # until it has written an epoch of its own
-        assert checkpoints() != before
-        process.send_signal(kill)
-        _, err = process.communicate()
-        assert process.returncode == code, err
-    process = command(tmp_path, *many)
+    many = ("training.finetune.epochs=5", "training.baseline=[sgd]", "evaluation.fresh_devices=0")
+    process = command(tmp_path, *many, program=("-c", KILLED))
     out, err = process.communicate()
-    assert process.returncode == 0, err
+    assert err.splitlines()[-1] == "[-9, 130, 143, 0]", err
     (record,) = (tmp_path / "multirun" / "runs").glob("*/record.json")
     assert "results in" in out and str(record.parent) in out.replace("\n", "")
+    # each went on where the one before had been killed
+    assert [err.count(f"fine-tune        epoch {epoch}/5") for epoch in range(1, 6)] == [0, 0, 0, 1, 1]
     undisturbed = run(tmp_path / "whole", *many)
     assert json.loads(record.read_text())["metrics"] == undisturbed["metrics"]
     assert not list((tmp_path / "multirun").rglob("*.tmp")) and not list(
@@ -389,8 +442,10 @@ def test_every_failed_run_of_a_grid_is_named(
 
 
 def test_failed_trials_of_a_study_are_no_runs_of_a_grid(monkeypatch: pytest.MonkeyPatch) -> None:
-    failed: list[str] = []
-    monkeypatch.setattr("crossweep.train._failed", failed)
+    failed = (faults := Faults()).failed
+    held: ContextVar[Faults] = ContextVar("faults")
+    held.set(faults)
+    monkeypatch.setattr("crossweep.train._faults", held)
     job = JobReturn(status=JobStatus.FAILED)
     job._return_value = ConfigError("went wrong")
     for sweeper, lines in (

@@ -21,11 +21,11 @@ from crossweep.devices.base import AbstractDevice
 from crossweep.errors import ConfigError, FieldError
 from crossweep.paths import cache_dir
 from crossweep.rng import Stream
-from crossweep.testbeds.experiment import TestbedExperiment
+from crossweep.testbeds.testbed import TestbedExperiment
 from crossweep.tiles.factory import TileFactory
 from crossweep.tiles.io import IOParameters
-from crossweep.tiles.mapping import Mapping as TileMapping
-from crossweep.training.transfer import Conversion, Transfer
+from crossweep.tiles.mapping import TileMapping
+from crossweep.training.experiment import Conversion, Experiment
 
 Node = Mapping[str, Any]
 T = TypeVar("T")
@@ -49,7 +49,7 @@ def plain(cfg: DictConfig) -> dict[str, Any]:
     return {str(key): value for key, value in resolved.items()}
 
 
-def build(cfg: Node) -> Transfer | TestbedExperiment:
+def build(cfg: Node) -> Experiment | TestbedExperiment:
     """A complete experiment, or the test-bed that ``task`` names.
 
     Args:
@@ -66,7 +66,7 @@ def build(cfg: Node) -> Transfer | TestbedExperiment:
     if not found.algorithm.is_digital:
         _try(found.algorithm, factory)
     training = found.training
-    return Transfer(
+    return Experiment(
         data=found.data,
         model=found.model,
         model_key=cfg["model"],

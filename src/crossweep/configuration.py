@@ -17,8 +17,8 @@ from crossweep.schema import Checked, NotNegative, Range, Seed
 from crossweep.testbeds.base import AbstractTestbed
 from crossweep.tiles.engine.base import AbstractEngine
 from crossweep.tiles.io_parameters import IOParameters
-from crossweep.tiles.mapping import Mapping as TileMapping
-from crossweep.training.settings import FitSettings, OptimizerSettings
+from crossweep.tiles.mapping import TileMapping
+from crossweep.training.fit_settings import FitSettings, OptimizerSettings
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -24,7 +24,7 @@ from crossweep.devices.symmetry_point import SymmetryPoint
 from crossweep.errors import reported
 from crossweep.paths import conf_dir, multirun_dir, version_base
 from crossweep.rng import Stream
-from crossweep.testbeds.base import AbstractTestbed, Outcome
+from crossweep.testbeds.base import AbstractTestbed, BedResult
 from crossweep.testbeds.constant_gradient import ConstantGradient
 from crossweep.testbeds.correlation_detection import CorrelationDetection
 from crossweep.tiles.engine.count import CountEngine
@@ -74,7 +74,7 @@ def _shortened(made: AbstractAlgorithm) -> AbstractAlgorithm:
     return replace(made, **changes)
 
 
-def run(bed: AbstractTestbed, made: AbstractAlgorithm, offset: float, seed: int) -> Outcome:
+def run(bed: AbstractTestbed, made: AbstractAlgorithm, offset: float, seed: int) -> BedResult:
     """One rule on one task; the same seed means the same devices and inputs for every rule."""
     root, perfect = Stream(seed), IOParameters(is_perfect=True)
     # a rule with one tile has the offset there: it plays both parts
@@ -91,7 +91,7 @@ def run(bed: AbstractTestbed, made: AbstractAlgorithm, offset: float, seed: int)
     return bed.run(made, factory, root.fork("task"))
 
 
-def row(name: str, point: str, outcome: Outcome) -> dict[str, Any]:
+def row(name: str, point: str, outcome: BedResult) -> dict[str, Any]:
     """One line of the table."""
     found, cost = outcome.metrics, outcome.cost
     samples, weights = cost["samples"], cost["weights"]
@@ -111,7 +111,7 @@ def row(name: str, point: str, outcome: Outcome) -> dict[str, Any]:
 # -- figures -------------------------------------------------------------------------------------------------
 
 
-def draw(axes: Axes, outcomes: Mapping[str, Outcome], off: int, title: str) -> None:
+def draw(axes: Axes, outcomes: Mapping[str, BedResult], off: int, title: str) -> None:
     """Diagonal weights solid, the others dashed; colours tell the symmetry point."""
     for point, outcome in outcomes.items():
         steps, curve = outcome.steps.numpy(), outcome.curve.numpy()
@@ -122,7 +122,7 @@ def draw(axes: Axes, outcomes: Mapping[str, Outcome], off: int, title: str) -> N
     axes.tick_params(labelsize=7)
 
 
-def sheet(results: Mapping[str, Mapping[str, Outcome]], off: int, title: str) -> Figure:
+def sheet(results: Mapping[str, Mapping[str, BedResult]], off: int, title: str) -> Figure:
     """One panel per rule, shared axes."""
     columns = 4
     rows = -(-len(results) // columns)
@@ -153,7 +153,7 @@ def _legend(figure: Figure, columns: int) -> None:
     )
 
 
-def single(name: str, both: tuple[Mapping[str, Outcome], Mapping[str, Outcome]]) -> Figure:
+def single(name: str, both: tuple[Mapping[str, BedResult], Mapping[str, BedResult]]) -> Figure:
     """The two tasks of one rule side by side."""
     figure = Figure(figsize=(7.0, 3.0), layout="constrained")
     for axes, outcomes, off, title in zip(
@@ -193,7 +193,7 @@ def main() -> None:
         ConstantGradient(instances=given.instances, samples=given.samples, correlation=0.4),
         CorrelationDetection(instances=given.instances, samples=given.samples, tail=given.samples // 5),
     )
-    results: tuple[dict[str, dict[str, Outcome]], dict[str, dict[str, Outcome]]] = ({}, {})
+    results: tuple[dict[str, dict[str, BedResult]], dict[str, dict[str, BedResult]]] = ({}, {})
     rows = []
     print(f"{'algorithm':22} {'point':8} {'diagonal':>9} {'elsewhere':>10} {'separation':>11}", flush=True)
     for name in given.only or options():

@@ -9,10 +9,11 @@ from functools import cache
 from typing import Annotated, Any, get_args, get_origin
 
 from crossweep import schema, trust
+from crossweep.axis import Axis
 from crossweep.configuration import Configuration
 from crossweep.devices.base import AbstractDevice
 from crossweep.errors import ConfigError
-from crossweep.sweep.axes import Axis, literal
+from crossweep.sweep.axes import literal
 from crossweep.sweep.settings import Settings
 
 WIDTH = 100  # columns

@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import NoReturn
 
 from crossweep.errors import ConfigError, StudyError, reported
+from crossweep.schema import LARGEST
+from crossweep.sweep.settings import BUDGET
 
-LARGEST = 1e9  # budget
 EPILOG = """\
 examples:
   crossweep-report multirun/landscape_skew_variability
@@ -50,7 +51,7 @@ def parser() -> argparse.ArgumentParser:
         "--budget",
         type=float,
         metavar="POINTS",
-        help="acceptable loss in percentage points (default: the study's own, else 1.2)",
+        help=f"acceptable loss in percentage points (default: the study's own, else {BUDGET})",
     )
     made.add_argument(
         "--metric",
@@ -126,9 +127,9 @@ def _collect(options: argparse.Namespace) -> None:
 
 
 def _report(options: argparse.Namespace) -> None:
-    from crossweep.results import words
+    from crossweep.results import sentences
     from crossweep.results.collecting import study_folders
-    from crossweep.results.report import build_report
+    from crossweep.results.reporting import build_report
 
     given = _existing(options.folders)
     if options.compare:
@@ -156,7 +157,7 @@ def _report(options: argparse.Namespace) -> None:
             failed += 1
             print(f"crossweep-report: {problem}", file=sys.stderr)
             continue
-        print("\n".join([report.summary, *words.skipped(report.analysis), f"report: {report.path}"]))
+        print("\n".join([report.summary, *sentences.skipped(report.analysis), f"report: {report.path}"]))
     if failed == len(jobs):
         raise StudyError(f"none of the {failed} folders could be reported")
 

@@ -10,11 +10,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
+from contextvars import ContextVar
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import hydra
 from hydra.core.global_hydra import GlobalHydra
@@ -34,19 +35,37 @@ from crossweep.paths import conf_dir, multirun_dir, version_base
 from crossweep.records import RECORD_NAME, RunRecord, read_record, remove_forgotten
 from crossweep.sweep.resolvers import register
 
+if TYPE_CHECKING:
+    from crossweep.testbeds.testbed import TestbedExperiment
+    from crossweep.training.experiment import Experiment
+
 # what belongs to a sweep; a study's storage may hold a password
 _OF_SWEEPS = ("study", "axis")
 
 
 def _key(*, _root_: DictConfig) -> str:
-    """Twelve hex digits that name a run's folder: a hash of everything that determines its result."""
+    """Twelve hex digits that name a run's folder: a hash of everything that determines its result.
+
+    That is also the kind of device that computes it; a CPU, which every machine has, goes without saying.
+    """
     from crossweep.training.cache import fingerprint
 
     names = [name for name in _root_ if name not in NOT_IDENTITY]
     kept = OmegaConf.masked_copy(_root_, names)  # type: ignore[arg-type]
     content = OmegaConf.to_container(kept, resolve=True)
     assert isinstance(content, dict)
-    return fingerprint({str(k): v for k, v in content.items()})[:12]
+    kind = _kind(str(_root_.compute_device))
+    where = {} if kind == "cpu" else {"compute_device": kind}
+    return fingerprint({str(k): v for k, v in content.items()} | where)[:12]
+
+
+def _kind(compute_device: str) -> str:
+    """``cpu``, ``cuda``, ...: what torch calls the kind of a device; ``auto`` as `build.torch_device` reads it."""
+    import torch
+
+    if compute_device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    return compute_device.partition(":")[0]
 
 
 register("crossweep_key", _key)
@@ -67,12 +86,26 @@ def _help(*, _root_: DictConfig) -> str:
 register("crossweep_help", _help)
 
 
-_mistakes: list[CrossweepError] = []  # of a single run, for ``main`` to print
-_failed: list[str] = []  # runs of a grid; Hydra itself would name the first alone
+@dataclass
+class Faults:
+    """What went wrong under one command, for ``main`` to print: Hydra would add lines of its own or drop some.
+
+    Args:
+        mistake: of a single run.
+        failed: runs of a grid; Hydra itself would name the first alone.
+    """
+
+    mistake: CrossweepError | None = None
+    failed: list[str] = field(default_factory=list)
 
 
-def run(cfg: DictConfig) -> dict[str, float]:
-    """One run in the folder that Hydra made; returns the record's metrics."""
+_faults: ContextVar[Faults] = ContextVar(
+    "faults"
+)  # those of the command that runs; Hydra stands between it and `run`
+
+
+def run(cfg: DictConfig) -> dict[str, float | str]:
+    """One run in the folder that Hydra made; returns the record's metrics, and its ``state``."""
     from crossweep.build import plain
 
     hydra_cfg = HydraConfig.get()
@@ -96,12 +129,14 @@ def run(cfg: DictConfig) -> dict[str, float]:
             # in a study: a failed trial, which no sampler and no map takes for a value
             raise DivergedError(record["warnings"][0])
     except CrossweepError as error:
-        if not single:
+        faults = _faults.get(None)
+        if not single or faults is None:
             raise
-        _mistakes.append(error)  # raised through Hydra it would come with Hydra's own lines around it
+        faults.mistake = error
         _leave_nothing(folder)
         return {}
-    return {name: value for name, value in record["metrics"].items() if value is not None}
+    metrics = {name: value for name, value in record["metrics"].items() if value is not None}
+    return {**metrics, "state": record["state"]}
 
 
 def _leave_nothing(folder: Path) -> None:
@@ -142,10 +177,11 @@ class CheckGrid(Callback):
     """A grid, Hydra's own multirun: every value of every key is checked before the first run; failed runs are collected."""
 
     def on_job_end(self, config: DictConfig, job_return: JobReturn, **_: Any) -> None:
-        if _is_grid(config) and job_return.status is JobStatus.FAILED:
+        faults = _faults.get(None)
+        if faults is not None and _is_grid(config) and job_return.status is JobStatus.FAILED:
             words = OmegaConf.to_container(config.hydra.overrides.task, resolve=False)
             assert isinstance(words, list)
-            _failed.append(f"{','.join(map(str, words))}: {one_line(job_return._return_value)}")
+            faults.failed.append(f"{','.join(map(str, words))}: {one_line(job_return._return_value)}")
 
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
         from crossweep.sweep.precheck import precheck
@@ -186,7 +222,7 @@ def train(
     """
     from crossweep.build import build
     from crossweep.console import ConsoleProgress, conversion_table, show_result
-    from crossweep.training.transfer import CHECKPOINT_NAME
+    from crossweep.training.experiment import CHECKPOINT_NAME
 
     experiment = build(cfg)
     done = folder / RECORD_NAME
@@ -218,7 +254,7 @@ def train(
         choices=choices,
         overrides=overrides,
         config=cfg,
-        learning_rates=_learning_rates(cfg),
+        learning_rates=_learning_rates(cfg, experiment),
         conversion=[asdict(row) for row in result.conversion],
         cost=result.cost,
         versions=_versions(),
@@ -268,13 +304,20 @@ def _check_pruner(cfg: Mapping[str, Any]) -> None:
 # -- provenance ------------------------------------------------------------------------------------------------------
 
 
-def _learning_rates(cfg: Mapping[str, Any]) -> dict[str, Any]:
-    """The effective rates at the start of the schedule, by what they drive."""
-    finetune, algorithm = cfg["training"]["finetune"], cfg["algorithm"]
-    rates = {"analog": finetune["analog_lr"], "digital": finetune["optimizer"]["lr"]}
-    rates |= {name: algorithm[name] for name in ("fast_lr", "transfer_lr") if name in algorithm}
+def _learning_rates(cfg: Mapping[str, Any], experiment: "Experiment | TestbedExperiment") -> dict[str, Any]:
+    """The rates at the start of the schedule, by what they drive; only those that the run uses."""
+    from crossweep.testbeds.testbed import TestbedExperiment
+
+    algorithm, finetune = cfg["algorithm"], cfg["training"]["finetune"]
+    # a rule with a fast tile takes the one or the other for it, and the analog rate where both are zero
+    fast = "fast_change" if algorithm.get("fast_change") else "fast_lr"
+    own = {name: algorithm[name] for name in (fast, "transfer_lr") if algorithm.get(name)}
+    if isinstance(experiment, TestbedExperiment):
+        return {"analog": experiment.bed.lr, **own}
+    rates: dict[str, Any] = {} if experiment.rule.is_digital else {"analog": finetune["analog_lr"], **own}
     optimizers = cfg["training"]["baseline_optimizers"]
-    return rates | {"baselines": {name: optimizers[name] for name in cfg["training"]["baseline"]}}
+    baselines = {name: optimizers[name] for name in cfg["training"]["baseline"]}
+    return rates | {"digital": finetune["optimizer"]["lr"], "baselines": baselines}
 
 
 def _versions() -> dict[str, str]:
@@ -329,16 +372,21 @@ def main() -> None:
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")
     multirun_dir()  # refuses a name that Hydra cannot take
     sys.argv[1:] = _arguments(sys.argv[1:])
+    token = _faults.set(faults := Faults())
     try:
         hydra.main(config_path=str(conf_dir()), config_name="train", **version_base())(run)()
     except CrossweepError:
-        if len(_failed) > 1:
-            for line in _failed:
+        if len(faults.failed) > 1:
+            for line in faults.failed:
                 print(f"crossweep: {line}", file=sys.stderr)
-            raise StudyError(f"{len(_failed)} runs of the grid failed; the others are complete") from None
+            raise StudyError(
+                f"{len(faults.failed)} runs of the grid failed; the others are complete"
+            ) from None
         raise
-    if _mistakes:
-        raise _mistakes.pop()
+    finally:
+        _faults.reset(token)
+    if faults.mistake is not None:
+        raise faults.mistake
 
 
 def _arguments(given: list[str]) -> list[str]:

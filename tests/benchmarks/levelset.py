@@ -23,10 +23,10 @@ import numpy as np
 import optuna
 import pandas as pd
 
+from crossweep.axis import Axis
 from crossweep.gp import GaussianProcess
-from crossweep.sweep.axes import Axis
 from crossweep.sweep.samplers.encoding import Encoding
-from crossweep.sweep.samplers.factory import sampler_for
+from crossweep.sweep.samplers.named import sampler_for
 from crossweep.sweep.settings import Settings
 from crossweep.sweep.space import Space
 from crossweep.sweep.study import quiet_optuna

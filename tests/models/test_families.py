@@ -13,7 +13,7 @@ from crossweep.models.parts import parts
 from crossweep.models.timm_model import TimmModel
 from crossweep.nn.convert import convert, select
 from crossweep.nn.self_check import self_check
-from crossweep.tiles.mapping import Mapping
+from crossweep.tiles.mapping import TileMapping
 from tests.models.options import CIFAR, build
 from tests.nn.networks import factory
 
@@ -70,7 +70,7 @@ def test_ideal_devices_change_nothing(name: str) -> None:
         simplefilter("ignore")  # timm's own
         network = build(TimmModel(name=name, image_size="auto"), CIFAR).eval()
     images = torch.rand(2, *CIFAR, generator=torch.Generator().manual_seed(0))
-    names, mapping = select(network, "all", parts(network)), Mapping()
+    names, mapping = select(network, "all", parts(network)), TileMapping()
     try:
         self_check(network, names, mapping, factory(), images)
     except ConfigError as error:

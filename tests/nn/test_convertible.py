@@ -1,5 +1,7 @@
 """What becomes analog computes exactly the same; what would not stays digital, and the table lists it."""
 
+import subprocess
+import sys
 from functools import partial
 
 import pytest
@@ -17,10 +19,10 @@ from crossweep.devices.soft_bounds import SoftBounds
 from crossweep.nn.convert import analog_weights, convert, to_digital
 from crossweep.nn.convertible import convertible
 from crossweep.rng import Stream
-from crossweep.tiles.mapping import Mapping
+from crossweep.tiles.mapping import TileMapping
 from tests.nn.networks import DIGITAL, EXACT, build, factory
 
-SMALL_TILES = Mapping(max_tile_size=5, weight_scaling="row")
+SMALL_TILES = TileMapping(max_tile_size=5, weight_scaling="row")
 
 
 def on_crossbars(layer: nn.Module, rule: AbstractAlgorithm, **given: object) -> nn.Module:
@@ -78,7 +80,7 @@ def test_every_group_trains_on_devices_of_its_own(rule: AbstractAlgorithm, rng: 
 
 def test_groups_count_as_tiles_and_no_device_is_invented() -> None:
     net = nn.Sequential(build(0, lambda: nn.Conv2d(6, 12, 3, groups=3)))
-    (row, bias) = convert(net, ["0"], CTTv2(), Mapping(), factory())
+    (row, bias) = convert(net, ["0"], CTTv2(), TileMapping(), factory())
     assert (row.groups, row.d_size, row.x_size) == (3, 4, 18)
     assert row.tiles == 3 * 2 and row.devices == 2 * 12 * 2 * 9, "fast and slow tile of each group"
     assert row.share == 216 / 228 and bias.kind == "bias" and bias.share == 12 / 228
@@ -88,7 +90,7 @@ def test_groups_count_as_tiles_and_no_device_is_invented() -> None:
 def test_what_crossbars_would_change_stays_digital_and_is_listed(kind: str) -> None:
     net = build(0, lambda: nn.Sequential(nn.Linear(8, 8), DIGITAL[kind]()))
     assert list(convertible(net)) == ["0"]
-    table = convert(net, ["0"], AnalogSGD(), Mapping(), factory())
+    table = convert(net, ["0"], AnalogSGD(), TileMapping(), factory())
     rest = {row.layer for row in table if not row.tiles}
     assert kind == "lazy" or any(layer.startswith("digital: 1") for layer in rest)
     assert sum(row.share for row in table) == pytest.approx(1.0)
@@ -110,7 +112,7 @@ class Tied(nn.Module):
 def test_one_weight_in_two_layers_stays_digital_and_one_layer_in_two_places_stays_one(rng: Stream) -> None:
     digital, analog = build(0, Tied), build(0, Tied)
     assert list(convertible(analog)) == ["here"]
-    convert(analog, ["here"], Digital(), Mapping(), factory())
+    convert(analog, ["here"], Digital(), TileMapping(), factory())
     assert analog.here is analog.there and analog.second.weight is analog.first.weight
     x = rng.normal(5, 8, like=torch.empty(0))
     for model in (digital, analog):
@@ -128,3 +130,12 @@ def test_bias_of_an_analog_layer_is_the_digital_layers_own() -> None:
     layer = build(0, partial(nn.Linear, 4, 3))
     bias = layer.bias.requires_grad_(False)
     assert on_crossbars(layer, Digital())[0].bias is bias
+
+
+def test_a_run_loads_no_library_that_it_does_not_use() -> None:
+    """Importing timm and torchvision takes longer than a small run."""
+    code = (
+        "import sys, crossweep.train, crossweep.build\n"
+        "assert not (found := {'timm', 'torchvision', 'optuna', 'pandas', 'matplotlib'} & set(sys.modules)), found"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

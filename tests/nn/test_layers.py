@@ -17,7 +17,7 @@ from crossweep.nn.convertible import convertible
 from crossweep.nn.tiled_weight import update_all
 from crossweep.rng import Stream
 from crossweep.tiles.kernels.threads import side_by_side
-from crossweep.tiles.mapping import Mapping
+from crossweep.tiles.mapping import TileMapping
 from crossweep.tiles.pulse_train import UpdateParameters
 from tests.nn.networks import FINE, build, factory
 
@@ -29,14 +29,14 @@ def small_net() -> nn.Module:
 
 
 MAPPINGS = [
-    Mapping(max_tile_size=0, weight_scaling="none"),
-    Mapping(max_tile_size=20, weight_scaling="tile"),
-    Mapping(max_tile_size=7, weight_scaling="row", omega=0.8),
+    TileMapping(max_tile_size=0, weight_scaling="none"),
+    TileMapping(max_tile_size=20, weight_scaling="tile"),
+    TileMapping(max_tile_size=7, weight_scaling="row", omega=0.8),
 ]
 
 
 @pytest.mark.parametrize("mapping", MAPPINGS)
-def test_forward_and_backward_are_torch_s_own(mapping: Mapping, rng: Stream) -> None:
+def test_forward_and_backward_are_torch_s_own(mapping: TileMapping, rng: Stream) -> None:
     digital, analog = build(0, small_net), build(0, small_net)
     convert(analog, convertible(analog), AnalogSGD(), mapping, factory())
     x = rng.normal(5, 3, 8, 8, like=torch.empty(0))
@@ -50,7 +50,7 @@ def test_forward_and_backward_are_torch_s_own(mapping: Mapping, rng: Stream) -> 
 
 
 @pytest.mark.parametrize("mapping", MAPPINGS)
-def test_update_is_the_sgd_step_whatever_the_scaling(mapping: Mapping, rng: Stream) -> None:
+def test_update_is_the_sgd_step_whatever_the_scaling(mapping: TileMapping, rng: Stream) -> None:
     # one sample, |x| and |d| the same everywhere: k = lr X D / granularity pulses are wanted at every cross-point
     layer, lr = build(0, lambda: nn.Linear(16, 12, bias=False)), 0.005
     net = nn.Sequential(layer)
@@ -73,7 +73,7 @@ def test_update_is_the_sgd_step_whatever_the_scaling(mapping: Mapping, rng: Stre
 
 def test_two_backward_passes_before_a_step_count_twice(rng: Stream) -> None:
     net = nn.Sequential(build(0, lambda: nn.Linear(4, 3, bias=False)))
-    convert(net, ["0"], AnalogSGD(), Mapping(), factory())
+    convert(net, ["0"], AnalogSGD(), TileMapping(), factory())
     weight = analog_weights(net)["0"]
     x, d = rng.normal(2, 4, like=torch.empty(0)), rng.normal(2, 3, like=torch.empty(0))
     for _ in range(2):
@@ -85,7 +85,7 @@ def test_two_backward_passes_before_a_step_count_twice(rng: Stream) -> None:
 
 def test_evaluation_keeps_nothing_for_the_update(rng: Stream) -> None:
     net = nn.Sequential(build(0, lambda: nn.Linear(4, 3)))
-    convert(net, ["0"], AnalogSGD(), Mapping(), factory())
+    convert(net, ["0"], AnalogSGD(), TileMapping(), factory())
     with torch.no_grad():
         net(rng.normal(2, 4, like=torch.empty(0)))
     assert not analog_weights(net)["0"].pending
@@ -94,7 +94,7 @@ def test_evaluation_keeps_nothing_for_the_update(rng: Stream) -> None:
 def test_round_trip_to_digital_keeps_the_function(rng: Stream) -> None:
     model = build(0, small_net)
     expected = model(x := rng.normal(2, 3, 8, 8, like=torch.empty(0)))
-    convert(model, convertible(model), AnalogSGD(), Mapping(max_tile_size=10), factory())
+    convert(model, convertible(model), AnalogSGD(), TileMapping(max_tile_size=10), factory())
     back = to_digital(model)
     assert not analog_weights(back) and analog_weights(model)
     torch.testing.assert_close(back(x), expected, rtol=1e-4, atol=1e-4)
@@ -106,7 +106,7 @@ def test_transfer_noise_has_the_stated_size() -> None:
     device = SoftBounds(dw_min=0.01, w_max=2.0, w_min=-2.0, w_max_dtod=0.0, w_min_dtod=0.0)
     net = nn.Sequential(build(0, lambda: nn.Linear(300, 200, bias=False)))
     before = net[0].weight.detach().clone()
-    mapping = Mapping(weight_scaling="none", max_tile_size=0)
+    mapping = TileMapping(weight_scaling="none", max_tile_size=0)
     convert(net, ["0"], AnalogSGD(), mapping, factory(device), transfer_noise=0.05)
     error = analog_weights(net)["0"].logical_weight() - before
     expect.mean(error, 0.0, std=0.1, detects=0.005)
@@ -115,7 +115,7 @@ def test_transfer_noise_has_the_stated_size() -> None:
 
 def test_table_counts_tiles_devices_and_shares() -> None:
     model = build(0, small_net)
-    table = convert(model, ["3"], AnalogSGD(), Mapping(max_tile_size=40), factory())
+    table = convert(model, ["3"], AnalogSGD(), TileMapping(max_tile_size=40), factory())
     assert [(row.layer, row.kind, row.d_size, row.x_size) for row in table[:1]] == [("3", "Linear", 10, 96)]
     assert table[0].tiles == 3 and table[0].devices == 960 and table[0].share == 960 / (960 + 162 + 6)
     assert [(row.layer, row.kind, row.tiles) for row in table[1:]] == [("digital: 0", "Conv2d", 0)]
@@ -151,18 +151,18 @@ def test_selection_errors_name_the_key(
 
 
 def test_pieces_differ_by_one_at_most() -> None:
-    mapping = Mapping(max_tile_size=4)
+    mapping = TileMapping(max_tile_size=4)
     assert (
         mapping.pieces(10) == [4, 3, 3]
         and mapping.pieces(4) == [4]
-        and Mapping(max_tile_size=0).pieces(999) == [999]
+        and TileMapping(max_tile_size=0).pieces(999) == [999]
     )
 
 
 def trained_with(threads: int, rule: AbstractAlgorithm) -> tuple[dict[str, Tensor], int]:
     """State of a net of four equal layers after two steps on ``threads`` threads, and the threads torch has then."""
     layers = build(0, lambda: nn.Sequential(*(nn.Linear(48, 48) for _ in range(4))))
-    convert(layers, list(convertible(layers)), rule, Mapping(), factory(SoftBounds()))
+    convert(layers, list(convertible(layers)), rule, TileMapping(), factory(SoftBounds()))
     weights, before = list(analog_weights(layers).values()), torch.get_num_threads()
     torch.set_num_threads(threads)
     try:

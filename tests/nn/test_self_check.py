@@ -12,7 +12,7 @@ from crossweep.nn import convertible as rules
 from crossweep.nn.convertible import convertible
 from crossweep.nn.self_check import self_check
 from crossweep.rng import Stream
-from crossweep.tiles.mapping import Mapping
+from crossweep.tiles.mapping import TileMapping
 from tests.nn.networks import Doubling, build, factory
 
 
@@ -46,7 +46,7 @@ class Functional(nn.Module):
 def check(model: nn.Module, names: list[str] | None = None) -> None:
     chosen = list(convertible(model)) if names is None else names
     images = Stream(3).normal(2, 6, like=torch.empty(0))
-    self_check(model, chosen, Mapping(max_tile_size=4), factory(), images)
+    self_check(model, chosen, TileMapping(max_tile_size=4), factory(), images)
 
 
 def test_a_product_with_the_weight_is_a_read() -> None:

@@ -6,13 +6,13 @@ from torch import Tensor
 
 from crossweep.algorithms.analog_sgd import AnalogSGD
 from crossweep.nn.tiled_weight import TiledWeight
-from crossweep.tiles.mapping import Mapping, WeightScaling
+from crossweep.tiles.mapping import TileMapping, WeightScaling
 from tests import expect
 from tests.algorithms.rigs import factory, ideal, normal
 
 
 def laid_out(weight: Tensor, scaling: WeightScaling, noise: float = 0.0, w_min: float = -1.0) -> TiledWeight:
-    mapping = Mapping(max_tile_size=0, weight_scaling=scaling, omega=0.8)
+    mapping = TileMapping(max_tile_size=0, weight_scaling=scaling, omega=0.8)
     return TiledWeight(weight, AnalogSGD(), mapping, factory(ideal(0.001, w_min=w_min)), transfer_noise=noise)
 
 

@@ -188,7 +188,7 @@ def test_the_writer_keeps_to_its_share_of_time(tmp_path: Path) -> None:
 
 def test_results_and_report_need_no_torch() -> None:
     code = (
-        "import sys, crossweep.report, crossweep.results.report, crossweep.gp\n"
+        "import sys, crossweep.report, crossweep.results.reporting, crossweep.gp\n"
         "import crossweep.results as r; r.collect, r.TableWriter, r.analyse, r.build_report, r.finish\n"
         "bad = {'torch', 'hydra', 'omegaconf', 'optuna'} & set(sys.modules)\n"
         "assert not bad, bad\n"

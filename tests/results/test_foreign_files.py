@@ -19,7 +19,7 @@ from crossweep.records import write_csv
 from crossweep.results import build_report, collect, write_table
 from crossweep.results.analysis import analyse
 from crossweep.results.points import points
-from crossweep.results.words import summary
+from crossweep.results.sentences import summary
 from tests.results.studies import cliff, record, study, write
 
 BAD: tuple[Any, ...] = (

@@ -20,8 +20,8 @@ from crossweep.results.analysis import analyse
 from crossweep.results.collecting import collect
 from crossweep.results.page import html_table
 from crossweep.results.plots.style import COLUMN, LINES, RC
-from crossweep.results.report import Report
-from crossweep.results.words import summary
+from crossweep.results.reporting import Report
+from crossweep.results.sentences import summary
 from tests.results.studies import cliff, record, study, write
 
 

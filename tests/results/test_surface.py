@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.optimize import brentq
 
-from crossweep.results.axes import Axis
+from crossweep.axis import Axis
 from crossweep.results.contour import contour, farthest
 from crossweep.results.importance import importance
 from crossweep.results.link import KINDS, Link, candidates
@@ -112,7 +112,7 @@ def test_above_the_budget_from_the_start() -> None:
 
 def test_an_axis_may_hurt_downwards() -> None:
     """Few states hurt: the specification is a smallest value, and its strict end is the larger one."""
-    states = Axis(name="states", low=10.0, high=1000.0, scale="log", unit="", label="number of states")
+    states = Axis(name="states", low=10.0, high=1000.0, scale="log", label="number of states")
     truth = lambda u: 8 * (1 - u[:, 0]) ** 2 + 0 * u[:, 1]  # noqa: E731
     surface = fitted(truth, n=32, noise=0.1, axes=(states, SPREAD))
     (t,) = [t for t in tolerances(surface) if t.axis is states]

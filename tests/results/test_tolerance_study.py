@@ -18,13 +18,14 @@ import yaml
 from hydra.core.global_hydra import GlobalHydra
 
 from crossweep import train
+from crossweep.axis import Axis
 from crossweep.paths import conf_dir
 from crossweep.results.analysis import Analysis, analyse
-from crossweep.results.axes import Axis, from_study
 from crossweep.results.collecting import collect
-from crossweep.results.report import build_report
+from crossweep.results.reporting import build_report
+from crossweep.results.sentences import summary
 from crossweep.results.sheets import tolerance_sheet
-from crossweep.results.words import summary
+from crossweep.results.study_axes import from_study
 from tests.results.studies import record, write
 
 BUDGET, NOISE = 1.2, 0.02

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import qmc
 
-from crossweep.results.axes import Axis
+from crossweep.axis import Axis
 from crossweep.results.points import Points
 
 Array = NDArray[np.float64]

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from crossweep.errors import StudyError
+from crossweep.errors import ConfigError, StudyError
 from crossweep.sweep.storage import open_storage
-from tests.sweep.conftest import Database, done, finished, optuna_states, wait_for, workers_of
+from tests.sweep.conftest import Database, Sweep, done, finished, optuna_states, wait_for, workers_of
 
 Start = Callable[..., Any]
 
@@ -40,26 +40,29 @@ def test_launchers(launcher: str, tmp_path: Path, command: Start) -> None:
 
 
 @pytest.mark.parametrize("storage", ["journal", "{name: journal, lock: symlink}", "sqlite", "grpc"])
-def test_storages_of_several_processes(storage: str, tmp_path: Path, command: Start) -> None:
+def test_storages_of_several_processes(storage: str, tmp_path: Path, command: Start, sweep: Sweep) -> None:
+    """Begun in this process, continued by a controller and two workers of their own."""
     if storage == "grpc":
         pytest.importorskip("grpc")
-    options = ("study.workers=2", f"+study.storage={storage}", "sleep=[0.1]")
-    done(command("study.n_trials=3", *options))
-    done(command("study.n_trials=5", *options))
-    folder = tmp_path / "multirun" / "map"
+    first = "sqlite" if storage == "sqlite" else "journal"  # what a server of ours keeps the study in
+    folder = sweep(
+        "study.n_trials=1", f"+study.storage={first if storage == 'grpc' else storage}", "sleep=[0.1]"
+    )
+    done(command("study.n_trials=5", "study.workers=2", f"+study.storage={storage}", "sleep=[0.1]"))
     assert [trial["number"] for trial in finished(folder)] == list(range(5))
-    inner = "sqlite" if storage == "sqlite" else "journal"
-    assert optuna_states(folder, inner) == {"COMPLETE": 5}
+    assert optuna_states(folder, first) == {"COMPLETE": 5}
 
 
-def test_memory_goes_on_from_the_trial_folders(tmp_path: Path, command: Start) -> None:
-    done(command("study.n_trials=2", "+study.storage=memory"))
-    done(command("study.n_trials=4", "+study.storage=memory"))
-    assert [trial["number"] for trial in finished(tmp_path / "multirun" / "map")] == list(range(4))
-    process = command("study.workers=2", "+study.storage=memory")
-    output, _ = process.communicate()
-    assert process.returncode != 0
-    assert "memory serves one worker" in output
+def test_memory_goes_on_from_the_trial_folders(sweep: Sweep) -> None:
+    """Nothing of a study in memory outlives its start, not even in the same process."""
+    for target in (2, 4):
+        folder = sweep(f"study.n_trials={target}", "+study.storage=memory")
+        assert [trial["number"] for trial in finished(folder)] == list(range(target))
+    (folder / "trial_1" / "trial.json").unlink()
+    sweep("study.n_trials=4", "+study.storage=memory")
+    assert [trial["number"] for trial in finished(folder)] == [0, 2, 3, 4]
+    with pytest.raises(ConfigError, match="memory serves one worker"):
+        sweep("study.workers=2", "+study.storage=memory")
 
 
 @pytest.mark.slow

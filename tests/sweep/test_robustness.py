@@ -12,10 +12,10 @@ from typing import Any
 import optuna
 import pytest
 
+from crossweep.axis import Axis
 from crossweep.records import write_json
-from crossweep.sweep.axes import Axis
-from crossweep.sweep.lease import lease_path
-from crossweep.sweep.ledger import TOO_MANY_FAILURES, Claim, Ledger, tally_of
+from crossweep.study_folder import lease_file
+from crossweep.sweep.ledger import Claim, Ledger, Reason, Stop, count_trials
 from crossweep.sweep.objective import Outcome
 from crossweep.sweep.settings import Settings
 from crossweep.sweep.space import Space
@@ -42,13 +42,13 @@ def claimed(ledger: Ledger) -> Claim:
 
 def kill(ledger: Ledger, claim: Claim) -> None:
     """As if the trial's worker had been on another host and fallen silent."""
-    path = lease_path(ledger.directory, claim.number)
+    path = lease_file(ledger.directory, claim.number)
     write_json(path, DEAD)
     os.utime(path, (0, 0))
 
 
 def test_claims_never_overshoot_the_target(tmp_path: Path) -> None:
-    claims: list[Claim | str] = []
+    claims: list[Claim | Stop] = []
 
     def work() -> None:
         ledger = ledger_of(tmp_path, n_trials=5)
@@ -83,8 +83,8 @@ def test_a_point_that_is_tried_again_has_not_failed(tmp_path: Path) -> None:
     for failed in (0, 1):
         kill(ledger, claimed(ledger))
         ledger.reap()
-        assert tally_of(ledger.trials()).failed == failed
-    assert ledger.claim() == TOO_MANY_FAILURES
+        assert count_trials(ledger.trials()).failed == failed
+    assert ledger.claim() == Stop(Reason.TOO_MANY_FAILURES)
 
 
 def test_a_worker_that_dies_between_writing_and_telling_loses_nothing(tmp_path: Path) -> None:
@@ -110,7 +110,7 @@ def test_the_result_of_a_trial_that_was_given_up_is_dropped(tmp_path: Path) -> N
 @pytest.mark.parametrize("harm", [b"", b'{"place', b"[]", b"{}"])
 def test_a_damaged_lease_is_judged_by_its_age(tmp_path: Path, harm: bytes) -> None:
     ledger = ledger_of(tmp_path)
-    path = lease_path(tmp_path, claimed(ledger).number)
+    path = lease_file(tmp_path, claimed(ledger).number)
     path.write_bytes(harm)
     ledger.reap()
     assert [trial.state.name for trial in ledger.trials()] == ["RUNNING"]

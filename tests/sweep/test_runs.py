@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 import yaml
 
+from crossweep import train
 from crossweep.errors import ConfigError, StudyError
 from crossweep.sweep import controller, ledger
+from crossweep.sweep.objective import state_of
 from tests.sweep.conftest import Sweep, finished, optuna_states, trials_of
 
 
@@ -151,6 +153,27 @@ def test_a_value_that_is_not_finite_is_a_failure_or_a_result_as_told(sweep: Swee
     trials = trials_of(Path("multirun/told"))
     assert [trial["state"] for trial in trials] == ["diverged", "diverged"]
     assert [trial["values"] for trial in trials] == [[9.0], [9.0]]
+
+
+@pytest.mark.parametrize("state", ["diverged", "pruned"])
+def test_a_run_returns_how_it_ended(
+    state: str, sweep: Sweep, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The study needs no file of the run to know."""
+    record = {"state": state, "metrics": {"error_increase": 80.0}, "warnings": []}
+    monkeypatch.setattr(train, "train", lambda *_, **__: record)
+    words = ("-m", "study=landscape_skew_variability", "data=synthetic", "model=mlp")
+    alone = ("study.n_trials=1", "study.seeds=[0]", "study.workers=1", "study.progress=none")
+    sweep(*alone, "study.table=null", "study.report=null", base=words, program=train.main)
+    (trial,) = trials_of(tmp_path / "multirun" / "landscape_skew_variability")
+    assert trial["state"] == state
+    assert trial["values"] == (None if state == "pruned" else [80.0])
+
+
+def test_a_state_that_is_none_is_named() -> None:
+    assert state_of({"state": 3.0}) == state_of(1.5) == "complete"
+    with pytest.raises(StudyError, match=r"complete, diverged, pruned; it returned 'dviverged'"):
+        state_of({"state": "dviverged"})
 
 
 def test_several_objectives_by_name_and_constraints(sweep: Sweep) -> None:

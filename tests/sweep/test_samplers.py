@@ -7,11 +7,11 @@ import numpy as np
 import optuna
 import pytest
 
+from crossweep.axis import Axis
 from crossweep.errors import ConfigError
 from crossweep.gp import GaussianProcess
-from crossweep.sweep.axes import Axis
-from crossweep.sweep.samplers.factory import sampler_for
 from crossweep.sweep.samplers.grid import GridSampler, cells_of
+from crossweep.sweep.samplers.named import sampler_for
 from crossweep.sweep.settings import Settings
 from crossweep.sweep.space import Space
 from crossweep.sweep.study import quiet_optuna

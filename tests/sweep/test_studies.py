@@ -10,10 +10,11 @@ from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 
 from crossweep import train
+from crossweep.axis import Axis
 from crossweep.build import build, plain
 from crossweep.paths import conf_dir, version_base
-from crossweep.sweep.axes import Axis, from_yaml
-from crossweep.training.transfer import Transfer
+from crossweep.sweep.axes import contains, from_yaml, grid, overrides
+from crossweep.training.experiment import Experiment
 
 STUDIES = sorted(path.stem for path in (conf_dir() / "study").glob("[!_]*.yaml"))
 AXES = sorted(path.stem for path in (conf_dir() / "axis").glob("[!_]*.yaml"))
@@ -66,10 +67,10 @@ def test_a_dry_run_needs_a_study(command: Command, capsys: pytest.CaptureFixture
 def test_every_axis_builds_at_both_ends_and_says_where_it_comes_from(name: str) -> None:
     axis, node = axis_of(name)
     assert all(node.get(key) for key in ("unit", "label", "source"))
-    assert axis.ideal is None or axis.contains(axis.ideal)
-    assert axis.nominal is None or axis.contains(axis.nominal)
+    assert axis.ideal is None or contains(axis, axis.ideal)
+    assert axis.nominal is None or contains(axis, axis.nominal)
     GlobalHydra.instance().clear()
     with initialize_config_dir(str(conf_dir()), **version_base()):
-        for value in (axis.grid()[0], axis.grid()[-1]):
-            cfg = compose("train", overrides=[f"axis=[{name}]", *axis.overrides(value)])
-            assert isinstance(build(plain(cfg)), Transfer)
+        for value in (grid(axis)[0], grid(axis)[-1]):
+            cfg = compose("train", overrides=[f"axis=[{name}]", *overrides(axis, value)])
+            assert isinstance(build(plain(cfg)), Experiment)

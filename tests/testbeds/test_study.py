@@ -12,7 +12,7 @@ import pytest
 
 from crossweep.results.analysis import analyse
 from crossweep.results.collecting import collect
-from crossweep.results.plots.panels import panels
+from crossweep.results.plots.measured import panels
 from crossweep.results.plots.style import Figure, drawing
 from tests.results.studies import record, write
 from tests.testbeds.test_tables import IN_PLACE, PROGRAMMING, SCATTER, SPREADS, Z

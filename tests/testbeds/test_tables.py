@@ -6,7 +6,7 @@ import pytest
 import torch
 from scipy import stats
 
-from crossweep.testbeds.base import Outcome
+from crossweep.testbeds.base import BedResult
 from crossweep.testbeds.constant_gradient import ConstantGradient
 from crossweep.testbeds.correlation_detection import CorrelationDetection
 from crossweep.testbeds.least_squares import LeastSquares
@@ -51,7 +51,7 @@ CORRELATION = {
 }
 
 
-def detect(rule: str, offset: float, instances: int) -> Outcome:
+def detect(rule: str, offset: float, instances: int) -> BedResult:
     made = factory(
         CORRELATION_DEVICE, skew=-offset, tiles="both"
     )  # reference_mean moves the visible point down

@@ -10,7 +10,7 @@ from hydra import compose, initialize_config_dir
 from crossweep.build import build, plain
 from crossweep.errors import ConfigError
 from crossweep.paths import conf_dir, version_base
-from crossweep.testbeds.experiment import TestbedExperiment
+from crossweep.testbeds.testbed import TestbedExperiment
 from crossweep.training.progress import Silent
 
 SMALL = {

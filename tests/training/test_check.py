@@ -10,8 +10,8 @@ from crossweep.build import build
 from crossweep.errors import ConfigError
 from crossweep.models.mlp import Mlp
 from crossweep.nn.convert import analog_weights
-from crossweep.training import memory
-from crossweep.training.transfer import Transfer
+from crossweep.training import allocation
+from crossweep.training.experiment import Experiment
 
 TINY = ("data=synthetic", "data.train_per_class=20", "data.test_per_class=20", "model=mlp", "quiet=true")
 SHORT = (
@@ -58,7 +58,7 @@ def test_crossbars_that_do_not_fit_into_memory_are_refused_before_they_are_made(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CROSSWEEP_MULTIRUN", str(tmp_path / "multirun"))
-    monkeypatch.setattr(memory, "available", lambda _: 10_000)
+    monkeypatch.setattr(allocation, "available", lambda _: 10_000)
     words = (*TINY, "model.widths=[40,8]")
     line = r"^analog\.layers: .* weights need .* GiB .*, and .* GiB are free; .* analog\.exclude .*largest is mlp\.0, 40 x "
     with pytest.raises(ConfigError, match=line):
@@ -74,13 +74,13 @@ def test_crossbars_that_do_not_fit_into_memory_are_refused_before_they_are_made(
 @pytest.mark.parametrize("device", ["soft_bounds", "pcm", "ideal"])
 def test_the_estimate_is_what_a_layer_takes(algorithm: str, device: str) -> None:
     made = build(configuration(*TINY, "model.widths=[128]", f"algorithm={algorithm}", f"device={device}"))
-    assert isinstance(made, Transfer)
+    assert isinstance(made, Experiment)
     digital = made.model.build((1, 16, 16), 10, made.factory.draws.generator())
     model, _ = made.analog_model(digital, made.factory)
     (weight, *_) = analog_weights(model).values()
     taken = sum(held.numel() * held.element_size() for held in weight.buffers()) / (128 * 256)
     # the small weight that is measured has more rows and columns for each of its devices
-    assert taken <= memory.bytes_per_weight(made.rule, made.factory) < 1.5 * taken + 8
+    assert taken <= allocation.bytes_per_weight(made.rule, made.factory) < 1.5 * taken + 8
 
 
 @pytest.mark.parametrize(

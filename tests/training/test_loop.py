@@ -12,13 +12,13 @@ from torch import Tensor, nn
 from crossweep.data.base import Split, Task
 from crossweep.rng import Stream
 from crossweep.training import optimizer as optimizer_module
+from crossweep.training.fit_settings import FitSettings, OptimizerSettings, RateSchedule
 from crossweep.training.loop import Loop, Row
 from crossweep.training.optimizer import HybridOptimizer
 from crossweep.training.progress import Silent
-from crossweep.training.settings import FitSettings, OptimizerSettings, Schedule
 
 SGD = OptimizerSettings(name="sgd", lr=0.1, momentum=0.9)
-CONSTANT = Schedule(name="constant")
+CONSTANT = RateSchedule(name="constant")
 PLAIN = FitSettings(epochs=1, batch_size=4, optimizer=SGD, schedule=CONSTANT, augment=False)
 IDLE = replace(PLAIN, optimizer=replace(SGD, lr=0.0))
 
@@ -77,7 +77,7 @@ def test_both_rates_follow_the_schedule_within_an_epoch(monkeypatch: pytest.Monk
         digital.extend(group["lr"] for group in self.digital.param_groups)
 
     monkeypatch.setattr(HybridOptimizer, "step", watched)
-    schedule = Schedule(name="cosine", warmup_epochs=0.5, final=0.1)
+    schedule = RateSchedule(name="cosine", warmup_epochs=0.5, final=0.1)
     history = fit(Net(), replace(PLAIN, epochs=2, schedule=schedule, analog_lr=0.3))
     # three mini-batches an epoch
     factors = [schedule.at(step / 3, 2) for step in range(6)]

@@ -13,12 +13,12 @@ from torch import Tensor, nn
 from crossweep.build import build
 from crossweep.nn.convert import analog_weights
 from crossweep.rng import Stream
+from crossweep.training import experiment as experiment_module
 from crossweep.training import loop as loop_module
-from crossweep.training import transfer as experiment_module
 from crossweep.training.cache import fingerprint
+from crossweep.training.experiment import Experiment
+from crossweep.training.fit_settings import OptimizerSettings
 from crossweep.training.progress import Silent
-from crossweep.training.settings import OptimizerSettings
-from crossweep.training.transfer import Transfer
 
 WORDS = (
     *("data=synthetic", "data.train_per_class=20", "data.test_per_class=10", "model=mlp", "model.widths=[8]"),
@@ -33,14 +33,14 @@ def own_multirun(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @cache
-def standard() -> Transfer:
+def standard() -> Experiment:
     """The experiment that is only looked at."""
     return experiment()
 
 
-def experiment(*words: str) -> Transfer:
+def experiment(*words: str) -> Experiment:
     made = build(configuration(*WORDS, *words))
-    assert isinstance(made, Transfer)
+    assert isinstance(made, Experiment)
     return made
 
 
@@ -82,14 +82,14 @@ def test_heads_depend_on_the_seed_of_training_and_on_no_other() -> None:
 
 def test_fresh_devices_are_other_devices(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     models: list[nn.Module] = []
-    analog_model = Transfer.analog_model
+    analog_model = Experiment.analog_model
 
-    def watched(self: Transfer, *given: Any) -> Any:
+    def watched(self: Experiment, *given: Any) -> Any:
         made = analog_model(self, *given)
         models.append(made[0])
         return made
 
-    monkeypatch.setattr(Transfer, "analog_model", watched)
+    monkeypatch.setattr(Experiment, "analog_model", watched)
     experiment("noise.weight_transfer=0.1", "training.baseline=[]").run(tmp_path, Silent())
     assert len(models) == 4  # the trained one and three fresh ones
     bounds, errors = [], []
@@ -107,7 +107,7 @@ def test_fresh_devices_are_other_devices(tmp_path: Path, monkeypatch: pytest.Mon
 BOTH, OWN, NONE = {"pretrained", "baselines"}, {"baselines"}, set[str]()
 
 
-def changed(made: Transfer, path: str, value: Any) -> Transfer:
+def changed(made: Experiment, path: str, value: Any) -> Experiment:
     """The experiment with one value of a nested description replaced."""
     name, _, rest = path.partition(".")
     held = getattr(made, name)
@@ -145,7 +145,7 @@ def test_cached_results_are_known_by_all_that_made_them(
         found[folder.name] = fingerprint(content)
         return {"scores": {}, "model": {}, "history": [], "state": "complete"}
 
-    def lookups(made: Transfer) -> dict[str, str]:
+    def lookups(made: Experiment) -> dict[str, str]:
         made.baseline("sgd", made.pretrained(made.data.source(), Silent()), made.data.target(), Silent())
         return dict(found)
 

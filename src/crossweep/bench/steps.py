@@ -22,7 +22,7 @@ from crossweep.nn.tiled_weight import update_all
 from crossweep.rng import Stream
 from crossweep.tiles.factory import TileFactory
 from crossweep.tiles.io import IOParameters
-from crossweep.tiles.mapping import Mapping
+from crossweep.tiles.mapping import TileMapping
 from crossweep.tiles.pulse_train import UpdateParameters
 
 MODELS: dict[str, dict[str, Any]] = {
@@ -63,7 +63,7 @@ def analog_model(
     )  # fmt: skip
     model = copy.deepcopy(digital).to(torch_device)
     linear = [name for name, layer in convertible(model).items() if isinstance(layer, nn.Linear)]
-    convert(model, linear, rules[rule], Mapping(), factory)
+    convert(model, linear, rules[rule], TileMapping(), factory)
     return model
 
 

@@ -15,7 +15,7 @@ from crossweep.nn.convertible import convertible, padding
 from crossweep.nn.layers import AnalogConv2d, AnalogLayer, AnalogLinear
 from crossweep.nn.tiled_weight import TiledWeight
 from crossweep.tiles.factory import TileFactory
-from crossweep.tiles.mapping import Mapping as TileMapping
+from crossweep.tiles.mapping import TileMapping
 
 
 @dataclass(frozen=True, kw_only=True)

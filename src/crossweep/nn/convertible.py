@@ -1,19 +1,16 @@
 """Which layers have an analog counterpart that computes exactly the same."""
 
+import sys
 from collections import Counter
 from functools import partial
+from typing import Any
 
 import torch
-from timm.layers.conv2d_same import Conv2dSame
-from timm.layers.linear import Linear as TimmLinear
-from timm.layers.padding import pad_same
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from crossweep.nn.layers import Pad
 
-# forward methods that are known to be `x W^T + b`; all others, whatever their class is called, stay digital
-_LINEAR = (nn.Linear.forward, TimmLinear.forward)
 _HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 
 
@@ -42,7 +39,7 @@ def convertible(model: nn.Module) -> dict[str, nn.Linear | nn.Conv2d]:
 def padding(layer: nn.Conv2d) -> Pad | None:
     """What a convolution does to its input before it convolves it without padding; None if that is not known."""
     kind = type(layer)
-    if kind.forward is Conv2dSame.forward:
+    if kind.forward is _timm("conv2d_same", "Conv2dSame"):
         kernel, stride, dilation = (list(side) for side in (layer.kernel_size, layer.stride, layer.dilation))
         return partial(_pad_same, kernel=kernel, stride=stride, dilation=dilation)
     if kind.forward is nn.Conv2d.forward and kind._conv_forward is nn.Conv2d._conv_forward:
@@ -52,6 +49,8 @@ def padding(layer: nn.Conv2d) -> Pad | None:
 
 
 def _pad_same(x: Tensor, *, kernel: list[int], stride: list[int], dilation: list[int]) -> Tensor:
+    from timm.layers.padding import pad_same
+
     padded: Tensor = pad_same(x, kernel, stride, dilation)
     return padded
 
@@ -63,7 +62,16 @@ def _pad(x: Tensor, amounts: tuple[int, ...], mode: str) -> Tensor:
 def _known_forward(layer: nn.Linear | nn.Conv2d) -> bool:
     if "forward" in vars(layer) or "_conv_forward" in vars(layer):  # replaced on this very layer
         return False
-    return padding(layer) is not None if isinstance(layer, nn.Conv2d) else type(layer).forward in _LINEAR
+    if isinstance(layer, nn.Conv2d):
+        return padding(layer) is not None
+    # known to be `x W^T + b`; all others, whatever their class is called, stay digital
+    return type(layer).forward in (nn.Linear.forward, _timm("linear", "Linear"))
+
+
+def _timm(module: str, kind: str) -> Any:
+    """``forward`` of a layer of timm; None while nobody has imported timm, which takes seconds: then no layer is timm's."""
+    found = sys.modules.get(f"timm.layers.{module}")
+    return None if found is None else getattr(found, kind).forward
 
 
 def _plain(layer: nn.Linear | nn.Conv2d) -> bool:

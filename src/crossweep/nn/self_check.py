@@ -17,7 +17,7 @@ from crossweep.nn.layers import WeightUseError
 from crossweep.rng import Stream
 from crossweep.tiles.factory import TileFactory
 from crossweep.tiles.io import IOParameters
-from crossweep.tiles.mapping import Mapping
+from crossweep.tiles.mapping import TileMapping
 
 SAMPLES = 2
 TOLERANCE = 1e-3  # of a layer's output, root mean square [1]: float32 through a deep network; faults seen were 45 to 340 %
@@ -25,7 +25,7 @@ OUTPUT = "the network's output"
 
 
 def self_check(
-    model: nn.Module, names: Sequence[str], mapping: Mapping, factory: TileFactory, images: Tensor
+    model: nn.Module, names: Sequence[str], mapping: TileMapping, factory: TileFactory, images: Tensor
 ) -> None:
     """Convert a copy of ``model`` to ideal devices with a perfect periphery and compare, layer by layer.
 
@@ -65,7 +65,7 @@ def self_check(
     _compare(model, expected, found)
 
 
-def _ideal(digital: nn.Module, names: Sequence[str], mapping: Mapping, factory: TileFactory) -> nn.Module:
+def _ideal(digital: nn.Module, names: Sequence[str], mapping: TileMapping, factory: TileFactory) -> nn.Module:
     """A converted copy; the parameters that conversion leaves behind are NaN, so that their use shows."""
     perfect, stream = IOParameters(is_perfect=True), Stream(0)
     factory = replace(

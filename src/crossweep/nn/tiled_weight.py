@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from crossweep.algorithms.base import AbstractAlgorithm, AnalogWeight
 from crossweep.tiles.factory import TileFactory
-from crossweep.tiles.mapping import Mapping
+from crossweep.tiles.mapping import TileMapping
 
 
 class TiledWeight(nn.Module):
@@ -33,7 +33,7 @@ class TiledWeight(nn.Module):
         self,
         weight: Tensor,
         rule: AbstractAlgorithm,
-        mapping: Mapping,
+        mapping: TileMapping,
         factory: TileFactory,
         *,
         transfer_noise: float = 0.0,

@@ -3,8 +3,8 @@ here.
 
 Map: ``collect`` (folders to one tidy table) -> ``points``, ``stats`` (seeds, intervals, paired comparison)
 -> ``surface`` (Gaussian-process fit and its quality) -> ``contour``, ``tolerance``, ``importance`` (the
-answers) -> ``analysis`` (all of it for one table) -> ``plots`` (one figure per file), ``words``, ``sheets``,
-``page`` -> ``report``.
+answers) -> ``analysis`` (all of it for one table) -> ``plots`` (figures by what they tell), ``sentences``, ``sheets``,
+``page`` -> ``reporting``.
 
 Public: ``collect(dirs)``, ``write_table(study_dir)``, ``TableWriter(study_dir)``, ``analyse(table, ...)``,
 ``build_report(dirs, ...)``, ``terminal_summary(dirs, ...)``, ``finish(dirs)``.
@@ -20,18 +20,18 @@ if TYPE_CHECKING:
     from crossweep.results.collecting import TableWriter as TableWriter
     from crossweep.results.collecting import collect as collect
     from crossweep.results.collecting import write_table as write_table
-    from crossweep.results.report import build_report as build_report
-    from crossweep.results.report import finish as finish
-    from crossweep.results.report import terminal_summary as terminal_summary
+    from crossweep.results.reporting import build_report as build_report
+    from crossweep.results.reporting import finish as finish
+    from crossweep.results.reporting import terminal_summary as terminal_summary
 
 _HOME = {
     "analyse": "analysis",
     "TableWriter": "collecting",
     "collect": "collecting",
     "write_table": "collecting",
-    "build_report": "report",
-    "finish": "report",
-    "terminal_summary": "report",
+    "build_report": "reporting",
+    "finish": "reporting",
+    "terminal_summary": "reporting",
 }
 
 

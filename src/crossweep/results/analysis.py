@@ -16,20 +16,20 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from crossweep.axis import Axis
 from crossweep.errors import StudyError
-from crossweep.results.axes import Axis
 from crossweep.results.configurations import as_configured, mixed_keys, moved, seed_labels, split
 from crossweep.results.contour import Contour, contour
 from crossweep.results.evaluators import Shares, second_opinion
 from crossweep.results.importance import Importance, importance
 from crossweep.results.points import Points, points
-from crossweep.results.stats import Comparison, Estimate, compare, estimate
+from crossweep.results.stats import Comparison, MeanEstimate, compare, estimate
 from crossweep.results.surface import Refused, Surface, fit, nominal
 from crossweep.results.table import Table
 from crossweep.results.tolerance import Joint, Tolerance, ideals, joint, tolerances
+from crossweep.sweep.settings import BUDGET
 
 Array = NDArray[np.float64]
-BUDGET = 1.2  # percentage points; the loss that the starting paper reports as acceptable
 METRIC = "error_increase"
 MAX_GROUPS = 12
 MAX_PLANES = 3  # planes drawn per surface, the costliest axes first
@@ -82,8 +82,8 @@ class Group:
 
     name: str
     rows: pd.DataFrame
-    loss: Estimate
-    configured: Estimate | None
+    loss: MeanEstimate
+    configured: MeanEstimate | None
     fits: tuple[Fit, ...]
     alone: bool
 
@@ -205,7 +205,7 @@ def grouped(table: Table) -> tuple[pd.DataFrame, dict[str, list[Hashable]]]:
 def _selectors(table: Table) -> set[str]:
     """Categorical axes that only say which numeric axis a trial moves; they make no groups."""
     numeric = {a.name for a in table.axes if a.numeric}
-    return {a.name for a in table.axes if not a.numeric and len(numeric & set(a.choices)) >= 2}
+    return {a.name for a in table.axes if not a.numeric and len(numeric & set(a.choices or ())) >= 2}
 
 
 def _baseline(rows: pd.DataFrame) -> pd.Series:
@@ -233,7 +233,7 @@ def _group(name: str, rows: pd.DataFrame, table: Table, column: str, budget: flo
     )
 
 
-def _over_seeds(rows: pd.DataFrame, column: str) -> Estimate:
+def _over_seeds(rows: pd.DataFrame, column: str) -> MeanEstimate:
     return estimate(rows.groupby(seed_labels(rows))[column].mean().to_numpy())
 
 

@@ -17,12 +17,10 @@ import pandas as pd
 
 from crossweep.errors import StudyError
 from crossweep.records import RECORD_NAME, harmless, write_bytes
-from crossweep.results import axes as axes_
-from crossweep.results.parse import ERROR_NAME
-from crossweep.results.reading import HIDDEN, STUDY_NAME, TRIAL_NAME, StudyReader
+from crossweep.results import study_axes
+from crossweep.results.reading import HIDDEN, StudyReader
 from crossweep.results.table import Table
-
-TABLE_NAMES = ("results.parquet", "results.csv")
+from crossweep.study_folder import ERROR, STUDY, TABLES, TRIAL
 
 
 def collect(folders: Sequence[Path | str] | Path | str) -> Table:
@@ -32,7 +30,7 @@ def collect(folders: Sequence[Path | str] | Path | str) -> Table:
         StudyError: a folder does not exist, or holds nothing usable.
     """
     given = [folders] if isinstance(folders, Path | str) else list(folders)
-    known = axes_.catalogue()
+    known = study_axes.catalogue()
     readers: list[StudyReader] = []
     for folder in given:
         root = Path(folder)
@@ -71,7 +69,7 @@ def write_rows(folder: Path, rows: pd.DataFrame) -> tuple[Path, ...]:
     parquet = io.BytesIO()
     plain.to_parquet(parquet, index=False)
     contents = (parquet.getvalue(), csv_bytes(plain))
-    return tuple(write_bytes(folder / name, content) for name, content in zip(TABLE_NAMES, contents))
+    return tuple(write_bytes(folder / name, content) for name, content in zip(TABLES, contents))
 
 
 def csv_bytes(frame: pd.DataFrame) -> bytes:
@@ -128,9 +126,9 @@ def study_folders(root: Path) -> list[Path]:
 
 
 def _holds_trials(root: Path) -> bool:
-    if (root / STUDY_NAME).is_file() or (root / RECORD_NAME).is_file():
+    if (root / STUDY).is_file() or (root / RECORD_NAME).is_file():
         return True
-    names = (RECORD_NAME, TRIAL_NAME, ERROR_NAME)
+    names = (RECORD_NAME, TRIAL, ERROR)
     with os.scandir(root) as entries:
         return any(Path(e.path, name).is_file() for e in entries if e.is_dir() for name in names)
 

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from crossweep.results.axes import Axis, number_text
+from crossweep.axis import Axis, number_text
 from crossweep.results.parse import ABSENT, under
 
 SHOWN = 2  # keys named in the label of a part

@@ -15,10 +15,10 @@ def second_opinion(points: Points, *, seed: int = 0) -> Shares:
     if len(points.axes) < 2 or points.n < LEAST_POINTS:
         return {}
     try:
-        from crossweep.sweep.importance import evaluate
+        from crossweep.sweep.optuna_importance import evaluate
 
         table = [{a.name: float(v) for a, v in zip(points.axes, row)} for row in points.x[:MOST_POINTS]]
-        ranges = {a.name: (a.low, a.high, a.log) for a in points.axes}
+        ranges = {a.name: (*a.ends, a.log) for a in points.axes}
         return evaluate(table, points.y[:MOST_POINTS].tolist(), ranges, seed=seed)
     except ImportError:
         return {}

@@ -14,9 +14,9 @@ from urllib.parse import quote
 import numpy as np
 import pandas as pd
 
-from crossweep.results import words
+from crossweep.axis import PLAIN_UNITS, number_text
+from crossweep.results import sentences
 from crossweep.results.analysis import Analysis
-from crossweep.results.axes import PLAIN_UNITS, number_text
 from crossweep.results.sheets import comparison_sheet, importance_sheet, tolerance_sheet
 from crossweep.results.table import Study
 
@@ -49,11 +49,11 @@ def page(
         link: a trial's folder to its address on the page.
     """
     names = ", ".join(dict.fromkeys(s.name for s in analysis.table.studies))
-    lines, cautions = words.summary(analysis), words.cautions(analysis)
+    lines, cautions = sentences.summary(analysis), sentences.cautions(analysis)
     answer = [line for line in lines[1:] if line not in cautions]
     body = [
         f"<h1>{escape(names)}</h1>",
-        f'<p class="sub">{escape(words.what_was_run(analysis))}</p>',
+        f'<p class="sub">{escape(sentences.what_was_run(analysis))}</p>',
         f'<div class="answer"><ul>{_items(answer)}</ul></div>' if answer else "",
         f'<div class="answer caution">How far to trust it<ul>{_items(cautions)}</ul></div>'
         if cautions

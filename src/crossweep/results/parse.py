@@ -11,9 +11,9 @@ import numpy as np
 
 from crossweep.configured import NOT_IDENTITY, flattened
 from crossweep.records import FORMAT
+from crossweep.study_folder import ERROR
 
 STATES = ("complete", "diverged", "pruned", "failed")
-ERROR_NAME = "error.txt"
 LARGEST = 1e100  # of a number that is measured; its square is finite too
 ABSENT = "absent"  # of a key that a run's configuration does not have
 Row = dict[str, Any]
@@ -93,8 +93,8 @@ def run_row(name: str, path: Path, record: Json, trial: Json, told: Mapping[str,
 def lost_row(name: str, path: Path, trial: Json) -> Row:
     """The row of a run without a record, crashed or pruned: where it was, and its traceback's last line."""
     pruned, error = trial.get("state") == "pruned", trial.get("error")
-    if not error and not pruned and (path / ERROR_NAME).is_file():
-        error = (path / ERROR_NAME).read_text(encoding="utf-8", errors="replace")
+    if not error and not pruned and (path / ERROR).is_file():
+        error = (path / ERROR).read_text(encoding="utf-8", errors="replace")
     params = plain(trial.get("params"))
     return {
         "trial": _number(name, trial),

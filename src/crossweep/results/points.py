@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from crossweep.results.axes import Axis
+from crossweep.axis import Axis
 from crossweep.results.configurations import seed_labels
 
 Array = NDArray[np.float64]
@@ -86,7 +86,7 @@ def points(rows: pd.DataFrame, axes: Sequence[Axis], metric: str) -> Points:
         metric: column with the value.
     """
     x = np.column_stack([_column(rows, axis) for axis in axes]) if axes else np.zeros((len(rows), 0))
-    varies = [j for j, axis in enumerate(axes) if _spread(x[:, j]) > 1e-9 * (axis.high - axis.low)]
+    varies = [j for j, axis in enumerate(axes) if _spread(x[:, j]) > 1e-9 * (axis.ends[1] - axis.ends[0])]
     kept, x = tuple(axes[j] for j in varies), x[:, varies]
     placed = (
         np.array([a.holds(x[:, j]) for j, a in enumerate(kept)]).reshape(len(kept), len(rows)).all(axis=0)

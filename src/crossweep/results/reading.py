@@ -14,13 +14,12 @@ from pathlib import Path
 
 import pandas as pd
 
+from crossweep.axis import Axis
 from crossweep.configured import configured, flattened
 from crossweep.records import RECORD_NAME
-from crossweep.results import axes as axes_
-from crossweep.results.axes import Axis
+from crossweep.results import study_axes
 from crossweep.results.parse import (
     ABSENT,
-    ERROR_NAME,
     Json,
     NotUsable,
     Row,
@@ -35,9 +34,8 @@ from crossweep.results.parse import (
     told_values,
 )
 from crossweep.results.table import Skipped, Study
+from crossweep.study_folder import ERROR, OWN_FOLDERS, STUDY, TRIAL, is_seed
 
-TRIAL_NAME, STUDY_NAME = "trial.json", "study.json"
-OWN_FOLDERS = ("figures", "cache", "workers")  # what a study keeps beside its trials
 LEADING = ["study", "trial", "seed", "state", "algorithm"]
 # for the analysis alone, not for files: the axes that the trial itself set, and its value of every differing key
 HIDDEN = ("varied", "settings")
@@ -58,7 +56,7 @@ class StudyReader:
         self.described: Json = {}
         self.first_record: Json = {}
         self.name = root.name
-        self._catalogue = axes_.catalogue() if catalogue is None else catalogue
+        self._catalogue = study_axes.catalogue() if catalogue is None else catalogue
         self._rows: dict[str, list[Row]] = {}
         self._overrides: dict[str, dict[str, object]] = {}
         self._axes: tuple[Axis, ...] = ()
@@ -71,16 +69,16 @@ class StudyReader:
 
     def read_description(self) -> None:
         """Read `study.json`, where there is one."""
-        path = self.root / STUDY_NAME
+        path = self.root / STUDY
         try:
             content = read_object(path)
         except NotUsable as problem:
-            self.skipped[STUDY_NAME] = Skipped(folder=str(path), reason=str(problem))
+            self.skipped[STUDY] = Skipped(folder=str(path), reason=str(problem))
             return
         if content:
             self.described = content
             self.name = str(content.get("name") or self.name)
-            self._axes = axes_.from_study(content.get("axes"), content.get("config"))
+            self._axes = study_axes.from_study(content.get("axes"), content.get("config"))
 
     def update(self) -> int:
         """Read the folders that were not read before.
@@ -114,7 +112,7 @@ class StudyReader:
         self._complete_overrides()
         keys = dict.fromkeys(key for row in self._overrides.values() for key in row if key != "algorithm")
         values = {key: [row.get(key) for row in self._overrides.values()] for key in keys}
-        inferred = (axes_.inferred(key, values[key], self._catalogue) for key in keys)
+        inferred = (study_axes.inferred(key, values[key], self._catalogue) for key in keys)
         return tuple(axis for axis in inferred if axis is not None)
 
     def frame(self) -> pd.DataFrame:
@@ -155,7 +153,7 @@ class StudyReader:
                     yield entry.name, Path(entry.path)
 
     def _read_trial(self, name: str, path: Path) -> Iterator[Row]:
-        trial = read_object(path / TRIAL_NAME)
+        trial = read_object(path / TRIAL)
         if trial is None and self.described:
             raise NotUsable("no trial.json: in flight, interrupted, or foreign")
         record = read_object(path / RECORD_NAME)
@@ -166,16 +164,14 @@ class StudyReader:
             yield self._run(name, path, record, trial or {})
         elif trial is not None:
             yield from self._seeds(name, path, trial)
-        elif (path / ERROR_NAME).is_file():
+        elif (path / ERROR).is_file():
             yield lost_row(name, path, {})
         else:
             raise NotUsable("no record.json: unfinished or foreign")
 
     def _seeds(self, name: str, path: Path, trial: Json) -> Iterator[Row]:
         with os.scandir(path) as entries:
-            found = sorted(
-                (e.name for e in entries if e.is_dir() and e.name.startswith("seed_")), key=natural
-            )
+            found = sorted((e.name for e in entries if e.is_dir() and is_seed(e.name)), key=natural)
         used = 0
         for seed in found:
             try:

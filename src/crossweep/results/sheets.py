@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from crossweep.axis import Axis
 from crossweep.results.analysis import Analysis
-from crossweep.results.axes import Axis
+from crossweep.results.sentences import withheld
 from crossweep.results.tolerance import Tolerance
-from crossweep.results.words import withheld
 
 
 def tolerance_sheet(analysis: Analysis) -> pd.DataFrame:
@@ -91,7 +91,7 @@ def importance_sheet(analysis: Analysis) -> pd.DataFrame:
                     "group": group.name,
                     "axis": axis.name,
                     "label": axis.short,
-                    "unit": axis.unit,
+                    "unit": axis.unit or "",
                 }
                 for name, share in (("alone", shares.first[j]), ("total", shares.total[j])) if shares else ():
                     row |= {name: share.value, f"{name}_low": share.low, f"{name}_high": share.high}
@@ -139,8 +139,8 @@ def point_sheet(analysis: Analysis) -> pd.DataFrame:
 
 def _axis(axis: Axis) -> dict[str, object]:
     """What every row says about its axis."""
-    described = {"axis": axis.name, "label": axis.short, "unit": axis.unit}
-    return {**described, "range_low": axis.low, "range_high": axis.high}
+    described = {"axis": axis.name, "label": axis.short, "unit": axis.unit or ""}
+    return {**described, "range_low": axis.ends[0], "range_high": axis.ends[1]}
 
 
 def _others(analysis: Analysis, t: Tolerance) -> str:

@@ -22,7 +22,7 @@ FEW = 3  # below this many replicates the report says so
 
 
 @dataclass(frozen=True, kw_only=True)
-class Estimate:
+class MeanEstimate:
     """A mean over replicates.
 
     Args:
@@ -52,7 +52,7 @@ class Estimate:
         return f"{self.mean:.2f}{unit} [{self.low:.2f}, {self.high:.2f}], n = {self.n}{note}"
 
 
-def estimate(values: ArrayLike) -> Estimate:
+def estimate(values: ArrayLike) -> MeanEstimate:
     """Mean and t-interval of the finite values."""
     v = np.asarray(values, dtype=np.float64)
     v = v[np.isfinite(v)]
@@ -60,7 +60,7 @@ def estimate(values: ArrayLike) -> Estimate:
     mean = float(v.mean()) if n else float("nan")
     std = float(v.std(ddof=1)) if n > 1 else float("nan")
     half = float(stats.t.isf((1 - CONFIDENCE) / 2, n - 1)) * std / np.sqrt(n) if n > 1 else float("nan")
-    return Estimate(mean=mean, std=std, low=mean - half, high=mean + half, n=n)
+    return MeanEstimate(mean=mean, std=std, low=mean - half, high=mean + half, n=n)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,7 +79,7 @@ class Comparison:
 
     first: str
     second: str
-    difference: Estimate
+    difference: MeanEstimate
     units: str
     pairs: int
     effect: float

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from crossweep.axis import Axis
 from crossweep.gp import GaussianProcess
-from crossweep.results.axes import Axis
 from crossweep.results.link import Link, candidates, with_other_floors
 from crossweep.results.linked import LinkedFit, fit_linked
 from crossweep.results.points import Points, Replication, replication

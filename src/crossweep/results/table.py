@@ -12,9 +12,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
-from crossweep.results.axes import Axis
+from crossweep.axis import Axis
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,4 +63,4 @@ class Table:
 def _widest(one: Axis | None, other: Axis) -> Axis:
     if one is None or not one.numeric or not other.numeric:
         return other if one is None else one
-    return one if one.high - one.low >= other.high - other.low else other
+    return one if np.ptp(one.ends) >= np.ptp(other.ends) else other

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import qmc
 
-from crossweep.results.axes import Axis
+from crossweep.axis import Axis
 from crossweep.results.contour import Contour
 from crossweep.results.surface import Surface, nominal
 
@@ -64,7 +64,7 @@ class Tolerance:
     @property
     def end(self) -> float:
         """The far end of the range [axis unit]."""
-        return self.axis.high if self.upward else self.axis.low
+        return self.axis.ends[self.upward]
 
     @property
     def determined(self) -> bool:
@@ -156,7 +156,7 @@ def ideals(surface: Surface) -> tuple[float, ...]:
     for j, axis in enumerate(surface.axes):
         if axis.ideal is not None:
             place = float(axis.to_unit(axis.ideal))
-        elif axis.low < 0 < axis.high:
+        elif axis.ends[0] < 0 < axis.ends[1]:
             place = float(axis.to_unit(0.0))
         else:
             ends = [np.insert(np.delete(base, j, axis=1), j, end, axis=1) for end in (0.0, 1.0)]
@@ -250,7 +250,7 @@ class Joint:
 
     def edge(self, values: Array) -> Array:
         """Censored values at the ends of the range, for drawing."""
-        far, near = (self.up.high, self.up.low) if self.upward else (self.up.low, self.up.high)
+        near, far = self.up.ends if self.upward else reversed(self.up.ends)
         return np.where(np.isposinf(values), far, np.where(np.isneginf(values), near, values))
 
 

@@ -1,14 +1,15 @@
-"""One axis of a study: a named range that drives one or more configuration keys."""
+"""What a sweep does with an axis: its values, Optuna's view of it, Hydra's overrides, its yaml."""
 
 import difflib
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from dataclasses import fields
+from typing import TYPE_CHECKING, Any
 
+from crossweep.axis import Axis
 from crossweep.errors import ConfigError, FieldError
-from crossweep.schema import Checked, Positive, Range, checked
+from crossweep.schema import checked
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
@@ -18,105 +19,55 @@ _PLAIN = re.compile(r"[A-Za-z0-9_./-]+")
 _READ_AS_OTHER = re.compile(r"(?i)true|false|null|nan|[-+]?inf|[-+]?[0-9_.]+(e[-+]?[0-9]+)?")
 
 
-@dataclass(frozen=True, kw_only=True)
-class Axis(Checked):
-    """A parameter of the study.
+def distribution(axis: Axis) -> "BaseDistribution":
+    """The axis as Optuna sees it."""
+    from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
-    Args:
-        name: what Optuna, tables and figures call it.
-        keys: configuration keys or groups that all receive the value; none for a switch, a categorical axis
-            that only decides which others exist.
-        low, high: range [unit], both included (with ``step``: the last grid point).
-        scale: ``linear`` or ``log``.
-        integer: whole numbers only.
-        step: spacing [unit] of a stepped axis.
-        choices: the values of a categorical axis, instead of a range.
-        points: number of grid cells along a continuous axis, for the grid sampler.
-        unit, label, source: for tables and figures, and where the range comes from.
-        ideal: the harmless end; default ``low``.
-        nominal: the usual value; default is what the configuration holds.
-        when: ``{axis or config key: value(s)}``: the axis exists only where all hold.
-        add: the keys are new to the configuration (Hydra's ``+key=value``).
-    """
-
-    name: str
-    keys: tuple[str, ...]
-    low: float | None = None
-    high: float | None = None
-    scale: Literal["linear", "log"] = "linear"
-    integer: bool = False
-    step: Positive | None = None
-    choices: tuple[Any, ...] | None = None
-    points: Annotated[int, Range(least=2, most=10_000)] = 7
-    unit: str | None = None
-    label: str | None = None
-    source: str | None = None
-    ideal: Any = None
-    nominal: Any = None
-    when: Mapping[str, tuple[Any, ...]] | None = None
-    add: bool = False
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if not self.keys and self.choices is None:
-            raise ConfigError(f"axis.{self.name}.keys: at least one configuration key")
-        if self.choices is not None:
-            if not self.choices:
-                raise ConfigError(f"axis.{self.name}.choices: at least one value")
-            return
-        if self.low is None or self.high is None or not self.low < self.high:
-            raise ConfigError(f"axis.{self.name}: low < high must hold, got low={self.low}, high={self.high}")
-        if self.scale == "log" and self.low <= 0:
-            raise ConfigError(f"axis.{self.name}.low: positive on a log scale, got {self.low}")
-        if self.step is not None and self.scale == "log":
-            raise ConfigError(f"axis.{self.name}.step: only on a linear scale, got {self.step}, {self.scale}")
-
-    def distribution(self) -> "BaseDistribution":
-        """The axis as Optuna sees it."""
-        from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
-
-        if self.choices is not None:
-            return CategoricalDistribution([_hashable(choice) for choice in self.choices])
-        assert self.low is not None and self.high is not None
-        if self.integer:
-            step = int(self.step or 1)
-            return IntDistribution(int(self.low), int(self.high), log=self.scale == "log", step=step)
-        return FloatDistribution(float(self.low), float(self.high), log=self.scale == "log", step=self.step)
-
-    def grid(self) -> list[Any]:
-        """The grid sampler's values along this axis."""
-        if self.choices is not None:
-            return [_hashable(choice) for choice in self.choices]
-        assert self.low is not None and self.high is not None
-        if self.step is not None:
-            count = math.floor((self.high - self.low) / self.step + 1e-9) + 1
-            # rounded, because 3 * 0.1 is not 0.3 and would fall off the end of the axis
-            values = [min(round(self.low + i * self.step, 12), self.high) for i in range(count)]
-        elif self.integer and self.high - self.low < self.points:
-            values = [self.low + i for i in range(int(self.high - self.low) + 1)]
-        else:
-            values = [self._at(i / (self.points - 1)) for i in range(self.points)]
-        return list(dict.fromkeys(round(value) for value in values)) if self.integer else values
-
-    def contains(self, value: Any) -> bool:
-        """Whether a fixed value lies on the axis."""
-        if self.choices is not None:
-            return _hashable(value) in [_hashable(choice) for choice in self.choices]
-        assert self.low is not None and self.high is not None
-        return isinstance(value, int | float) and self.low <= value <= self.high
-
-    def overrides(self, value: Any) -> list[str]:
-        """Hydra overrides that set every key of the axis."""
-        return [f"{'+' if self.add else ''}{key}={literal(value)}" for key in self.keys]
-
-    def _at(self, share: float) -> float:
-        assert self.low is not None and self.high is not None
-        if self.scale == "log":
-            return float(self.low * (self.high / self.low) ** share)
-        return float(self.low + (self.high - self.low) * share)
+    if axis.choices is not None:
+        return CategoricalDistribution([_hashable(choice) for choice in axis.choices])
+    low, high = axis.ends
+    if axis.integer:
+        step = 1 if axis.step is None else int(axis.step)
+        return IntDistribution(int(low), int(high), log=axis.log, step=step)
+    return FloatDistribution(float(low), float(high), log=axis.log, step=axis.step)
 
 
-_YAML = {item.name for item in fields(Axis)} - {"name", "add", "integer"} | {"int"}
+def grid(axis: Axis) -> list[Any]:
+    """The grid sampler's values along the axis."""
+    if axis.choices is not None:
+        return [_hashable(choice) for choice in axis.choices]
+    low, high = axis.ends
+    if axis.step is not None:
+        count = math.floor((high - low) / axis.step + 1e-9) + 1
+        # rounded, because 3 * 0.1 is not 0.3 and would fall off the end of the axis
+        values = [min(round(low + i * axis.step, 12), high) for i in range(count)]
+    elif axis.integer and high - low < axis.points:
+        values = [low + i for i in range(int(high - low) + 1)]
+    else:
+        values = [_at(axis, i / (axis.points - 1)) for i in range(axis.points)]
+    return list(dict.fromkeys(round(value) for value in values)) if axis.integer else values
+
+
+def _at(axis: Axis, share: float) -> float:
+    # in Python's own arithmetic, whose last digit no version of a library changes: a study that goes on finds its cells
+    low, high = axis.ends
+    return float(low * (high / low) ** share if axis.log else low + (high - low) * share)
+
+
+def contains(axis: Axis, value: Any) -> bool:
+    """Whether a fixed value lies on the axis."""
+    if axis.choices is not None:
+        return _hashable(value) in [_hashable(choice) for choice in axis.choices]
+    low, high = axis.ends
+    return isinstance(value, int | float) and low <= value <= high
+
+
+def overrides(axis: Axis, value: Any) -> list[str]:
+    """Hydra overrides that set every key of the axis."""
+    return [f"{'+' if axis.add else ''}{key}={literal(value)}" for key in axis.keys]
+
+
+_YAML = {item.name for item in fields(Axis)} - {"name", "add", "integer", "configured"} | {"int"}
 
 
 def from_yaml(name: str, node: Mapping[str, Any]) -> Axis:
@@ -139,6 +90,8 @@ def from_yaml(name: str, node: Mapping[str, Any]) -> Axis:
         checked(value, kind, f"axis.{name}.{entry}")
     checked(integer, bool, f"axis.{name}.int")
     checked(when, Mapping[str, Any] | None, f"axis.{name}.when")
+    if not keys and choices is None:
+        raise ConfigError(f"axis.{name}.keys: at least one configuration key")
     try:
         return Axis(
             name=name,

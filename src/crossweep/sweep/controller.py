@@ -12,25 +12,26 @@ from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock
 
+from crossweep.axis import Axis
 from crossweep.configured import configured
 from crossweep.errors import ConfigError, CrossweepError, StudyError, file_error, masked
 from crossweep.records import remove_forgotten
+from crossweep.study_folder import ERROR, START_LOCK, WORKERS
 from crossweep.sweep import describe, dry_run
-from crossweep.sweep import ledger as book
-from crossweep.sweep.axes import Axis, literal
+from crossweep.sweep.axes import contains, literal
 from crossweep.sweep.hooks import Refresher, run_at_end
-from crossweep.sweep.ledger import Ledger, tally_of
+from crossweep.sweep.ledger import Ledger, Reason, count_trials
 from crossweep.sweep.plugins import split
 from crossweep.sweep.pool import Pool
 from crossweep.sweep.precheck import precheck, require_metrics
-from crossweep.sweep.progress import Progress, best_of
-from crossweep.sweep.samplers.factory import sampler_for
+from crossweep.sweep.samplers.named import sampler_for
 from crossweep.sweep.settings import Settings, seconds
 from crossweep.sweep.signals import Signals
 from crossweep.sweep.space import Space, lookup
-from crossweep.sweep.storage import lies_in_folder, serve, trouble
-from crossweep.sweep.study import create, exists, quiet_optuna, restore, storage_of
-from crossweep.sweep.worker import Task, Worker, share_of_cores
+from crossweep.sweep.status_line import StatusLine, best_of
+from crossweep.sweep.storage import lies_in_folder, open_storage, serve, trouble
+from crossweep.sweep.study import create, exists, quiet_optuna, restore
+from crossweep.sweep.worker import Assignment, Worker, share_of_cores
 
 if TYPE_CHECKING:
     from hydra.types import HydraContext
@@ -126,7 +127,7 @@ class Controller:
         earlier = describe.read(self._directory)
         study = None
         if earlier is not None:
-            study = create(self._settings, self._name, storage_of(self._settings.storage, self._directory))
+            study = create(self._settings, self._name, open_storage(self._settings.storage, self._directory))
         else:
             import optuna
 
@@ -141,7 +142,7 @@ class Controller:
         """The study, new or continued; of several hosts that start it at one moment, one after the other."""
         self._earlier()  # what must not start leaves no folder behind
         self._directory.mkdir(parents=True, exist_ok=True)
-        with FileLock(self._directory / ".start.lock"):
+        with FileLock(self._directory / START_LOCK):
             return self._opened(self._earlier())
 
     def _earlier(self) -> dict[str, Any] | None:
@@ -167,7 +168,7 @@ class Controller:
         directory = self._directory
         remove_forgotten(directory)
         self._storage = serve(settings.storage, directory)
-        storage = storage_of(self._storage, directory)
+        storage = open_storage(self._storage, directory)
         if earlier is None and exists(self._name, storage) and not lies_in_folder(settings.storage):
             raise StudyError(
                 f"study.name: the storage holds a study {self._name!r} that does not belong to {directory}"
@@ -183,7 +184,7 @@ class Controller:
             log.warning("%d finished trials have lost their folders; their points are queued again", missing)
         ledger.reap()
         if earlier is not None or restored:
-            tally = tally_of(ledger.trials())
+            tally = count_trials(ledger.trials())
             log.info("continuing %s: %d finished, %d failed", self._name, tally.finished, tally.failed)
         if settings.retry_failed:
             log.info("%d failed points queued again", ledger.requeue_failed())
@@ -205,20 +206,20 @@ class Controller:
                 seen.append(point)
                 ledger.enqueue(point, anchor=anchor if isinstance(anchor, str) else "given")
 
-    def _task(self, ledger: Ledger) -> Task:
+    def _task(self, ledger: Ledger) -> Assignment:
         budget = seconds(self._settings.time_budget, "study.time_budget")
-        return Task(
+        return Assignment(
             name=self._name,
             directory=self._directory,
             settings=self._settings,
             space=self._space,
             fixed=self._fixed,
             storage=self._storage,
-            failures_before=tally_of(ledger.trials()).failed,
+            failures_before=count_trials(ledger.trials()).failed,
             deadline=None if budget is None else time.time() + budget,
         )
 
-    def _as_seen_by_workers(self, ledger: Ledger, task: Task) -> Ledger:
+    def _as_seen_by_workers(self, ledger: Ledger, task: Assignment) -> Ledger:
         return Ledger(
             ledger.study,
             self._directory,
@@ -248,20 +249,20 @@ class Controller:
     def _sampler_name(self) -> str:
         return split(self._settings.sampler, "sampler")[0] or "target"
 
-    def _rounds(self, ledger: Ledger, task: Task, signals: Signals) -> None:
+    def _rounds(self, ledger: Ledger, task: Assignment, signals: Signals) -> None:
         """Workers until the study has what it wants; a launcher's round ends when its last worker does."""
         live = self._uses_pool or not self._in_process
         fruitless, ended = 0, -1
-        with Progress(ledger, self._expected(), live=live, mode=self._settings.progress):
+        with StatusLine(ledger, self._expected(), live=live, mode=self._settings.progress):
             while signals.received is None:
                 ledger.reap()
-                reason = ledger.reason_to_stop_now()
-                if reason == book.LAST_ARE_RUNNING:
+                stop = ledger.reason_to_stop_now()
+                if stop is not None and stop.reason is Reason.LAST_ARE_RUNNING:
                     time.sleep(0.5)  # they run under another controller; if they die, the round is ours
                     continue
-                if reason is not None:
+                if stop is not None:
                     break
-                tally = tally_of(ledger.trials())
+                tally = count_trials(ledger.trials())
                 fruitless = fruitless + 1 if tally.finished + tally.failed == ended else 0
                 ended = tally.finished + tally.failed
                 if fruitless >= FRUITLESS:
@@ -271,7 +272,7 @@ class Controller:
                 workers = min(self._settings.n_workers, ledger.target - tally.finished)
                 self._round(ledger, task, workers, signals)
 
-    def _round(self, ledger: Ledger, task: Task, workers: int, signals: Signals) -> None:
+    def _round(self, ledger: Ledger, task: Assignment, workers: int, signals: Signals) -> None:
         if self._uses_pool:
             message = {
                 "directory": str(task.directory),
@@ -291,10 +292,10 @@ class Controller:
             hydra_context=self._context,
             task_function=Worker(task, self._config, self._context, self._function),
         )
-        round_number = sum(1 for _ in (self._directory / "workers").glob("round_*"))
+        round_number = sum(1 for _ in (self._directory / WORKERS).glob("round_*"))
         place = f"hydra.sweep.dir={literal(str(self._directory))}"
         jobs = [
-            [*self._fixed, place, f"hydra.sweep.subdir=workers/round_{round_number}_{i}"]
+            [*self._fixed, place, f"hydra.sweep.subdir={WORKERS}/round_{round_number}_{i}"]
             for i in range(workers)
         ]
         try:
@@ -329,16 +330,21 @@ class Controller:
         deadline = time.monotonic() + PATIENCE
         while True:
             ledger.reap()
-            if not tally_of(ledger.trials()).running or time.monotonic() > deadline or not self._in_process:
+            if (
+                not count_trials(ledger.trials()).running
+                or time.monotonic() > deadline
+                or not self._in_process
+            ):
                 break
             time.sleep(0.2)
         Refresher(self._settings.table, self._directory)(force=True)
-        if tally_of(ledger.trials()).finished:
+        if count_trials(ledger.trials()).finished:
             run_at_end(self._settings.report, self._directory)
 
     def _summary(self, ledger: Ledger) -> dict[str, Any]:
-        tally = tally_of(ledger.trials())
-        reason = ledger.reason_to_stop_now() or "stopped"
+        tally = count_trials(ledger.trials())
+        stop = ledger.reason_to_stop_now()
+        reason = "stopped" if stop is None else str(stop)
         found = best_of(ledger.study) if tally.complete else ""
         log.info(
             "%s: %d finished, %d failed; %s%s; results in %s",
@@ -349,10 +355,10 @@ class Controller:
             f"; {found}" if found else "",
             os.path.relpath(self._directory),
         )
-        if reason == book.TOO_MANY_FAILURES:
+        if stop is not None and stop.reason is Reason.TOO_MANY_FAILURES:
             raise StudyError(
                 f"study.max_failures: more than {self._settings.max_failures} trials failed; see "
-                f"{os.path.relpath(self._directory)}/trial_*/error.txt; study.retry_failed=true repeats them"
+                f"{os.path.relpath(self._directory)}/trial_*/{ERROR}; study.retry_failed=true repeats them"
             )
         return {"finished": tally.finished, "failed": tally.failed, "reason": reason}
 
@@ -389,7 +395,7 @@ def anchor_point(anchor: Any, space: Space, flat: Mapping[str, Any]) -> dict[str
         value = given.get(axis.name, ideal(axis) if anchor == "ideal" else nominal(axis, flat))
         if value is None:
             continue  # nothing is known about it, so the sampler chooses
-        if not axis.contains(value):
+        if not contains(axis, value):
             raise ConfigError(f"study.anchors: {axis.name}={value} is off its axis")
         point[axis.name] = value
     return point
@@ -411,10 +417,10 @@ def nominal(axis: Axis, flat: Mapping[str, Any]) -> Any:
     else:
         value = configured(flat, axis.keys)
         value = round(value) if axis.integer and value is not None else value
-    return value if value is not None and axis.contains(value) else None
+    return value if value is not None and contains(axis, value) else None
 
 
-def with_assignment(task: Task, wanted: Mapping[str, Any]) -> Task:
+def assigned(task: Assignment, wanted: Mapping[str, Any]) -> Assignment:
     """A worker's task with what only the controlling process knew."""
     return replace(
         task,

@@ -6,15 +6,16 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from crossweep.axis import Axis
 from crossweep.errors import StudyError
 from crossweep.records import read_json, write_json
+from crossweep.study_folder import STUDY
 from crossweep.sweep.ledger import now
 from crossweep.sweep.plugins import split
 from crossweep.sweep.settings import Settings
 from crossweep.sweep.space import Space
 
 STUDY_FORMAT = 1
-NAME = "study.json"
 SHOWN = 5
 NEEDED = frozenset(("name", "axes", "objectives", "directions", "seeds", "started", "starts", "config"))
 REMEDY = "remove it, and the next start describes the study again"
@@ -22,7 +23,7 @@ REMEDY = "remove it, and the next start describes the study again"
 
 def read(directory: Path) -> dict[str, Any] | None:
     """The description in a study folder, None if there is none."""
-    path = directory / NAME
+    path = directory / STUDY
     try:
         content = read_json(path)
     except FileNotFoundError:
@@ -67,11 +68,12 @@ def write(
         "starts": [*(earlier["starts"] if earlier else []), start],
         "config": dict(config),
     }
-    write_json(directory / NAME, content)
+    write_json(directory / STUDY, content)
 
 
-def _axis(axis: Any) -> dict[str, Any]:
+def _axis(axis: Axis) -> dict[str, Any]:
     content = asdict(axis)
+    del content["configured"]  # a report finds it in the configuration
     content["int"] = content.pop("integer")
     return content
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from crossweep.sweep.ledger import tally_of
+from crossweep.sweep.ledger import count_trials
 from crossweep.sweep.settings import Settings
 from crossweep.sweep.space import Space
 
@@ -21,7 +21,7 @@ def points(
     for trial in study.get_trials(deepcopy=False) if study is not None else ():
         copy.add_trial(trial)
     target = settings.n_trials if settings.n_trials is not None else most
-    wanted = min(most, target - tally_of(copy.get_trials(deepcopy=False)).finished)
+    wanted = min(most, target - count_trials(copy.get_trials(deepcopy=False)).finished)
     found = []
     for _ in range(max(0, wanted)):
         copy.sampler = sampler_for(len(copy.get_trials(deepcopy=False)))

@@ -10,12 +10,13 @@ from typing import Protocol
 
 from filelock import FileLock, Timeout
 
+from crossweep.study_folder import TABLE_LOCK
 from crossweep.sweep.plugins import locate
 
 log = logging.getLogger(__name__)
 
 
-class TableWriter(Protocol):
+class TableKeeper(Protocol):
     """Keeps a table up to date; decides itself how often that is worth its cost unless forced."""
 
     def update(self, *, force: bool = False) -> bool: ...
@@ -25,14 +26,14 @@ class Refresher:
     """Brings the results table up to date after every trial.
 
     Args:
-        dotted: name of a function or class that makes a `TableWriter` from the study folder; None for no
+        dotted: name of a function or class that makes a `TableKeeper` from the study folder; None for no
             table.
         directory: the study folder.
     """
 
     def __init__(self, dotted: str | None, directory: Path) -> None:
         self._dotted, self._directory = dotted, directory
-        self._writer: TableWriter | None = None
+        self._writer: TableKeeper | None = None
 
     def __call__(self, *, force: bool = False) -> None:
         """A trial has ended, or (``force``) the last one."""
@@ -41,7 +42,7 @@ class Refresher:
         try:
             # one writer at a time: the later one has read more trials and must not be overwritten by the
             # earlier
-            with FileLock(self._directory / ".table.lock", timeout=30):
+            with FileLock(self._directory / TABLE_LOCK, timeout=30):
                 if self._writer is None:
                     self._writer = locate(self._dotted, "study.table")(self._directory)
                 self._writer.update(force=force)

@@ -18,13 +18,7 @@ from typing import Any
 
 from crossweep.records import read_json, write_json
 
-FOLDER = ".leases"
 HUNG_EXIT = 75  # EX_TEMPFAIL: the trial may be tried again
-
-
-def lease_path(study_dir: Path, number: int) -> Path:
-    """Where the lease of a trial lies."""
-    return study_dir / FOLDER / f"{number}.json"
 
 
 def identity() -> dict[str, Any]:

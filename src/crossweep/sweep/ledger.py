@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +20,8 @@ from filelock import FileLock
 
 from crossweep.errors import file_error
 from crossweep.records import read_json, write_bytes, write_json
-from crossweep.sweep.lease import is_stale, lease_path
+from crossweep.study_folder import ERROR, LEASES, LEDGER_LOCK, TRIAL, lease_file, trial_folder
+from crossweep.sweep.lease import identity, is_stale
 from crossweep.sweep.objective import Outcome
 from crossweep.sweep.settings import Settings
 from crossweep.sweep.space import Space
@@ -33,14 +35,6 @@ log = logging.getLogger(__name__)
 
 TRIAL_FORMAT = 1
 LOST = "lost"  # attribute of a number whose folder is gone: neither finished nor failed
-TARGET_REACHED, LAST_ARE_RUNNING = "target reached", "the last trials are running"
-TOO_MANY_FAILURES, TIME_IS_UP, NOTHING_LEFT = (
-    "too many failures",
-    "time budget used up",
-    "nothing left to ask",
-)
-
-
 # what every trial.json says
 TOLD = frozenset(
     (
@@ -58,6 +52,27 @@ TOLD = frozenset(
 )
 
 
+class Reason(Enum):
+    """Why no further trial may start."""
+
+    TARGET_REACHED = "target reached"
+    LAST_ARE_RUNNING = "the last trials are running"
+    TOO_MANY_FAILURES = "too many failures"
+    TIME_IS_UP = "time budget used up"
+    NOTHING_LEFT = "nothing left to ask"
+
+
+@dataclass(frozen=True)
+class Stop:
+    """No further trial may start; ``detail`` is what the sampler says."""
+
+    reason: Reason
+    detail: str = ""
+
+    def __str__(self) -> str:
+        return self.reason.value + (f": {self.detail}" if self.detail else "")
+
+
 @dataclass(frozen=True)
 class Claim:
     """A trial that this process may run: no other one has it, and the target cannot be overshot."""
@@ -71,7 +86,7 @@ class Claim:
 
 
 @dataclass(frozen=True)
-class Tally:
+class TrialCounts:
     """Trials by what became of them; ``failed`` does not count trials that were queued again."""
 
     complete: int
@@ -110,7 +125,7 @@ class Ledger:
     ) -> None:
         self.study, self.directory, self.settings, self.space = study, directory, settings, space
         self._sampler_for, self._failures_before, self._deadline = sampler_for, failures_before, deadline
-        self._lock = FileLock(directory / ".ledger.lock")
+        self._lock = FileLock(directory / LEDGER_LOCK)
         self._unleased: dict[int, float] = {}
         self._last_reap = -1e9
 
@@ -133,19 +148,19 @@ class Ledger:
 
     # -- starting a trial -------------------------------------------------------------------------------
 
-    def claim(self) -> "Claim | str":
+    def claim(self) -> Claim | Stop:
         """A new trial, or the reason why none may start now."""
         with self.locked():
             self._reap()
             trials = self.trials()
             if self._sampler_for is not None:
                 self.study.sampler = self._sampler_for(len(trials))
-            reason = self.reason_to_stop(trials)
-            if reason:
-                return reason
+            stop = self.reason_to_stop(trials)
+            if stop is not None:
+                return stop
             trial = self.study.ask()
             try:
-                write_json(lease_path(self.directory, trial.number), _claimed())
+                write_json(lease_file(self.directory, trial.number), _claimed())
                 values = self.space.suggest(trial)
             except BaseException as error:
                 # a disk's fault says nothing about the point, which may have been queued
@@ -156,26 +171,26 @@ class Ledger:
                 raise
             return Claim(trial, values)
 
-    def reason_to_stop(self, trials: "Sequence[FrozenTrial]") -> str | None:
+    def reason_to_stop(self, trials: "Sequence[FrozenTrial]") -> Stop | None:
         """Why no further trial may start, None if one may."""
-        tally = tally_of(trials)
+        tally = count_trials(trials)
         if tally.finished >= self.target:
-            return TARGET_REACHED
+            return Stop(Reason.TARGET_REACHED)
         if tally.failed - self._failures_before > self.settings.max_failures:
-            return TOO_MANY_FAILURES
+            return Stop(Reason.TOO_MANY_FAILURES)
         if self._deadline is not None and time.time() > self._deadline:
-            return TIME_IS_UP
+            return Stop(Reason.TIME_IS_UP)
         if tally.finished + tally.running >= self.target:
-            return LAST_ARE_RUNNING
+            return Stop(Reason.LAST_ARE_RUNNING)
         if tally.waiting == 0:
             # samplers of our own know when nothing is left to ask
             exhausted = getattr(self.study.sampler, "exhausted", None)
-            reason = exhausted(self.study) if exhausted else None
-            if reason:
-                return f"{NOTHING_LEFT}: {reason}"
+            detail = exhausted(self.study) if exhausted else None
+            if detail:
+                return Stop(Reason.NOTHING_LEFT, detail)
         return None
 
-    def reason_to_stop_now(self) -> str | None:
+    def reason_to_stop_now(self) -> Stop | None:
         """The same, for a controller that looks from time to time."""
         trials = self.trials()
         if self._sampler_for is not None:
@@ -203,7 +218,7 @@ class Ledger:
         with self.locked():
             if self._given_up(claim.number):
                 return
-            write_bytes(self.folder(claim.number) / "error.txt", text.encode())
+            write_bytes(self.folder(claim.number) / ERROR, text.encode())
             self._write(claim.number, "failed", claim.values, started=started, error=error)
             claim.trial.set_user_attr("error", error[:500])
             self._tell(claim.number, "failed", None)
@@ -233,7 +248,7 @@ class Ledger:
             self._last_reap = -1e9
             self._reap()
             running = {f"{trial.number}.json" for trial in self._running()}
-            for lease in lease_path(self.directory, 0).parent.glob("*.json"):
+            for lease in (self.directory / LEASES).glob("*.json"):
                 if lease.name not in running:
                     lease.unlink(missing_ok=True)
 
@@ -252,7 +267,7 @@ class Ledger:
         return self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
 
     def _is_dead(self, number: int) -> bool:
-        lease = lease_path(self.directory, number)
+        lease = lease_file(self.directory, number)
         if lease.exists():
             return is_stale(lease, self.settings.lease_timeout)
         # killed between asking and signing: nobody signs later, so wait one timeout from when we first saw it
@@ -267,7 +282,7 @@ class Ledger:
             self._tell(trial.number, told["state"], told["values"])
         else:
             self._tell_failed(trial.number, "its worker died or fell silent", requeue=True)
-        lease_path(self.directory, trial.number).unlink(missing_ok=True)
+        lease_file(self.directory, trial.number).unlink(missing_ok=True)
 
     def requeue_failed(self) -> int:
         """Queue every point that failed for good again; returns how many."""
@@ -354,7 +369,7 @@ class Ledger:
             "started": started,
             "finished": now(),
         }
-        write_json(self.folder(number) / "trial.json", content)
+        write_json(self.folder(number) / TRIAL, content)
 
 
 def replaced_in(trials: "Sequence[FrozenTrial]") -> set[int]:
@@ -362,13 +377,13 @@ def replaced_in(trials: "Sequence[FrozenTrial]") -> set[int]:
     return {trial.user_attrs["retry_of"] for trial in trials if "retry_of" in trial.user_attrs}
 
 
-def tally_of(trials: "Sequence[FrozenTrial]") -> Tally:
+def count_trials(trials: "Sequence[FrozenTrial]") -> TrialCounts:
     """Count trials by state; what was queued again counts as its successor does."""
     replaced = replaced_in(trials)
     counts = Counter(
         trial.state.name for trial in trials if trial.number not in replaced and LOST not in trial.user_attrs
     )
-    return Tally(
+    return TrialCounts(
         complete=counts["COMPLETE"],
         pruned=counts["PRUNED"],
         running=counts["RUNNING"],
@@ -377,13 +392,9 @@ def tally_of(trials: "Sequence[FrozenTrial]") -> Tally:
     )
 
 
-def trial_folder(directory: Path, number: int) -> Path:
-    return directory / f"trial_{number}"
-
-
 def read_trial(folder: Path) -> dict[str, Any] | None:
     """Content of ``trial.json``, None if there is none or if it is damaged or foreign, which is said."""
-    path = folder / "trial.json"
+    path = folder / TRIAL
     try:
         content = read_json(path)
         if (
@@ -410,6 +421,4 @@ def _iso(moment: datetime | None) -> str | None:
 
 
 def _claimed() -> dict[str, Any]:
-    from crossweep.sweep.lease import identity
-
     return {**identity(), "started": time.time()}

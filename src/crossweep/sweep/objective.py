@@ -4,7 +4,7 @@ import math
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from crossweep.errors import StudyError
 from crossweep.sweep.settings import Settings, parse_bound
@@ -52,7 +52,22 @@ def metrics_of(returned: Any, settings: Settings) -> dict[str, float]:
     return found
 
 
-def combine(runs: Sequence[Mapping[str, float]], states: Sequence[str], settings: Settings) -> Outcome:
+def state_of(returned: Any) -> State:
+    """How a run ended: what it returns as ``state``, complete where it says nothing.
+
+    Raises:
+        StudyError: it names no such state.
+    """
+    said = returned.get("state", "complete") if isinstance(returned, Mapping) else "complete"
+    if not isinstance(said, str):
+        return "complete"  # a metric of that name
+    for state in get_args(State):
+        if said == state:
+            return state  # type: ignore[no-any-return]
+    raise StudyError(f"state: a run ends as one of {', '.join(get_args(State))}; it returned {said!r}")
+
+
+def combine(runs: Sequence[Mapping[str, float]], states: Sequence[State], settings: Settings) -> Outcome:
     """The outcome of a trial from the metrics of its replicate runs.
 
     Raises:

@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import IO, Any
 
 from crossweep.errors import StudyError
-from crossweep.sweep import ledger as book
-from crossweep.sweep.ledger import Ledger, tally_of
+from crossweep.study_folder import WORKERS
+from crossweep.sweep.ledger import Ledger, Reason, count_trials
 from crossweep.sweep.settings import Settings
 from crossweep.sweep.worker import resources
 
@@ -61,7 +61,7 @@ class Pool:
 
     def __init__(self, ledger: Ledger, directory: Path, settings: Settings, message: dict[str, Any]) -> None:
         self._ledger, self._settings, self._message = ledger, settings, message
-        self._logs = directory / "workers"
+        self._logs = directory / WORKERS
         self._children: dict[int, Child] = {}
         self._deaths = 0
         self._ended = 0
@@ -115,7 +115,7 @@ class Pool:
                 self._count_death(child)
 
     def _count_death(self, child: Child) -> None:
-        tally = tally_of(self._ledger.trials())
+        tally = count_trials(self._ledger.trials())
         ended = tally.finished + tally.failed
         self._deaths = self._deaths + 1 if ended == self._ended else 1
         self._ended = ended
@@ -126,10 +126,10 @@ class Pool:
 
     def _fill(self) -> bool:
         """Start the workers that are missing; whether any work is left."""
-        reason = self._ledger.reason_to_stop_now()
-        if reason is not None:
-            return reason == book.LAST_ARE_RUNNING and bool(self._children)
-        tally = tally_of(self._ledger.trials())
+        stop = self._ledger.reason_to_stop_now()
+        if stop is not None:
+            return stop.reason is Reason.LAST_ARE_RUNNING and bool(self._children)
+        tally = count_trials(self._ledger.trials())
         useful = min(self._settings.n_workers, self._ledger.target - tally.finished)
         for index in range(self._settings.n_workers):
             if len(self._children) < useful and index not in self._children:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from crossweep.errors import ConfigError
+from crossweep.sweep.axes import grid, overrides
 from crossweep.sweep.compose import is_value
 from crossweep.sweep.settings import Settings, parse_bound
 from crossweep.sweep.space import Space
@@ -40,7 +41,7 @@ def samples(space: Space) -> Iterator[dict[str, Any]]:
         for place in range(most):
             values: dict[str, Any] = {}
             for axis in space.active(values):
-                points = axis.grid()
+                points = grid(axis)
                 values[axis.name] = points[end if axis.choices is None else place % len(points)]
             if values not in seen:
                 seen.append(values)
@@ -109,7 +110,7 @@ class _Compose:
                 if not axis.add and all(is_value(self._config, key, value) for key in axis.keys):
                     settings |= dict.fromkeys(axis.keys, value)
                 else:
-                    choices += axis.overrides(value)
+                    choices += overrides(axis, value)
         if tuple(choices) not in self._composed:
             made = self._loader.load_sweep_config(self._config, [*self._fixed, *choices])
             self._composed[tuple(choices)] = made

@@ -4,8 +4,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
+from crossweep.axis import Axis
 from crossweep.errors import ConfigError, FieldError
-from crossweep.sweep.axes import Axis, conditions, from_yaml, literal
+from crossweep.sweep.axes import conditions, distribution, from_yaml, literal, overrides
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
@@ -32,7 +33,7 @@ class Space:
 
     def distributions(self) -> "dict[str, BaseDistribution]":
         """The axes that every trial has."""
-        return {axis.name: axis.distribution() for axis in self.axes if not axis.when}
+        return {axis.name: distribution(axis) for axis in self.axes if not axis.when}
 
     def suggest(self, trial: "Trial") -> dict[str, Any]:
         """Values of one trial, conditional axes only where their conditions hold."""
@@ -40,7 +41,7 @@ class Space:
 
         values: dict[str, Any] = {}
         for axis in self.active(values):
-            spec = axis.distribution()
+            spec = distribution(axis)
             if isinstance(spec, CategoricalDistribution):
                 values[axis.name] = trial.suggest_categorical(axis.name, spec.choices)
             elif isinstance(spec, IntDistribution):
@@ -48,9 +49,9 @@ class Space:
                     axis.name, spec.low, spec.high, step=spec.step, log=spec.log
                 )
             else:
-                low, high, step = float(axis.low or 0), float(axis.high or 0), axis.step
+                low, high = axis.ends
                 values[axis.name] = trial.suggest_float(
-                    axis.name, low, high, step=step, log=axis.scale == "log"
+                    axis.name, float(low), float(high), step=axis.step, log=axis.log
                 )
         return values
 
@@ -63,7 +64,7 @@ class Space:
     def overrides(self, values: Mapping[str, Any]) -> list[str]:
         """Hydra overrides of one point."""
         return [
-            text for axis in self.axes if axis.name in values for text in axis.overrides(values[axis.name])
+            text for axis in self.axes if axis.name in values for text in overrides(axis, values[axis.name])
         ]
 
 

@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from crossweep.errors import ConfigError, CrossweepError, StudyError, file_error
+from crossweep.study_folder import DATABASE, JOURNAL
 from crossweep.sweep.plugins import call, choose, split
 
 if TYPE_CHECKING:
     from optuna.storages import BaseStorage
 
-JOURNAL = "study.journal"
 DRIVERS = (
     "sqlalchemy",
     "sqlite3",
@@ -54,7 +54,7 @@ def sqlite(directory: Path, path: str | None = None, timeout: float = 120.0) -> 
     from optuna.storages import RDBStorage
     from sqlalchemy.exc import DatabaseError
 
-    file = Path(path) if path else directory / "study.db"
+    file = Path(path) if path else directory / DATABASE
     file.parent.mkdir(parents=True, exist_ok=True)
     try:
         return RDBStorage(f"sqlite:///{file}", engine_kwargs={"connect_args": {"timeout": timeout}})
@@ -139,12 +139,16 @@ KNOWN: dict[str, Callable[..., "BaseStorage"]] = {
 
 
 def open_storage(spec: Any, directory: Path) -> "BaseStorage":
-    """The storage of a study.
+    """The storage of a study; one that is open already is itself.
 
     Raises:
         ConfigError: no such storage or option.
         StudyError: it cannot be reached.
     """
+    from optuna.storages import BaseStorage
+
+    if isinstance(spec, BaseStorage):
+        return spec
     part, options = choose(resolved(spec), "storage", KNOWN)
     options = {key: value for key, value in options.items() if value is not None}
     if part in KNOWN.values():
@@ -190,10 +194,14 @@ def resolved(spec: Any) -> Any:
 def serve(spec: Any, directory: Path) -> Any:
     """Start the server of a ``grpc`` storage that names no host; returns the spec that workers connect with.
 
+    One in memory is returned itself: controller and worker share one process.
+
     Raises:
         StudyError: the server does not come up.
     """
     name, options = split(resolved(spec), "storage")
+    if name == "memory":
+        return open_storage(spec, directory)
     if name != "grpc" or options.get("host"):
         return spec
     from optuna.storages import run_grpc_proxy_server

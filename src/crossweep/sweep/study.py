@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from crossweep.errors import ConfigError, StudyError
+from crossweep.study_folder import TRIAL, trial_folder, trial_numbers
+from crossweep.sweep.axes import distribution
 from crossweep.sweep.ledger import LOST, read_trial
-from crossweep.sweep.plugins import call, choose, split
+from crossweep.sweep.plugins import call, choose
 from crossweep.sweep.settings import Settings
 from crossweep.sweep.space import Space
-from crossweep.sweep.storage import open_storage
 
 if TYPE_CHECKING:
     from optuna.pruners import BasePruner
@@ -19,17 +20,6 @@ if TYPE_CHECKING:
     from optuna.study import Study
 
 log = logging.getLogger(__name__)
-# an in-memory storage has to be the same object for the controller and the worker of one process
-_in_memory: "dict[Path, BaseStorage]" = {}
-
-
-def storage_of(spec: Any, directory: Path) -> "BaseStorage":
-    """The storage, shared within this process if it is in memory."""
-    if split(spec, "storage")[0] != "memory":
-        return open_storage(spec, directory)
-    if directory not in _in_memory:
-        _in_memory[directory] = open_storage(spec, directory)
-    return _in_memory[directory]
 
 
 def quiet_optuna() -> None:
@@ -112,14 +102,10 @@ def restore(study: "Study", directory: Path, space: Space, settings: Settings) -
     """Fill an empty study from the trial folders, numbers kept; returns how many finished ones it found."""
     from optuna.trial import TrialState, create_trial
 
-    numbers = sorted(
-        int(folder.name.removeprefix("trial_"))
-        for folder in directory.glob("trial_*")
-        if folder.name.removeprefix("trial_").isdecimal() and _was_run(folder)
-    )
+    numbers = [number for number in trial_numbers(directory) if _was_run(trial_folder(directory, number))]
     if not numbers or study.get_trials(deepcopy=False):
         return 0
-    found = {number: read_trial(directory / f"trial_{number}") for number in numbers}
+    found = {number: read_trial(trial_folder(directory, number)) for number in numbers}
     finished = 0
     for number in range(numbers[-1] + 1):
         told = found.get(number)
@@ -141,7 +127,7 @@ def restore(study: "Study", directory: Path, space: Space, settings: Settings) -
 
 def _was_run(folder: Path) -> bool:
     """Whether a trial folder was more than made: it holds a result, or Hydra's files of a run that was killed."""
-    return (folder / "trial.json").exists() or any(True for _ in folder.rglob(".hydra"))
+    return (folder / TRIAL).exists() or any(True for _ in folder.rglob(".hydra"))
 
 
 def _add(study: "Study", told: Mapping[str, Any], space: Space, settings: Settings) -> None:
@@ -157,7 +143,7 @@ def _add(study: "Study", told: Mapping[str, Any], space: Space, settings: Settin
         state=TrialState.PRUNED if pruned else TrialState.COMPLETE,
         values=None if pruned else told["values"],
         params=told["params"],
-        distributions={name: space[name].distribution() for name in told["params"]},
+        distributions={name: distribution(space[name]) for name in told["params"]},
         user_attrs=attributes,
         constraints=dict(told["constraints"]) or None,
     )

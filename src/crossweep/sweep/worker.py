@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from crossweep.errors import file_error, masked
-from crossweep.sweep import ledger as book
+from crossweep.study_folder import ERROR, lease_file, run_folder
 from crossweep.sweep.compose import Composer
 from crossweep.sweep.hooks import Refresher
-from crossweep.sweep.lease import Lease, lease_path
-from crossweep.sweep.ledger import Claim, Ledger
-from crossweep.sweep.objective import Outcome, combine, metrics_of
+from crossweep.sweep.lease import Lease
+from crossweep.sweep.ledger import Claim, Ledger, Reason, Stop, now
+from crossweep.sweep.objective import Outcome, State, combine, metrics_of, state_of
 from crossweep.sweep.settings import Settings, cores, seconds, visible_gpus
 from crossweep.sweep.signals import Signals, Stopped, TimedOut
 from crossweep.sweep.space import Space
@@ -32,7 +32,7 @@ THREAD_LIMITS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "
 
 
 @dataclass(frozen=True, kw_only=True)
-class Task:
+class Assignment:
     """What a worker needs to know; travels to other processes and hosts.
 
     Args:
@@ -40,7 +40,8 @@ class Task:
         directory: the study folder, absolute.
         settings, space: what the study is.
         fixed: overrides that all trials share.
-        storage: how to reach the storage (the address of a server is filled in by then).
+        storage: how to reach the storage (the address of a server is filled in by then), or the storage itself if it is
+            in memory.
         failures_before: trials that had failed before this start.
         deadline: no trial starts after it [s since the epoch].
     """
@@ -59,7 +60,11 @@ class Worker:
     """Runs trials one after another; a module-level class, so that every launcher can send it anywhere."""
 
     def __init__(
-        self, task: Task, config: "DictConfig", hydra_context: "HydraContext", function: Callable[[Any], Any]
+        self,
+        task: Assignment,
+        config: "DictConfig",
+        hydra_context: "HydraContext",
+        function: Callable[[Any], Any],
     ) -> None:
         self._task, self._config, self._context, self._function = task, config, hydra_context, function
         self._composer = Composer(
@@ -99,11 +104,11 @@ class Worker:
                     reason = "the controlling process is gone"
                     break
                 claim = ledger.claim()
-                if isinstance(claim, str):
-                    if claim == book.LAST_ARE_RUNNING and wait:
+                if isinstance(claim, Stop):
+                    if claim.reason is Reason.LAST_ARE_RUNNING and wait:
                         time.sleep(0.5)
                         continue
-                    reason = claim
+                    reason = str(claim)
                     break
                 try:
                     self._run(claim, ledger, signals, parent)
@@ -116,19 +121,19 @@ class Worker:
 
     def _run(self, claim: Claim, ledger: Ledger, signals: Signals, parent: int | None) -> None:
         """One trial, whatever becomes of it."""
-        settings, started = self._task.settings, book.now()
+        settings, started = self._task.settings, now()
         folder = ledger.folder(claim.number)
         lease: Lease | None = None
         try:
             with signals.job() as token, running(self._handle(claim)) as handle:
                 lease = Lease(
-                    lease_path(self._task.directory, claim.number),
+                    lease_file(self._task.directory, claim.number),
                     timeout=settings.lease_timeout,
                     limit=seconds(settings.trial_timeout, "study.trial_timeout"),
                     on_limit=lambda: signals.expire(token),
                     parent=parent,
                     on_lost=signals.stop,
-                    log=folder / "error.txt",
+                    log=folder / ERROR,
                 ).acquire()
                 outcome = self._replicates(claim, handle)
         except TimedOut:
@@ -140,7 +145,7 @@ class Worker:
                     ledger.put_back(claim, str(problem))
                 raise problem from error
             ledger.fail(claim, _one_line(error), _text(error), started)
-            log.error("trial %d failed: %s (see %s)", claim.number, _one_line(error), folder / "error.txt")
+            log.error("trial %d failed: %s (see %s)", claim.number, _one_line(error), folder / ERROR)
         except BaseException as error:
             # Ctrl-C, SIGTERM, or a scheduler ending this process: the point is not lost
             ledger.put_back(claim, str(error) or type(error).__name__)
@@ -161,18 +166,18 @@ class Worker:
         settings = self._task.settings
         seeds: tuple[int | None, ...] = settings.seed_list or (None,)
         runs: list[dict[str, float]] = []
-        states: list[str] = []
+        states: list[State] = []
         for position, seed in enumerate(seeds):
             if position:
                 handle.next_replicate()
-            name = f"trial_{claim.number}" + (f"/seed_{seed}" if len(seeds) > 1 else "")
+            name = run_folder(claim.number, seed if len(seeds) > 1 else None)
             try:
                 returned = self._job(claim, seed, name)
             except Exception as error:
                 if isinstance(error, TrialPruned) or type(error).__name__ == "TrialPruned":
                     return Outcome(state="pruned", values=None)
                 raise
-            states.append(self._state(name))
+            states.append(state_of(returned))
             if states[-1] == "pruned":
                 return Outcome(state="pruned", values=None, metrics=_numbers(returned))
             runs.append(metrics_of(returned, settings))
@@ -198,23 +203,15 @@ class Worker:
         )
         return result.return_value
 
-    def _state(self, name: str) -> str:
-        """What the run itself says about its end, if it left a record."""
-        from crossweep.records import RECORD_NAME, read_json
 
-        try:
-            return str(read_json(self._task.directory / name / RECORD_NAME).get("state", "complete"))
-        except (OSError, ValueError):
-            return "complete"
-
-
-def open_ledger(task: Task) -> Ledger:
+def open_ledger(task: Assignment) -> Ledger:
     """The ledger of a study that exists."""
-    from crossweep.sweep.samplers.factory import sampler_for
-    from crossweep.sweep.study import load, storage_of
+    from crossweep.sweep.samplers.named import sampler_for
+    from crossweep.sweep.storage import open_storage
+    from crossweep.sweep.study import load
 
     return Ledger(
-        load(task.settings, task.name, storage_of(task.storage, task.directory)),
+        load(task.settings, task.name, open_storage(task.storage, task.directory)),
         task.directory,
         task.settings,
         task.space,

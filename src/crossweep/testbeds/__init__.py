@@ -3,5 +3,5 @@
 ``correlation_detection`` (which gradients reach the weight), ``constant_gradient`` (what an offset of the
 symmetry point does), ``weight_programming`` (the error a converged weight keeps), ``least_squares``
 (convergence to a known solution). Each is a frozen description with ``run(rule, factory, stream) ->
-Outcome``; independent instances train at once in a leading dimension.
+BedResult``; independent instances train at once in a leading dimension.
 """

@@ -15,7 +15,7 @@ from crossweep.tiles.factory import TileFactory
 
 
 @dataclass(frozen=True)
-class Outcome:
+class BedResult:
     """What a run gave.
 
     Args:
@@ -49,7 +49,7 @@ class AbstractTestbed(Checked, ABC):
     lr: NotNegative = 0.1
 
     @abstractmethod
-    def run(self, rule: AbstractAlgorithm, factory: TileFactory, stream: Stream) -> Outcome:
+    def run(self, rule: AbstractAlgorithm, factory: TileFactory, stream: Stream) -> BedResult:
         """Train one weight per instance.
 
         Args:

@@ -9,7 +9,7 @@ import torch
 from crossweep.algorithms.base import AbstractAlgorithm
 from crossweep.rng import Stream
 from crossweep.schema import Count, Share
-from crossweep.testbeds.base import AbstractTestbed, Outcome, hold, like
+from crossweep.testbeds.base import AbstractTestbed, BedResult, hold, like
 from crossweep.testbeds.correlation_detection import split
 from crossweep.tiles.factory import TileFactory
 
@@ -40,7 +40,7 @@ class ConstantGradient(AbstractTestbed):
     block: Count = 50
     correlation: Share = 1.0
 
-    def run(self, rule: AbstractAlgorithm, factory: TileFactory, stream: Stream) -> Outcome:
+    def run(self, rule: AbstractAlgorithm, factory: TileFactory, stream: Stream) -> BedResult:
         shape = (self.instances, self.size, self.size)
         weight, empty = rule.build(shape, factory), like(factory)
         hold(weight, torch.zeros(shape, device=empty.device))
@@ -55,4 +55,4 @@ class ConstantGradient(AbstractTestbed):
             curve.append(torch.stack([on.mean(), off.mean()]).cpu())
         metrics = {"on_mean": on.mean(), "on_std": on.std(), "off_mean": off.mean(), "off_std": off.std()}
         numbers = {name: float(value) for name, value in metrics.items()}
-        return Outcome(numbers, torch.tensor(steps), torch.stack(curve), weight.cost(), self.instances)
+        return BedResult(numbers, torch.tensor(steps), torch.stack(curve), weight.cost(), self.instances)

@@ -8,7 +8,7 @@ from torch import Tensor
 from crossweep.algorithms.base import AbstractAlgorithm
 from crossweep.rng import Stream
 from crossweep.schema import Count, NotNegative, Share
-from crossweep.testbeds.base import AbstractTestbed, Outcome, hold, like
+from crossweep.testbeds.base import AbstractTestbed, BedResult, hold, like
 from crossweep.tiles.factory import TileFactory
 
 
@@ -42,7 +42,7 @@ class CorrelationDetection(AbstractTestbed):
     correlation: Share = 0.4
     start: NotNegative = 0.001
 
-    def run(self, rule: AbstractAlgorithm, factory: TileFactory, stream: Stream) -> Outcome:
+    def run(self, rule: AbstractAlgorithm, factory: TileFactory, stream: Stream) -> BedResult:
         shape = (self.instances, self.size, self.size)
         weight, empty = rule.build(shape, factory), like(factory)
         hold(weight, self.start * stream.fork("start").normal(*shape, like=empty))
@@ -60,7 +60,7 @@ class CorrelationDetection(AbstractTestbed):
         metrics = {"on_mean": on.mean(), "on_std": on.std(), "off_mean": off.mean(), "off_std": off.std()}
         spread = ((on.var() + off.var()) / 2).sqrt()
         metrics["separation"] = (off.mean() - on.mean()) / spread
-        return Outcome(
+        return BedResult(
             {name: float(value) for name, value in metrics.items()},
             torch.tensor(steps),
             torch.stack(curve),

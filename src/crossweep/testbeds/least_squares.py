@@ -8,7 +8,7 @@ import torch
 from crossweep.algorithms.base import AbstractAlgorithm
 from crossweep.rng import Stream
 from crossweep.schema import Count, NotNegative, Range
-from crossweep.testbeds.base import AbstractTestbed, Outcome, hold, like
+from crossweep.testbeds.base import AbstractTestbed, BedResult, hold, like
 from crossweep.tiles.factory import TileFactory
 
 
@@ -43,7 +43,7 @@ class LeastSquares(AbstractTestbed):
     start: float = 1.0
     gradient_noise: NotNegative = 0.0
 
-    def run(self, rule: AbstractAlgorithm, factory: TileFactory, stream: Stream) -> Outcome:
+    def run(self, rule: AbstractAlgorithm, factory: TileFactory, stream: Stream) -> BedResult:
         many, empty = self.instances, like(factory)
         matrix = self.matrix_std * stream.fork("matrix").normal(many, self.rows, self.size, like=empty)
         solution = self.solution_std * stream.fork("solution").normal(many, 1, self.size, like=empty)
@@ -60,4 +60,4 @@ class LeastSquares(AbstractTestbed):
         curve, away = torch.stack(losses), torch.stack(distances)
         tail = self.steps // 10
         metrics = {"loss": float(curve[-tail:].mean()), "distance": float(away[-tail:].mean())}
-        return Outcome(metrics, torch.arange(self.steps), curve, weight.cost(), self.instances)
+        return BedResult(metrics, torch.arange(self.steps), curve, weight.cost(), self.instances)

@@ -9,7 +9,7 @@ from crossweep.algorithms.base import AbstractAlgorithm
 from crossweep.errors import FieldError
 from crossweep.rng import Stream
 from crossweep.schema import Count, NotNegative, PositiveShare
-from crossweep.testbeds.base import AbstractTestbed, Outcome, hold, like
+from crossweep.testbeds.base import AbstractTestbed, BedResult, hold, like
 from crossweep.tiles.factory import TileFactory
 
 
@@ -57,7 +57,7 @@ class WeightProgramming(AbstractTestbed):
                 f"samples must be >= block * checkpoints = {least}, got {self.samples}",
             )
 
-    def run(self, rule: AbstractAlgorithm, factory: TileFactory, stream: Stream) -> Outcome:
+    def run(self, rule: AbstractAlgorithm, factory: TileFactory, stream: Stream) -> BedResult:
         several = (self.instances,) if self.instances > 1 else ()  # a single crossbar has compiled windows
         shape = (*several, self.size, self.size)
         weight, empty = rule.build(shape, factory), like(factory)
@@ -76,7 +76,7 @@ class WeightProgramming(AbstractTestbed):
         last = errors[-max(1, round(self.tail * len(curve))) :].mean(0)
         spread = float(last.std()) if self.instances > 1 else 0.0
         metrics = {"weight_error": float(last.mean()), "weight_error_std": spread}
-        return Outcome(metrics, torch.tensor(steps), errors, weight.cost(), self.instances)
+        return BedResult(metrics, torch.tensor(steps), errors, weight.cost(), self.instances)
 
 
 def error(weight: Tensor, target: Tensor) -> Tensor:

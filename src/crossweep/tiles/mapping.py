@@ -12,7 +12,7 @@ WeightScaling = Literal["none", "tile", "row"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Mapping(Checked):
+class TileMapping(Checked):
     """Layout of a weight on crossbars.
 
     Args:

@@ -15,9 +15,9 @@ from crossweep.errors import ConfigError, DivergedError
 from crossweep.rng import Stream, derive_key
 from crossweep.training.checkpoint import load_checkpoint, save_checkpoint
 from crossweep.training.evaluate import Score, evaluate
+from crossweep.training.fit_settings import FitSettings
 from crossweep.training.optimizer import HybridOptimizer
 from crossweep.training.progress import Progress
-from crossweep.training.settings import FitSettings
 
 Row = dict[str, float]
 

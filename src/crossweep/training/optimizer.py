@@ -8,7 +8,7 @@ from torch import nn
 
 from crossweep.nn.convert import analog_weights
 from crossweep.nn.tiled_weight import update_all
-from crossweep.training.settings import OptimizerSettings
+from crossweep.training.fit_settings import OptimizerSettings
 
 _NORMS = (nn.LayerNorm, nn.modules.batchnorm._BatchNorm, nn.GroupNorm)
 

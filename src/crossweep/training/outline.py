@@ -13,7 +13,7 @@ from torch import nn
 from crossweep.data.base import AbstractData, Task
 from crossweep.models.base import AbstractModel, InputShape, new_head
 from crossweep.rng import Stream
-from crossweep.training.memory import allocating
+from crossweep.training.allocation import allocating
 
 T = TypeVar("T")
 

@@ -72,11 +72,11 @@ class CrossweepSweeper(Sweeper):
             raise SystemExit(2) from error
 
     def _sweep(self, arguments: list[str]) -> Any:
-        from crossweep.sweep.controller import Controller, base_config, with_assignment
+        from crossweep.sweep.controller import Controller, assigned, base_config
         from crossweep.sweep.plugins import require_known
         from crossweep.sweep.pool import assignment
         from crossweep.sweep.space import parse
-        from crossweep.sweep.worker import Task, Worker
+        from crossweep.sweep.worker import Assignment, Worker
 
         assert self._config is not None and self._context is not None and self._function is not None
         storage = _storage(self._config)
@@ -102,7 +102,7 @@ class CrossweepSweeper(Sweeper):
             )
             return controller.run()
         name = directory.name if settings.name is None else settings.name
-        task = Task(
+        task = Assignment(
             name=name,
             directory=directory,
             settings=settings,
@@ -110,7 +110,7 @@ class CrossweepSweeper(Sweeper):
             fixed=tuple(fixed),
             storage=storage,
         )
-        worker = Worker(with_assignment(task, wanted), self._config, self._context, self._function)
+        worker = Worker(assigned(task, wanted), self._config, self._context, self._function)
         return worker.loop(
             f"{wanted['index']}", parent=wanted["parent"], most=settings.trials_per_process, wait=True
         )

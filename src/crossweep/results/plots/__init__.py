@@ -1,4 +1,4 @@
-"""One figure per file; each takes an analysis (or a part of it) and returns a `Figure` with its caption and
+"""Figures by what they tell; each function takes an analysis (or a part of it) and returns a `Figure` with its caption and
 hover texts.
 
 Sizes are those of a paper column (8.5 cm), colours are safe for colour-blind readers: cividis for maps, Okabe

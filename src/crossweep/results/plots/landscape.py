@@ -12,8 +12,8 @@ from matplotlib.patches import Patch
 from numpy.typing import NDArray
 from scipy.ndimage import zoom
 
+from crossweep.axis import number_text
 from crossweep.results.analysis import Analysis, Fit, Group
-from crossweep.results.axes import number_text
 from crossweep.results.contour import Contour
 from crossweep.results.plots.style import COLUMN, INK, MAP, MUTED, PAPER, Figure, Tip, canvas, label_axis
 from crossweep.results.points import Points

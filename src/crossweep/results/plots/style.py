@@ -15,7 +15,7 @@ from matplotlib.figure import Figure as Canvas
 from matplotlib.ticker import MaxNLocator, NullLocator
 from numpy.typing import NDArray
 
-from crossweep.results.axes import Axis, number_text
+from crossweep.axis import Axis, number_text
 
 COLUMN = 8.5 / 2.54  # width of a paper column [inch]
 # Three colours that stand for the page's own in SVG (see `svg.py`); in PNG and PDF they are what they are.
@@ -118,14 +118,15 @@ def label_axis(ax: Axes, axis: Axis, which: str) -> None:
 
 
 def _ticks(axis: Axis) -> NDArray[np.float64]:
+    low, high = axis.ends
     if axis.log:
-        decades = np.arange(np.floor(np.log10(axis.low)), np.ceil(np.log10(axis.high)) + 1)
+        decades = np.arange(np.floor(np.log10(low)), np.ceil(np.log10(high)) + 1)
         steps = (1, 3) if len(decades) < 4 else (1,)
         values = np.array([s * 10.0**d for d in decades for s in steps])
     else:
-        values = np.asarray(MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]).tick_values(axis.low, axis.high))
-    inside = values[(values >= axis.low * (1 - 1e-9) - 1e-12) & (values <= axis.high * (1 + 1e-9))]
-    return inside if len(inside) > 1 else np.array([axis.low, axis.high])
+        values = np.asarray(MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]).tick_values(low, high))
+    inside = values[(values >= low * (1 - 1e-9) - 1e-12) & (values <= high * (1 + 1e-9))]
+    return inside if len(inside) > 1 else np.array([low, high])
 
 
 def loss_axis(ax: Axes, title: str, which: str, budget: float, limits: tuple[float, float]) -> None:

@@ -1,4 +1,4 @@
-"""The specification as bars: how much of each examined range every group tolerates."""
+"""The specification: how much of each examined range every group tolerates, alone and jointly with another axis."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
 from crossweep.results.analysis import Analysis, Group
-from crossweep.results.plots.style import COLUMN, INK, LINES, MARKERS, MUTED, Figure, Tip, canvas
-from crossweep.results.tolerance import Tolerance
+from crossweep.results.plots.style import COLUMN, INK, LINES, MARKERS, MUTED, Figure, Tip, canvas, label_axis
+from crossweep.results.tolerance import Joint, Tolerance
 
 
 def tolerance_bars(analysis: Analysis) -> Figure | None:
@@ -51,7 +51,7 @@ def tolerance_bars(analysis: Analysis) -> Figure | None:
 
 
 def _row(tolerance: Tolerance) -> str:
-    both = tolerance.axis.low < 0 < tolerance.axis.high
+    both = tolerance.axis.ends[0] < 0 < tolerance.axis.ends[1]
     return tolerance.axis.title + ((" upwards" if tolerance.upward else " downwards") if both else "")
 
 
@@ -70,3 +70,39 @@ def _bar(ax: Axes, group: Group, t: Tolerance, rows: list[str], groups: list[str
     mark.set_gid(f"t{len(ax.collections) - 1}")
     ax.text(1.05, y, t.short, va="center", ha="left", fontsize=7, color=INK)
     return Tip(text=f"{group.name}: {t.axis.short}: {t.text}; {t.requirement}")
+
+
+def joint_curves(analysis: Analysis) -> list[Figure]:
+    """One figure for every pair of axes that some group has a curve for."""
+    by_pair: dict[tuple[str, str], list[tuple[int, str, Joint]]] = {}
+    for i, group in enumerate(analysis.groups):
+        for joint in (j for f in group.fits for j in f.joints):
+            key = (joint.across.name, joint.up.name)
+            by_pair.setdefault(key, []).append((i, group.name, joint))
+    return [_joint(analysis, found, n) for n, found in enumerate(by_pair.values())]
+
+
+def _joint(analysis: Analysis, found: list[tuple[int, str, Joint]], number: int) -> Figure:
+    made, ax = canvas(COLUMN, COLUMN * 0.85)
+    across, up = found[0][2].across, found[0][2].up
+    for i, name, joint in found:
+        x = across.to_unit(joint.at)
+        inside = np.isfinite(joint.value)
+        value = np.where(inside, up.to_unit(np.where(inside, joint.value, up.ends[0])), np.nan)
+        low, high = (joint.edge(v) for v in (joint.low, joint.high))
+        ax.fill_between(x, up.to_unit(low), up.to_unit(high), color=LINES[i % 6], alpha=0.2, lw=0)
+        ax.plot(x, value, color=LINES[i % 6], marker=MARKERS[i % 6], markevery=6, ms=3, label=name)
+    label_axis(ax, across, "x")
+    label_axis(ax, up, "y")
+    if len(found) > 1:
+        made.legend(loc="outside upper left", ncols=3)
+    side = "below" if found[0][2].upward else "above"
+    return Figure(
+        name=f"joint_{number}",
+        title=f"Joint tolerance of {across.short} and {up.short}",
+        caption=(
+            f"Both flaws at once: a device must lie {side} the curve for its loss to stay within "
+            f"{analysis.limit}. Band: pointwise 95 % interval of {up.short}, given {across.short}."
+        ),
+        canvas=made,
+    )

@@ -17,6 +17,7 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
 from crossweep.errors import ConfigError, StudyError
+from crossweep.sweep.axes import grid
 
 if TYPE_CHECKING:
     from crossweep.sweep.space import Space
@@ -101,14 +102,14 @@ def cells_of(space: "Space") -> list[Cell]:
     """
     cells: list[dict[str, Any]] = [{}]
     for axis in space.axes:
-        grid = axis.grid()
-        if len(cells) * len(grid) > MAX_CELLS:
+        values = grid(axis)
+        if len(cells) * len(values) > MAX_CELLS:
             raise ConfigError(
                 f"study.sampler: the grid has more than {MAX_CELLS} cells; use fewer points per axis"
             )
         cells = list(
             itertools.chain.from_iterable(
-                [{**cell, axis.name: value} for value in grid] if axis in space.active(cell) else [cell]
+                [{**cell, axis.name: value} for value in values] if axis in space.active(cell) else [cell]
                 for cell in cells
             )
         )

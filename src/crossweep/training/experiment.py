@@ -21,16 +21,16 @@ from crossweep.nn.convert import ConvertedLayer, analog_weights, convert, select
 from crossweep.nn.self_check import SAMPLES, self_check
 from crossweep.rng import Stream
 from crossweep.tiles.factory import TileFactory
-from crossweep.tiles.mapping import Mapping as TileMapping
+from crossweep.tiles.mapping import TileMapping
+from crossweep.training.allocation import allocating, require_memory
 from crossweep.training.cache import once
 from crossweep.training.caveats import caveats
 from crossweep.training.evaluate import Score, evaluate
+from crossweep.training.fit_settings import PARAMETER_KINDS, FitSettings, OptimizerSettings
 from crossweep.training.loop import FitResult, Loop, Row
-from crossweep.training.memory import allocating, require_memory
 from crossweep.training.outline import Outline, fresh, outlined, outlines
 from crossweep.training.progress import Progress
 from crossweep.training.reference import Candidate, choose
-from crossweep.training.settings import PARAMETER_KINDS, FitSettings, OptimizerSettings
 
 CHECKPOINT_NAME = "checkpoint.safetensors"
 _METRICS = (
@@ -82,7 +82,7 @@ class Result:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Transfer:
+class Experiment:
     """A complete experiment, ready to run.
 
     Args:

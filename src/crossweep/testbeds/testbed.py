@@ -10,9 +10,9 @@ from crossweep.errors import ConfigError
 from crossweep.rng import Stream
 from crossweep.testbeds.base import AbstractTestbed
 from crossweep.tiles.factory import TileFactory
-from crossweep.training.memory import allocating
+from crossweep.training.allocation import allocating
+from crossweep.training.experiment import Result
 from crossweep.training.progress import Progress
-from crossweep.training.transfer import Result
 
 
 @dataclass(frozen=True, kw_only=True)

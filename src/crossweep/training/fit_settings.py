@@ -28,7 +28,7 @@ class OptimizerSettings(Checked):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Schedule(Checked):
+class RateSchedule(Checked):
     """Factor on all learning rates over a run.
 
     Args:
@@ -76,7 +76,7 @@ class FitSettings(Checked):
     epochs: Whole
     batch_size: Count
     optimizer: OptimizerSettings
-    schedule: Schedule
+    schedule: RateSchedule
     analog_lr: NotNegative = 0.1
     digital_parameters: tuple[ParameterKind, ...] = PARAMETER_KINDS
     augment: bool = True

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from crossweep.sweep.ledger import Ledger, Tally, tally_of
+from crossweep.sweep.ledger import Ledger, TrialCounts, count_trials
 
 if TYPE_CHECKING:
     from optuna.study import Study
@@ -15,7 +15,7 @@ PLAIN_EVERY = 2.0  # seconds between lines where nothing can be redrawn
 POLL = 0.5
 
 
-class Progress:
+class StatusLine:
     """Watches the study from a thread while workers run; a context manager.
 
     Args:
@@ -32,9 +32,9 @@ class Progress:
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="progress", daemon=True)
         self._began = time.monotonic()
-        self._before = tally_of(ledger.trials()).finished
+        self._before = count_trials(ledger.trials()).finished
 
-    def __enter__(self) -> "Progress":
+    def __enter__(self) -> "StatusLine":
         if not self._silent:
             self._thread.start()
         return self
@@ -47,7 +47,7 @@ class Progress:
     def line(self) -> str:
         """The line as it stands."""
         trials = self._ledger.trials()
-        tally = tally_of(trials)
+        tally = count_trials(trials)
         total = "" if self._target is None else f"/{self._target}"
         parts = [f"{tally.finished}{total} done", f"{tally.running} running"]
         parts += [f"{tally.pruned} pruned"] * bool(tally.pruned) + [f"{tally.failed} failed"] * bool(
@@ -60,7 +60,7 @@ class Progress:
             parts.append(f"about {duration(left)} left")
         return f"{self._ledger.study.study_name}: " + ", ".join(parts)
 
-    def _found(self, tally: Tally) -> str:
+    def _found(self, tally: TrialCounts) -> str:
         boundary = getattr(self._ledger.study.sampler, "boundary", None)
         if boundary is not None:
             known = boundary(self._ledger.study)
@@ -72,7 +72,7 @@ class Progress:
             )
         return best_of(self._ledger.study) if tally.complete else ""
 
-    def _time_left(self, tally: Tally) -> float | None:
+    def _time_left(self, tally: TrialCounts) -> float | None:
         new = tally.finished - self._before
         if self._target is None or new < 1 or tally.finished >= self._target:
             return None

@@ -10,26 +10,24 @@ from pathlib import Path
 import pandas as pd
 
 from crossweep.records import write_bytes
-from crossweep.results import sheets, words
-from crossweep.results.analysis import BUDGET, METRIC, Analysis, analyse
+from crossweep.results import sentences, sheets
+from crossweep.results.analysis import METRIC, Analysis, analyse
 from crossweep.results.collecting import collect, csv_bytes, write_rows
 from crossweep.results.page import figure_element, link_from, page
-from crossweep.results.plots.bare import bare
 from crossweep.results.plots.comparison import differences, losses
 from crossweep.results.plots.curves import curves
-from crossweep.results.plots.fitted import left_out
-from crossweep.results.plots.importances import importances
-from crossweep.results.plots.joint import joint_curves
+from crossweep.results.plots.fits import importances, left_out
 from crossweep.results.plots.landscape import landscape
-from crossweep.results.plots.panels import panels
+from crossweep.results.plots.measured import bare, panels
 from crossweep.results.plots.style import Figure, drawing
 from crossweep.results.plots.svg import inline
-from crossweep.results.plots.tolerances import tolerance_bars
+from crossweep.results.plots.tolerances import joint_curves, tolerance_bars
 from crossweep.results.table import Table
+from crossweep.schema import LARGEST
+from crossweep.study_folder import FIGURES, REPORT
+from crossweep.sweep.settings import BUDGET
 
-PAGE_NAME, FIGURES_NAME = "report.html", "figures"
 DPI = 300
-LARGEST = 1e9  # budget; nothing that is lost is counted in more
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +45,7 @@ class Report:
     @property
     def summary(self) -> str:
         """The answer in ten lines."""
-        return words.terminal(self.analysis)
+        return sentences.terminal(self.analysis)
 
 
 def build_report(
@@ -63,7 +61,7 @@ def build_report(
 
     Args:
         folders: study folders; several make one report that compares them.
-        budget: acceptable loss; None: the study's own, else 1.2.
+        budget: acceptable loss; None: the study's own, else ``BUDGET``.
         metric: what is judged, smaller is better; None: the error increase, else the study's objective.
         output: folder of the report; None: the study's folder, or `comparison` beside the first of several.
         figures: also write PNG and PDF files.
@@ -94,20 +92,20 @@ def build_report(
         sections = [(title, [_element(f, link) for f in part]) for title, part in drawn]
         content = page(analysis, sections, link)
         if figures:
-            _write_figures(target / FIGURES_NAME, [f for _, part in drawn for f in part])
-    return Report(path=write_bytes(target / PAGE_NAME, content.encode()), analysis=analysis)
+            _write_figures(target / FIGURES, [f for _, part in drawn for f in part])
+    return Report(path=write_bytes(target / REPORT, content.encode()), analysis=analysis)
 
 
 def finish(folders: Sequence[Path | str]) -> None:
     """What a study does when it ends, however it ends: build the report, say the answer and where it is."""
     report = build_report(folders)
-    print("\n".join([report.summary, *words.skipped(report.analysis), f"report: {report.path}"]))
+    print("\n".join([report.summary, *sentences.skipped(report.analysis), f"report: {report.path}"]))
 
 
 def terminal_summary(folders: Sequence[Path | str] | Path | str, *, budget: float | None = None) -> str:
     """The answer in ten lines, without writing anything."""
     table = collect(folders)
-    return words.terminal(analyse(table, budget=_budget(table, budget), metric=default_metric(table)))
+    return sentences.terminal(analyse(table, budget=_budget(table, budget), metric=default_metric(table)))
 
 
 def all_figures(analysis: Analysis) -> list[tuple[str, list[Figure]]]:
@@ -124,7 +122,9 @@ def all_figures(analysis: Analysis) -> list[tuple[str, list[Figure]]]:
             if fit.importance:
                 shares.append(importances(group, fit.importance, len(shares)))
             if fit.surface:
-                fits.append(left_out(analysis, words.fit_name(analysis, group, fit), fit.surface, len(fits)))
+                fits.append(
+                    left_out(analysis, sentences.fit_name(analysis, group, fit), fit.surface, len(fits))
+                )
     return [
         ("Side by side", _present([panels(analysis)])),
         ("Landscape and tolerance", [*maps, *_present([tolerance_bars(analysis)]), *joint_curves(analysis)]),
