@@ -16,9 +16,10 @@ from crossweep.errors import reported
 from crossweep.fitting.candidates import NAMES, choose
 from crossweep.fitting.columns import parse_said
 from crossweep.fitting.layouts import Given
-from crossweep.fitting.population import Measurement, Scale, fit_all
 from crossweep.fitting.reading import Layout, Recording, read
 from crossweep.fitting.report import draw, model_rows, parameter_rows, write_yaml
+from crossweep.fitting.scale import Scale
+from crossweep.fitting.selection import Measurement, fit_all
 from crossweep.paths import multirun_dir
 
 _EPILOG = """\
@@ -112,7 +113,7 @@ def show(measurement: Measurement) -> None:
     for header in (
         "model",
         "parameters",
-        "AIC over best",
+        "BIC over best",
         "residual (1 is ideal)",
         "residual memory (0 is ideal)",
     ):
@@ -120,9 +121,13 @@ def show(measurement: Measurement) -> None:
     for row in model_rows(measurement):
         models.add_row(*(escape(cell) for cell in row))
     console.print(models)
-    if measurement.rivals:
-        names = ", ".join(m.candidate.label for m in measurement.rivals)
-        console.print(f"The data cannot tell the first from: {names} (AIC within 2).")
+    others = [m.candidate.label for m in measurement.likeliest if m is not measurement.best]
+    if others:
+        console.print(
+            f"The data cannot tell {measurement.best.candidate.label} from: {', '.join(others)} (BIC within 2)."
+        )
+    for note in measurement.notes:
+        console.print(f"note: {escape(note)}")
     parameters = Table(title=f"{measurement.best.candidate.label}: parameters over the devices")
     for header in ("parameter", "mean", "95 % interval", "spread between devices"):
         parameters.add_column(header, justify="left" if header == "parameter" else "right")

@@ -13,8 +13,10 @@ from crossweep.errors import ConfigError
 from crossweep.fit_device import fit_device, main
 from crossweep.fitting import responses
 from crossweep.fitting.candidates import CANDIDATES, Candidate, unpack
-from crossweep.fitting.fit import Readings, fit
-from crossweep.fitting.population import ModelFit, device_keys
+from crossweep.fitting.fit import fit
+from crossweep.fitting.keys import device_keys
+from crossweep.fitting.population import ModelFit
+from crossweep.fitting.readings import Readings
 from crossweep.fitting.report import write_yaml
 from crossweep.rng import Stream
 from tests import expect
@@ -109,7 +111,7 @@ def test_the_model_that_made_the_data_is_chosen(name: str, others: tuple[str, ..
     wanted = [name, *others] if others else ["constant_step", "soft_bounds"]
     measurement = fit_device(path, ends=(4e-6, 16e-6), models=wanted)
     assert measurement.best.candidate.name == name
-    assert measurement.models[-1].aic - measurement.best.aic > 20
+    assert measurement.models[-1].bic - measurement.best.bic > 20
     assert abs(measurement.best.residual - 1) < 0.1
     for model in measurement.models:  # Akaike: every parameter that the data determine costs 2
         free = sum(np.isfinite(list(f.errors.values())).sum() for f in model.fits)

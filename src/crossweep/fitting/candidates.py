@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from crossweep.fitting import responses
 
 Array = NDArray[np.float64]
+NOISES = ("cycle_noise", "reading_noise")
 _LINEAR_BEND = 1e-3  # an exponential needs some bend; less than this cannot be told from a straight line
 
 
@@ -46,7 +47,7 @@ class Candidate:
         else:
             own = (Parameter("step_up", True), Parameter("step_down", True), *self.shape)
         bounds = () if self.fixed_bounds else (Parameter("w_max", True), Parameter("w_min", True))
-        return (*own, *bounds, Parameter("cycle_noise", True), Parameter("reading_noise", True))
+        return (*own, *bounds, *(Parameter(name, True) for name in NOISES))
 
     @property
     def label(self) -> str:
@@ -102,6 +103,25 @@ def unpack(candidate: Candidate, x: Array, ends: tuple[float, float]) -> Unpacke
     return Unpacked(values[:-4], -float(values[-3]), float(values[-4]), cycle, reading)
 
 
+def limits(candidate: Candidate, ends: tuple[float, float], floor: float) -> Array:
+    """Box of the search [n, 2]: generous, but finite, and bounds no tighter than the data allow."""
+    low, high = ends
+    width = high - low
+    box = {
+        "w_max": (max(high - 0.5 * width, 1e-3), 50 * width),
+        "w_min": (max(-low - 0.5 * width, 1e-3), 50 * width),
+    }
+    box |= {"cycle_noise": (1e-4, 1e2), "reading_noise": (floor, 2 * width)}
+    box |= {"step_up": (1e-7, 2 * width), "step_down": (1e-7, 2 * width)}
+    box |= {"pow_gamma_up": (1e-2, 30.0), "pow_gamma_down": (1e-2, 30.0)}
+    box |= {"bend_up": (-20.0, 20.0), "bend_down": (-20.0, 20.0)}
+    found = []
+    for q in candidate.parameters:
+        a, b = box.get(q.name, (-20.0, 20.0))
+        found.append((np.log(a), np.log(b)) if q.positive else (a, b))
+    return np.array(found)
+
+
 def starts(candidate: Candidate, guess: Mapping[str, float], ends: tuple[float, float]) -> list[Array]:
     """Starting vectors from a straight-line fit to the steps; several where the model has several shapes."""
     if candidate.code == responses.EXP:
@@ -117,7 +137,7 @@ def _start(candidate: Candidate, guess: Mapping[str, float], ends: tuple[float, 
     fade_up = float(np.clip(guess["fade_up"], -0.9, 0.98))
     fade_down = float(np.clip(guess["fade_down"], -0.9, 0.98))
     # a hard bound that was met lies inside the extremes, which noise pushes outwards
-    wide, deep = high - 1.5 * guess["reading"], -low - 1.5 * guess["reading"]
+    wide, deep = high - 1.5 * guess["reading"], max(-low - 1.5 * guess["reading"], 1e-3)
     shape: dict[str, float] = {
         "gamma_up": fade_up,
         "gamma_down": fade_down,
@@ -132,7 +152,7 @@ def _start(candidate: Candidate, guess: Mapping[str, float], ends: tuple[float, 
     soft = candidate.code in (responses.SOFT, responses.POW)
     # (1 - v / b)^g falls from zero with the slope g / b
     shape["w_max"] = max(gamma / max(fade_up, 0.05), 1.05 * high) if soft else wide
-    shape["w_min"] = max(gamma / max(fade_down, 0.05), -1.05 * low) if soft else deep
+    shape["w_min"] = max(gamma / max(fade_down, 0.05), -1.05 * low, 1e-3) if soft else deep
     shape |= {
         "step_up": up,
         "step_down": down,
@@ -172,7 +192,7 @@ def _pow(mean: Mapping[str, float], candidate: Candidate) -> dict[str, object]:
     larger = max(up, down)
     return {
         "step_up": mean["step_up"] * (width / mean["w_max"]) ** up,
-        "step_down": mean["step_down"] * (width / -mean["w_min"]) ** down,
+        "step_down": mean["step_down"] * (width / (-mean["w_min"] or width)) ** down,  # 0: a pair
         "pow_gamma": larger,
         "pow_up_down": 1 - down / up if up >= down else up / down - 1,
     }

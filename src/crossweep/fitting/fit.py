@@ -1,67 +1,25 @@
-"""Likelihood of one device under one candidate: estimates, and intervals from the curvature.
+"""Likelihood of one device under one candidate: estimates and intervals."""
 
-Maximum likelihood counts the scatter that the fitted curve has itself taken up as absent, so its noises come out
-too small, and every interval with them: cycle-to-cycle noise shows in the slow wander of a curve, where six or
-eight shape parameters leave little of it. The noises are therefore those of the restricted likelihood, which
-integrates the curve's parameters out (Patterson and Thompson 1971, https://doi.org/10.1093/biomet/58.3.545; for
-any likelihood Cox and Reid 1987, https://doi.org/10.1111/j.2517-6161.1987.tb01422.x).
-"""
-
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
-from math import log
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import optimize
 
-from crossweep.errors import ConfigError
 from crossweep.fitting import responses
-from crossweep.fitting.candidates import Candidate, starts, unpack
+from crossweep.fitting.candidates import NOISES, Candidate, limits, starts, unpack
 from crossweep.fitting.likelihood import surprise
+from crossweep.fitting.optimise import FREE, Loss, approach, settle
+from crossweep.fitting.readings import Readings
+from crossweep.fitting.restricted import TWO_SIGMA, Restricted, restrict
 
 Array = NDArray[np.float64]
 Z95 = 1.959964
-_FLOOR = 1e-5  # least noise considered [w]; a parameter that ends there is taken as absent
-_NOISES = ("cycle_noise", "reading_noise")
-_LEAST = 1 / 20**2  # information below which a parameter would have to change by 20 (e-folds) to matter
+IMPOSSIBLE = 1e10  # loss of parameters that make no device
 _WALLS = ("w_max", "w_min")
-WALL_EVIDENCE = (
-    5.0  # log-likelihood that a hard bound has to gain before it counts as met; 99.8 % of chi-squared / 2
-)
-
-
-@dataclass(frozen=True)
-class Readings:
-    """One device, normalised.
-
-    Args:
-        device: its name.
-        pulses: signed pulses before each reading [t].
-        w: readings [t]; NaN where missing.
-        fresh: the state was set anew before this reading [t]; the first alone if None.
-    """
-
-    device: str
-    pulses: NDArray[np.int64]
-    w: Array
-    fresh: NDArray[np.bool_] | None = None
-
-    @cached_property
-    def starts(self) -> NDArray[np.bool_]:
-        """Readings that begin a series [t]."""
-        return np.zeros(self.w.size, bool) if self.fresh is None else self.fresh
-
-    @cached_property
-    def ends(self) -> tuple[float, float]:
-        """Smallest and largest reading."""
-        return float(np.nanmin(self.w)), float(np.nanmax(self.w))
-
-    @property
-    def counted(self) -> int:
-        """Readings that a model has to explain."""
-        return int(np.isfinite(self.w).sum()) - 1
+_SPLITS = ((0.7, 0.7), (1.0, 0.1), (0.05, 0.8))  # of the first scatter: cycle to cycle, and of readings
+# log-likelihood that a hard bound has to gain before it counts as met; 99.8 % of chi-squared / 2
+WALL_EVIDENCE = 5.0
 
 
 @dataclass(frozen=True)
@@ -71,41 +29,53 @@ class DeviceFit:
     Args:
         readings: the data.
         candidate: the model.
-        x: estimated vector (positive parameters as logarithms), noises by restricted likelihood.
-        covariance: of ``x``; zero for what the data leave open, see ``open``.
-        open: parameters that the likelihood does not depend on (a bound never met, a noise that is absent).
+        found: estimated vector (positive parameters as logarithms), its covariance, and what is open.
+        unmet: hard bounds that the device never met; far away in ``x``, the extreme readings in ``values``.
         loss: negative log-likelihood at its minimum.
         residuals: standardised innovations [t].
     """
 
     readings: Readings
     candidate: Candidate
-    x: Array
-    covariance: Array
-    open: NDArray[np.bool_]
+    found: Restricted
+    unmet: tuple[str, ...]
     loss: float
     residuals: Array = field(repr=False)
 
     @property
-    def aic(self) -> float:
-        """Akaike's criterion; smaller explains the data better, parameters considered."""
-        return 2 * self.loss + 2 * int((~self.open).sum())
+    def x(self) -> Array:
+        """The estimated vector."""
+        return self.found.x
+
+    @property
+    def covariance(self) -> Array:
+        """Its covariance; zero for what is open."""
+        return self.found.covariance
+
+    @property
+    def open(self) -> NDArray[np.bool_]:
+        """Parameters that the likelihood does not depend on, and noises that are absent."""
+        return self.found.open
+
+    @cached_property
+    def silent(self) -> bool:
+        """Whether a noise is absent, so that residuals may be smaller than expected."""
+        return any(np.isnan(self.errors[name]) for name in NOISES)
+
+    @property
+    def bic(self) -> float:
+        """Schwarz's criterion (Ann. Stat. 6:461, 1978); smaller explains the data better, parameters considered.
+
+        Akaike's would pick a richer model than the one that made the data in one of ten files, however long.
+        """
+        return 2 * self.loss + float(np.log(np.isfinite(self.residuals).sum())) * int((~self.open).sum())
 
     @cached_property
     def values(self) -> dict[str, float]:
         """Estimates by name."""
-        positive = [q.positive for q in self.candidate.parameters]
-        found = {
-            q.name: float(v)
-            for q, v in zip(
-                self.candidate.parameters, np.where(positive, np.exp(self.x), self.x), strict=True
-            )
-        }
-        if self.candidate.fixed_bounds:
-            found |= {"w_min": self.readings.ends[0], "w_max": self.readings.ends[1]}
-        else:
-            found["w_min"] = -found["w_min"]
-        return found
+        found = _values(self.candidate, self.x)
+        ends = {"w_min": self.readings.ends[0], "w_max": self.readings.ends[1]}
+        return found | {k: v for k, v in ends.items() if self.candidate.fixed_bounds or k in self.unmet}
 
     @cached_property
     def errors(self) -> dict[str, float]:
@@ -120,6 +90,8 @@ class DeviceFit:
         """95 % interval of one parameter; infinite where the data leave it open."""
         k = [q.name for q in self.candidate.parameters].index(name)
         q, error = self.candidate.parameters[k], self.errors[name]
+        if name in NOISES:
+            return self.noise(name)
         if not np.isfinite(error):
             return (0.0 if q.positive else -np.inf), np.inf
         low, high = float(self.x[k]) - Z95 * error, float(self.x[k]) + Z95 * error
@@ -128,15 +100,74 @@ class DeviceFit:
         ends = float(np.exp(low)), float(np.exp(high))
         return (-ends[1], -ends[0]) if name == "w_min" else ends
 
+    def noise(self, name: str, rise: float = TWO_SIGMA) -> tuple[float, float]:
+        """Interval of a noise, where the log-likelihood has fallen by ``rise``: the two noises of sparse readings can
+        replace each other, which no standard error tells.
+        """
+        return self.found.noise([q.name for q in self.candidate.parameters].index(name), rise)
+
+    def step(self, v: float, *, up: bool) -> float:
+        """Size of one pulse at a state [w]."""
+        return _step(self.candidate, self.x, self.readings, v, up)
+
+    def raw_step(self, v: float, *, up: bool) -> float:
+        """The same without the clipping at zero of nodes between which a step is interpolated [w]."""
+        if self.candidate.code != responses.PIECEWISE:
+            return self.step(v, up=up)
+        places = np.linspace(*self.readings.ends, responses.NODES)
+        nodes = [self.values[f"{'up' if up else 'down'}_{k}"] for k in range(responses.NODES)]
+        return float(np.interp(v, places, nodes))
+
+    def step_error(self, v: float, *, up: bool) -> float:
+        """Standard error of a step [w], from the covariance of all parameters; open ones may be anything within e."""
+        covariance = self.covariance + np.diag(np.where(self.open, FREE**2, 0.0))
+        change = np.zeros(self.x.size)
+        for k, error in enumerate(np.sqrt(np.maximum(np.diag(covariance), 0.0))):
+            h = np.where(np.arange(self.x.size) == k, max(0.1 * float(error), 1e-9), 0.0)
+            ends = [_step(self.candidate, self.x + s * h, self.readings, v, up) for s in (1, -1)]
+            change[k] = (ends[0] - ends[1]) / (2 * h[k])
+        return float(np.sqrt(max(float(change @ covariance @ change), 0.0)))
+
+
+def _values(candidate: Candidate, x: Array) -> dict[str, float]:
+    positive = [q.positive for q in candidate.parameters]
+    numbers = np.where(positive, np.exp(np.minimum(x, 50.0)), x)
+    found = {q.name: float(v) for q, v in zip(candidate.parameters, numbers, strict=True)}
+    return found | ({"w_min": -found["w_min"]} if "w_min" in found else {})
+
+
+def _step(candidate: Candidate, x: Array, readings: Readings, v: float, up: bool) -> float:
+    q = unpack(candidate, x, readings.ends)
+    return float(responses.step(candidate.code, q.p, q.low, q.high, v, up))
+
 
 def fit(candidate: Candidate, readings: Readings) -> DeviceFit:
-    """The most probable parameters of one device."""
-    residuals = np.full(readings.w.size, np.nan)
+    """The most probable parameters of one device.
 
+    Raises:
+        ConfigError: too few pulses move the device.
+    """
+    residuals = np.full(readings.w.size, np.nan)
+    loss = _loss(candidate, readings, residuals)
+    box = limits(candidate, readings.ends, readings.floor)
+    moves = _movable(candidate, readings)
+    best = _global(loss, candidate, readings, moves, box)
+    unmet = _unmet_walls(loss, best, candidate, readings)
+    if unmet.size:
+        moves = np.setdiff1d(moves, unmet)
+        best = settle(loss, best, moves, box)
+    value = loss(best)
+    found = restrict(loss, best, candidate.parameters, moves, box)
+    loss(found.x)  # for its residuals
+    far = tuple(candidate.parameters[k].name for k in unmet)
+    return DeviceFit(readings, candidate, found, far, value, residuals.copy())
+
+
+def _loss(candidate: Candidate, readings: Readings, residuals: Array) -> Loss:
     def loss(x: Array) -> float:
         q = unpack(candidate, x, readings.ends)
         if not q.low < q.high or not np.isfinite(q.p).all():
-            return 1e10
+            return IMPOSSIBLE
         value = surprise(
             candidate.code,
             q.p,
@@ -144,191 +175,51 @@ def fit(candidate: Candidate, readings: Readings) -> DeviceFit:
             q.high,
             candidate.additive,
             q.cycle,
-            max(q.reading, _FLOOR),
+            max(q.reading, readings.floor),
             readings.pulses,
             readings.starts,
             readings.w,
             residuals,
         )
-        return float(value) if np.isfinite(value) else 1e10
+        return float(value) if np.isfinite(value) else IMPOSSIBLE
 
-    limits = _limits(candidate, readings)
-    best = _descend(loss, min(starts(candidate, guess(readings), readings.ends), key=loss), limits)
-    unmet = _unmet_walls(loss, best, candidate, readings)
-    value = loss(best)
-    best = _restrict(loss, best, candidate, unmet, limits)
-    covariance, lost = _curvature(loss, best, candidate, unmet)
-    loss(best)  # for its residuals
-    return DeviceFit(readings, candidate, best, covariance, lost, value, residuals.copy())
+    return loss
 
 
-def guess(readings: Readings) -> dict[str, float]:
-    """A straight line through the steps of each direction, and how readings scatter around it."""
-    w, pulses = readings.w, readings.pulses
-    change, before, width = np.diff(w), w[:-1], readings.ends[1] - readings.ends[0]
-    found: dict[str, float] = {}
-    scatter = []
-    for way, name in ((1, "up"), (-1, "down")):
-        # where the device runs into its bound the steps say nothing about the rest
-        room = (readings.ends[1] - before if way > 0 else before - readings.ends[0]) > 0.1 * width
-        use = (pulses[1:] * way > 0) & np.isfinite(change) & room & ~readings.starts[1:]
-        per_pulse = way * change[use] / np.abs(pulses[1:][use])
-        if use.sum() < 3:
-            raise ConfigError(
-                f"device {readings.device!r}: too few {name} pulses away from the bounds for a fit"
-            )
-        slope, offset = np.polyfit(before[use], per_pulse, 1)
-        scatter.append(np.std(per_pulse - offset - slope * before[use]))
-        size = max(float(offset), 0.2 * abs(float(per_pulse.mean())), 1e-5)
-        found |= {f"step_{name}": size, f"fade_{name}": -way * float(slope) / size}
-    typical = max(float(np.mean(scatter)), 1e-5)
-    mean_step = (found["step_up"] + found["step_down"]) / 2
-    return found | {"cycle_noise": 0.5 * typical / mean_step, "reading": 0.5 * typical}
+def _movable(candidate: Candidate, readings: Readings) -> NDArray[np.intp]:
+    """Parameters that the data can speak about: without down pulses, those of the up step alone."""
+    names = [q.name for q in candidate.parameters]
+    return np.array([k for k, name in enumerate(names) if not (readings.one_way and is_down(name))], np.intp)
 
 
-def _limits(candidate: Candidate, readings: Readings) -> list[tuple[float, float]]:
-    """Box of the search: generous, but finite, and bounds no tighter than the data allow."""
-    low, high = readings.ends
-    width = high - low
-    box = {
-        "w_max": (max(high - 0.5 * width, 1e-3), 50 * width),
-        "w_min": (max(-low - 0.5 * width, 1e-3), 50 * width),
-    }
-    box |= {"cycle_noise": (1e-4, 1e3), "reading_noise": (_FLOOR, 2 * width)}
-    box |= {"step_up": (1e-7, 2 * width), "step_down": (1e-7, 2 * width)}
-    box |= {"pow_gamma_up": (1e-2, 30.0), "pow_gamma_down": (1e-2, 30.0)}
-    box |= {"bend_up": (-20.0, 20.0), "bend_down": (-20.0, 20.0)}
-    limits = []
-    for q in candidate.parameters:
-        a, b = box.get(q.name, (-20.0, 20.0))
-        limits.append((log(a), log(b)) if q.positive else (a, b))
-    return limits
+def is_down(name: str) -> bool:
+    """Whether a parameter describes down pulses alone."""
+    return "down" in name or name == "w_min"
 
 
-def _descend(loss: Callable[[Array], float], x: Array, limits: list[tuple[float, float]]) -> Array:
-    """Quasi-Newton to get near, then damped Newton steps, which long valleys of tied parameters need."""
-    low, high = np.array(limits).T
-    found = optimize.minimize(  # type: ignore[call-overload]
-        loss,
-        np.clip(x, low, high),
-        jac=lambda at: _gradient(loss, np.asarray(at)),
-        method="L-BFGS-B",
-        bounds=limits,
-        options={"maxiter": 100},
-    )
-    best, value, damping = np.asarray(found.x), float(found.fun), 1.0
-    for _ in range(25):
-        gradient, hessian = _gradient(loss, best), _hessian(loss, best)
-        size, axes = np.linalg.eigh(hessian)
-        gained = 0.0
-        while damping < 1e8:
-            move = -axes @ ((axes.T @ gradient) / (np.abs(size) + damping))
-            reached = np.clip(best + move, low, high)
-            gained = value - loss(reached)
-            if gained > 0:
-                best, value, damping = reached, value - gained, max(damping / 10, 1e-6)
-                break
-            damping *= 10
-        if gained < 1e-3:  # a twentieth of a standard error
-            break
-    return best
-
-
-def _steps(x: Array) -> Array:
-    return np.full(x.size, 1e-4) * np.maximum(1.0, np.abs(x))
-
-
-def _gradient(loss: Callable[[Array], float], x: Array) -> Array:
-    steps = _steps(x)
-    return np.array([(loss(x + h) - loss(x - h)) / (2 * h.sum()) for h in np.diag(steps)])
-
-
-def _unmet_walls(
-    loss: Callable[[Array], float], x: Array, candidate: Candidate, readings: Readings
-) -> NDArray[np.bool_]:
-    """Hard bounds never met: moved far away the data are as likely. They become the extremes."""
-    unmet = np.zeros(x.size, bool)
-    if candidate.code not in (responses.CONSTANT, responses.LINEAR, responses.EXP):
-        return unmet
-    low, high = readings.ends
-    for k, q in enumerate(candidate.parameters):
-        if q.name in _WALLS:
-            far = x.copy()
-            far[k] = log(20 * (high - low))
-            if loss(far) - loss(x) < WALL_EVIDENCE:
-                x[k], unmet[k] = log(max(high if q.name == "w_max" else -low, _FLOOR)), True
-    return unmet
-
-
-def _hessian(loss: Callable[[Array], float], x: Array, among: NDArray[np.intp] | None = None) -> Array:
-    """Second derivatives by central differences, in all parameters or ``among`` some."""
-    h = np.diag(_steps(x) * 20)
-    h = h if among is None else h[among]
-    centre, n = loss(x), len(h)
-    single = np.array([[loss(x + s), loss(x - s)] for s in h])
-    second = np.diag(single.sum(1) - 2 * centre)
-    for i in range(n):
-        for j in range(i):
-            both = loss(x + h[i] + h[j]) + loss(x - h[i] - h[j])
-            second[i, j] = second[j, i] = 0.5 * (both - single[i].sum() - single[j].sum() + 2 * centre)
-    size = h.sum(1)
-    return np.asarray(second / np.outer(size, size))
-
-
-def _restrict(
-    loss: Callable[[Array], float],
-    x: Array,
-    candidate: Candidate,
-    unmet: NDArray[np.bool_],
-    limits: list[tuple[float, float]],
+def _global(
+    loss: Loss, candidate: Candidate, readings: Readings, moves: NDArray[np.intp], box: Array
 ) -> Array:
-    """Newton steps from the maximum of the likelihood to that of the restricted one.
-
-    It is the likelihood less half the log-determinant of the curve parameters' information, as a function of the
-    noises alone.
-    """
-    low, high = np.array(limits).T
-    noises = [k for k, q in enumerate(candidate.parameters) if q.name in _NOISES]
-    for _ in range(8):
-        information = _hessian(loss, x)
-        lost = unmet | _undetermined(information, x, candidate)
-        curve = np.flatnonzero(~lost & ~np.isin(np.arange(x.size), noises))
-
-        def taken_up(at: Array, curve: NDArray[np.intp] = curve) -> float:
-            part = _hessian(loss, at, curve)
-            return 0.5 * float(np.log(np.maximum(np.linalg.eigvalsh(part), _LEAST)).sum())
-
-        push = _gradient(loss, x)
-        for k in noises:
-            if not lost[k]:
-                h = np.where(np.arange(x.size) == k, 0.05, 0.0)
-                push[k] += (taken_up(x + h) - taken_up(x - h)) / 0.1
-        kept = np.flatnonzero(~lost)
-        size, axes = np.linalg.eigh(information[np.ix_(kept, kept)])
-        move = np.zeros(x.size)
-        move[kept] = -axes @ ((axes.T @ push[kept]) / np.maximum(np.abs(size), _LEAST))
-        move *= min(1.0, 0.3 / max(float(np.abs(move[noises]).max()), 1e-12))
-        x = np.clip(x + move, low, high)
-        if float(np.abs(move[noises]).max()) < 5e-3:  # a twentieth of a standard error and less
-            break
-    return x
+    """The best of several searches: shapes of the curve, and shares of the two noises."""
+    found = []
+    for cycle, reading in _SPLITS:
+        guess = readings.guess
+        guess = guess | {"cycle_noise": cycle * guess["cycle_noise"], "reading": reading * guess["reading"]}
+        shapes = starts(candidate, guess, readings.ends)
+        found.append(approach(loss, min(shapes, key=loss), moves, box))
+    best = min(found, key=loss)
+    return settle(loss, best, moves, box)
 
 
-def _undetermined(information: Array, x: Array, candidate: Candidate) -> NDArray[np.bool_]:
-    """Parameters that hardly change the likelihood, and positive ones that ended at zero."""
-    absent = [q.positive and v < log(2 * _FLOOR) for q, v in zip(candidate.parameters, x, strict=True)]
-    return np.asarray((np.diag(information) < _LEAST) | np.array(absent))
-
-
-def _curvature(
-    loss: Callable[[Array], float], x: Array, candidate: Candidate, unmet: NDArray[np.bool_]
-) -> tuple[Array, NDArray[np.bool_]]:
-    """Covariance from the inverse of the observed information, and which parameters the data leave open."""
-    information, n = _hessian(loss, x), x.size
-    lost = unmet | _undetermined(information, x, candidate)
-    covariance = np.zeros((n, n))
-    kept = np.flatnonzero(~lost)
-    part = information[np.ix_(kept, kept)]
-    covariance[np.ix_(kept, kept)] = np.linalg.pinv(part, hermitian=True) if kept.size else part
-    lost[kept[np.diag(covariance)[kept] <= 0]] = True
-    return covariance, lost
+def _unmet_walls(loss: Loss, x: Array, candidate: Candidate, readings: Readings) -> NDArray[np.intp]:
+    """Hard bounds never met: moved far away, where they stay, the data are as likely."""
+    if candidate.code not in (responses.CONSTANT, responses.LINEAR, responses.EXP):
+        return np.array([], np.intp)
+    found = []
+    for k, q in enumerate(candidate.parameters):
+        far = x.copy()
+        far[k] = np.log(20 * (readings.ends[1] - readings.ends[0]))
+        if q.name in _WALLS and loss(far) - loss(x) < WALL_EVIDENCE:
+            x[k] = far[k]
+            found.append(k)
+    return np.array(found, np.intp)

@@ -146,6 +146,7 @@ def surprise(
         if not started:
             m, var, started = min(max(w[k], low), high), reading * reading, True
             continue
+        var = max(var, 1e-24)  # readings without a pulse between them sharpen it
         residuals[k] = (w[k] - min(max(m, low), high)) / sqrt(var + reading * reading)
         gained, m, var = _observe(w[k], m, var, low, high, reading)
         total -= gained

@@ -8,7 +8,8 @@ import numpy as np
 from crossweep.fitting import responses
 from crossweep.fitting.candidates import unpack
 from crossweep.fitting.fit import DeviceFit
-from crossweep.fitting.population import Measurement, device_keys
+from crossweep.fitting.keys import device_keys
+from crossweep.fitting.selection import Measurement
 from crossweep.records import write_bytes
 
 if TYPE_CHECKING:
@@ -62,12 +63,13 @@ def _yaml(value: object) -> str:
 
 
 def model_rows(measurement: Measurement) -> list[tuple[str, str, str, str, str]]:
-    """Model, parameters per device, AIC over the best, residual, correlation of residuals."""
+    """Model, parameters per device, BIC over the best, residual, correlation of residuals; why one is not offered."""
     rows = []
     for m in measurement.models:
         count = str(len(m.candidate.parameters))
-        excess = f"{m.aic - measurement.best.aic:.1f}"
-        rows.append((m.candidate.label, count, excess, f"{m.residual:.3f}", f"{m.memory:+.3f}"))
+        excess = f"{m.bic - measurement.models[0].bic:.1f}"
+        label = m.candidate.label + " *" * (m.candidate.label in measurement.objections)
+        rows.append((label, count, excess, f"{m.residual:.3f}", f"{m.memory:+.3f}"))
     return rows
 
 

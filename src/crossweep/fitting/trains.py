@@ -36,9 +36,8 @@ class Trains:
 
     @property
     def one_way(self) -> bool:
-        """Whether pulses of one polarity alone were given."""
-        moves = self.pulses[~self.fresh]
-        return not ((moves > 0).any() and (moves < 0).any())
+        """Whether no down pulses were given."""
+        return not (self.pulses[~self.fresh] < 0).any()
 
 
 @dataclass(frozen=True)
