@@ -39,6 +39,7 @@ class Axis(Checked):
         nominal: the usual value, at which the other axes' tolerances are stated [unit]; default is what the
             configuration holds.
         configured: what the study's configuration holds [unit], where a report has looked; null: no single number.
+        microsiemens: of one unit, where a report has looked and a measured device tells; null: not known.
         when: ``{axis or config key: value(s)}``: the axis exists only where all hold.
         add: the keys are new to the configuration (Hydra's ``+key=value``).
 
@@ -61,6 +62,7 @@ class Axis(Checked):
     ideal: Any = None
     nominal: Any = None
     configured: float | None = None
+    microsiemens: float | None = None
     when: Mapping[str, tuple[Any, ...]] | None = None
     add: bool = False
 
@@ -126,9 +128,10 @@ class Axis(Checked):
         return self.short if self.unit in PLAIN_UNITS else f"{self.short} [{self.unit}]"
 
     def text(self, value: float) -> str:
-        """A value with unit: `0.12 w_max`."""
+        """A value with unit: `0.12 w_max`; with a measured device `0.12 w_max (3.1 uS)`."""
         number = number_text(value)
-        return number if self.unit in PLAIN_UNITS else f"{number} {self.unit}"
+        real = "" if self.microsiemens is None else f" ({number_text(value * self.microsiemens)} uS)"
+        return number if self.unit in PLAIN_UNITS else f"{number} {self.unit}{real}"
 
 
 def number_text(value: float, digits: int = 3) -> str:

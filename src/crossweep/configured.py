@@ -59,6 +59,14 @@ def configured(flat: Flat, keys: Sequence[str]) -> float | None:
     return values[0]
 
 
+def device_name(record: Mapping[str, Any]) -> str:
+    """What a run's device is called: a measured one by its own name, any other by its option."""
+    config = record.get("config") or {}
+    fitted = (config.get("device") or {}).get("fitted") if isinstance(config, Mapping) else None
+    own = fitted.get("name") if isinstance(fitted, Mapping) else None
+    return str(own or (record.get("choices") or {}).get("device", "?"))
+
+
 def _held(flat: Flat, key: str) -> Iterator[float | None]:
     """Every value that the product would use for a key."""
     group, _, field = key.rpartition(".")

@@ -9,6 +9,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from crossweep.configured import device_name
+
 _SHOWN = ("train_loss", "train_accuracy", "validation_accuracy", "test_accuracy")
 
 
@@ -86,7 +88,7 @@ def result_table(record: Mapping[str, Any]) -> Table:
     """The closing table of one run."""
     metrics, choices = record["metrics"], record["choices"]
     task = choices.get("task") or choices.get("data", "?")
-    title = f"{record['algorithm']} on {choices.get('device', '?')}, {task}: {record['state']}"
+    title = f"{record['algorithm']} on {device_name(record)}, {task}: {record['state']}"
     table = Table(title=title, title_justify="left")
     if "test_error" not in metrics:  # a test-bed
         table.show_header = False

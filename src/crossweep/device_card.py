@@ -47,6 +47,7 @@ class Card:
     device: AbstractDevice
     cells: Cells
     points: Tensor | None
+    siemens: tuple[float, float] | None = None  # of weight 0, and per unit of weight
 
     @property
     def one_sided(self) -> bool:
@@ -78,7 +79,10 @@ def card(overrides: Sequence[str]) -> Card:
     cells = device.draw(CENSUS, Stream(0, "card"))
     one_sided = device.update_policy == "one_sided"
     name = next(text for text in overrides if text.startswith("device=")).removeprefix("device=")
-    return Card(name, device, cells, None if one_sided else device.symmetry_point(cells))
+    about = node["device"].get("fitted", {})
+    siemens = (about["siemens_zero"], about["siemens_per_w"]) if "siemens_per_w" in about else None
+    points = None if one_sided else device.symmetry_point(cells)
+    return Card(str(about.get("name", name)), device, cells, points, siemens)
 
 
 def names() -> list[str]:
@@ -88,21 +92,34 @@ def names() -> list[str]:
 
 
 def rows(one: Card) -> list[tuple[str, str]]:
-    """The table of a card: what, and how much."""
+    """The table of a card: what, and how much; a measured device in microsiemens too."""
     d = one.device
+
+    def also(*states: float) -> str:
+        return f" ({' .. '.join(_microsiemens(one, w) for w in states)} uS)" if one.siemens else ""
+
+    def size(step: float) -> str:
+        return f" ({1e6 * one.siemens[1] * step:.3g} uS)" if one.siemens else ""
+
     found = [
         ("model", type(d).__name__),
-        ("range (mean bounds) [w]", f"{d.w_min:g} .. {d.w_max:g}"),
+        ("range (mean bounds) [w]", f"{d.w_min:g} .. {d.w_max:g}{also(d.w_min, d.w_max)}"),
         ("states [1]", _states(d.states)),
-        ("step in mid-range [w]", f"{d.granularity:.4g}"),
+        ("step in mid-range [w]", f"{d.granularity:.4g}{size(d.granularity)}"),
         ("step, device to device [dw_min]", f"{d.dw_min_dtod:g}{' log-normal' * d.dw_min_dtod_log_normal}"),
         ("pulse noise [step]", f"{d.dw_min_std:g} {_noise(d.response(one.cells))}"),
-        ("write noise [dw_min]", f"{d.write_noise_std:g}"),
+        ("write noise [dw_min]", f"{d.write_noise_std:g}{size(d.write_noise_std * d.dw_min)}"),
         ("bounds, device to device [own]", f"{d.w_max_dtod:g} upper, {d.w_min_dtod:g} lower"),
     ]
     if one.points is None:
         return [*found, ("symmetry point", "none")]
-    return [*found, ("symmetry point [w]", f"{one.points.mean():+.3f}, spread {one.points.std():.3f}")]
+    mean, spread = float(one.points.mean()), float(one.points.std())
+    return [*found, ("symmetry point [w]", f"{mean:+.3f}{also(mean)}, spread {spread:.3f}{size(spread)}")]
+
+
+def _microsiemens(one: Card, w: float) -> str:
+    assert one.siemens is not None
+    return f"{1e6 * (one.siemens[0] + w * one.siemens[1]):.4g}"
 
 
 def _noise(law: Response) -> str:

@@ -5,6 +5,7 @@
 """
 
 import argparse
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,12 +13,13 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from crossweep.errors import reported
+from crossweep.devices.measured import read as read_device
+from crossweep.errors import ConfigError, reported
 from crossweep.fitting.candidates import NAMES, choose
 from crossweep.fitting.columns import parse_said
 from crossweep.fitting.layouts import Given
 from crossweep.fitting.reading import Layout, Recording, read
-from crossweep.fitting.report import draw, model_rows, parameter_rows, write_yaml
+from crossweep.fitting.report import digest, draw, model_rows, parameter_rows, write_yaml
 from crossweep.fitting.scale import Scale
 from crossweep.fitting.selection import Measurement, fit_all
 from crossweep.paths import multirun_dir
@@ -61,15 +63,31 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Parse the command line, read, show what was understood, fit, write and show."""
     options = _parser().parse_args(arguments)
     ends = tuple(options.range) if options.range else None
+    name = options.name or re.sub(r"[^\w+-]+", "_", options.files[0].name.partition(".")[0])
+    folder = _folder(name, options)
     given = Given(options.unit, options.read_voltage)
     recording = read(options.files, Layout(parse_said(options.columns), given, options.decimal, options.zero))
     show_understood(recording)
     measurement = fit_recording(options.files, recording, ends, options.model)
-    folder = options.out or multirun_dir() / "devices" / options.files[0].name.partition(".")[0]
-    yaml = write_yaml(measurement, folder / "device.yaml")
+    yaml = write_yaml(measurement, folder / "device.yaml", name)
     figure = draw(measurement, folder / "fit.png")
     show(measurement)
     print(f"figure: {figure}\ndevice: {yaml}\nuse it: crossweep-train device=measured device.file={yaml}")
+
+
+def _folder(name: str, options: argparse.Namespace) -> Path:
+    """Where the device goes; a name that stands for another file's device is refused unless it was given on purpose."""
+    if not re.fullmatch(r"[\w.+-]+", name) or name.startswith("."):
+        raise ConfigError(f"--name: must be letters, digits and any of _ . + -, got {name!r}")
+    folder: Path = options.out or multirun_dir() / "devices" / name
+    there = folder / "device.yaml"
+    if there.is_file() and options.name is None and options.out is None and options.files[0].is_file():
+        before = read_device(str(there)).get("source_digest")
+        if before is not None and before != digest(options.files[0]):
+            raise ConfigError(
+                f"{there} holds the device of another file; give --name to keep both, or to replace it"
+            )
+    return folder
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -94,6 +112,7 @@ def _parser() -> argparse.ArgumentParser:
         help="whether readings numbered 0 precede a train's first pulse",
     )
     add("--range", nargs=2, type=float, metavar=("LOW", "HIGH"), help="conductances of weight -1 and +1 [S]")
+    add("--name", help="of the device, its folder and its titles (the name of the first file)")
     add("--out", type=Path, help="folder for device.yaml and fit.png (multirun/devices/<name>)")
     return parser
 

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from scipy import stats
 
+from crossweep.devices import response
 from crossweep.devices.base import AbstractDevice, Cells
 from crossweep.errors import ConfigError
 from crossweep.fitting.candidates import Candidate, choose
@@ -60,13 +61,14 @@ def measured(case: Case, seed: int = 0) -> tuple[AbstractDevice, Cells, list[Tra
     """The device, its drawn cells and what a laboratory would read."""
     device, stream = case.device(), Stream(seed)
     cells = device.draw((1, case.devices), stream.fork("cells"))
-    v = torch.full((1, case.devices), -0.7)
+    law, v = device.response(cells), torch.full((1, case.devices), -0.7)
     given, path, pending = [0], [v], 0
     for train in range(2 * case.cycles):
         sign = 1 if train % 2 == 0 else -1
         for n in range(1, LENGTH + 1):
             noise = stream.fork("noise").normal(1, case.devices, like=v)
-            v, pending = device.pulse(v, torch.full_like(v, float(sign)), cells, noise), pending + sign
+            v = response.pulse(law, v, torch.full_like(v, float(sign)), cells, noise)
+            pending += sign
             if n % case.every == 0:
                 given.append(pending)
                 path.append(v)
@@ -111,15 +113,15 @@ def _wrong(one: DeviceFit, device: AbstractDevice, cells: Cells, case: Case) -> 
     low, high = one.readings.ends
     for share in (0.25, 0.5, 0.75):
         v = low + share * (high - low)
-        for up, respond in ((True, device.step_up), (False, device.step_down)):
-            truth = float(respond(torch.full((1, 1), v), cells))
+        for up in (True, False):
+            truth = float(response.step(device.response(cells), torch.full((1, 1), v), up=up))
             error = one.step_error(v, up=up)
             # an interval of the logarithm is that of the step where the step is well known
             near = abs(np.log(max(one.step(v, up=up), 1e-12) / truth)) * max(truth, one.step(v, up=up))
             if not min(near, abs(one.step(v, up=up) - truth)) < z * error + 2e-3 * truth:
                 return f"step {'up' if up else 'down'} at {v:.2f} {one.step(v, up=up):.4g} +- {error:.2g} for {truth:.4g}"
     truths = {"reading_noise": 2 * case.noise}
-    if one.candidate.additive == device.additive_noise or case.model == "constant_step":
+    if one.candidate.additive != getattr(device, "mult_noise", True) or case.model == "constant_step":
         truths["cycle_noise"] = device.dw_min_std
     for name, truth in truths.items():
         least, most = one.noise(name, z**2 / 2)

@@ -113,16 +113,19 @@ def test_the_model_that_made_the_data_is_chosen(name: str, others: tuple[str, ..
     assert measurement.best.candidate.name == name
     assert measurement.models[-1].bic - measurement.best.bic > 20
     assert abs(measurement.best.residual - 1) < 0.1
-    for model in measurement.models:  # Akaike: every parameter that the data determine costs 2
-        free = sum(np.isfinite(list(f.errors.values())).sum() for f in model.fits)
-        assert model.aic == pytest.approx(2 * sum(f.loss for f in model.fits) + 2 * free)
+    for (
+        model
+    ) in measurement.models:  # Schwarz: every parameter that the data determine costs ln of the readings
+        costs = [2 * f.loss + f.free * np.log(np.isfinite(f.residuals).sum()) for f in model.fits]
+        assert model.bic == pytest.approx(sum(costs))
+    assert measurement.best.fits[0].free == 6  # two steps, two bounds, two noises
 
 
 def test_from_csv_to_a_device_of_the_configuration(tmp_path: Any) -> None:
     device = catalogue.load("soft_bounds", dw_min=0.02, w_max_dtod=0.1, w_min_dtod=0.1, up_down_dtod=0.05)
-    path = write_csv(tmp_path / "pulses.csv", *pulse_trains(device, 12, seed=13), lost=0.05)
+    path = write_csv(tmp_path / "pulses.csv", *pulse_trains(device, 6, seed=13), lost=0.05)
     measurement = fit_device(path, ends=(4e-6, 16e-6), models=["soft_bounds"])
-    assert len(measurement.best.fits) == 12
+    assert len(measurement.best.fits) == 6
     file = write_yaml(measurement, tmp_path / "device.yaml")
     from crossweep.devices.measured import read
 
@@ -131,10 +134,7 @@ def test_from_csv_to_a_device_of_the_configuration(tmp_path: Any) -> None:
     assert isinstance(built, AbstractDevice) and built.dw_min_std == 0.1
     assert built.dw_min == pytest.approx(0.02, rel=0.5)
     assert 0.1 < built.dw_min_dtod < 0.6 and built.w_max_dtod < 0.3
-    fresh = write_csv(tmp_path / "siemens.csv", *pulse_trains(device, 12, seed=13), unit="S")
-    again = fit_device(fresh, ends=(4e-6, 16e-6), models=["soft_bounds"])
-    step = again.best.estimates["step_up"]
-    assert step.mean == pytest.approx(measurement.best.estimates["step_up"].mean, rel=0.05)
+    step = measurement.best.estimates["step_up"]
     assert step.low < 0.02 < step.high
 
 
@@ -189,3 +189,21 @@ def test_the_command_line_writes_yaml_and_figure(
     with pytest.raises(SystemExit):
         main([str(tmp_path / "missing.csv")])
     assert "no such file" in capsys.readouterr().err
+
+
+def test_an_upward_device_is_fitted_as_one_of_a_pair(tmp_path: Any) -> None:
+    device = catalogue.alike("soft_bounds", dw_min=0.02)
+    pulses, w = pulse_trains(device, 1, seed=19)
+    rising = np.flatnonzero(pulses > 0)
+    lines = ["pulse,polarity,G [uS]"] + [
+        f"{1 + i % 120},+1,{10 + 6 * w[0, k]:.6f}" for i, k in enumerate(rising)
+    ]
+    path = tmp_path / "up.csv"
+    path.write_text("\n".join(lines))
+    measurement = fit_device(path, ends=(4e-6, 16e-6), models=["soft_bounds", "linear_step"])
+    keys = device_keys(measurement.best)
+    assert (keys["w_min"], keys["n_devices"], keys["update_policy"]) == (0.0, 2, "one_sided")
+    built = make(keys, "device")
+    # 0.02 (1 - v) of half the range up from the middle: 0.02 at the bottom of the whole range
+    assert built.dw_min == pytest.approx(0.02, rel=0.1)
+    assert measurement.scale.centre == pytest.approx(4e-6)

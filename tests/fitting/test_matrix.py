@@ -8,10 +8,8 @@ from tests.fitting.matrix import CYCLES, DEVICES, EVERY, MODELS, NOISES, Case, o
 
 # clean, averaged and noisy readings; sparse ones; few of them; several devices: every model once
 SOME = (
-    Case("constant_step", 0.0, 1, 1, 1),
     Case("constant_step", 0.001, 5, 3, 1),
     Case("soft_bounds", 0.0, 5, 3, 1),
-    Case("soft_bounds", 0.001, 1, 1, 1),
     Case("soft_bounds", 0.01, 10, 3, 1),
     Case("linear_step", 0.001, 2, 1, 1),
     Case("pow_step", 0.0, 1, 1, 1),
@@ -25,7 +23,7 @@ def test_a_known_truth_is_recovered(case: Case) -> None:
 
 
 def test_too_few_readings_are_refused_with_their_number() -> None:
-    assert "10 readings are too few" in outcome(Case("constant_step", 0.01, 10, 1, 1))
+    assert "10 readings are too few" in outcome(Case("pow_step", 0.01, 10, 1, 1))
 
 
 @pytest.mark.slow
@@ -41,5 +39,5 @@ def test_the_whole_matrix(model: str, capsys: pytest.CaptureFixture[str]) -> Non
         for c, text in found.items():
             print(f"{c.model:14} {c.devices:7} {c.cycles:6} {c.every:5} {c.noise:6.1%}  {text}")
     assert not [text for text in found.values() if text.startswith("WRONG")]
-    plenty = [text for c, text in found.items() if c.cycles > 1 and c.every <= 5 and c.noise <= 0.01]
+    plenty = [text for c, text in found.items() if c.every <= 5 or c.cycles > 1]
     assert all(text.startswith("right") for text in plenty)

@@ -40,6 +40,9 @@ def read(file: str) -> dict[str, Any]:
     return {str(key): value for key, value in content.items()}
 
 
+ABOUT = ("name", "source", "source_digest", "siemens_zero", "siemens_per_w")  # what no device model knows
+
+
 def _is_plain(value: Any, lists: int = 0) -> bool:
     """A value that means itself, or lists of such, ``lists`` deep: a nested node could name a class, an interpolation could
     read the environment."""
@@ -58,7 +61,8 @@ def measured(*, file: str, fitted: Mapping[str, Any], **changes: Any) -> dict[st
 
     Args:
         file: where ``fitted`` was read from; kept for the record.
-        fitted: the keys of the file, ``_target_`` included.
+        fitted: the keys of the file, ``_target_`` included; those in ``ABOUT`` tell where it comes from.
         changes: keys of the device that replace those of the file; None keeps the fitted value.
     """
-    return {**fitted, **{key: value for key, value in changes.items() if value is not None}}
+    own = {key: value for key, value in fitted.items() if key not in ABOUT}
+    return {**own, **{key: value for key, value in changes.items() if value is not None}}

@@ -2,7 +2,7 @@
 
 Reading: ``files`` (texts in columns), ``numbers``, ``columns`` (what each means), ``quantities`` (siemens), ``layouts``
 (all layouts as one), ``polarity``, ``trains`` (pulses between readings), ``reading`` (all of it, and what was understood).
-Fitting: ``responses`` and ``likelihood`` (one device under one model), ``candidates`` (the models and their
-parameters), ``fit`` (estimates and intervals), ``population`` (several devices, spreads, the configuration's keys),
-``report`` (table and figure).
+Fitting: ``readings`` (normalised by ``scale``), ``responses`` and ``likelihood`` (one device under one model),
+``candidates`` (the models), ``optimise``, ``restricted`` (noises, intervals), ``fit``, ``population`` (several devices),
+``selection`` (which model is offered), ``keys`` (of the configuration), ``report`` (file, table, figure).
 """

@@ -1,5 +1,6 @@
 """Likelihood of one device under one candidate: estimates and intervals."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -11,7 +12,7 @@ from crossweep.fitting.candidates import NOISES, Candidate, limits, starts, unpa
 from crossweep.fitting.likelihood import surprise
 from crossweep.fitting.optimise import FREE, Loss, approach, settle
 from crossweep.fitting.readings import Readings
-from crossweep.fitting.restricted import TWO_SIGMA, Restricted, restrict
+from crossweep.fitting.restricted import TWO_SIGMA, Restricted, determined, restrict
 
 Array = NDArray[np.float64]
 Z95 = 1.959964
@@ -29,7 +30,9 @@ class DeviceFit:
     Args:
         readings: the data.
         candidate: the model.
-        found: estimated vector (positive parameters as logarithms), its covariance, and what is open.
+        likeliest: vector of largest likelihood (positive parameters as logarithms).
+        free: parameters that the data determine there.
+        refine: from it to the restricted one with intervals; takes several times as long, so only on demand.
         unmet: hard bounds that the device never met; far away in ``x``, the extreme readings in ``values``.
         loss: negative log-likelihood at its minimum.
         residuals: standardised innovations [t].
@@ -37,14 +40,21 @@ class DeviceFit:
 
     readings: Readings
     candidate: Candidate
-    found: Restricted
+    likeliest: Array
+    free: int
+    refine: Callable[[Array], Restricted] = field(repr=False)
     unmet: tuple[str, ...]
     loss: float
     residuals: Array = field(repr=False)
 
+    @cached_property
+    def found(self) -> Restricted:
+        """Estimates by restricted likelihood, their covariance, and what is open."""
+        return self.refine(self.likeliest)
+
     @property
     def x(self) -> Array:
-        """The estimated vector."""
+        """The estimated vector, noises by restricted likelihood."""
         return self.found.x
 
     @property
@@ -68,7 +78,7 @@ class DeviceFit:
 
         Akaike's would pick a richer model than the one that made the data in one of ten files, however long.
         """
-        return 2 * self.loss + float(np.log(np.isfinite(self.residuals).sum())) * int((~self.open).sum())
+        return 2 * self.loss + float(np.log(np.isfinite(self.residuals).sum())) * self.free
 
     @cached_property
     def values(self) -> dict[str, float]:
@@ -157,10 +167,14 @@ def fit(candidate: Candidate, readings: Readings) -> DeviceFit:
         moves = np.setdiff1d(moves, unmet)
         best = settle(loss, best, moves, box)
     value = loss(best)
-    found = restrict(loss, best, candidate.parameters, moves, box)
-    loss(found.x)  # for its residuals
     far = tuple(candidate.parameters[k].name for k in unmet)
-    return DeviceFit(readings, candidate, found, far, value, residuals.copy())
+    free = determined(loss, best, moves, candidate.parameters, box).size
+
+    def refine(x: Array) -> Restricted:
+        return restrict(loss, x, candidate.parameters, moves, box)
+
+    loss(best)  # for its residuals
+    return DeviceFit(readings, candidate, best, free, refine, far, value, residuals.copy())
 
 
 def _loss(candidate: Candidate, readings: Readings, residuals: Array) -> Loss:

@@ -1,5 +1,8 @@
 """What a fit leaves on disk: the device's yaml, the table, and the figure."""
 
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,6 +12,7 @@ from crossweep.fitting import responses
 from crossweep.fitting.candidates import unpack
 from crossweep.fitting.fit import DeviceFit
 from crossweep.fitting.keys import device_keys
+from crossweep.fitting.scale import Scale
 from crossweep.fitting.selection import Measurement
 from crossweep.records import write_bytes
 
@@ -32,23 +36,38 @@ _COMMENTS = {
     "w_min": "[w]",
     "w_max_dtod": "[w_max]",
     "w_min_dtod": "[w_min]",
+    "siemens_zero": "conductance of weight 0 [S]",
+    "siemens_per_w": "conductance of one unit of weight [S]",
 }
 
 
-def write_yaml(measurement: Measurement, path: Path) -> Path:
+def write_yaml(measurement: Measurement, path: Path, name: str = "device") -> Path:
     """The fitted device as `device=measured device.file=...` reads it."""
-    best, scale = measurement.best, measurement.scale
+    best, source = measurement.best, measurement.source
     n = len(best.fits)
-    lines = [
-        f"# {best.candidate.label}, fitted to {n} device{'s' if n > 1 else ''} of {measurement.source.name}.",
-        f"# Weight 0 is {scale.centre:.6g} S, weight 1 is {scale.half:.6g} S more.",
-    ]
+    lines = [f"# {best.candidate.label}, fitted to {n} device{'s' if n > 1 else ''} of {source.name}."]
     if n == 1:
         lines.append("# One device was measured, so nothing is known about the spread between devices.")
-    for key, value in device_keys(best).items():
+    lines += [f"# {note}" for note in measurement.notes]
+    return write_keys(path, name, source, measurement.scale, device_keys(best), lines)
+
+
+def write_keys(
+    path: Path, name: str, source: Path, scale: Scale, keys: Mapping[str, object], lines: Sequence[str]
+) -> Path:
+    """A device file: comments, where it comes from, and the device's keys."""
+    about = {"name": name, "source": source.name, "source_digest": digest(source)}
+    about |= {"siemens_zero": scale.centre, "siemens_per_w": scale.half}  # type: ignore[dict-item]
+    text = list(lines)
+    for key, value in (about | dict(keys)).items():
         comment = f"  # {_COMMENTS[key]}" if key in _COMMENTS else ""
-        lines.append(f"{key}: {_yaml(value)}{comment}")
-    return write_bytes(path, ("\n".join(lines) + "\n").encode())
+        text.append(f"{key}: {_yaml(value)}{comment}")
+    return write_bytes(path, ("\n".join(text) + "\n").encode())
+
+
+def digest(source: Path) -> str:
+    """Tells whether a device was fitted to this file."""
+    return hashlib.sha256(source.read_bytes()).hexdigest()[:16]
 
 
 def _yaml(value: object) -> str:
@@ -58,8 +77,10 @@ def _yaml(value: object) -> str:
         return "[" + ", ".join(_yaml(v) for v in value) + "]"
     if isinstance(value, float):
         text = f"{value:.6g}"
+        if "e" in text and "." not in text:
+            return text.replace("e", ".0e")  # yaml takes 1e-06 for a text
         return text if "." in text or "e" in text else f"{text}.0"
-    return str(value)
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, str) else str(value)
 
 
 def model_rows(measurement: Measurement) -> list[tuple[str, str, str, str, str]]:

@@ -101,7 +101,7 @@ def restrict(
     """From the maximum of the likelihood to that of the restricted one."""
     names = np.array([q.name for q in parameters])
     noises = moves[np.isin(names[moves], NOISES)]
-    curve = _determined(loss, x, np.setdiff1d(moves, noises), parameters, box)
+    curve = determined(loss, x, np.setdiff1d(moves, noises), parameters, box)
     problem = _Problem(loss, curve, noises, reaches(loss, x, moves), box)
     for k in problem.doubtful(x):
         x = _awake(problem, x, int(k))
@@ -116,10 +116,10 @@ def restrict(
     return Restricted(x, covariance, lost, problem)
 
 
-def _determined(
+def determined(
     loss: Loss, x: Array, among: NDArray[np.intp], parameters: Sequence[Parameter], box: Array
 ) -> NDArray[np.intp]:
-    """Parameters of the curve that change the likelihood."""
+    """Parameters that change the likelihood, without positive ones at the least value considered."""
     reach = reaches(loss, x, among)
 
     def speaks(k: int) -> bool:

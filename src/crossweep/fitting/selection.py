@@ -32,7 +32,8 @@ class Measurement:
         source: the first of its files.
         scale: conductances of the weights.
         models: every candidate that could be fitted, the most probable first.
-        objections: why a model is not offered, by label; also of candidates that could not be fitted.
+        objections: why a model is not offered, by label: of candidates that could not be fitted, and of the more probable
+            ones.
         notes: what the user should know.
     """
 
@@ -93,15 +94,22 @@ def _fit(
             objections[candidate.label] = str(error)
             continue
         models.append(model)
-        if (objection := _objection(model)) is not None:
-            objections[candidate.label] = objection
-    return tuple(sorted(models, key=lambda m: m.bic)), objections
+    models.sort(key=lambda m: m.bic)
+    limit = np.inf
+    for model in models:  # what is far less probable than one that can be offered is not looked at any closer
+        if model.bic > limit:
+            break
+        if (objection := _objection(model)) is None:
+            limit = min(limit, model.bic + _CLOSE)
+        else:
+            objections[model.candidate.label] = objection
+    return tuple(models), objections
 
 
 def _objection(model: ModelFit) -> str | None:
     """Why a model must not be offered."""
     for device in model.fits:
-        readings, needed = int(np.isfinite(device.residuals).sum()), PER_PARAMETER * int((~device.open).sum())
+        readings, needed = int(np.isfinite(device.residuals).sum()), PER_PARAMETER * device.free
         if readings < needed:
             name = device.readings.device
             return f"device {name!r}: {readings} readings are too few for its parameters, {needed} are needed"

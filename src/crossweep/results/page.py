@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from crossweep.axis import PLAIN_UNITS, number_text
+from crossweep.configured import configured, device_name, flattened
 from crossweep.results import sentences
 from crossweep.results.analysis import Analysis
 from crossweep.results.sheets import comparison_sheet, importance_sheet, tolerance_sheet
@@ -255,6 +256,7 @@ def _provenance(analysis: Analysis) -> list[str]:
     rows = analysis.table.rows
     facts = {
         "budget": f"{analysis.budget:g} ({analysis.metric_title})",
+        "device": "; ".join(dict.fromkeys(filter(None, map(_device, analysis.table.studies)))),
         "crossweep": _distinct(rows, "version"),
         "commits": _distinct(rows, "commit"),
         "hardware": _distinct(rows, "hardware"),
@@ -268,6 +270,21 @@ def _provenance(analysis: Analysis) -> list[str]:
     table = "".join(f"<tr><th>{k}</th><td>{escape(v)}</td></tr>" for k, v in facts.items() if v)
     parts = [f'<h2>Settings and provenance</h2><div class="table"><table>{table}</table></div>']
     return parts + [_settings(study) for study in analysis.table.studies]
+
+
+def _device(study: Study) -> str:
+    """The device of a study; of a measured one also what its weights are."""
+    record = study.first_record
+    if not record:
+        return ""
+    flat = flattened(record.get("config") or {})
+    zero, per_w = (configured(flat, [f"device.siemens_{what}"]) for what in ("zero", "per_w"))
+    real = (
+        ""
+        if zero is None or per_w is None
+        else f" (w = 0 is {1e6 * zero:.4g} uS, 1 w is {1e6 * per_w:.4g} uS)"
+    )
+    return device_name(record) + real
 
 
 def _settings(study: Study) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -113,7 +114,11 @@ class StudyReader:
         keys = dict.fromkeys(key for row in self._overrides.values() for key in row if key != "algorithm")
         values = {key: [row.get(key) for row in self._overrides.values()] for key in keys}
         inferred = (study_axes.inferred(key, values[key], self._catalogue) for key in keys)
-        return tuple(axis for axis in inferred if axis is not None)
+        return tuple(
+            replace(a, microsiemens=study_axes.microsiemens(a.unit, self._base or {}))
+            for a in inferred
+            if a is not None
+        )
 
     def frame(self) -> pd.DataFrame:
         """All rows read so far, in the order of trial numbers."""

@@ -68,7 +68,17 @@ def _described(name: str, d: Mapping[str, Any], flat: Mapping[str, Any]) -> Axis
         ideal=_within(d.get("ideal"), low, high),
         nominal=held if given is None else given,
         configured=held,
+        microsiemens=microsiemens(d.get("unit"), flat),
     )
+
+
+def microsiemens(unit: object, flat: Mapping[str, Any]) -> float | None:
+    """What one unit of weight, of the range or of the step is in a measured device; None where that has no answer."""
+    per_w = configured(flat, ["device.siemens_per_w"])
+    if per_w is None or unit not in ("w", "w_max", "dw_min"):
+        return None
+    size = 1.0 if unit == "w" else configured(flat, [f"device.{unit}"])
+    return None if size is None else 1e6 * per_w * size
 
 
 def _listed(value: object) -> tuple[str, ...]:

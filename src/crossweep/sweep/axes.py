@@ -67,7 +67,9 @@ def overrides(axis: Axis, value: Any) -> list[str]:
     return [f"{'+' if axis.add else ''}{key}={literal(value)}" for key in axis.keys]
 
 
-_YAML = {item.name for item in fields(Axis)} - {"name", "add", "integer", "configured"} | {"int"}
+_YAML = {item.name for item in fields(Axis)} - {"name", "add", "integer", "configured", "microsiemens"} | {
+    "int"
+}
 
 
 def from_yaml(name: str, node: Mapping[str, Any]) -> Axis:

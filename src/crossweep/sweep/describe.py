@@ -73,7 +73,7 @@ def write(
 
 def _axis(axis: Axis) -> dict[str, Any]:
     content = asdict(axis)
-    del content["configured"]  # a report finds it in the configuration
+    del content["configured"], content["microsiemens"]  # a report finds them in the configuration
     content["int"] = content.pop("integer")
     return content
 
