@@ -10,6 +10,7 @@ import pytest
 from crossweep.axis import Axis
 from crossweep.errors import ConfigError
 from crossweep.gp import GaussianProcess
+from crossweep.sweep.samplers import levelset
 from crossweep.sweep.samplers.grid import GridSampler, cells_of
 from crossweep.sweep.samplers.named import sampler_for
 from crossweep.sweep.settings import Settings
@@ -159,6 +160,55 @@ def test_the_level_set_model_knows_how_sure_each_mean_is(warp: str, monkeypatch:
         expected, means = expected * slope**2, np.arcsinh((means - 0.5) / 2)
     assert y == pytest.approx(means)
     assert noise == pytest.approx(expected, rel=1e-4)
+
+
+def test_of_many_points_the_level_set_model_keeps_those_nearest_a_level(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    quiet_optuna()
+    study, given = optuna.create_study(), []
+    fit = GaussianProcess.fit
+    monkeypatch.setattr(
+        GaussianProcess, "fit", lambda *words, **more: given.append(words) or fit(*words, **more)
+    )
+    monkeypatch.setattr(levelset, "MOST_POINTS", 4)
+    chooser = sampler_for(Settings(sampler={"name": "levelset", "levels": [2.0, 7.1]}), SQUARE)
+    for i, value in enumerate((9.0, 2.1, 5.0, 7.0, 0.0, 1.9, 7.3, 20.0)):
+        told(study, 0.1 * i, [value])
+    ask(study, chooser, SQUARE)
+    assert sorted(given[0][1]) == [1.9, 2.1, 7.0, 7.3]
+
+
+@pytest.mark.parametrize("acquisition", ["straddle", "randomised"])
+def test_the_weight_of_ignorance_is_fixed_or_drawn_anew(
+    acquisition: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    quiet_optuna()
+    study, seen = optuna.create_study(), []
+    scores = levelset.LevelSetSampler._scores
+    monkeypatch.setattr(
+        levelset.LevelSetSampler, "_scores", lambda *words: seen.append(words[-1]) or scores(*words)
+    )
+    options = {"name": "levelset", "levels": [0.5], "n_startup": 2, "acquisition": acquisition}
+    chooser = sampler_for(Settings(sampler=options), SQUARE)
+    for x in (0.1, 0.4, 0.6, 0.9):
+        told(study, x, [x])
+    for _ in range(3):
+        ask(study, chooser, SQUARE)
+    drawn = set(seen)
+    assert drawn == {1.96} if acquisition == "straddle" else len(drawn) == 3 and min(drawn) > 0
+
+
+def test_a_map_is_not_done_before_its_least_number_of_trials() -> None:
+    quiet_optuna()
+    study = optuna.create_study()
+    options = {"name": "levelset", "levels": [0.5], "stop_below": 1.0, "min_trials": 5}
+    sampler = sampler_for(Settings(sampler=options), SQUARE)(0)
+    done = []
+    for x in (0.0, 0.2, 0.45, 0.55, 0.8, 1.0):
+        told(study, x, [x])
+        done.append(sampler.exhausted(study) is not None)  # type: ignore[attr-defined]
+    assert done == [False] * 4 + [True] * 2
 
 
 def test_the_level_set_sampler_explores_now_and_then() -> None:
