@@ -27,6 +27,7 @@ from crossweep.tiles.pulse_train import UpdateParameters
 from tests import expect
 from tests.algorithms.catalogue import NAMES, load
 from tests.algorithms.rigs import DEVICES, EXACT, factory, ideal, normal
+from tests.tables import entry
 
 ENGINES: dict[str, AbstractEngine] = {"pulse": PulseEngine(), "count": CountEngine(), "mean": MeanEngine()}
 ANALOG = [name for name in NAMES if name != "digital"]
@@ -209,7 +210,11 @@ def test_ideal_devices_with_tiny_steps_follow_digital_sgd(name: str) -> None:
 
     In-memory SGD and mixed precision give the same change; the others a multiple of it that grows in time.
     """
-    changes = FOLLOWS[name]
+    where, what = (
+        "FOLLOWS in tests/contracts/test_algorithms.py",
+        "settings with which its weight moves, but not far",
+    )
+    changes = entry(FOLLOWS, name, where, what)
     made = rule(name)
     if isinstance(made, ZeroShifting):
         made = made.then

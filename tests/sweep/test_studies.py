@@ -40,8 +40,9 @@ def command(
 
 
 def axis_of(name: str) -> tuple[Axis, dict[str, object]]:
-    ((inner, node),) = yaml.safe_load((conf_dir() / "axis" / f"{name}.yaml").read_text()).items()
-    assert inner == name
+    content = yaml.safe_load((conf_dir() / "axis" / f"{name}.yaml").read_text())
+    assert list(content) == [name], f"conf/axis/{name}.yaml: holds one axis, named as the file"
+    node = content[name]
     return from_yaml(name, node), node
 
 
@@ -66,7 +67,8 @@ def test_a_dry_run_needs_a_study(command: Command, capsys: pytest.CaptureFixture
 @pytest.mark.parametrize("name", AXES)
 def test_every_axis_builds_at_both_ends_and_says_where_it_comes_from(name: str) -> None:
     axis, node = axis_of(name)
-    assert all(node.get(key) for key in ("unit", "label", "source"))
+    missing = [key for key in ("unit", "label", "source") if not node.get(key)]
+    assert not missing, f"conf/axis/{name}.yaml: add {', '.join(missing)}"
     assert axis.ideal is None or contains(axis, axis.ideal)
     assert axis.nominal is None or contains(axis, axis.nominal)
     GlobalHydra.instance().clear()

@@ -12,6 +12,7 @@ from crossweep.errors import ConfigError
 from crossweep.paths import conf_dir, version_base
 from crossweep.testbeds.testbed import TestbedExperiment
 from crossweep.training.progress import Silent
+from tests.tables import entry
 
 SMALL = {
     "constant_gradient": ["task.samples=100"],
@@ -29,17 +30,20 @@ def experiment(*overrides: str) -> Any:
     return build(plain(config))
 
 
-def test_every_task_is_tried() -> None:
-    assert set(SMALL) == set(NAMES)
+def test_no_task_is_tried_that_is_none() -> None:
+    assert set(SMALL) <= set(NAMES)
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_task_runs(name: str, tmp_path: Path) -> None:
-    made = experiment(f"task={name}", "training.finetune.analog_lr=0.07", "algorithm=ttv2", *SMALL[name])
+    small = entry(
+        SMALL, name, "SMALL in tests/testbeds/test_tasks.py", "overrides that make it run in a moment"
+    )
+    made = experiment(f"task={name}", "training.finetune.analog_lr=0.07", "algorithm=ttv2", *small)
     assert isinstance(made, TestbedExperiment)
     assert made.bed.lr == 0.07  # the analog rate, as in any other run
     result = made.run(tmp_path, Silent())
-    again = experiment(f"task={name}", "training.finetune.analog_lr=0.07", "algorithm=ttv2", *SMALL[name])
+    again = experiment(f"task={name}", "training.finetune.analog_lr=0.07", "algorithm=ttv2", *small)
     assert result.state == "complete" and result.metrics
     assert again.run(tmp_path, Silent()).metrics == result.metrics
     assert not list(tmp_path.iterdir())
