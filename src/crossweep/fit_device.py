@@ -18,10 +18,13 @@ from crossweep.errors import ConfigError, reported
 from crossweep.fitting.candidates import NAMES, choose
 from crossweep.fitting.columns import parse_said
 from crossweep.fitting.layouts import Given
+from crossweep.fitting.published import published
 from crossweep.fitting.reading import Layout, Recording, read
-from crossweep.fitting.report import digest, draw, model_rows, parameter_rows, write_yaml
+from crossweep.fitting.report import digest, draw, model_rows, parameter_rows, write_keys, write_yaml
 from crossweep.fitting.scale import Scale
 from crossweep.fitting.selection import Measurement, fit_all
+from crossweep.fitting.table_report import draw_table, table_rows
+from crossweep.fitting.tabulated import Tabulated, of_published, of_trains
 from crossweep.paths import multirun_dir
 
 _EPILOG = """\
@@ -29,6 +32,10 @@ Any table with a conductance (or a current, or a resistance) after every pulse, 
 number and polarity as columns, cycles as columns, SET and RESET in files of their own, potentiation and depression
 side by side. What was understood is printed first.
 """
+_MODEL = (
+    "compare only this model; may be repeated. table, alone: the measured change per pulse as it is, also from published "
+    "tables of its distribution"
+)
 
 
 def fit_device(
@@ -66,12 +73,40 @@ def main(arguments: Sequence[str] | None = None) -> None:
     name = options.name or re.sub(r"[^\w+-]+", "_", options.files[0].name.partition(".")[0])
     folder = _folder(name, options)
     given = Given(options.unit, options.read_voltage)
+    if options.model == ["table"]:
+        found = published(options.files)
+        if found is not None:
+            scale = Scale.over(found[0].conductance, ends, pair=found[1] is None)
+            return finish_table(of_published(*found, scale), scale, options.files, folder, name)
     recording = read(options.files, Layout(parse_said(options.columns), given, options.decimal, options.zero))
     show_understood(recording)
+    if options.model == ["table"]:
+        scale = Scale.of(recording.trains, ends)
+        tabulated = of_trains([scale.readings(t) for t in recording.trains])
+        return finish_table(tabulated, scale, options.files, folder, name)
     measurement = fit_recording(options.files, recording, ends, options.model)
     yaml = write_yaml(measurement, folder / "device.yaml", name)
     figure = draw(measurement, folder / "fit.png")
     show(measurement)
+    _tell(figure, yaml)
+
+
+def finish_table(
+    tabulated: Tabulated, scale: Scale, sources: Sequence[Path], folder: Path, name: str
+) -> None:
+    """Write and show a device as a table."""
+    n = len(tabulated.devices)
+    lines = [f"# Measured changes per pulse of {n} device{'s' if n > 1 else ''} of {sources[0].name}."]
+    yaml = write_keys(folder / "device.yaml", name, sources[0], scale, tabulated.keys(), lines)
+    figure = draw_table(tabulated, scale, name, folder / "fit.png")
+    shown = Table("", "", title=f"{name}: measured change per pulse", show_header=False)
+    for what, much in table_rows(tabulated, scale):
+        shown.add_row(escape(what), escape(much))
+    Console().print(shown)
+    _tell(figure, yaml)
+
+
+def _tell(figure: Path, yaml: Path) -> None:
     print(f"figure: {figure}\ndevice: {yaml}\nuse it: crossweep-train device=measured device.file={yaml}")
 
 
@@ -98,7 +133,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     add = parser.add_argument
     add("files", metavar="FILE", nargs="+", type=Path, help="tables of one measurement, also .gz")
-    add("--model", action="append", choices=NAMES, help="compare only this model; may be repeated")
+    add("--model", action="append", choices=(*NAMES, "table"), help=_MODEL)
     add(
         "--columns",
         help="role=column,...: pulse, polarity, voltage, conductance, up, down, device (a+b), cycle",

@@ -61,7 +61,7 @@ def read_sheet(path: Path, *, decimal: str | None = None) -> Sheet:
     Raises:
         ConfigError: there is no such file, it is no text, or it holds no table of numbers.
     """
-    text, encoding = _text(path)
+    text, encoding = read_text(path)
     comments, lines = _parted(text)
     separator, rows = _split(lines, path)
     try:
@@ -82,7 +82,8 @@ def read_sheet(path: Path, *, decimal: str | None = None) -> Sheet:
     return Sheet(path, encoding, _SEPARATORS[separator], mark, header, units, cells, preamble, dropped)
 
 
-def _text(path: Path) -> tuple[str, str]:
+def read_text(path: Path) -> tuple[str, str]:
+    """The text of a file, and its encoding."""
     if not path.is_file():
         raise ConfigError(f"{path}: no such file")
     content = path.read_bytes()

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from crossweep.errors import ConfigError
 from crossweep.fitting.readings import Readings
@@ -28,16 +29,19 @@ class Scale:
 
         Devices that were pulsed upwards alone are one of a pair, whose weight goes from 0 to 1.
         """
-        if ends is None:
-            low = float(np.mean([np.nanmin(t.conductance) for t in trains]))
-            high = float(np.mean([np.nanmax(t.conductance) for t in trains]))
-        else:
-            low, high = ends
+        low = float(np.mean([np.nanmin(t.conductance) for t in trains]))
+        high = float(np.mean([np.nanmax(t.conductance) for t in trains]))
+        return cls.over([low, high], ends, pair=all(t.one_way for t in trains))
+
+    @classmethod
+    def over(cls, range_: ArrayLike, ends: tuple[float, float] | None, *, pair: bool) -> "Scale":
+        """From stated conductances, else from the first and last of a range; of a pair the lower one is weight 0."""
+        low, high = ends if ends is not None else (float(np.min(range_)), float(np.max(range_)))
         if not low < high:
             raise ConfigError(
                 f"--range: the conductance of -1 must be below that of +1, got {low:g} and {high:g} S"
             )
-        if all(t.one_way for t in trains):
+        if pair:
             return cls(low, high - low)
         return cls((low + high) / 2, (high - low) / 2)
 
