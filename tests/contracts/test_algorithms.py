@@ -14,7 +14,8 @@ from torch import Tensor
 from crossweep.algorithms.base import AbstractAlgorithm, AnalogWeight
 from crossweep.algorithms.cttv2 import CTTv2
 from crossweep.algorithms.erider import ERIDER
-from crossweep.algorithms.transfer import Transfer, TransferWeight
+from crossweep.algorithms.tiki_taka import TikiTaka
+from crossweep.algorithms.chain import ChainWeight
 from crossweep.algorithms.zero_shifting import ZeroShifting
 from crossweep.devices.soft_bounds import SoftBounds
 from crossweep.errors import ConfigError, ShapeError

@@ -1,14 +1,11 @@
 """Chopped Tiki-Taka version 2."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from torch import Tensor
-
-from crossweep.algorithms.buffered_transfer import BufferedTransfer, BufferedTransferWeight
 from crossweep.algorithms.chopper import Chopped
-from crossweep.algorithms.schedule import Window
-from crossweep.tiles.digital import Digest, digest_
-from crossweep.tiles.factory import TileFactory
+from crossweep.algorithms.moment import Moment
+from crossweep.algorithms.tiki_taka import BufferedTransfer
+from crossweep.tiles.engine.program import Buffered
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,31 +27,5 @@ class CTTv2(Chopped, BufferedTransfer):
 
     no_buffer: bool = False
 
-    def build(self, shape: tuple[int, ...], factory: TileFactory) -> "CTTv2Weight":
-        return CTTv2Weight(shape, self, factory)
-
-
-class CTTv2Weight(BufferedTransferWeight):
-    """A, C, H and the choppers of one weight."""
-
-    rule: CTTv2
-
-    def fill(self, value: Tensor, scale: Tensor | float, window: Window, columns: Tensor | slice) -> Tensor:
-        read = self.signs(columns) * value * scale
-        return read if self.rule.no_buffer else self.hidden[..., columns] + read
-
-    def rule_of_reads(self) -> Digest:
-        rule = self.rule
-        return Digest(
-            momentum=rule.momentum,
-            forget_buffer=rule.forget_buffer,
-            longest=rule.transfer_update.desired_bl,
-            no_buffer=rule.no_buffer,
-        )
-
-    def digest(self, value: Tensor, scale: Tensor | float, window: Window, columns: Tensor | slice) -> Tensor:
-        reads = self.rule_of_reads()
-        if reads is None or not self.compiled:
-            return super().digest(value, scale, window, columns)
-        gain = self.gains(scale, columns)
-        return digest_(value, self.hidden, columns, reads, row_sign=self.chop_out, gain=gain)
+    def buffer(self, now: Moment) -> Buffered:
+        return replace(super().buffer(now), no_buffer=self.no_buffer)

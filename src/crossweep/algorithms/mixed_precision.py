@@ -10,12 +10,12 @@ import torch
 from torch import Tensor
 
 from crossweep.algorithms.base import AbstractAlgorithm, AnalogWeight
-from crossweep.algorithms.hidden_buffer import slice_counts
 from crossweep.errors import FieldError
 from crossweep.rng import Stream
 from crossweep.schema import Checked, Count, NotNegative, Positive, Range
 from crossweep.tiles.factory import TileFactory
 from crossweep.tiles.pulse_train import UpdateParameters
+from crossweep.tiles.slice_pulses import train_counts
 
 Optimizer = Callable[[list[Tensor]], torch.optim.Optimizer]
 
@@ -173,7 +173,7 @@ class MixedPrecisionWeight(AnalogWeight):
         rate = grain * rule.transfer_lr
         written = -n.transpose(-1, -2)
         counts = torch.zeros_like(self.chi)
-        pulses = slice_counts(
+        pulses = train_counts(
             written, rate, tile.device.granularity, update, self.transfers, as_input=True,
             compiled=self.engine.compiled(written),
         )  # fmt: skip

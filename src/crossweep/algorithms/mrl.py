@@ -1,17 +1,15 @@
 """Multi-tile residual learning: each further tile corrects what the coarser ones cannot represent."""
 
 from dataclasses import dataclass, fields
+from functools import cached_property
 from itertools import pairwise
-from typing import Annotated, Any
+from typing import Annotated
 
-from torch import Tensor
-
-from crossweep.algorithms.pulsed_transfer import PulsedTransfer
-from crossweep.algorithms.ttv1 import TTv1, TTv1Weight
+from crossweep.algorithms.moment import Moment
+from crossweep.algorithms.tiki_taka import PulsedTransfer
+from crossweep.algorithms.ttv1 import TTv1
 from crossweep.schema import Positive, Range
-from crossweep.tiles.analog_tile import AnalogTile
-from crossweep.tiles.factory import TileFactory
-from crossweep.tiles.pulse_train import PulsePlan
+from crossweep.tiles.engine.program import Transfer
 
 IMPATIENT = 4  # the first switches follow any rise of the loss, later ones two rises within PATIENCE epochs
 PATIENCE = 5
@@ -46,7 +44,8 @@ class MRL(PulsedTransfer):
     lr_growth: Positive = 1.2
     warm_start: bool = False
 
-    def chain(self) -> TTv1:
+    @cached_property
+    def as_ttv1(self) -> TTv1:
         """The same as TTv1 with its vectors written out."""
         shared = {f.name: getattr(self, f.name) for f in fields(PulsedTransfer)}
         transfers = range(self.n_tiles - 1)
@@ -57,59 +56,22 @@ class MRL(PulsedTransfer):
             transfer_lr_vec=tuple(self.transfer_lr * self.lr_growth**j for j in transfers),
         )
 
-    def build(self, shape: tuple[int, ...], factory: TileFactory) -> "MRLWeight":
-        return MRLWeight(shape, self.chain(), factory, warm_start=self.warm_start)
+    @property
+    def length(self) -> int:
+        return self.n_tiles
 
+    def shares(self, *, fading: bool) -> tuple[float, ...]:
+        return self.as_ttv1.gammas
 
-class MRLWeight(TTv1Weight):
-    """The chain of one weight, and which of its tiles takes the gradient.
-
-    Attributes:
-        target: its place in the chain; 0 is the finest tile, where a warm start ends.
-        losses: mean training loss of every epoch of the warm start since the last switch.
-    """
-
-    def __init__(self, shape: tuple[int, ...], rule: TTv1, factory: TileFactory, *, warm_start: bool) -> None:
-        super().__init__(shape, rule, factory)
-        self.target = rule.n_tiles - 1 if warm_start else 0
-        self.losses: list[float] = []
+    def transfers(self, now: Moment) -> tuple[Transfer, ...]:
+        return self.as_ttv1.transfers(now)
 
     @property
-    def gradient_tile(self) -> AnalogTile:
-        return self.chain[self.target]
+    def first_gradient(self) -> int:
+        return self.n_tiles - 1 if self.warm_start else 0
 
-    def end_epoch(self, loss: float) -> None:
-        if self.target == 0:
-            return
-        self.losses.append(loss)
-        recent = self.losses[-PATIENCE - 1 :]
-        rises = sum(later > earlier for earlier, later in pairwise(recent))
-        switches = self.rule.n_tiles - 1 - self.target
-        if rises >= (1 if switches < IMPATIENT else 2):
-            self.target -= 1
-            self.losses = []
-
-    def cuts(self, batch: int) -> list[int]:
-        if self.target == 0:
-            return super().cuts(batch)
-        return [event for clock in self.later for event in clock.events(batch)]
-
-    def run_at_once(self, plan: PulsePlan, rate: Tensor, lr: float) -> bool:
-        if self.target == 0:
-            return super().run_at_once(plan, rate, lr)
-        self.gradient_tile.update(plan, self.rule.update)  # and the tiles before it have nothing to hand on
-        return True
-
-    def after_segment(self, samples: int, lr: float, *, cut: bool) -> None:
-        for j, clock in enumerate(self.later, start=1):
-            if self.target > 0 and j >= self.target:
-                for _, column in clock.reads(samples):
-                    self.hand_on(j, [column], lr)
-        super().after_segment(samples, lr, cut=cut)
-
-    def counters(self) -> dict[str, Any]:
-        return super().counters() | {"target": self.target, "losses": list(self.losses)}
-
-    def load_counters(self, counters: dict[str, Any]) -> None:
-        super().load_counters(counters)
-        self.target, self.losses = counters["target"], list(counters["losses"])
+    def next_gradient(self, gradient: int, losses: list[float]) -> int:
+        """One tile finer when the loss stops falling, down to the finest."""
+        rises = sum(later > earlier for earlier, later in pairwise(losses[-PATIENCE - 1 :]))
+        switches = self.n_tiles - 1 - gradient
+        return max(gradient - (rises >= (1 if switches < IMPATIENT else 2)), 0)

@@ -1,14 +1,10 @@
 """Tiki-Taka version 2."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-from torch import Tensor
-
-from crossweep.algorithms.buffered_transfer import BufferedTransfer, BufferedTransferWeight
-from crossweep.algorithms.schedule import Window
+from crossweep.algorithms.moment import Moment
+from crossweep.algorithms.tiki_taka import BufferedTransfer
 from crossweep.schema import Count, NotNegative
-from crossweep.tiles.digital import Digest
-from crossweep.tiles.factory import TileFactory
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,35 +37,13 @@ class TTv2(BufferedTransfer):
     gamma_unfading: NotNegative = 0.0
 
     @property
-    def reads_at_once(self) -> int:
+    def at_once(self) -> int:
         return self.n_reads_per_transfer
 
-    def build(self, shape: tuple[int, ...], factory: TileFactory) -> "TTv2Weight":
-        return TTv2Weight(shape, self, factory)
+    def shares(self, *, fading: bool) -> tuple[float, ...]:
+        return (self.gamma if fading else max(self.gamma, self.gamma_unfading)), 1.0
 
-
-class TTv2Weight(BufferedTransferWeight):
-    """A, C and H of one weight."""
-
-    rule: TTv2
-
-    def __init__(self, shape: tuple[int, ...], rule: TTv2, factory: TileFactory) -> None:
-        super().__init__(shape, rule, factory)
-        if self.fast.device.symmetry_point(self.fast.cells) is None:
-            self.rule = replace(rule, gamma=max(rule.gamma, rule.gamma_unfading))
-
-    def buffer_scale(self, rate: Tensor, sample: Tensor, lr: float) -> Tensor | float:
-        if self.rule.thres_scale > 0:
-            return self.transfer_rate(lr) / (self.rule.thres_scale * self.slow.device.granularity)
-        return super().buffer_scale(rate, sample, lr)
-
-    def fill(self, value: Tensor, scale: Tensor | float, window: Window, columns: Tensor | slice) -> Tensor:
-        return self.hidden[..., columns] + value * scale
-
-    def rule_of_reads(self) -> Digest:
-        rule = self.rule
-        return Digest(
-            momentum=rule.momentum,
-            forget_buffer=rule.forget_buffer,
-            longest=rule.transfer_update.desired_bl,
-        )
+    def buffer_scale(self, now: Moment) -> float:
+        if self.thres_scale > 0:
+            return self.transfer_rate(now) / (self.thres_scale * now.devices[1].granularity)
+        return super().buffer_scale(now)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from crossweep.algorithms.base import AbstractAlgorithm, AnalogWeight
-from crossweep.algorithms.transfer import TransferWeight
+from crossweep.algorithms.chain import ChainWeight
 from crossweep.rng import Stream
 from crossweep.schema import Checked, Count, NotNegative
 from crossweep.tiles.factory import TileFactory
@@ -69,7 +69,7 @@ def hold(weight: AnalogWeight, start: Tensor) -> None:
     weight.set_weight(start)
     for name, tile in weight.tiles().items():
         shown = start if name in ("single", "slow") else torch.zeros_like(start)
-        if isinstance(weight, TransferWeight) and not weight.rule.transfer_columns:
+        if isinstance(weight, ChainWeight) and not weight.rule.transfer_columns:
             shown = shown.transpose(-1, -2)
         tile.state = shown + tile.reference
         tile.weight = shown.clone()

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from math import prod
 
 import torch
 from torch import Tensor, nn
@@ -90,6 +91,11 @@ class AnalogTile(nn.Module):
     def micro_batch(self) -> int:
         """Samples whose pulses are kept at once; 0: all of a mini-batch."""
         return self.recipe.engine.micro_batch
+
+    @property
+    def instances(self) -> int:
+        """Crossbars side by side."""
+        return prod(self.weight.shape[:-2])
 
     @property
     def compiled(self) -> bool:

@@ -1,9 +1,11 @@
-"""What the kernels are told of a response beside its tensors. Plain Python: known without loading the compiler."""
+"""What the kernels are told beside tensors, of responses, reads and transfers. Plain Python: known without loading the
+compiler."""
 
 from typing import NamedTuple
 
 import numpy as np
 
+F = np.float32
 AFFINE, EXPONENTIAL = range(2)  # kinds of responses
 
 
@@ -35,3 +37,44 @@ class Scalars(NamedTuple):
     offset: np.float32
     floor: np.float32
     slope: np.float32
+
+
+class Threshold(NamedTuple):
+    """``program.Buffered`` as the kernel takes it."""
+
+    momentum: np.float32 = F(0)
+    forget: bool = False
+    longest: np.float32 = F(0)
+    limit: np.float32 = F(np.inf)  # of what stays after a transfer
+    no_buffer: bool = False
+    past: np.float32 = F(0)
+    step: np.float32 = F(0)
+
+
+class Train(NamedTuple):
+    """``program.Smoothed`` as the kernel takes it."""
+
+    drive: np.float32 = F(0)  # strength over C's step
+    longest: np.float32 = F(0)
+    managed: bool = False
+    shorten: bool = False
+    grad_scale: np.float32 = F(0)
+    rows: bool = False
+    least: np.float32 = F(0)
+    excess: bool = False
+    averaged: bool = False
+
+
+class Reads(NamedTuple):
+    """One-hot reads as the kernel takes them."""
+
+    perfect: bool
+    drive: np.float32 = F(0)
+    w_noise: np.float32 = F(0)
+    by_weight: bool = False
+    out_noise: np.float32 = F(0)
+    bin_width: np.float32 = F(0)
+    bound: np.float32 = F(np.inf)
+    ir_drop: np.float32 = F(0)
+    wire: np.float32 = F(0)  # number of lines over the wire's conductance
+    lines: np.float32 = F(0)

@@ -33,21 +33,21 @@ SLOW, _SINGLE = np.uint32(0xC2B2AE35), np.uint32(0x165667B1)
 def read_block(f, ids, io, disturbance, m, row, first, key):
     """One-hot reads into ``VALUE``.
 
-    ``io``: drive, weight noise, whether it follows the weight, output noise, bin width, bound; strength of the IR drop,
-    number of lines over the wire's conductance, number of lines; a negative drive is a perfect read. ``disturbance``:
-    what lines that are not driven add to the reads of window ``m`` [windows, rows, n], or empty.
+    ``io``: ``scalars.Reads``; ``disturbance``: what lines that are not driven add to the reads of window ``m``
+    [windows, rows, n], or empty.
     """
-    if io[0] < F(0.0):
+    if io.perfect:
         for e in range(SIZE):
             f[VALUE + e] = f[W + e]
         return
-    drive, w_noise, by_weight, noise, bin_width, bound = io[0], io[1], io[2] > F(0.0), io[3], io[4], io[5]
+    drive, w_noise, by_weight, noise = io.drive, io.w_noise, io.by_weight, io.out_noise
+    bin_width, bound = io.bin_width, io.bound
     if disturbance.shape[0] > 0:
         load(f, VALUE, disturbance[m], row, first, F(0.0))
     else:
         clear(f, VALUE)
-    if io[6] > F(0.0):
-        _lose(f, drive, io[6], io[7], io[8], first)
+    if io.ir_drop > F(0.0):
+        _lose(f, drive, io.ir_drop, io.wire, io.lines, first)
     if noise > F(0.0) or w_noise > F(0.0):
         normals(f, ids, key)
     else:
@@ -92,10 +92,10 @@ def excess_block(f, reads, fresh, beta, first):
 
 
 @kernel
-def digest_block(f, reads, gain, gate, row_sign, scalars, row, first):
+def digest_block(f, reads, gain, gate, row_sign, threshold, row, first):
     """Buffer and threshold; wanted pulses of C go to ``VALUE``. Whether there is any."""
-    momentum, forget, longest, cap = scalars[0], scalars[1] > F(0.0), scalars[2], scalars[3]
-    keep, limit = F(1.0) - scalars[4], cap if cap > F(0.0) else F(np.inf)
+    momentum, longest, limit = threshold.momentum, threshold.longest, threshold.limit
+    keep = F(0.0) if threshold.no_buffer else F(1.0)
     some = np.uint32(0)
     for i in range(ROWS):
         sign = row_sign[min(row + i, row_sign.shape[0] - 1)]
@@ -104,7 +104,7 @@ def digest_block(f, reads, gain, gate, row_sign, scalars, row, first):
             read, before = reads[first + j] > F(0.0), f[HIDDEN + e]
             h = keep * before + sign * gain[first + j] * f[VALUE + e]
             n = F(np.int32(min(max(h, -longest), longest)))  # truncates
-            rest = momentum * h if forget else h - (F(1.0) - momentum) * n
+            rest = momentum * h if threshold.forget else h - (F(1.0) - momentum) * n
             rest = min(max(rest, -limit), limit)
             after = rest if n != F(0.0) else h
             f[HIDDEN + e] = after if read else before
@@ -176,7 +176,7 @@ def smooth_block(f, reads, gain, row_sign, train, row, first, wanted, most):
     """What is to be written of each read goes to ``wanted``, and the largest of each column to ``most``; the buffer, or the
     tracked symmetry point, moves on.
     """
-    least, excess, buffered = train[6], train[7] > F(0.0), train[8] > F(0.0)
+    least, excess, buffered = train.least, train.excess, train.averaged
     place = row // ROWS * SIZE
     for i in range(ROWS):
         sign = row_sign[min(row + i, row_sign.shape[0] - 1)]
@@ -195,8 +195,8 @@ def smooth_block(f, reads, gain, row_sign, train, row, first, wanted, most):
 @kernel
 def _chances(most, reads, train, first, lengths, single, scales):
     """Slots of each column's trains, chance of a pulse of its one-hot side per slot, and scale of the vector's chances."""
-    drive, longest, managed, shorten = train[0], train[1], train[2] > F(0.0), train[3] > F(0.0)
-    grad_scale, as_input = train[4], train[5] > F(0.0)
+    drive, longest, managed, shorten = train.drive, train.longest, train.managed, train.shorten
+    grad_scale, as_input = train.grad_scale, train.rows
     for j in range(LANES):
         top = as_float(most[j])
         x, d = (top, grad_scale) if as_input else (F(1.0), top * grad_scale)

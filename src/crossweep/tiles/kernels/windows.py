@@ -132,7 +132,8 @@ def _stretches(since, until, parts, first, stop):
 
 @kernel
 def window_blocks(
-    lines, squares, pieces, turn_d, plan, parts, fast, fast_scalars, io, buffers, digest, train, slow, slow_scalars,
+    lines, squares, pieces, turn_d, plan, parts, fast, fast_scalars, io, buffers, threshold, train, by_trains, slow,
+    slow_scalars,
     row_sign, key, out, start, end,
 ):  # fmt: skip
     """Run the column blocks ``start`` to ``end``, in place.
@@ -149,9 +150,10 @@ def window_blocks(
         fast: A: state, visible weight, reference [rows, n]; steps, slopes and bounds.
         fast_scalars: as ``scalars.Scalars``.
         io: periphery of the reads and what other lines add to them, as ``read_block``.
-        buffers: H, or the tracked symmetry point; running mean, subtracted mean [rows, n]; each may be empty.
-        digest: as ``digital.digest_rows``, then the pulses of C for each time that H passes its threshold.
-        train: empty; or, where reads are written by pulse trains, as ``windows.PulsedWrite.numbers``.
+        buffers: H, running mean, subtracted mean [rows, n]; each may be empty.
+        threshold: ``scalars.Threshold``.
+        train: ``scalars.Train``.
+        by_trains: whether reads are written by pulse trains; else by ``threshold``.
         slow: C, as ``fast`` but in one tuple.
         slow_scalars: as ``fast_scalars``.
         row_sign: chopper of each row [rows].
@@ -165,12 +167,7 @@ def window_blocks(
     hidden, mean, past = buffers
     given_out, hit = out
     in_order, trains = pieces[0].shape[0] > 0, (lines[0], lines[1], lines[2], lines[3])
-    tall, buffered, means, by_trains = (
-        lines[6].shape[0] > 0,
-        hidden.shape[0] > 0,
-        mean.shape[0] > 0,
-        train.shape[0] > 0,
-    )
+    tall, buffered, means = lines[6].shape[0] > 0, hidden.shape[0] > 0, mean.shape[0] > 0
     rows, n = states[0].shape
     f, ids, room = scratch()
     counters, slots = room_to_count(tall), room_for_pieces()
@@ -245,10 +242,11 @@ def window_blocks(
                         smooth_block(f, reads[m], gain[m], row_sign, train, row, first, wanted, most)
                         continue
                     if means:
-                        excess_block(f, reads[m], fresh[m], digest[5], first)
-                    if digest_block(f, reads[m], gain[m], gate[m], row_sign, digest, row, first):
+                        excess_block(f, reads[m], fresh[m], threshold.past, first)
+                    if digest_block(f, reads[m], gain[m], gate[m], row_sign, threshold, row, first):
                         given_out[1, column] += give_block(
-                            f, ids, hit[m], slow, slow_scalars, digest[6], digest[2], row, first, mix(SLOW, own)
+                            f, ids, hit[m], slow, slow_scalars, threshold.step, threshold.longest, row, first,
+                            mix(SLOW, own),
                         )  # fmt: skip
                 store(f, V, states[0], row, first)
                 store(f, W, states[1], row, first)

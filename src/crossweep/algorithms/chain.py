@@ -1,0 +1,181 @@
+"""The state of one weight under a rule of the Tiki-Taka family."""
+
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any, final
+
+import torch
+from torch import Tensor
+
+from crossweep.algorithms.auto_scale import scaled_rate
+from crossweep.algorithms.base import AnalogWeight
+from crossweep.algorithms.moment import Moment
+from crossweep.tiles.analog_tile import AnalogTile
+from crossweep.tiles.chain import Chain, TransferState
+from crossweep.tiles.engine.program import Program
+from crossweep.tiles.factory import TileFactory
+from crossweep.tiles.pulse_train import largest, micro_batches, plan_pulses
+
+if TYPE_CHECKING:
+    from crossweep.algorithms.tiki_taka import TikiTaka
+
+
+@final
+class ChainWeight(AnalogWeight):
+    """Tiles ``fast``, ``middle_1`` .. and ``slow``, their choppers, and what transfers remember.
+
+    With ``transfer_columns=False`` all tensors are kept transposed, so that a *slice* is always a column here; ``I`` is the
+    number of slices, ``O`` their length.
+
+    What happens is the rule's ``program``; there is nothing to override.
+
+    Attributes:
+        chop_in: sign of each column [..., I].
+        chop_out: sign of each row [..., O].
+        scale_x: running average of the largest input, where the rule has one [...].
+        scale_d: likewise of the largest error.
+        gradient: the tile that takes the gradient.
+        losses: mean training loss of each epoch since this changed last.
+
+    Source: aihwkit ``rpu_chopped_transfer_device`` (CPU engine, exact order of operations).
+    """
+
+    chop_in: Tensor
+    chop_out: Tensor
+    scale_x: Tensor
+    scale_d: Tensor
+
+    def __init_subclass__(cls) -> None:
+        raise TypeError(
+            f"{cls.__name__}: a rule of one's own is a program, see algorithms.tiki_taka.TikiTaka"
+        )
+
+    def __init__(self, shape: tuple[int, ...], rule: "TikiTaka", factory: TileFactory) -> None:
+        super().__init__(shape, factory)
+        self.rule = rule
+        *batch, d_size, x_size = shape
+        self.inner = shape if rule.transfer_columns else (*batch, x_size, d_size)
+        self.fast = factory.tile("fast", self.inner)
+        for k in range(1, rule.length - 1):
+            setattr(self, f"middle_{k}", factory.tile("slow", self.inner, f"middle_{k}"))
+        self.slow = factory.tile("slow", self.inner)
+        like = self.fast.weight
+        self.register_buffer("chop_in", torch.ones_like(like[..., 0, :]))
+        self.register_buffer("chop_out", torch.ones_like(like[..., 0]))
+        self.register_buffer("scale_x", torch.zeros_like(like[..., 0, 0]))
+        self.register_buffer("scale_d", torch.zeros_like(like[..., 0, 0]))
+        self.flips = factory.draws.fork("choppers")
+        self.draws = factory.draws.fork("transfers")
+        self.gradient = rule.first_gradient
+        self.losses: list[float] = []
+        fading = self.fast.device.symmetry_point(self.fast.cells) is not None
+        self.shares = rule.shares(fading=fading)
+        for j, transfer in enumerate(self.program(1, 1.0).transfers):
+            setattr(self, f"transfer_{j}", TransferState(transfer, like))
+
+    @property
+    def chain(self) -> list[AnalogTile]:
+        """All tiles, the finest first."""
+        return list(self.tiles().values())
+
+    @property
+    def states(self) -> list[TransferState]:
+        """What each transfer remembers."""
+        return [module for module in self.children() if isinstance(module, TransferState)]
+
+    # -- what layers see ---------------------------------------------------------------------------
+
+    @property
+    def weight(self) -> Tensor:
+        inner = self.slow.weight * self.shares[-1] if self.shares[-1] != 1 else self.slow.weight
+        for k, tile in enumerate(self.chain[:-1]):
+            if self.shares[k]:
+                inner = inner + self.shares[k] * (self._shown_of_fast() if k == 0 else tile.weight)
+        return inner if self.rule.transfer_columns else inner.transpose(-1, -2)
+
+    def _shown_of_fast(self) -> Tensor:
+        """A with its choppers' signs, less what it is read relative to."""
+        held = self.states[0].held if self.rule.shows_excess else 0.0
+        return self.chop_out.unsqueeze(-1) * self.chop_in.unsqueeze(-2) * (self.fast.weight - held)
+
+    def set_weight(self, weight: Tensor) -> None:
+        """Write C, erase the other tiles, restart the clocks; buffer, choppers and averages stay (as in the reference)."""
+        inner = weight if self.rule.transfer_columns else weight.transpose(-1, -2)
+        self.slow.set_weight(inner / self.shares[-1])
+        for tile in self.chain[:-1]:
+            tile.set_weight(torch.zeros_like(tile.weight))
+        for state in self.states:
+            state.restart()
+            if self.rule.shows_excess:
+                state.held = torch.zeros_like(state.held)
+
+    # -- training ----------------------------------------------------------------------------------
+
+    def program(self, batch: int, lr: float) -> Program:
+        """What happens in a mini-batch of ``batch`` samples."""
+        moment = Moment(
+            devices=tuple(tile.device for tile in self.chain),
+            slices=self.inner[-1],
+            length=self.inner[-2],
+            batch=batch,
+            lr=lr,
+            scale=self.scale,
+            gradient=self.gradient,
+            shares=self.shares,
+            forward_io=self.forward_io,
+            backward_io=self.backward_io,
+        )
+        return self.rule.program(moment)
+
+    def train_on(self, x: Tensor, d: Tensor, lr: float) -> None:
+        batch = x.shape[-2]
+        program, compiled = self.program(batch, lr), self.engine.compiled(x, d)
+        tile, tops = (
+            self.chain[program.gradient],
+            (largest(x, compiled=compiled), largest(d, compiled=compiled)),
+        )
+        rate = self._rate(program, tops)
+        plan = plan_pulses(
+            x, d, rate, tile.device.granularity, program.update, tile.draws, tops, compiled=compiled
+        )
+        if program.rows:
+            plan = plan.transposed()
+        chain = Chain(self.chain, self.states, self.chop_in, self.chop_out, self.draws, self.flips)
+        for state, transfer in zip(self.states, program.transfers, strict=True):
+            state.clock.every = transfer.every
+        most, cuts = tile.micro_batch, chain.cuts(program, batch)
+        for start, stop in pairwise((0, *sorted(cuts | set(micro_batches(batch, most))))):
+            # else all parts share the pulses of the mini-batch
+            part = plan.samples(start, stop, alone=0 < most < batch)
+            done = chain.run(program, part, rate[..., start:stop])
+            self.tally.slice_reads += done.slice_reads
+            self.tally.transfers += done.transfers
+            self.tally.digital_operations += done.digital_operations
+            if stop in cuts:
+                chain.flip_rows(program)
+        self.chop_in, self.chop_out = chain.chop_in, chain.chop_out
+
+    def _rate(self, program: Program, tops: tuple[Tensor, Tensor]) -> Tensor:
+        """Learning rate of the gradient's tile for every sample [..., b], from the largest ``|x|`` and ``|d|`` of each."""
+        if program.average is None:
+            return torch.full_like(tops[0], program.rate)
+        compiled, tau = self.engine.compiled(*tops, self.scale_x), program.average / tops[0].shape[-1]
+        return scaled_rate(program.rate, tops, (self.scale_x, self.scale_d), tau, compiled=compiled)
+
+    def end_epoch(self, loss: float) -> None:
+        self.losses.append(loss)
+        following = self.rule.next_gradient(self.gradient, self.losses)
+        if following != self.gradient:
+            self.gradient, self.losses = following, []
+
+    # -- cost and checkpoints ----------------------------------------------------------------------
+
+    @property
+    def digital_values(self) -> int:
+        return sum(len(state.memory) for state in self.states)
+
+    def counters(self) -> dict[str, Any]:
+        return super().counters() | {"gradient": self.gradient, "losses": list(self.losses)}
+
+    def load_counters(self, counters: dict[str, Any]) -> None:
+        super().load_counters(counters)
+        self.gradient, self.losses = counters["gradient"], list(counters["losses"])

@@ -1,0 +1,256 @@
+"""What the whole Tiki-Taka family shares: a fast tile that takes the gradient, read column by column into a slow one."""
+
+from abc import abstractmethod
+from dataclasses import dataclass, field
+from math import ceil
+from typing import Literal
+
+from crossweep.algorithms.base import AbstractAlgorithm
+from crossweep.algorithms.chain import ChainWeight
+from crossweep.algorithms.moment import Moment
+from crossweep.errors import FieldError
+from crossweep.schema import NotNegative, Positive, Share
+from crossweep.tiles.engine.program import Buffered, Chopper, Program, Pulses, Smoothed, Trains, Transfer
+from crossweep.tiles.factory import TileFactory
+from crossweep.tiles.io import IOParameters
+from crossweep.tiles.pulse_train import UpdateParameters
+
+PERFECT = IOParameters(is_perfect=True)
+FINE = 2500  # states beyond which one pulse is too small a transfer
+
+
+def single_pulse() -> UpdateParameters:
+    """Pulse parameters of a transfer that sends one pulse per wanted step."""
+    return UpdateParameters(desired_bl=1, update_management=False, update_bl_management=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TikiTaka(AbstractAlgorithm):
+    """Parameters common to the family. Symbols: fast tile A, slow tile C, I columns of length O.
+
+    A rule is what ``program`` makes of these parameters; the engines do nothing else.
+
+    Args:
+        fast_lr: learning rate of A; with ``auto_scale`` the wanted pulses at the strongest cross-point are
+            ``fast_lr * desired_bl``, whatever the size of the gradient. 0 uses the learning rate itself.
+        fast_change: with ``auto_scale``, instead of ``fast_lr``: change of A that a sample wants at the strongest
+            cross-point [w], so that devices of any number of states follow the gradient alike; 0 leaves it to
+            ``fast_lr``.
+        scale_fast_lr: multiply ``fast_lr``, or ``fast_change``, by the learning rate.
+        auto_scale: divide the rate of A by running averages of ``max|x|`` and ``max|d|``.
+        auto_momentum: of these averages, per mini-batch [1] in 0..1.
+        update: pulse trains onto A.
+        transfer_every: samples between two column reads; negative: so that the whole tile is read once per
+            ``|transfer_every|`` times the number of states of A.
+        units_in_mbatch: count ``transfer_every`` in mini-batches instead of samples.
+        transfer_lr: rate of the transfer [1].
+        scale_transfer_lr: multiply it by the learning rate.
+        gamma: share of A in the visible weight, ``W = gamma A + C`` (with choppers ``gamma (c_d c_x) A +
+            C``); 0 hides A.
+        transfer_columns: read columns of A; else rows.
+        transfer_io: periphery of these reads: ``forward``, that of all other reads of the same lines, set to the range of
+            one line (``IOParameters.of_one_line``); ``perfect``; or one of its own, as it is, without noise and bound
+            management.
+        transfer_update: pulse trains onto C.
+
+    Raises:
+        ConfigError: a parameter breaks its rule.
+
+    Differs: pulse trains onto A are scaled with A's own step; aihwkit takes the mean over all tiles of the
+        compound. Averages of ``auto_scale`` move after every sample, as in its CPU engine (its CUDA engine:
+        after every batch).
+    """
+
+    fast_lr: NotNegative = 1.0
+    fast_change: NotNegative = 0.0
+    scale_fast_lr: bool = False
+    auto_scale: bool = True
+    auto_momentum: Share = 0.99
+    update: UpdateParameters = field(default_factory=lambda: UpdateParameters(desired_bl=5))
+    transfer_every: float = 1.0
+    units_in_mbatch: bool = False
+    transfer_lr: NotNegative = 1.0
+    scale_transfer_lr: bool = True
+    gamma: NotNegative = 0.0
+    transfer_columns: bool = True
+    transfer_io: Literal["forward", "perfect"] | IOParameters = "forward"
+    transfer_update: UpdateParameters = field(default_factory=single_pulse)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.fast_change and not self.auto_scale:
+            raise FieldError("fast_change", f"must be 0 with auto_scale=false, got {self.fast_change}")
+        if self.transfer_every == 0:
+            raise FieldError("transfer_every", "must not be 0, got 0")
+
+    def build(self, shape: tuple[int, ...], factory: TileFactory) -> ChainWeight:
+        return ChainWeight(shape, self, factory)
+
+    # -- the program -------------------------------------------------------------------------------
+
+    def program(self, now: Moment) -> Program:
+        """What happens in a mini-batch."""
+        rate, average = self._rate(now)
+        return Program(
+            update=self.update, rate=rate, average=average, transfers=self.transfers(now), chopper=self.chopper,
+            gradient=now.gradient, rows=not self.transfer_columns,
+        )  # fmt: skip
+
+    @abstractmethod
+    def transfers(self, now: Moment) -> tuple[Transfer, ...]:
+        """What happens to the reads of each tile but the last."""
+
+    @property
+    def chopper(self) -> Chopper:
+        """Signs of the gradient on A."""
+        return Chopper()
+
+    @property
+    def length(self) -> int:
+        """Number of tiles."""
+        return 2
+
+    def shares(self, *, fading: bool) -> tuple[float, ...]:
+        """Share of each tile in the visible weight; ``fading``: A's steps fade towards a symmetry point."""
+        return self.gamma, 1.0
+
+    @property
+    def shows_excess(self) -> bool:
+        """Whether the visible weight contains A less its digital numbers, which then begin at zero with it."""
+        return False
+
+    @property
+    def first_gradient(self) -> int:
+        """The tile that takes the gradient at first."""
+        return 0
+
+    def next_gradient(self, gradient: int, losses: list[float]) -> int:
+        """The tile that takes it from now on, by the mean training losses of the epochs since the last change."""
+        return gradient
+
+    # -- its parts ---------------------------------------------------------------------------------
+
+    def _rate(self, now: Moment) -> tuple[float, float | None]:
+        """Learning rate of the gradient's tile, and what its averages move by."""
+        if self.fast_lr <= 0 and not self.fast_change:
+            return now.lr, None
+        share = now.lr if self.scale_fast_lr else 1.0
+        if not self.auto_scale:
+            return self.fast_lr * share, None
+        pulses = self.fast_lr * self.update.desired_bl
+        change = self.fast_change or pulses * now.devices[now.gradient].granularity
+        return share * change, 1 - self.auto_momentum
+
+    def samples_between(self, wanted: float, now: Moment) -> int:
+        """``transfer_every`` as a number of samples, >= 1."""
+        if wanted < 0:
+            return max(1, round(now.devices[0].states / now.slices * -wanted))
+        if self.units_in_mbatch:
+            return max(1, ceil(wanted * now.batch))
+        return max(1, round(wanted))
+
+    def slice_io(self, tile: int, now: Moment) -> IOParameters:
+        """The periphery of the transfer's reads of a tile; rows are read as in the backward pass."""
+        if isinstance(self.transfer_io, IOParameters):
+            return self.transfer_io
+        if self.transfer_io == "perfect":
+            return PERFECT
+        whole = now.forward_io if self.transfer_columns else now.backward_io
+        return whole.of_one_line(now.devices[tile].largest)
+
+    def transfer_rate(self, now: Moment) -> float:
+        """Effective rate of the transfer."""
+        return self.transfer_lr * (now.lr if self.scale_transfer_lr else 1.0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class BufferedTransfer(TikiTaka):
+    """Parameters of the buffer H between A and C; H is dimensionless, its threshold is 1.
+
+    Args:
+        buffer_granularity: threshold of H in steps of A, > 0.
+        auto_granularity: if > 0, multiplies the threshold by ``auto_granularity / (I |transfer_every|)``:
+            one pulse of C per ``auto_granularity * granularity / (lr * content of A)`` samples, whatever the
+            tile's size.
+        correct_gradient_magnitudes: divide the transfer by the rate of A, with C's step as granularity.
+        step: size of one transfer in steps of C [1], > 0; None: 1/2500 of C's range, but at least one step. More
+            than one needs ``transfer_update.desired_bl`` of as many.
+        momentum: share of H that stays after a transfer.
+        forget_buffer: drop the remainder of H at a transfer.
+
+    Raises:
+        ConfigError: a parameter breaks its rule.
+
+    Differs: ``step`` may be larger than one; ``auto_granularity`` also acts together with
+    ``correct_gradient_magnitudes``, and there is no ``thres_scale`` for chopped rules, as in the engine of aihwkit (its
+    documentation says otherwise).
+    """
+
+    buffer_granularity: Positive = 1.0
+    auto_granularity: NotNegative = 0.0
+    correct_gradient_magnitudes: bool = False
+    step: Positive | None = 1.0
+    momentum: Share = 0.0
+    forget_buffer: bool = True
+
+    def transfers(self, now: Moment) -> tuple[Transfer, ...]:
+        every = self.samples_between(self.transfer_every, now)
+        return (Transfer(every=every, at_once=self.at_once, io=self.slice_io(0, now), what=self.buffer(now)),)
+
+    @property
+    def at_once(self) -> int:
+        """Columns read at every transfer."""
+        return 1
+
+    def buffer(self, now: Moment) -> Buffered:
+        """What happens to a read of A."""
+        slow = now.devices[1]
+        step = max(1.0, slow.states / FINE) if self.step is None else self.step
+        return Buffered(
+            scale=self.buffer_scale(now), by_rate=self.correct_gradient_magnitudes, momentum=self.momentum,
+            forget=self.forget_buffer, write=Pulses(step=step, update=self.transfer_update),
+        )  # fmt: skip
+
+    def transfer_rate(self, now: Moment) -> float:
+        return super().transfer_rate(now) * (now.shares[0] or 1.0)
+
+    def buffer_scale(self, now: Moment) -> float:
+        """lambda: what one unit of A's content adds to H [1/w]; a product with A's rate where that divides it."""
+        fast, slow = (device.granularity for device in now.devices)
+        granularity = self.buffer_granularity * fast
+        if self.auto_granularity > 0:
+            granularity *= self.auto_granularity / (now.slices * abs(self.transfer_every))
+        scale = self.transfer_rate(now) / granularity
+        return scale * fast / slow if self.correct_gradient_magnitudes else scale
+
+
+@dataclass(frozen=True, kw_only=True)
+class PulsedTransfer(TikiTaka):
+    """Parameters of a transfer by pulse trains of a strength in proportion to what is written: TTv1, RLv2, MRL, E-RIDER.
+
+    Args:
+        few_states: below so many states of C the rate of the transfer is multiplied by ``(states /
+            few_states)^1.5``, >= 0; 0: never. What a read ``v`` writes has a variance of ``transfer_lr |v| dw_min``,
+            and ``|v|`` of A at rest goes with ``sqrt(dw_min)``: the noise that C collects stays that of ``few_states``.
+        transfer_update: pulse trains of all transfers.
+
+    Raises:
+        ConfigError: a parameter breaks its rule.
+    """
+
+    few_states: NotNegative = 0.0
+    transfer_update: UpdateParameters = field(default_factory=UpdateParameters)
+
+    def transfers(self, now: Moment) -> tuple[Transfer, ...]:
+        every = self.samples_between(self.transfer_every, now)
+        return (Transfer(every=every, io=self.slice_io(0, now), what=self.smoothed(now)),)
+
+    def smoothed(self, now: Moment) -> Smoothed:
+        """What happens to a read of A."""
+        return Smoothed(write=self.trains(self.transfer_rate(now), now))
+
+    def trains(self, rate: float, now: Moment) -> Trains:
+        """How it is written, at ``rate`` less what C's states do not allow."""
+        few = self.few_states
+        caution = min(1.0, now.devices[1].states / few) ** 1.5 if few else 1.0
+        return Trains(strength=rate * caution, update=self.transfer_update)
