@@ -10,13 +10,12 @@ from torch import Tensor
 from crossweep.algorithms.agad import AGAD
 from crossweep.algorithms.analog_sgd import AnalogSGD
 from crossweep.algorithms.auto_scale import running_scale, scaled_rate
+from crossweep.algorithms.chain import ChainWeight
 from crossweep.algorithms.cttv2 import CTTv2
 from crossweep.algorithms.erider import COARSE, ERIDER
 from crossweep.algorithms.mixed_precision import MixedPrecision, quantise
 from crossweep.algorithms.mrl import MRL
 from crossweep.algorithms.rlv2 import RLv2
-from crossweep.algorithms.schedule import TransferClock
-from crossweep.algorithms.transfer import TransferWeight
 from crossweep.algorithms.ttv1 import TTv1
 from crossweep.algorithms.ttv2 import TTv2
 from crossweep.devices.constant_step import ConstantStep
@@ -24,6 +23,7 @@ from crossweep.errors import ConfigError
 from crossweep.rng import Stream
 from crossweep.tiles.engine.count import CountEngine
 from crossweep.tiles.engine.pulse import PulseEngine
+from crossweep.tiles.engine.schedule import TransferClock
 from crossweep.tiles.pulse_train import UpdateParameters
 from tests import expect
 from tests.algorithms.rigs import factory, ideal, normal, soft
@@ -36,7 +36,7 @@ def still(samples: int, x_size: int, d_size: int) -> tuple[Tensor, Tensor]:
     return torch.zeros(samples, x_size), torch.zeros(samples, d_size)
 
 
-def set_fast(weight: TransferWeight, values: Tensor) -> None:
+def set_fast(weight: ChainWeight, values: Tensor) -> None:
     weight.fast.set_weight(values)
 
 
@@ -51,18 +51,15 @@ def test_windows_are_the_sample_loop(slices: int, every: int, at_once: int, batc
     """Every column sees every sample once, and is read after the sample, in the order and pass, of a plain
     loop.
     """
-    clock = TransferClock(slices=slices, every=every, reads_at_once=at_once)
+    clock = TransferClock(slices=slices, every=every, at_once=at_once)
     seen_samples = column = passes = 0
     for batch in batches:
         times, reads = torch.zeros(batch, slices, dtype=torch.long), []
-        for window in clock.windows(batch):
-            sample = torch.arange(window.start, window.stop).unsqueeze(-1)
-            keep = torch.ones(window.stop - window.start, slices, dtype=torch.bool)
-            if window.since is not None and window.until is not None:
-                keep = (sample >= window.since) & (sample < window.until)
-            times[window.start : window.stop] += keep
-            columns = torch.arange(slices)[window.columns]
-            reads += list(zip(window.sample.tolist(), columns.tolist(), window.passes.tolist(), strict=True))
+        due = clock.windows(batch)
+        sample = torch.arange(batch).unsqueeze(-1)
+        for since, until, read, passed in zip(due.since, due.until, due.reads, due.passes, strict=True):
+            times += (sample >= torch.from_numpy(since)) & (sample < torch.from_numpy(until))
+            reads += [(int(until[k]) - 1, k, int(passed[k])) for k in range(slices) if read[k]]
         clock.advance(batch)
         wanted = []
         for sample_number in range(batch):
@@ -140,7 +137,7 @@ def test_the_tracked_point_is_the_mean_of_the_first_reads_and_then_fades(
         weight.update(*still(3, 3, 2), 0.1)
     mean = torch.stack(contents[:3]).sum(0) / 5
     wanted = 0.8 * (0.8 * mean + 0.2 * contents[3]) + 0.2 * contents[4]
-    torch.testing.assert_close(weight.tracked, wanted, atol=1e-6, rtol=0)
+    torch.testing.assert_close(weight.states[0].held, wanted, atol=1e-6, rtol=0)
 
 
 @pytest.mark.parametrize("content", [0.11, 0.5, -0.11, 0.09])
@@ -208,9 +205,8 @@ def test_few_states_slow_the_transfer_by_their_number_to_the_power_three_halves(
     """5 of 20 states: an eighth; with 20 or more, or without a limit, the whole rate."""
     for step, limit, share in ((0.4, 20.0, 1 / 8), (0.1, 20.0, 1.0), (0.01, 20.0, 1.0), (0.4, 0.0, 1.0)):
         weight = rule(few_states=limit, transfer_lr=0.5).build((3, 4), factory(soft(step)))
-        write = weight.what_reads_do(0.1)
-        assert write is not None
-        assert write.strength == pytest.approx(0.05 * share)
+        what = weight.program(1, 0.1).transfers[0].what
+        assert what.write.strength == pytest.approx(0.05 * share)
     with pytest.raises(ConfigError, match=r"few_states: must be a number >= 0, got -1"):
         rule(few_states=-1)
 
@@ -218,10 +214,10 @@ def test_few_states_slow_the_transfer_by_their_number_to_the_power_three_halves(
 def test_zero_inputs_advance_counters_and_a_zero_rate_nothing() -> None:
     weight = CTTv2(transfer_every=2).build((2, 3), factory(soft(0.05)))
     weight.update(*still(5, 3, 2), 0.1)
-    assert (weight.clock.samples, weight.clock.column) == (5, 2)
+    assert (weight.states[0].clock.samples, weight.states[0].clock.column) == (5, 2)
     assert float(weight.fast.pulses_given) == 0
     weight.update(torch.ones(5, 3), torch.ones(5, 2), 0.0)
-    assert (weight.clock.samples, float(weight.fast.pulses_given)) == (5, 0)
+    assert (weight.states[0].clock.samples, float(weight.fast.pulses_given)) == (5, 0)
 
 
 def test_rate_of_pulses_of_the_slow_tile() -> None:
@@ -278,7 +274,7 @@ def test_agad_is_blind_to_an_offset_of_the_fast_tile() -> None:
         set_fast(weight, offset)
         weight.update(*still(2 * 8 * 5, 2, 2), 0.1)  # 40 passes, ten phases of four
     assert float(agad.slow.pulses_given) == 0
-    torch.testing.assert_close(agad.running_mean, offset)
+    torch.testing.assert_close(agad.states[0].mean, offset)
     assert float(ttv2.weight.min()) == 1.0  # at the bound
     assert float(cttv2.slow.pulses_given) > 0
     assert float(cttv2.weight.abs().max()) <= 3 * 0.05 + 1e-6  # of 2.4 thresholds, one phase

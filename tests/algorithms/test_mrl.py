@@ -7,19 +7,20 @@ from pathlib import Path
 import pytest
 import torch
 
-from crossweep.algorithms.mrl import MRL, MRLWeight
+from crossweep.algorithms.chain import ChainWeight
+from crossweep.algorithms.mrl import MRL
 from tests.algorithms.rigs import DEVICES, factory, normal
 from tests.runs import trained
 
 SHAPE = (4, 5)
 
 
-def warm(n_tiles: int = 3) -> MRLWeight:
+def warm(n_tiles: int = 3) -> ChainWeight:
     rule = MRL(n_tiles=n_tiles, warm_start=True, transfer_every=1, transfer_growth=2)
     return rule.build(SHAPE, factory(DEVICES["soft_bounds"]))
 
 
-def train(weight: MRLWeight, first: int = 0) -> list[bool]:
+def train(weight: ChainWeight, first: int = 0) -> list[bool]:
     """Which tiles of the chain, finest first, a few mini-batches move."""
     before = [tile.state.clone() for tile in weight.chain]
     for t in range(first, first + 6):
@@ -41,7 +42,7 @@ def test_the_gradient_climbs_from_the_coarsest_tile_to_the_finest() -> None:
     weight.end_epoch(8.5)
     assert train(weight, 40) == [True, True, True]
     weight.end_epoch(9.0)
-    assert weight.target == 0  # there it stays
+    assert weight.gradient == 0  # there it stays
 
 
 def test_after_four_switches_one_rise_is_not_enough() -> None:
@@ -49,20 +50,20 @@ def test_after_four_switches_one_rise_is_not_enough() -> None:
     for _ in range(4):
         weight.end_epoch(1.0)
         weight.end_epoch(2.0)
-    assert weight.target == 2
+    assert weight.gradient == 2
     weight.end_epoch(1.0)
     weight.end_epoch(2.0)
-    assert weight.target == 2
+    assert weight.gradient == 2
     for loss in (1.5, 1.4, 1.3, 1.2, 1.1, 1.3):  # the earlier rise is more than five epochs ago
         weight.end_epoch(loss)
-    assert weight.target == 2
+    assert weight.gradient == 2
     weight.end_epoch(1.4)
-    assert weight.target == 1
+    assert weight.gradient == 1
 
 
 def test_without_a_warm_start_the_finest_tile_takes_the_gradient() -> None:
     weight = MRL(n_tiles=3).build(SHAPE, factory(DEVICES["soft_bounds"]))
-    assert weight.gradient_tile is weight.fast
+    assert weight.gradient == 0
 
 
 def test_the_stage_is_saved() -> None:
@@ -71,9 +72,9 @@ def test_the_stage_is_saved() -> None:
         weight.end_epoch(loss)
     again = warm()
     again.load_state_dict(copy.deepcopy(weight.state_dict()))
-    assert (again.target, again.losses) == (1, [1.5])
+    assert (again.gradient, again.losses) == (1, [1.5])
     again.end_epoch(1.7)
-    assert again.gradient_tile is again.fast
+    assert again.gradient == 0
 
 
 def test_a_training_run_tells_every_weight_the_loss_of_its_epochs(
@@ -81,7 +82,7 @@ def test_a_training_run_tells_every_weight_the_loss_of_its_epochs(
 ) -> None:
     told: list[float] = []
     monkeypatch.setenv("CROSSWEEP_MULTIRUN", str(tmp_path / "multirun"))
-    monkeypatch.setattr(MRLWeight, "end_epoch", lambda self, loss: told.append(loss))
+    monkeypatch.setattr(ChainWeight, "end_epoch", lambda self, loss: told.append(loss))
     words = ("model=mlp", "model.widths=[8]", "training.finetune.epochs=2", "training.pretrain.epochs=1")
     short = ("training.baseline=[]", "evaluation.fresh_devices=0", "quiet=true")
     trained(tmp_path / "run", *words, *short, "algorithm=mrl", "algorithm.warm_start=true")

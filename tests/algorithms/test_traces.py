@@ -9,8 +9,8 @@ from _pytest.mark import ParameterSet
 from torch import Tensor
 
 from crossweep.algorithms.base import AnalogWeight
+from crossweep.algorithms.chain import ChainWeight
 from crossweep.algorithms.mixed_precision import MixedPrecisionWeight
-from crossweep.algorithms.transfer import TransferWeight
 from crossweep.tiles.engine.choose import Backend
 from tests.algorithms.traces import FOLDER, Trace, build
 
@@ -35,7 +35,12 @@ CORE = {
     *("cttv2_correct_magnitudes_auto", "cttv2_out_chopper", "cttv2_regular", "mixed_precision_batch_every_2"),
     *("ttv1_three_arrays_rows", "ttv2_keep_buffer_momentum", "ttv2_many_pulses", "ttv2_two_reads"),
 }
-STATE = {"H": "hidden", "running_mean": "running_mean", "past_mean": "past_mean", "chi": "chi"}
+STATE = {
+    "H": "transfer_0.held",
+    "running_mean": "transfer_0.mean",
+    "past_mean": "transfer_0.past",
+    "chi": "chi",
+}
 TOLERANCE = 1e-5  # relative where a number exceeds 1
 
 
@@ -44,8 +49,9 @@ def states(weight: AnalogWeight, names: list[str]) -> dict[str, Tensor]:
     tiles = [tile.weight for tile in weight.tiles().values()]
     roles = ["C"] if len(tiles) == 1 else ["A", *(f"A{i}" for i in range(1, len(tiles) - 1)), "C"]
     found = dict(zip(roles, tiles, strict=True))
-    found |= {new: getattr(weight, old) for new, old in STATE.items() if hasattr(weight, old)}
-    if isinstance(weight, TransferWeight) and not weight.rule.transfer_columns:
+    buffers = dict(weight.named_buffers())
+    found |= {new: buffers[old] for new, old in STATE.items() if old in buffers}
+    if isinstance(weight, ChainWeight) and not weight.rule.transfer_columns:
         found = {name: tensor.T for name, tensor in found.items()}
     if "H" in found and getattr(weight.rule, "thres_scale", 0):
         found["H"] = found["H"] * weight.rule.thres_scale * weight.slow.device.granularity
@@ -58,25 +64,26 @@ def play(trace: Trace, weight: AnalogWeight) -> Iterator[int]:
         yield from play_late(trace, weight)
         return
     for t, (x, d, lr) in enumerate(trace.updates()):
-        if isinstance(weight, TransferWeight) and "in_chopper" in trace.arrays:
-            columns = {"recorded": trace.flips("in_chopper")[t]} if trace.random_choppers else {}
-            weight.flips = RecordedFlips(trace.flips("out_chopper")[t])  # type: ignore[assignment]
-            vars(weight).update(columns)
+        if isinstance(weight, ChainWeight) and "in_chopper" in trace.arrays:
+            flips = {
+                name: trace.flips(f"{side}_chopper")[t] for name, side in (("columns", "in"), ("rows", "out"))
+            }
+            weight.flips = RecordedFlips(flips)  # type: ignore[assignment]
         weight.update(x, d, lr)
         yield t + 1
 
 
 class RecordedFlips:
-    """Stands in for the stream of the row choppers: draws that flip exactly the recorded ones."""
+    """Stands in for the stream of the choppers: draws that flip exactly the recorded ones."""
 
-    def __init__(self, flips: Tensor) -> None:
-        self.flips = flips
+    def __init__(self, flips: dict[str, Tensor], name: str = "") -> None:
+        self.flips, self.name = flips, name
 
     def fork(self, name: str) -> "RecordedFlips":
-        return self
+        return RecordedFlips(self.flips, name)
 
     def uniform(self, *shape: int, like: Tensor) -> Tensor:
-        return 1.0 - self.flips.to(like.dtype)
+        return (1.0 - self.flips[self.name].to(like.dtype)).expand(shape)
 
 
 def play_late(trace: Trace, weight: MixedPrecisionWeight) -> Iterator[int]:
@@ -104,13 +111,9 @@ def cases() -> list[ParameterSet]:
 
 @pytest.mark.parametrize("backend", ["reference", "cpu"])
 @pytest.mark.parametrize("name", cases())
-def test_trace(name: str, backend: Backend, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_trace(name: str, backend: Backend) -> None:
     trace = Trace.load(name)
     weight = build(trace, backend)
-    if trace.random_choppers:
-        monkeypatch.setattr(
-            TransferWeight, "flips_after", lambda self, window, columns: self.recorded[columns]
-        )
     kept = {int(step): i for i, step in enumerate(trace.arrays["steps"])}
     names = [
         n for n in ("A", "A1", "C", "H", "running_mean", "past_mean", "chi", "visible") if n in trace.arrays

@@ -4,16 +4,17 @@ import pytest
 import torch
 from scipy import stats
 
-from crossweep.algorithms.hidden_buffer import exact, slice_counts, transfer_counts
 from crossweep.algorithms.ttv2 import TTv2
 from crossweep.bench.updates import DEVICES
 from crossweep.devices.constant_step import ConstantStep
 from crossweep.devices.symmetry_point import SymmetryPoint
 from crossweep.rng import Stream
 from crossweep.tiles.engine.count import CountEngine
+from crossweep.tiles.engine.program import Buffered, Pulses
 from crossweep.tiles.factory import TileFactory
 from crossweep.tiles.io import IOParameters
 from crossweep.tiles.pulse_train import UpdateParameters
+from crossweep.tiles.slice_pulses import pulse_counts, train_counts
 from tests import expect
 
 
@@ -23,14 +24,15 @@ def test_all_wanted_pulses_happen_up_to_the_length_of_the_train(step: float, sho
     update = UpdateParameters(
         pulse_type="deterministic_implicit", desired_bl=31, update_management=True, update_bl_management=short
     )
+    write = Pulses(step=step, update=update)
     n = torch.randint(-31, 32, (40, 9), generator=torch.Generator().manual_seed(0)).float()
     for as_input in (False, True):
         if as_input and step > 1:
-            assert not exact(update, step, as_input=as_input)
+            assert not write.is_exact(rows=as_input)
             continue
-        assert exact(update, step, as_input=as_input)
-        given = transfer_counts(n, step, update, Stream(1), as_input=as_input)
-        by_rule = slice_counts(n, step, 1.0, update, Stream(1), as_input=as_input)
+        assert write.is_exact(rows=as_input)
+        given = pulse_counts(n, write, Stream(1), rows=as_input)
+        by_rule = train_counts(n, step, 1.0, update, Stream(1), as_input=as_input)
         # a product that is a hair off a half may be rounded the other way
         halves = (step * n.abs() % 1 - 0.5).abs() < 1e-4
         torch.testing.assert_close(given[~halves], by_rule[~halves])
@@ -47,7 +49,7 @@ def test_all_wanted_pulses_happen_up_to_the_length_of_the_train(step: float, sho
     ids=["drawn", "unmanaged", "binned"],
 )
 def test_trains_with_chance_or_rounding_have_no_short_form(update: UpdateParameters) -> None:
-    assert not exact(update, 2.0)
+    assert not Pulses(step=2.0, update=update).is_exact(rows=False)
 
 
 @pytest.mark.parametrize(
@@ -62,7 +64,8 @@ def test_fine_devices_make_several_steps_per_transfer(
         backward=io, population=Stream(1), draws=Stream(2),
     )  # fmt: skip
     weight = TTv2(step=step).build((3, 4), factory)
-    assert weight.step == pytest.approx(expected)
+    what = weight.program(1, 0.1).transfers[0].what
+    assert isinstance(what, Buffered) and what.write.step == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("as_input", [False, True])
@@ -73,7 +76,7 @@ def test_drawn_transfers_are_binomial_and_alike_compiled_and_in_torch(bl: int, a
     values = torch.tensor([1.0, -0.5, 0.25, 0.0, 0.7]).unsqueeze(-1).expand(5, 40_000)
     wanted = 4.0
     compiled, plain = (
-        slice_counts(
+        train_counts(
             values.to(kind),
             wanted,
             1.0,

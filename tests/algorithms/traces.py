@@ -76,12 +76,6 @@ class Trace:
         for t, lr in enumerate(self.arrays["learning_rate"]):
             yield x[t], d[t], float(lr)
 
-    @property
-    def random_choppers(self) -> bool:
-        """Whether column choppers flipped at random; the replay then takes the recorded flips."""
-        settings = self.meta["settings"]
-        return bool(settings.get("in_chop_random")) and settings["in_chop_prob"] > 0
-
     def flips(self, chopper: str) -> Tensor:
         """Which choppers each update flipped, bool [t, n]."""
         state = torch.from_numpy(self.arrays[chopper].astype(bool))

@@ -1,51 +1,79 @@
-"""A subclass that a compiled kernel would not see is refused where it is defined, or runs as it is written."""
+"""What a subclass of a rule, a device or an engine says anew is what trains, on every engine."""
 
 import dataclasses
-from typing import Any
+from dataclasses import replace
+from types import FunctionType
+from typing import Any, Literal
 
 import pytest
 import torch
 from torch import Tensor
 
-from crossweep.algorithms.agad import AGADWeight
+from crossweep.algorithms.agad import AGAD
 from crossweep.algorithms.base import AnalogWeight
-from crossweep.algorithms.cttv2 import CTTv2, CTTv2Weight
-from crossweep.algorithms.erider import ERIDERWeight
-from crossweep.algorithms.mrl import MRLWeight
-from crossweep.algorithms.rlv2 import RLv2Weight
-from crossweep.algorithms.ttv1 import TTv1Weight
-from crossweep.algorithms.ttv2 import TTv2Weight
+from crossweep.algorithms.chain import ChainWeight
+from crossweep.algorithms.chopper import Chopped
+from crossweep.algorithms.cttv2 import CTTv2
+from crossweep.algorithms.erider import ERIDER
+from crossweep.algorithms.moment import Moment
+from crossweep.algorithms.mrl import MRL
+from crossweep.algorithms.rlv2 import RLv2
+from crossweep.algorithms.tiki_taka import TikiTaka
+from crossweep.algorithms.ttv1 import TTv1
+from crossweep.algorithms.ttv2 import TTv2
 from crossweep.devices.base import Cells
 from crossweep.devices.constant_step import ConstantStep
 from crossweep.devices.response import Affine
-from crossweep.errors import ConfigError
+from crossweep.tiles import windows
 from crossweep.tiles.engine.base import Crossbar
 from crossweep.tiles.engine.count import CountEngine
+from crossweep.tiles.engine.program import Buffered, Own
 from crossweep.tiles.pulse_train import PulsePlan, UpdateParameters
 from tests.algorithms.rigs import factory, ideal, normal, soft
 
-RULES = (TTv1Weight, TTv2Weight, CTTv2Weight, AGADWeight, RLv2Weight, ERIDERWeight, MRLWeight)
+RULES = (TTv1, TTv2, CTTv2, AGAD, RLv2, ERIDER, MRL)
 
 
-def derived(kind: type, *names: str) -> type:
-    """A subclass that gives some methods anew."""
-    return type("Mine", (kind,), {name: lambda self, *_: None for name in names})
+def methods(kind: type) -> list[str]:
+    """What a rule's own classes define, besides its parameters."""
+    own = [part for part in kind.__mro__ if issubclass(part, (TikiTaka, Chopped))]
+    found = {
+        name
+        for part in own
+        for name, value in vars(part).items()
+        if isinstance(value, (FunctionType, property))
+    }
+    return sorted(name for name in found if not name.startswith("__"))
 
 
-@pytest.mark.parametrize("kind", RULES)
-@pytest.mark.parametrize(
-    "method",
-    ["transfer", "digest", "fill", "release", "flips_after", "signs", "gains", "write", "write_slow"],
-)
-def test_a_rule_says_to_the_kernels_what_it_says_to_torch(kind: type[AnalogWeight], method: str) -> None:
-    if not hasattr(kind, method):
-        pytest.skip("not a method of this rule")
-    with pytest.raises(
-        ConfigError, match=rf"Mine\.{method}: the compiled kernels follow .*(what_reads|rule_of)"
-    ):
-        derived(kind, method)
-    declaration = "rule_of_reads" if method in ("fill", "release") else "what_reads_do"
-    derived(derived(kind, method, declaration))  # and what does not touch it is free
+class Called(Exception):
+    """A method was looked at."""
+
+
+@pytest.mark.parametrize("backend", ["reference", "cpu"])
+@pytest.mark.parametrize(("kind", "method"), [(kind, name) for kind in RULES for name in methods(kind)])
+def test_nothing_of_a_rule_can_be_overridden_without_effect(
+    kind: type[TikiTaka], method: str, backend: Literal["reference", "cpu"]
+) -> None:
+    """Whatever a subclass gives anew, training calls it: on the compiled engine, too."""
+
+    def seen(self: Any, *_: Any, **__: Any) -> None:
+        raise Called
+
+    replaced = property(seen) if isinstance(getattr(kind, method), property) else seen
+    mine = type("Mine", (kind,), {method: replaced})
+    engine = CountEngine(backend=backend)
+    with pytest.raises(Called):
+        weight = mine().build((4, 5), factory(soft(0.05), engine=engine))
+        weight.set_weight(torch.zeros(4, 5))
+        weight.update(normal(1, 7, 5), normal(2, 7, 4), 0.3)
+        weight.end_epoch(1.0)
+        weight.weight  # noqa: B018
+
+
+def test_the_state_of_a_rule_has_nothing_to_override() -> None:
+    with pytest.raises(TypeError, match=r"Mine: a rule of one's own is a program"):
+        type("Mine", (ChainWeight,), {})
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -57,14 +85,27 @@ class Twice(ConstantStep):
         return dataclasses.replace(mine, up=2 * mine.up, down=2 * mine.down)
 
 
-class Reversed(CTTv2Weight):
+class Reversed(CTTv2):
     """Reads go into the buffer with the wrong sign."""
 
-    def fill(self, value: Tensor, *rest: Any) -> Tensor:
-        return super().fill(-value, *rest)
+    def what(self, j: int, now: Moment) -> Buffered:
+        made = super().what(j, now)
+        return replace(made, scale=-made.scale)
 
-    def rule_of_reads(self) -> None:  # type: ignore[override]
-        return None
+
+class Summed(TTv2):
+    """TTv2 with a buffer written in torch."""
+
+    def what(self, j: int, now: Moment) -> Own:  # type: ignore[override]
+        data = super().what(j, now)
+        scale, longest = data.scale, data.write.update.desired_bl
+
+        def digest(read: Tensor, held: Tensor) -> tuple[Tensor, Tensor]:
+            filled = held + read * scale
+            n = filled.trunc().clamp(-longest, longest)
+            return n, torch.where(n == 0, filled, 0.0)
+
+        return Own(digest=digest, write=data.write)
 
 
 class TwiceAsMany(CountEngine):
@@ -99,17 +140,33 @@ def test_a_device_of_its_own_is_what_trains() -> None:
     assert fast[0] > 1.7 * fast[1] and torch.isclose(fast[0], fast[2], rtol=0.1)
 
 
-def test_a_rule_of_its_own_is_what_trains() -> None:
-    class Mine(CTTv2):
-        def build(self, shape: tuple[int, ...], made: Any) -> CTTv2Weight:
-            return Reversed(shape, self, made)
-
-    device = ideal(0.01)
+@pytest.mark.parametrize("backend", ["reference", "cpu"])
+def test_a_rule_of_its_own_is_what_trains(backend: Literal["reference", "cpu"]) -> None:
+    engine = CountEngine(backend=backend)
     right, wrong = (
-        trained(rule.build((4, 5), factory(device, engine=CountEngine()))).tiles()["slow"].weight
-        for rule in (RULE, Mine(**vars(RULE)))
+        trained(rule.build((4, 5), factory(ideal(0.01), engine=engine))).tiles()["slow"].weight
+        for rule in (RULE, Reversed(**vars(RULE)))
     )
     assert float((right * wrong).sum()) < -0.5 * float(right.norm() * wrong.norm()) < 0
+
+
+@pytest.mark.parametrize("backend", ["reference", "cpu"])
+def test_what_happens_to_a_read_may_be_python(backend: Literal["reference", "cpu"]) -> None:
+    """The reference's loop runs it, and says why no compiled call does; it trains as the same rule as data."""
+    keys: dict[str, Any] = {"auto_granularity": 20.0, "update": UpdateParameters(desired_bl=31)}
+    engine = CountEngine(backend=backend)
+    as_data, as_python = (
+        trained(rule.build((4, 5), factory(ideal(0.01, w_max=100.0, w_min=-100.0), engine=engine)))
+        for rule in (TTv2(**keys), Summed(**keys))
+    )
+    assert isinstance(as_python, ChainWeight)
+    why = windows.refuses(as_python.program(7, 0.3), as_python.fast, as_python.slow)
+    assert why == (
+        "what happens to a read is Python" if backend == "cpu" else "the tiles are not the compiled engine's"
+    )
+    assert float(as_data.slow.pulses_given) > 0
+    for name, tensor in as_data.named_buffers():
+        torch.testing.assert_close(tensor, dict(as_python.named_buffers())[name], atol=1e-5, rtol=0)
 
 
 def test_an_engine_of_its_own_is_what_trains() -> None:

@@ -11,7 +11,7 @@ from tests.algorithms.catalogue import NAMES, load
 from tests.algorithms.rigs import EXACT, factory, normal
 from torch import Tensor
 
-from crossweep.algorithms.transfer import TransferWeight
+from crossweep.algorithms.chain import ChainWeight
 from crossweep.algorithms.ttv1 import TTv1
 from crossweep.algorithms.ttv2 import TTv2
 from crossweep.devices.soft_bounds import SoftBounds
@@ -31,11 +31,11 @@ DEVICE = SoftBounds(**(EXACT | {"dw_min": 0.01, "w_max": 1.5}))
 WEIGHT = 0.3 * normal(5, ROWS, COLUMNS)
 
 
-def holding(io: Any, rule: Any = None, **more: Any) -> TransferWeight:
+def holding(io: Any, rule: Any = None, **more: Any) -> ChainWeight:
     """A weight whose fast tile holds ``WEIGHT`` and is read column by column into a buffer that never fills."""
     made = (rule or TTv2)(transfer_io=io, **({} if rule else {"auto_granularity": 1e4}), **more)
     weight = made.build((ROWS, COLUMNS), factory(DEVICE, engine=CountEngine(), io=NOISY))
-    assert isinstance(weight, TransferWeight)
+    assert isinstance(weight, ChainWeight)
     weight.fast.set_weight(WEIGHT)
     return weight
 
@@ -44,9 +44,9 @@ def passes(io: IOParameters, many: int) -> Tensor:
     """What ``many`` passes of reads without any pulses find [passes, rows, columns]."""
     weight, found = holding(io), []
     for _ in range(many):
-        weight.hidden = torch.zeros_like(weight.hidden)
+        weight.states[0].held.zero_()
         weight.update(torch.zeros(COLUMNS, COLUMNS), torch.zeros(COLUMNS, ROWS), 1.0)
-        found.append(weight.hidden / weight.buffer_scale(torch.ones(1), torch.zeros(1), 1.0))
+        found.append(weight.states[0].held / weight.program(COLUMNS, 1.0).transfers[0].what.scale)
     return torch.stack(found)
 
 
@@ -55,7 +55,7 @@ def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iter
     """Both ways to go through the windows of a mini-batch."""
     run, calls = windows.run_, []
     if request.param == "torch":
-        monkeypatch.setattr(windows, "covers", lambda *_: False)
+        monkeypatch.setattr(windows, "refuses", lambda *_: "in torch")
     monkeypatch.setattr(windows, "run_", lambda *given: calls.append(given) or run(*given))
     yield request.param
     assert bool(calls) == (request.param == "compiled")
@@ -112,17 +112,17 @@ def test_one_line_keeps_bits_and_relative_noise() -> None:
 
 
 def test_a_transfer_reads_as_the_rule_says() -> None:
-    assert holding("forward").slice_io(holding("forward").fast) == NOISY.of_one_line(1.5)
-    assert holding("perfect").slice_io(holding("perfect").fast).is_perfect
-    assert holding(CLEAN).slice_io(holding(CLEAN).fast) == CLEAN
+    def io(weight: ChainWeight) -> list[IOParameters]:
+        return [transfer.io for transfer in weight.program(COLUMNS, 1.0).transfers]
+
+    assert io(holding("forward")) == [NOISY.of_one_line(1.5)]
+    assert io(holding("perfect"))[0].is_perfect
+    assert io(holding(CLEAN)) == [CLEAN]
     made = factory(DEVICE, replace(DEVICE, w_max=3.0), io=NOISY)
     made = replace(made, backward=replace(NOISY, out_noise=0.1))
     chain = TTv1(n_tiles=3, gamma=0.3, transfer_columns=False).build((ROWS, COLUMNS), made)
-    ranges = [chain.slice_io(tile).out_bound for tile in chain.chain]
-    assert ranges == [1.5, 3.0, 3.0]
-    assert chain.slice_io(chain.fast).out_noise == pytest.approx(
-        0.1 / 10 * 1.5
-    )  # rows: the backward periphery
+    assert [own.out_bound for own in io(chain)] == [1.5, 3.0]
+    assert io(chain)[0].out_noise == pytest.approx(0.1 / 10 * 1.5)  # rows: the backward periphery
     with pytest.raises(
         ConfigError, match="transfer_io: must be one of 'forward', 'perfect' or IOParameters, got 'ideal'"
     ):

@@ -6,11 +6,10 @@ from tests import expect
 
 from crossweep.algorithms.agad import AGAD
 from crossweep.algorithms.base import AbstractAlgorithm, AnalogWeight
-from crossweep.algorithms.buffered_transfer import BufferedTransfer
 from crossweep.algorithms.cttv2 import CTTv2
 from crossweep.algorithms.erider import ERIDER
 from crossweep.algorithms.rlv2 import RLv2
-from crossweep.algorithms.transfer import Transfer
+from crossweep.algorithms.tiki_taka import BufferedTransfer, TikiTaka
 from crossweep.algorithms.ttv1 import TTv1
 from crossweep.algorithms.ttv2 import TTv2
 from crossweep.devices.base import AbstractDevice
@@ -51,7 +50,7 @@ RULES: dict[str, BufferedTransfer] = {
     "several_pulses": TTv2(update=UPDATE, auto_granularity=10.0, step=3.4, transfer_update=SEVERAL),
 }
 UNMANAGED = UpdateParameters(desired_bl=10, update_management=False, update_bl_management=False)
-BY_TRAINS: dict[str, Transfer] = {
+BY_TRAINS: dict[str, TikiTaka] = {
     "ttv1": TTv1(update=UPDATE, gamma=0.1, transfer_io=COARSE_READ),
     "ttv1_unmanaged": TTv1(
         update=UPDATE, transfer_update=UNMANAGED, transfer_every=3, n_reads_per_transfer=2
@@ -122,7 +121,7 @@ def test_one_call_does_what_the_windows_do_one_by_one(
     monkeypatch.setattr(windows, "run_", lambda *given: calls.append(given) or run(*given))
     at_once = trained(RULES[name], engine, device=device)
     assert len(calls) >= 5, "the compiled call was not used"
-    monkeypatch.setattr(windows, "covers", lambda *_: False)
+    monkeypatch.setattr(windows, "refuses", lambda *_: "one by one")
     one_by_one = trained(RULES[name], engine, device=device)
     first, second = (dict(weight.named_buffers()) for weight in (at_once, one_by_one))
     assert float(first["slow.pulses_given"]) > 20
@@ -148,7 +147,7 @@ def test_expected_pulses_in_one_call_move_as_they_do_window_by_window(
     monkeypatch.setattr(windows, "run_", lambda *given: calls.append(given) or run(*given))
     at_once = states()
     assert len(calls) >= 40, "the compiled call was not used"
-    monkeypatch.setattr(windows, "covers", lambda *_: False)
+    monkeypatch.setattr(windows, "refuses", lambda *_: "one by one")
     one_by_one = states()
     error = ((at_once.var(0) + one_by_one.var(0)) / 40).sqrt()
     moved = error > 0  # the pulses of no device are certain
@@ -174,11 +173,11 @@ def test_pulse_trains_in_one_call_write_what_they_write_window_by_window(
     monkeypatch.setattr(windows, "run_", lambda *given: calls.append(given) or run(*given))
     at_once = runs()
     assert len(calls) >= len(seeds) * len(batches), "the compiled call was not used"
-    monkeypatch.setattr(windows, "covers", lambda *_: False)
+    monkeypatch.setattr(windows, "refuses", lambda *_: "one by one")
     one_by_one = runs()
     for first, second in zip(at_once, one_by_one, strict=True):
         mine, theirs = dict(first.named_buffers()), dict(second.named_buffers())
-        for key in {"fast.state", "hidden", "tracked", "chop_in", "chop_out"} & mine.keys():
+        for key in {"fast.state", "transfer_0.held", "chop_in", "chop_out"} & mine.keys():
             torch.testing.assert_close(mine[key], theirs[key], atol=1e-6, rtol=0)
         counted, known = first.counters()["tally"], second.counters()["tally"]
         assert counted | {"transfers": 0} == known | {"transfers": 0}
@@ -226,7 +225,7 @@ def test_noisy_pulses_in_order_in_one_call_move_as_they_do_window_by_window(
     monkeypatch.setattr(windows, "run_", lambda *given: calls.append(given) or run(*given))
     at_once = runs()
     assert len(calls) >= 2 * len(seeds), "the compiled call was not used"
-    monkeypatch.setattr(windows, "covers", lambda *_: False)
+    monkeypatch.setattr(windows, "refuses", lambda *_: "one by one")
     one_by_one = runs()
     for key in at_once:
         both = torch.cat((at_once[key], one_by_one[key]))

@@ -50,10 +50,10 @@ class AGAD(Chopped, BufferedTransfer):
         """Weight of a new read in the running mean."""
         return min(self.tail_weightening / self.chopper.period, 1.0)
 
-    def buffer(self, now: Moment) -> Buffered:
+    def what(self, j: int, now: Moment) -> Buffered:
         period, longest = self.chopper.period, self.transfer_update.desired_bl
         return replace(
-            super().buffer(now), past=self.beta, silent_passes=period + 1,
+            super().what(j, now), past=self.beta, silent_passes=period + 1,
             cap=0.0 if self.forget_buffer else longest * self.buffer_cap,
             most_reads=1 / now.devices[0].granularity if self.correct_accumulation else None,
         )  # fmt: skip

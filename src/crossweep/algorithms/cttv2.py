@@ -27,5 +27,5 @@ class CTTv2(Chopped, BufferedTransfer):
 
     no_buffer: bool = False
 
-    def buffer(self, now: Moment) -> Buffered:
-        return replace(super().buffer(now), no_buffer=self.no_buffer)
+    def what(self, j: int, now: Moment) -> Buffered:
+        return replace(super().what(j, now), no_buffer=self.no_buffer)

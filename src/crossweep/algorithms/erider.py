@@ -40,6 +40,6 @@ class ERIDER(Chopped, PulsedTransfer):
     def shows_excess(self) -> bool:
         return True
 
-    def smoothed(self, now: Moment) -> Smoothed:
+    def what(self, j: int, now: Moment) -> Smoothed:
         prior = now.devices[0].states / COARSE
-        return replace(super().smoothed(now), rate=self.reference_rate, prior=prior, excess=True)
+        return replace(super().what(j, now), rate=self.reference_rate, prior=prior, excess=True)

@@ -1,15 +1,12 @@
 """Multi-tile residual learning: each further tile corrects what the coarser ones cannot represent."""
 
-from dataclasses import dataclass, fields
-from functools import cached_property
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Annotated
 
 from crossweep.algorithms.moment import Moment
 from crossweep.algorithms.tiki_taka import PulsedTransfer
-from crossweep.algorithms.ttv1 import TTv1
 from crossweep.schema import Positive, Range
-from crossweep.tiles.engine.program import Transfer
 
 IMPATIENT = 4  # the first switches follow any rise of the loss, later ones two rises within PATIENCE epochs
 PATIENCE = 5
@@ -44,27 +41,18 @@ class MRL(PulsedTransfer):
     lr_growth: Positive = 1.2
     warm_start: bool = False
 
-    @cached_property
-    def as_ttv1(self) -> TTv1:
-        """The same as TTv1 with its vectors written out."""
-        shared = {f.name: getattr(self, f.name) for f in fields(PulsedTransfer)}
-        transfers = range(self.n_tiles - 1)
-        return TTv1(
-            **shared,
-            n_tiles=self.n_tiles,
-            transfer_every_vec=tuple(self.transfer_every * self.transfer_growth**j for j in transfers),
-            transfer_lr_vec=tuple(self.transfer_lr * self.lr_growth**j for j in transfers),
-        )
-
     @property
     def length(self) -> int:
         return self.n_tiles
 
     def shares(self, *, fading: bool) -> tuple[float, ...]:
-        return self.as_ttv1.gammas
+        return tuple(self.gamma**k for k in range(self.n_tiles - 1, -1, -1))
 
-    def transfers(self, now: Moment) -> tuple[Transfer, ...]:
-        return self.as_ttv1.transfers(now)
+    def every(self, j: int, now: Moment) -> float:
+        return self.transfer_every * self.transfer_growth**j
+
+    def rate_out_of(self, j: int) -> float:
+        return self.transfer_lr * self.lr_growth**j
 
     @property
     def first_gradient(self) -> int:

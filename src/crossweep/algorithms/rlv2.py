@@ -29,6 +29,6 @@ class RLv2(PulsedTransfer):
     buffer_rate: PositiveShare = 0.1
     thres_scale: NotNegative = 1.0
 
-    def smoothed(self, now: Moment) -> Smoothed:
+    def what(self, j: int, now: Moment) -> Smoothed:
         least = self.thres_scale * now.devices[1].granularity
-        return replace(super().smoothed(now), rate=self.buffer_rate, least=least)
+        return replace(super().what(j, now), rate=self.buffer_rate, least=least)

@@ -10,7 +10,7 @@ from crossweep.algorithms.chain import ChainWeight
 from crossweep.algorithms.moment import Moment
 from crossweep.errors import FieldError
 from crossweep.schema import NotNegative, Positive, Share
-from crossweep.tiles.engine.program import Buffered, Chopper, Program, Pulses, Smoothed, Trains, Transfer
+from crossweep.tiles.engine.program import Buffered, Chopper, Own, Program, Pulses, Smoothed, Trains, Transfer
 from crossweep.tiles.factory import TileFactory
 from crossweep.tiles.io import IOParameters
 from crossweep.tiles.pulse_train import UpdateParameters
@@ -96,9 +96,36 @@ class TikiTaka(AbstractAlgorithm):
             gradient=now.gradient, rows=not self.transfer_columns,
         )  # fmt: skip
 
-    @abstractmethod
     def transfers(self, now: Moment) -> tuple[Transfer, ...]:
         """What happens to the reads of each tile but the last."""
+        return tuple(
+            Transfer(
+                every=self.samples_between(self.every(j, now), now), at_once=self.at_once, io=self.slice_io(j, now),
+                what=self.what(j, now),
+            )
+            for j in range(self.length - 1)
+        )  # fmt: skip
+
+    @abstractmethod
+    def what(self, j: int, now: Moment) -> Buffered | Smoothed | Own:
+        """What happens to a read of tile ``j``."""
+
+    @property
+    def at_once(self) -> int:
+        """Columns read at every transfer."""
+        return 1
+
+    def every(self, j: int, now: Moment) -> float:
+        """``transfer_every`` of tile ``j``."""
+        return self.transfer_every
+
+    def rate_out_of(self, j: int) -> float:
+        """``transfer_lr`` of tile ``j``."""
+        return self.transfer_lr
+
+    def transfer_rate(self, j: int, now: Moment) -> float:
+        """Effective rate of the transfer out of tile ``j``."""
+        return self.rate_out_of(j) * (now.lr if self.scale_transfer_lr else 1.0)
 
     @property
     def chopper(self) -> Chopper:
@@ -158,10 +185,6 @@ class TikiTaka(AbstractAlgorithm):
         whole = now.forward_io if self.transfer_columns else now.backward_io
         return whole.of_one_line(now.devices[tile].largest)
 
-    def transfer_rate(self, now: Moment) -> float:
-        """Effective rate of the transfer."""
-        return self.transfer_lr * (now.lr if self.scale_transfer_lr else 1.0)
-
 
 @dataclass(frozen=True, kw_only=True)
 class BufferedTransfer(TikiTaka):
@@ -193,34 +216,24 @@ class BufferedTransfer(TikiTaka):
     momentum: Share = 0.0
     forget_buffer: bool = True
 
-    def transfers(self, now: Moment) -> tuple[Transfer, ...]:
-        every = self.samples_between(self.transfer_every, now)
-        return (Transfer(every=every, at_once=self.at_once, io=self.slice_io(0, now), what=self.buffer(now)),)
-
-    @property
-    def at_once(self) -> int:
-        """Columns read at every transfer."""
-        return 1
-
-    def buffer(self, now: Moment) -> Buffered:
-        """What happens to a read of A."""
+    def what(self, j: int, now: Moment) -> Buffered:
         slow = now.devices[1]
         step = max(1.0, slow.states / FINE) if self.step is None else self.step
         return Buffered(
-            scale=self.buffer_scale(now), by_rate=self.correct_gradient_magnitudes, momentum=self.momentum,
+            scale=self.buffer_scale(j, now), by_rate=self.correct_gradient_magnitudes, momentum=self.momentum,
             forget=self.forget_buffer, write=Pulses(step=step, update=self.transfer_update),
         )  # fmt: skip
 
-    def transfer_rate(self, now: Moment) -> float:
-        return super().transfer_rate(now) * (now.shares[0] or 1.0)
+    def transfer_rate(self, j: int, now: Moment) -> float:
+        return super().transfer_rate(j, now) * (now.shares[0] or 1.0)
 
-    def buffer_scale(self, now: Moment) -> float:
+    def buffer_scale(self, j: int, now: Moment) -> float:
         """lambda: what one unit of A's content adds to H [1/w]; a product with A's rate where that divides it."""
         fast, slow = (device.granularity for device in now.devices)
         granularity = self.buffer_granularity * fast
         if self.auto_granularity > 0:
             granularity *= self.auto_granularity / (now.slices * abs(self.transfer_every))
-        scale = self.transfer_rate(now) / granularity
+        scale = self.transfer_rate(j, now) / granularity
         return scale * fast / slow if self.correct_gradient_magnitudes else scale
 
 
@@ -241,16 +254,10 @@ class PulsedTransfer(TikiTaka):
     few_states: NotNegative = 0.0
     transfer_update: UpdateParameters = field(default_factory=UpdateParameters)
 
-    def transfers(self, now: Moment) -> tuple[Transfer, ...]:
-        every = self.samples_between(self.transfer_every, now)
-        return (Transfer(every=every, io=self.slice_io(0, now), what=self.smoothed(now)),)
+    def what(self, j: int, now: Moment) -> Smoothed:
+        return Smoothed(write=Trains(strength=self.transfer_rate(j, now), update=self.transfer_update))
 
-    def smoothed(self, now: Moment) -> Smoothed:
-        """What happens to a read of A."""
-        return Smoothed(write=self.trains(self.transfer_rate(now), now))
-
-    def trains(self, rate: float, now: Moment) -> Trains:
-        """How it is written, at ``rate`` less what C's states do not allow."""
+    def transfer_rate(self, j: int, now: Moment) -> float:
         few = self.few_states
         caution = min(1.0, now.devices[1].states / few) ** 1.5 if few else 1.0
-        return Trains(strength=rate * caution, update=self.transfer_update)
+        return super().transfer_rate(j, now) * caution

@@ -7,7 +7,6 @@ from crossweep.algorithms.moment import Moment
 from crossweep.algorithms.tiki_taka import PulsedTransfer
 from crossweep.errors import FieldError
 from crossweep.schema import Count, NotNegative, Positive, Range
-from crossweep.tiles.engine.program import Smoothed, Transfer
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,21 +67,14 @@ class TTv1(PulsedTransfer):
     def shares(self, *, fading: bool) -> tuple[float, ...]:
         return self.gammas
 
-    def transfers(self, now: Moment) -> tuple[Transfer, ...]:
-        return tuple(
-            Transfer(
-                every=self.samples_between(self._every(j, now), now), at_once=self.n_reads_per_transfer,
-                io=self.slice_io(j, now), what=Smoothed(write=self.trains(self._rate_out_of(j, now), now)),
-            )
-            for j in range(self.n_tiles - 1)
-        )  # fmt: skip
+    @property
+    def at_once(self) -> int:
+        return self.n_reads_per_transfer
 
-    def _every(self, j: int, now: Moment) -> float:
+    def every(self, j: int, now: Moment) -> float:
         if self.transfer_every_vec:
             return self.transfer_every_vec[j]
         return self.transfer_every * (now.length / self.n_reads_per_transfer) ** j
 
-    def _rate_out_of(self, j: int, now: Moment) -> float:
-        """Rate of the transfer out of tile ``j``."""
-        wanted = self.transfer_lr_vec[j] if self.transfer_lr_vec else self.transfer_lr
-        return wanted * (now.lr if self.scale_transfer_lr else 1.0)
+    def rate_out_of(self, j: int) -> float:
+        return self.transfer_lr_vec[j] if self.transfer_lr_vec else self.transfer_lr

@@ -43,7 +43,7 @@ class TTv2(BufferedTransfer):
     def shares(self, *, fading: bool) -> tuple[float, ...]:
         return (self.gamma if fading else max(self.gamma, self.gamma_unfading)), 1.0
 
-    def buffer_scale(self, now: Moment) -> float:
+    def buffer_scale(self, j: int, now: Moment) -> float:
         if self.thres_scale > 0:
-            return self.transfer_rate(now) / (self.thres_scale * now.devices[1].granularity)
-        return super().buffer_scale(now)
+            return self.transfer_rate(j, now) / (self.thres_scale * now.devices[1].granularity)
+        return super().buffer_scale(j, now)
