@@ -378,4 +378,4 @@ def test_messages_name_the_key_the_rule_and_the_value(name: str, override: str, 
 
 
 def test_rider_is_erider_without_choppers() -> None:
-    assert ERIDER(in_chop_prob=0.0).chopper_rule.probability == 0
+    assert ERIDER(in_chop_prob=0.0).chopper.probability == 0
