@@ -15,7 +15,7 @@ from crossweep.errors import FieldError
 from crossweep.models.base import AbstractModel
 from crossweep.schema import Checked, NotNegative, Range, Seed
 from crossweep.testbeds.base import AbstractTestbed
-from crossweep.tiles.engine.base import AbstractEngine
+from crossweep.tiles.engine.base import EngineParameters
 from crossweep.tiles.io_parameters import IOParameters
 from crossweep.tiles.mapping import TileMapping
 from crossweep.training.fit_settings import FitSettings, OptimizerSettings
@@ -170,7 +170,7 @@ class Configuration(Checked):
     symmetry_point: PlacedSymmetryPoint
     variability: Variability
     io: Periphery
-    engine: AbstractEngine
+    engine: EngineParameters
     algorithm: AbstractAlgorithm
     model: AbstractModel
     data: AbstractData

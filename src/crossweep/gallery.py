@@ -27,7 +27,7 @@ from crossweep.rng import Stream
 from crossweep.testbeds.base import AbstractTestbed, BedResult
 from crossweep.testbeds.constant_gradient import ConstantGradient
 from crossweep.testbeds.correlation_detection import CorrelationDetection
-from crossweep.tiles.engine.count import CountEngine
+from crossweep.tiles.engine.base import EngineParameters
 from crossweep.tiles.factory import TileFactory
 from crossweep.tiles.io import IOParameters
 from crossweep.tiles.pulse_train import UpdateParameters
@@ -82,7 +82,7 @@ def run(bed: AbstractTestbed, made: AbstractAlgorithm, offset: float, seed: int)
         fast=DEVICE,
         slow=DEVICE,
         symmetry_point=SymmetryPoint(skew=offset),
-        engine=CountEngine(backend="reference"),
+        engine=EngineParameters(backend="reference"),
         forward=perfect,
         backward=perfect,
         population=root.fork("devices"),

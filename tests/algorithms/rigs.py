@@ -1,6 +1,6 @@
 """Small factories for algorithm tests."""
 
-from typing import Any
+from typing import Any, get_args
 
 import torch
 from torch import Tensor
@@ -11,13 +11,13 @@ from crossweep.devices.exp_step import ExpStep
 from crossweep.devices.soft_bounds import SoftBounds
 from crossweep.devices.symmetry_point import SymmetryPoint
 from crossweep.rng import Stream
-from crossweep.tiles.engine.base import AbstractEngine
-from crossweep.tiles.engine.count import CountEngine
+from crossweep.tiles.engine.base import EngineParameters, Level
 from crossweep.tiles.factory import TileFactory
 from crossweep.tiles.io import IOParameters
 from crossweep.tiles.pulse_train import UpdateParameters
 
 PERFECT = IOParameters(is_perfect=True)
+PULSE, COUNT, MEAN = (EngineParameters(level=level) for level in get_args(Level))
 EXACT: dict[str, Any] = {
     "dw_min_dtod": 0.0, "dw_min_std": 0.0, "up_down_dtod": 0.0, "w_max_dtod": 0.0, "w_min_dtod": 0.0,
     "w_max": 1.0, "w_min": -1.0,
@@ -65,7 +65,7 @@ def factory(
     slow: AbstractDevice | None = None,
     *,
     seed: int = 1,
-    engine: AbstractEngine | None = None,
+    engine: EngineParameters | None = None,
     io: IOParameters = PERFECT,
     tiles: str = "fast",
     **point: Any,
@@ -77,7 +77,7 @@ def factory(
         slow=slow or fast,
         symmetry_point=SymmetryPoint(**point),
         symmetry_point_tiles=tiles,  # type: ignore[arg-type]
-        engine=engine or CountEngine(backend="reference"),
+        engine=engine or EngineParameters(level="count", backend="reference"),
         forward=io,
         backward=io,
         population=root.fork("population"),

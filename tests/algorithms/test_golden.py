@@ -9,7 +9,6 @@ from torch import Tensor
 
 from crossweep.algorithms.agad import AGAD
 from crossweep.algorithms.analog_sgd import AnalogSGD
-from crossweep.algorithms.auto_scale import running_scale, scaled_rate
 from crossweep.algorithms.chain import ChainWeight
 from crossweep.algorithms.cttv2 import CTTv2
 from crossweep.algorithms.erider import COARSE, ERIDER
@@ -21,8 +20,9 @@ from crossweep.algorithms.ttv2 import TTv2
 from crossweep.devices.constant_step import ConstantStep
 from crossweep.errors import ConfigError
 from crossweep.rng import Stream
-from crossweep.tiles.engine.count import CountEngine
-from crossweep.tiles.engine.pulse import PulseEngine
+from crossweep.tiles.engine.auto_scale import running_scale
+from crossweep.tiles.engine.base import EngineParameters
+from crossweep.tiles.engine.choose import engine as made
 from crossweep.tiles.engine.schedule import TransferClock
 from crossweep.tiles.pulse_train import UpdateParameters
 from tests import expect
@@ -88,13 +88,16 @@ def test_running_scale_is_the_loop(start: float, tau: float) -> None:
             assert got[row, t].item() == pytest.approx(mean, rel=1e-5, abs=1e-7)
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])  # compiled, and in torch
-def test_scaled_rate_divides_by_both_averages(dtype: torch.dtype) -> None:
+@pytest.mark.parametrize("backend", ["cpu", "reference"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_scaled_rate_divides_by_both_averages(
+    dtype: torch.dtype, backend: Literal["cpu", "reference"]
+) -> None:
     tops = [normal(seed, 2, 30).abs().to(dtype) for seed in (3, 4)]
     tops[0][0, :3] = 0  # nothing to divide by yet, in the series that starts from nothing
     starts = [torch.tensor(values, dtype=dtype) for values in ([0.0, 0.3], [0.7, 0.0])]
     averages = (starts[0].clone(), starts[1].clone())
-    got = scaled_rate(0.6, (tops[0], tops[1]), averages, 0.2, compiled=dtype == torch.float32)
+    got = made(EngineParameters(backend=backend)).rates(0.6, (tops[0], tops[1]), averages, 0.2)
     means = [
         running_scale(top.double(), start.double(), 0.2) for top, start in zip(tops, starts, strict=True)
     ]
@@ -131,7 +134,7 @@ def test_the_tracked_point_is_the_mean_of_the_first_reads_and_then_fades(
     contents = [normal(seed, 2, 3).clamp(-0.9, 0.9) for seed in range(5)]
     rule = ERIDER(reference_rate=0.2, in_chop_prob=0.0)
     device = ideal(2 / (2 * COARSE))  # n = 2
-    weight = rule.build((2, 3), factory(device, engine=CountEngine(backend=backend)))
+    weight = rule.build((2, 3), factory(device, engine=EngineParameters(level="count", backend=backend)))
     for content in contents:
         set_fast(weight, content)
         weight.update(*still(3, 3, 2), 0.1)
@@ -476,7 +479,7 @@ def test_pulse_level_engine_gives_the_same_rule() -> None:
     """Windows, segments and whole batches are the same physics as one sample after the other."""
     rule = CTTv2(auto_granularity=20.0, transfer_every=2.0, in_chop_random=False)
     ends = []
-    for engine, split in ((PulseEngine(backend="reference"), 1), (None, 24)):
+    for engine, split in ((EngineParameters(level="pulse", backend="reference"), 1), (None, 24)):
         weight = rule.build((300, 3, 4), factory(soft(0.02), engine=engine))
         x, d = normal(1, 300, 48, 4), normal(2, 300, 48, 3) + 0.5
         for start in range(0, 48, split):

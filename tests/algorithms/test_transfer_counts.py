@@ -9,13 +9,15 @@ from crossweep.bench.updates import DEVICES
 from crossweep.devices.constant_step import ConstantStep
 from crossweep.devices.symmetry_point import SymmetryPoint
 from crossweep.rng import Stream
-from crossweep.tiles.engine.count import CountEngine
+from crossweep.tiles.engine.base import EngineParameters
+from crossweep.tiles.engine.choose import engine as made
 from crossweep.tiles.engine.program import Buffered, Pulses
 from crossweep.tiles.factory import TileFactory
 from crossweep.tiles.io import IOParameters
 from crossweep.tiles.pulse_train import UpdateParameters
 from crossweep.tiles.slice_pulses import pulse_counts, train_counts
 from tests import expect
+from tests.algorithms.rigs import COUNT
 
 
 @pytest.mark.parametrize("step", [1.0, 0.3, 3.4, 12.0])
@@ -31,8 +33,8 @@ def test_all_wanted_pulses_happen_up_to_the_length_of_the_train(step: float, sho
             assert not write.is_exact(rows=as_input)
             continue
         assert write.is_exact(rows=as_input)
-        given = pulse_counts(n, write, Stream(1), rows=as_input)
-        by_rule = train_counts(n, step, 1.0, update, Stream(1), as_input=as_input)
+        given = pulse_counts(made(COUNT), n, write, Stream(1), rows=as_input)
+        by_rule = train_counts(made(COUNT), n, step, 1.0, update, Stream(1), as_input=as_input)
         # a product that is a hair off a half may be rounded the other way
         halves = (step * n.abs() % 1 - 0.5).abs() < 1e-4
         torch.testing.assert_close(given[~halves], by_rule[~halves])
@@ -60,7 +62,7 @@ def test_fine_devices_make_several_steps_per_transfer(
 ) -> None:
     device, io = ConstantStep(n_states=states), IOParameters(is_perfect=True)
     factory = TileFactory(
-        fast=DEVICES["reram_sb"], slow=device, symmetry_point=SymmetryPoint(), engine=CountEngine(), forward=io,
+        fast=DEVICES["reram_sb"], slow=device, symmetry_point=SymmetryPoint(), engine=COUNT, forward=io,
         backward=io, population=Stream(1), draws=Stream(2),
     )  # fmt: skip
     weight = TTv2(step=step).build((3, 4), factory)
@@ -77,15 +79,15 @@ def test_drawn_transfers_are_binomial_and_alike_compiled_and_in_torch(bl: int, a
     wanted = 4.0
     compiled, plain = (
         train_counts(
-            values.to(kind),
+            made(EngineParameters(backend=backend)),
+            values,
             wanted,
             1.0,
             update,
             Stream(seed),
             as_input=as_input,
-            compiled=kind == torch.float32,
         )
-        for seed, kind in ((1, torch.float32), (2, torch.float64))
+        for seed, backend in ((1, "cpu"), (2, "reference"))
     )
     for row, value in enumerate(values[:, 0].tolist()):
         drawn, p = compiled[row], abs(value) * wanted / bl

@@ -27,8 +27,8 @@ from crossweep.devices.soft_bounds import SoftBounds
 from crossweep.devices.symmetry_point import SymmetryPoint
 from crossweep.rng import Stream
 from crossweep.tiles.analog_tile import AnalogTile
+from crossweep.tiles.engine.base import EngineParameters
 from crossweep.tiles.engine.choose import Backend
-from crossweep.tiles.engine.pulse import PulseEngine
 from crossweep.tiles.factory import TileFactory
 from crossweep.tiles.io import IOParameters
 from crossweep.tiles.pulse_train import UpdateParameters
@@ -149,7 +149,7 @@ def build(trace: Trace, backend: Backend) -> AnalogWeight:
         fast=fast,
         slow=slow,
         symmetry_point=SymmetryPoint(subtract=False),
-        engine=PulseEngine(backend=backend),
+        engine=EngineParameters(level="pulse", backend=backend),
         forward=PERFECT,
         backward=PERFECT,
         population=root.fork("population"),

@@ -6,13 +6,11 @@ import torch
 from crossweep.devices.symmetry_point import SymmetryPoint
 from crossweep.rng import Stream
 from crossweep.tiles.analog_tile import AnalogTile, TileParameters
-from crossweep.tiles.engine.base import AbstractEngine
-from crossweep.tiles.engine.count import CountEngine
-from crossweep.tiles.engine.mean import MeanEngine
-from crossweep.tiles.engine.pulse import PulseEngine
+from crossweep.tiles.engine.base import EngineParameters
 from crossweep.tiles.pulse_train import UpdateParameters, plan_pulses
 from crossweep.tiles.unit_cells import UnitCellTile
 from tests import expect
+from tests.algorithms.rigs import COUNT, MEAN, PULSE
 from tests.devices import catalogue
 
 # coarse or very noisy devices leave the range of the closed forms; the fidelity table states by how much
@@ -20,15 +18,15 @@ FINE = [n for n in catalogue.NAMES if catalogue.load(n).states > 100 and catalog
 INSTANCES = 400
 
 
-@pytest.mark.parametrize("engine", [CountEngine(), MeanEngine()], ids=["count", "mean"])
+@pytest.mark.parametrize("engine", [COUNT, MEAN], ids=["count", "mean"])
 @pytest.mark.parametrize("name", FINE)
-def test_levels_agree_with_the_sequential_reference(name: str, engine: AbstractEngine, rng: Stream) -> None:
+def test_levels_agree_with_the_sequential_reference(name: str, engine: EngineParameters, rng: Stream) -> None:
     device = catalogue.alike(name, write_noise_std=0.0)
     like, update = torch.empty(0), UpdateParameters(desired_bl=15)
     x = rng.fork("x").normal(24, 2, like=like).expand(INSTANCES, 24, 2)
     d = rng.fork("d").normal(24, 2, like=like).expand(INSTANCES, 24, 2)
     changes = []
-    for one in (PulseEngine(), engine):
+    for one in (PULSE, engine):
         parts = TileParameters(device=device, symmetry_point=SymmetryPoint(subtract=False), engine=one)
         kind = UnitCellTile if device.n_devices > 1 else AnalogTile
         streams = rng.fork(type(one).__name__)

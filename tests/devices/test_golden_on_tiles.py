@@ -11,15 +11,15 @@ from crossweep.devices.soft_bounds import SoftBounds
 from crossweep.devices.symmetry_point import SymmetryPoint
 from crossweep.rng import Stream
 from crossweep.tiles.analog_tile import AnalogTile, TileParameters
-from crossweep.tiles.engine.pulse import PulseEngine
 from crossweep.tiles.pulse_train import UpdateParameters, plan_pulses
 from tests import expect
+from tests.algorithms.rigs import PULSE
 
 ALIKE = {"dw_min_dtod": 0.0, "dw_min_std": 0.0, "up_down_dtod": 0.0, "w_max_dtod": 0.0, "w_min_dtod": 0.0}
 
 
 def crossbar(device: AbstractDevice, d_size: int, x_size: int, rng: Stream) -> AnalogTile:
-    parts = TileParameters(device=device, symmetry_point=SymmetryPoint(subtract=False), engine=PulseEngine())
+    parts = TileParameters(device=device, symmetry_point=SymmetryPoint(subtract=False), engine=PULSE)
     return AnalogTile((d_size, x_size), parts, population=rng.fork("population"), draws=rng.fork("draws"))
 
 

@@ -13,9 +13,9 @@ from crossweep.devices.base import AbstractDevice
 from crossweep.devices.constant_step import ConstantStep
 from crossweep.devices.symmetry_point import SymmetryPoint
 from crossweep.rng import Stream
-from crossweep.tiles.engine.count import CountEngine
 from crossweep.tiles.factory import TileFactory
 from crossweep.tiles.io import IOParameters
+from tests.algorithms.rigs import COUNT
 
 PERFECT = IOParameters(is_perfect=True)
 # equal, tiny steps and far bounds: the pulsed update is the digital one up to its pulse noise
@@ -36,7 +36,7 @@ def factory(device: AbstractDevice = FINE) -> TileFactory:
         fast=device,
         slow=device,
         symmetry_point=SymmetryPoint(),
-        engine=CountEngine(),
+        engine=COUNT,
         forward=PERFECT,
         backward=PERFECT,
         population=Stream(1),

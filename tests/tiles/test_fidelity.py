@@ -12,6 +12,7 @@ import pytest
 import torch
 from scipy import stats
 from tests import expect
+from tests.algorithms.rigs import COUNT, MEAN, PULSE
 from torch import Tensor
 
 from crossweep.bench.fidelity import ALIKE
@@ -22,13 +23,11 @@ from crossweep.devices.linear_step import LinearStep
 from crossweep.devices.pow_step import PowStep
 from crossweep.devices.soft_bounds import SoftBounds
 from crossweep.rng import Stream
-from crossweep.tiles.engine.base import AbstractEngine, Crossbar
-from crossweep.tiles.engine.count import CountEngine
-from crossweep.tiles.engine.mean import MeanEngine
-from crossweep.tiles.engine.pulse import PulseEngine
+from crossweep.tiles.engine.base import Crossbar, EngineParameters
+from crossweep.tiles.engine.choose import engine as made
 from crossweep.tiles.pulse_train import PulsePlan, UpdateParameters, plan_pulses
 
-MEAN, STD = 0.003, 0.03
+AVERAGE, STD = 0.003, 0.03
 SIZE = 64
 UPDATE = UpdateParameters()
 
@@ -49,8 +48,10 @@ def start_states(device: AbstractDevice, bar: Crossbar, rng: Stream) -> Tensor:
     return bar.cells.w_min + (0.05 + 0.9 * share) * (bar.cells.w_max - bar.cells.w_min)
 
 
-def run(engine: AbstractEngine, v: Tensor, plan: PulsePlan, bar: Crossbar, rng: Stream, draws: int) -> Tensor:
-    return torch.stack([engine.apply(v, plan, bar, UPDATE, rng.fork(str(i)))[0] for i in range(draws)])
+def run(
+    engine: EngineParameters, v: Tensor, plan: PulsePlan, bar: Crossbar, rng: Stream, draws: int
+) -> Tensor:
+    return torch.stack([made(engine).update(v, plan, bar, UPDATE, rng.fork(str(i)))[0] for i in range(draws)])
 
 
 def faithful(exact: Tensor, fast: Tensor, device: AbstractDevice) -> None:
@@ -61,13 +62,13 @@ def faithful(exact: Tensor, fast: Tensor, device: AbstractDevice) -> None:
     z, span = stats.norm.isf(expect.FALSE_ALARM / 2), device.w_max - device.w_min
     a, b = (t.double().flatten() for t in (exact, fast))
     off, error = float((b - a).mean()), float((b - a).std()) / sqrt(a.numel())
-    assert z * error < span * MEAN, "too few samples"
-    assert abs(off) < span * MEAN + z * error, f"mean off by {off / span:+.2%} of the range"
+    assert z * error < span * AVERAGE, "too few samples"
+    assert abs(off) < span * AVERAGE + z * error, f"mean off by {off / span:+.2%} of the range"
     off = float(b.std() - a.std())
     squares = (b - b.mean()) ** 2 - (a - a.mean()) ** 2
     error = float(squares.std()) / sqrt(a.numel()) / float(a.std() + b.std() + 1e-12)
     allowed = max(STD * float(a.std()), 0.001 * span)
-    assert z * error < span * MEAN, "too few samples"
+    assert z * error < span * AVERAGE, "too few samples"
     assert abs(off) < allowed + z * error, f"standard deviation {float(b.std()):.4f} for {float(a.std()):.4f}"
 
 
@@ -105,8 +106,8 @@ def test_count_is_faithful_to_pulse(
     device = FAMILIES[family](dw_min=dw_min, dw_min_std=noise)
     bar = Crossbar(device, device.draw((SIZE, SIZE), rng))
     v, plan = start_states(device, bar, rng), plan_of(samples, pulses, device, rng, repeat=repeat)
-    exact = run(PulseEngine(), v, plan, bar, rng.fork("pulse"), 16)
-    fast = run(CountEngine(), v, plan, bar, rng.fork("count"), 16)
+    exact = run(PULSE, v, plan, bar, rng.fork("pulse"), 16)
+    fast = run(COUNT, v, plan, bar, rng.fork("count"), 16)
     faithful(exact, fast, device)
 
 
@@ -117,15 +118,20 @@ def test_count_is_faithful_for_devices_without_closed_form(
 ) -> None:
     device = TORCH_FAMILIES[family](dw_min=dw_min, dw_min_std=noise)
     bar = Crossbar(device, device.draw((SIZE, SIZE), rng))
-    v, engines = start_states(device, bar, rng), (PulseEngine(), CountEngine())
+    v, engines = (
+        start_states(device, bar, rng),
+        (PULSE, COUNT),
+    )
     # the engines draw pulses of their own: lines are alike, so the diagonal holds devices that share none
     moved: list[list[Tensor]] = [[], []]
     for i in range(60):
         for engine, results in zip(engines, moved, strict=True):
             plan = plan_of(8, 0.06 / dw_min, device, rng, repeat=True)
-            results.append(engine.apply(v, plan, bar, UPDATE, rng.fork(f"{type(engine)}{i}"))[0].diagonal())
+            results.append(
+                made(engine).update(v, plan, bar, UPDATE, rng.fork(f"{engine.level}{i}"))[0].diagonal()
+            )
     exact, fast = (torch.cat(results) for results in moved)
-    slack = MEAN * (device.w_max - device.w_min)
+    slack = AVERAGE * (device.w_max - device.w_min)
     expect.same_mean(fast, exact, slack=slack)
     expect.same_std(fast, exact, slack=STD)
 
@@ -137,14 +143,19 @@ def test_compiled_and_torch_pulses_agree(family: str, dw_min: float, noise: floa
     bar = Crossbar(device, device.draw((SIZE, SIZE), rng))
     v = torch.full((SIZE, SIZE), 0.4)
 
-    def diagonal(engine: AbstractEngine, draws: int) -> Tensor:
+    def diagonal(engine: EngineParameters, draws: int) -> Tensor:
         results = []
         for i in range(draws):
             plan = plan_of(6, 20.0, device, rng, repeat=True)  # a fresh one: its pulses are drawn anew
-            results.append(engine.apply(v, plan, bar, UPDATE, rng.fork(f"{engine.backend}{i}"))[0].diagonal())
+            results.append(
+                made(engine).update(v, plan, bar, UPDATE, rng.fork(f"{engine.backend}{i}"))[0].diagonal()
+            )
         return torch.cat(results)
 
-    expect.same_distribution(diagonal(PulseEngine(), 60), diagonal(PulseEngine(backend="reference"), 30))
+    expect.same_distribution(
+        diagonal(PULSE, 60),
+        diagonal(EngineParameters(level="pulse", backend="reference"), 30),
+    )
 
 
 @pytest.mark.parametrize(("dw_min", "noise"), [(0.01, 0.3), (0.1, 0.0), (0.1, 0.5)])
@@ -152,28 +163,35 @@ def test_compiled_and_torch_pulses_agree(family: str, dw_min: float, noise: floa
 def test_mean_is_faithful_to_count(dw_min: float, noise: float, samples: int, rng: Stream) -> None:
     device = SoftBounds(dw_min=dw_min, dw_min_std=noise, **ALIKE)
     bar = Crossbar(device, device.draw((SIZE, SIZE), rng))
-    v, engines = torch.full((SIZE, SIZE), 0.4), {"count": CountEngine(), "mean": MeanEngine()}
+    v, engines = (
+        torch.full((SIZE, SIZE), 0.4),
+        {"count": COUNT, "mean": MEAN},
+    )
     moved = {name: [] for name in engines}
     for i in range(120):
         plan = plan_of(samples, 12.4 if samples == 1 else 0.2 / dw_min / samples, device, rng, repeat=True)
         for name, engine in engines.items():
-            moved[name].append(engine.apply(v, plan, bar, UPDATE, rng.fork(f"{name}{i}"))[0].diagonal())
+            moved[name].append(
+                made(engine).update(v, plan, bar, UPDATE, rng.fork(f"{name}{i}"))[0].diagonal()
+            )
     count, mean = (torch.cat(values) for values in moved.values())
-    expect.same_mean(mean, count, slack=MEAN * 2)
+    expect.same_mean(mean, count, slack=AVERAGE * 2)
     expect.same_std(mean, count, slack=STD)
 
 
 @pytest.mark.parametrize(
-    "engine", [PulseEngine(), CountEngine(), MeanEngine()], ids=["pulse", "count", "mean"]
+    "engine",
+    [PULSE, COUNT, MEAN],
+    ids=["pulse", "count", "mean"],
 )
-def test_random_pulses_drift_to_the_symmetry_point(engine: AbstractEngine, rng: Stream) -> None:
+def test_random_pulses_drift_to_the_symmetry_point(engine: EngineParameters, rng: Stream) -> None:
     device = SoftBounds(dw_min=0.05, dw_min_std=0.3, up_down=0.3, **ALIKE)
     bar = Crossbar(device, device.draw((SIZE, SIZE), rng))
     u, q = 0.05, 0.05 * 0.7  # relative steps up and down
     v = torch.full((SIZE, SIZE), -0.5)
     for i in range(12):
         plan = plan_of(48, 15.5, device, rng.fork(str(i)), repeat=False)
-        v, _ = engine.apply(v, plan, bar, UPDATE, rng.fork(f"draw{i}"))
+        v, _ = made(engine).update(v, plan, bar, UPDATE, rng.fork(f"draw{i}"))
     # fair random signs: v <- v + (u (b - v) or -q (v - a)): mean (u - q)/(u + q) b
     target = (u - q) / (u + q)
     # lines are shared: as many independent groups as there are rows at least
@@ -186,8 +204,8 @@ def test_tails_of_count_follow_pulse(rng: Stream) -> None:
     device = SoftBounds(dw_min=0.02, dw_min_std=0.5, **ALIKE)
     bar = Crossbar(device, device.draw((SIZE, SIZE), rng))
     v, plan = torch.full((SIZE, SIZE), 0.6), plan_of(24, 1.5, device, rng, repeat=True)
-    exact = run(PulseEngine(), v, plan, bar, rng.fork("pulse"), 16).flatten()
-    fast = run(CountEngine(), v, plan, bar, rng.fork("count"), 16).flatten()
+    exact = run(PULSE, v, plan, bar, rng.fork("pulse"), 16).flatten()
+    fast = run(COUNT, v, plan, bar, rng.fork("count"), 16).flatten()
     for share in (0.001, 0.01, 0.5, 0.99, 0.999):
         edge = float(exact.kthvalue(int(share * exact.numel())).values)
         seen = float((fast <= edge).double().mean())
@@ -205,9 +223,9 @@ def test_compiled_and_torch_means_agree(family: str, samples: int, rng: Stream) 
     v, plan = torch.full((SIZE, SIZE), 0.3), plan_of(samples, 12.4 / samples, device, rng, repeat=True)
     compiled, readable = (
         torch.stack(
-            [engine.apply(v, plan, bar, UPDATE, rng.fork(f"{engine.backend}{i}"))[0] for i in range(8)]
+            [made(engine).update(v, plan, bar, UPDATE, rng.fork(f"{engine.backend}{i}"))[0] for i in range(8)]
         )
-        for engine in (MeanEngine(), MeanEngine(backend="reference"))
+        for engine in (MEAN, EngineParameters(level="mean", backend="reference"))
     )
     expect.same_distribution(compiled, readable)
     expect.same_std(compiled, readable)

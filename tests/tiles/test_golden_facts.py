@@ -7,27 +7,27 @@ import pytest
 import torch
 from scipy import stats
 from tests import expect
+from tests.algorithms.rigs import COUNT, PULSE
 from torch import Tensor
 
 from crossweep.devices.constant_step import ConstantStep
 from crossweep.rng import Stream
-from crossweep.tiles.engine.base import Crossbar
-from crossweep.tiles.engine.count import CountEngine
-from crossweep.tiles.engine.pulse import PulseEngine
+from crossweep.tiles.engine.base import Crossbar, EngineParameters
+from crossweep.tiles.engine.choose import engine as made
 from crossweep.tiles.pulse_train import UpdateParameters, plan_pulses
 
 STEP = 0.001
 IDEAL = {"dw_min_dtod": 0.0, "up_down_dtod": 0.0, "w_max_dtod": 0.0, "w_min_dtod": 0.0}
 ENGINES = {
-    "pulse": PulseEngine(),
-    "pulse_reference": PulseEngine(backend="reference"),
-    "count": CountEngine(),
-    "count_reference": CountEngine(backend="reference"),
+    "pulse": PULSE,
+    "pulse_reference": EngineParameters(level="pulse", backend="reference"),
+    "count": COUNT,
+    "count_reference": EngineParameters(level="count", backend="reference"),
 }
 
 
 @pytest.fixture(params=ENGINES.values(), ids=ENGINES.keys())
-def engine(request: pytest.FixtureRequest) -> PulseEngine | CountEngine:
+def engine(request: pytest.FixtureRequest) -> EngineParameters:
     """All engines that draw pulse trains: for a constant step they must agree."""
     return request.param
 
@@ -38,7 +38,7 @@ def step(engine, x: Tensor, d: Tensor, lr: float, rng: Stream, *, std: float = 0
     parameters = UpdateParameters(**update)
     bar = Crossbar(device, device.draw((d.shape[-1], x.shape[-1]), rng.fork("cells")))
     plan = plan_pulses(x, d, lr, device.granularity, parameters)
-    moved, _ = engine.apply(torch.zeros_like(bar.cells.w_max), plan, bar, parameters, rng)
+    moved, _ = made(engine).update(torch.zeros_like(bar.cells.w_max), plan, bar, parameters, rng)
     return moved
 
 

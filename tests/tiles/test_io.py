@@ -1,7 +1,6 @@
 """The periphery: resolution, ranges, noise, scaling, bound management; compiled and torch paths alike."""
 
 from collections.abc import Callable
-from functools import partial
 
 import pytest
 import torch
@@ -10,24 +9,31 @@ from tests import expect
 from torch import Tensor
 
 from crossweep.rng import Stream
-from crossweep.tiles import io as io_module
+from crossweep.tiles import compiled_io
+from crossweep.tiles.engine.base import EngineParameters
+from crossweep.tiles.engine.choose import engine
 from crossweep.tiles.io import IOParameters
 
 QUIET = {"out_noise": 0.0}
-read, read_slices = (partial(function, compiled=True) for function in (io_module.read, io_module.read_slices))
+ENGINE = engine(EngineParameters())
+read = ENGINE.read
+
+
+def read_slices(w: Tensor, io: IOParameters, rng: Stream, columns: Tensor | slice = slice(None)) -> Tensor:
+    return ENGINE.read_columns(w, io, rng, columns)
 
 
 @pytest.fixture(params=["compiled", "torch"])
 def path(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Both implementations of the periphery."""
     if request.param == "torch":
-        monkeypatch.setattr(io_module.compiled_io, "covers", lambda *_: False)
+        monkeypatch.setattr(compiled_io, "covers", lambda *_: False)
     return request.param
 
 
 def torch_path(function: Callable[[], Tensor]) -> Tensor:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(io_module.compiled_io, "covers", lambda *_: False)
+        patch.setattr(compiled_io, "covers", lambda *_: False)
         return function()
 
 

@@ -6,6 +6,7 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
+from crossweep.tiles.engine.pulse import pulse_in_turn
 from numba import njit
 from scipy import stats
 from tests import expect
@@ -19,8 +20,8 @@ from crossweep.devices.response import pulse
 from crossweep.devices.soft_bounds import SoftBounds
 from crossweep.rng import Stream
 from crossweep.tiles.engine import compiled
-from crossweep.tiles.engine.base import Crossbar
-from crossweep.tiles.engine.pulse import PulseEngine, pulse_in_turn
+from crossweep.tiles.engine.base import Crossbar, EngineParameters
+from crossweep.tiles.engine.choose import engine as made
 from crossweep.tiles.engine.response import respond as respond_torch
 from crossweep.tiles.kernels import block, maths
 from crossweep.tiles.kernels.bits import line_key, mix
@@ -214,7 +215,9 @@ def test_certain_pulses_move_devices_as_one_after_the_other(name: str, bl: int, 
     v = 0.9 * (2 * rng.fork("v").uniform(70, 41, like=like) - 1)
     for part in (plan, plan.samples(4, 15), plan.within(since, until)):
         ends = [
-            PulseEngine(backend=backend).apply(v, part, bar, UpdateParameters(desired_bl=bl), rng)
+            made(EngineParameters(level="pulse", backend=backend)).update(
+                v, part, bar, UpdateParameters(desired_bl=bl), rng
+            )
             for backend in ("cpu", "reference")
         ]
         assert torch.equal(ends[0][1], ends[1][1])

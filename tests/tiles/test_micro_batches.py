@@ -14,8 +14,7 @@ from crossweep.algorithms.rlv2 import RLv2
 from crossweep.algorithms.ttv1 import TTv1
 from crossweep.devices.soft_bounds import SoftBounds
 from crossweep.tiles import words
-from crossweep.tiles.engine.count import CountEngine
-from crossweep.tiles.engine.pulse import PulseEngine
+from crossweep.tiles.engine.base import EngineParameters
 from crossweep.tiles.pulse_train import UpdateParameters, micro_batches
 
 CERTAIN = UpdateParameters(pulse_type="deterministic_implicit", desired_bl=7)
@@ -42,7 +41,10 @@ def test_pieces_cover_the_mini_batch_once(batch: int, most: int) -> None:
 def test_pieces_train_as_the_whole_where_nothing_is_drawn(name: str) -> None:
     """Samples follow one another anyway: with certain pulses every state, buffer and counter is the same."""
     device = SoftBounds(dw_min=0.02, **IDEAL)
-    whole, pieces = (trained(RULES[name], PulseEngine(micro_batch=most), device=device) for most in (0, 7))
+    whole, pieces = (
+        trained(RULES[name], EngineParameters(level="pulse", micro_batch=most), device=device)
+        for most in (0, 7)
+    )
     first, second = (dict(weight.named_buffers()) for weight in (whole, pieces))
     assert sum(float(first[key]) for key in first if key.endswith("pulses_given")) > 1000
     for key, tensor in first.items():
@@ -59,7 +61,7 @@ def test_no_more_pulses_are_drawn_at_once(rule: AbstractAlgorithm, monkeypatch: 
     monkeypatch.setattr(
         words, "_draw", lambda sides, bl, slots: drawn.append(bl.size) or draw(sides, bl, slots)
     )
-    trained(rule, CountEngine(micro_batch=16), batches=(50, 1))
+    trained(rule, EngineParameters(level="count", micro_batch=16), batches=(50, 1))
     assert drawn == [16, 16, 16, 2, 1]
 
 
@@ -67,7 +69,7 @@ def test_pieces_draw_as_many_pulses_as_the_whole() -> None:
     rule = AnalogSGD(update=UpdateParameters(desired_bl=5))
 
     def states(most: int) -> torch.Tensor:
-        engine = CountEngine(micro_batch=most)
+        engine = EngineParameters(level="count", micro_batch=most)
         runs = (
             trained(rule, engine, seed, (50,), KINDS["constant"])
             for seed in range(100 * most, 100 * most + 60)

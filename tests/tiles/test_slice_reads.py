@@ -8,7 +8,7 @@ import pytest
 import torch
 from tests import expect
 from tests.algorithms.catalogue import NAMES, load
-from tests.algorithms.rigs import EXACT, factory, normal
+from tests.algorithms.rigs import COUNT, EXACT, factory, normal
 from torch import Tensor
 
 from crossweep.algorithms.chain import ChainWeight
@@ -17,7 +17,6 @@ from crossweep.algorithms.ttv2 import TTv2
 from crossweep.devices.soft_bounds import SoftBounds
 from crossweep.errors import ConfigError
 from crossweep.tiles import windows
-from crossweep.tiles.engine.count import CountEngine
 from crossweep.tiles.io import IOParameters, read_slices
 
 ROWS, COLUMNS = 4, 37
@@ -34,7 +33,7 @@ WEIGHT = 0.3 * normal(5, ROWS, COLUMNS)
 def holding(io: Any, rule: Any = None, **more: Any) -> ChainWeight:
     """A weight whose fast tile holds ``WEIGHT`` and is read column by column into a buffer that never fills."""
     made = (rule or TTv2)(transfer_io=io, **({} if rule else {"auto_granularity": 1e4}), **more)
-    weight = made.build((ROWS, COLUMNS), factory(DEVICE, engine=CountEngine(), io=NOISY))
+    weight = made.build((ROWS, COLUMNS), factory(DEVICE, engine=COUNT, io=NOISY))
     assert isinstance(weight, ChainWeight)
     weight.fast.set_weight(WEIGHT)
     return weight
@@ -142,7 +141,7 @@ def test_every_transfer_rule_is_read_through_the_periphery(name: str, way: str) 
         quick = {"transfer_io": io, "fast_change": 0.0, "auto_granularity": 20.0, "in_chop_prob": 0.34}
         known = {key: value for key, value in quick.items() if key in type(rule).__dataclass_fields__}
         rule = type(rule)(**(vars(rule) | known))
-        weight = rule.build((ROWS, COLUMNS), factory(DEVICE, engine=CountEngine()))
+        weight = rule.build((ROWS, COLUMNS), factory(DEVICE, engine=COUNT))
         for t in range(12):
             weight.update(normal(t, 40, COLUMNS), normal(1000 + t, 40, ROWS), 0.3)
         moved.append(float(weight.tiles()["slow"].pulses_given))

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 from tests import expect
+from tests.algorithms.rigs import COUNT, MEAN, PULSE
 from tests.devices import catalogue
 from torch import Tensor
 
@@ -16,27 +17,26 @@ from crossweep.devices.symmetry_point import SymmetryPoint
 from crossweep.errors import ConfigError
 from crossweep.rng import Stream
 from crossweep.tiles.analog_tile import TileParameters
-from crossweep.tiles.engine.base import AbstractEngine
-from crossweep.tiles.engine.count import CountEngine
-from crossweep.tiles.engine.mean import MeanEngine
-from crossweep.tiles.engine.pulse import PulseEngine
+from crossweep.tiles.engine.base import EngineParameters
 from crossweep.tiles.pulse_train import UpdateParameters, plan_pulses
 from crossweep.tiles.unit_cells import UnitCellTile
 
 ALIKE = {"dw_min_dtod": 0.0, "dw_min_std": 0.0, "up_down_dtod": 0.0, "w_max_dtod": 0.0, "w_min_dtod": 0.0}
-ENGINES = [PulseEngine(), CountEngine(), MeanEngine()]
-every_engine = pytest.mark.parametrize("engine", ENGINES, ids=lambda e: type(e).__name__)
+ENGINES = [PULSE, COUNT, MEAN]
+every_engine = pytest.mark.parametrize("engine", ENGINES, ids=lambda e: e.level)
 
 
 def cell(
     device: object,
     shape: tuple[int, ...],
     rng: Stream,
-    engine: AbstractEngine | None = None,
+    engine: EngineParameters | None = None,
     point: SymmetryPoint | None = None,
 ) -> UnitCellTile:
     parts = TileParameters(
-        device=device, symmetry_point=point or SymmetryPoint(), engine=engine or PulseEngine()
+        device=device,
+        symmetry_point=point or SymmetryPoint(),
+        engine=engine or PULSE,
     )
     return UnitCellTile(shape, parts, population=rng.fork("population"), draws=rng.fork("draws"))
 
@@ -91,7 +91,7 @@ def test_sequential_turns_go_on_over_updates(rng: Stream) -> None:
 
 
 @every_engine
-def test_the_expected_update_is_the_gradient_step(engine: AbstractEngine, rng: Stream) -> None:
+def test_the_expected_update_is_the_gradient_step(engine: EngineParameters, rng: Stream) -> None:
     device = ConstantStep(n_devices=3, dw_min=0.001, w_max=9.0, w_min=-9.0, **ALIKE)
     update = UpdateParameters(desired_bl=31)
     x, d = batch(rng, 5, 2, 3)
@@ -109,7 +109,7 @@ def test_the_expected_update_is_the_gradient_step(engine: AbstractEngine, rng: S
 
 
 @every_engine
-def test_shared_lines_make_the_devices_of_a_cell_count_alike(engine: AbstractEngine, rng: Stream) -> None:
+def test_shared_lines_make_the_devices_of_a_cell_count_alike(engine: EngineParameters, rng: Stream) -> None:
     tile = cell(
         ConstantStep(n_devices=2, dw_min=0.001, w_max=9.0, w_min=-9.0, **ALIKE), (20, 30), rng, engine
     )
@@ -177,12 +177,12 @@ def test_a_pair_only_ever_grows(rng: Stream) -> None:
 
 
 @every_engine
-def test_engines_agree_on_a_pair(engine: AbstractEngine, rng: Stream) -> None:
+def test_engines_agree_on_a_pair(engine: EngineParameters, rng: Stream) -> None:
     device = catalogue.alike("pcm", dw_min=0.001, dw_min_std=0.0)
     update = UpdateParameters(desired_bl=31)
     x, d = batch(rng, 6, 2, 3)
     results = []
-    for one in (PulseEngine(), engine):
+    for one in (PULSE, engine):
         tile = cell(device, (1500, 2, 3), rng.fork(type(one).__name__), one)
         tile.set_weight(torch.full((1500, 2, 3), 0.2))
         wide = [t.expand(1500, *t.shape) for t in (x, d)]

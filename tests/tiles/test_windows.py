@@ -3,6 +3,7 @@
 import pytest
 import torch
 from tests import expect
+from tests.algorithms.rigs import COUNT, MEAN, PULSE
 
 from crossweep.algorithms.agad import AGAD
 from crossweep.algorithms.base import AbstractAlgorithm, AnalogWeight
@@ -19,10 +20,7 @@ from crossweep.devices.soft_bounds import SoftBounds
 from crossweep.devices.symmetry_point import SymmetryPoint
 from crossweep.rng import Stream
 from crossweep.tiles import windows
-from crossweep.tiles.engine.base import AbstractEngine
-from crossweep.tiles.engine.count import CountEngine
-from crossweep.tiles.engine.mean import MeanEngine
-from crossweep.tiles.engine.pulse import PulseEngine
+from crossweep.tiles.engine.base import EngineParameters
 from crossweep.tiles.factory import TileFactory
 from crossweep.tiles.io import IOParameters
 from crossweep.tiles.pulse_train import UpdateParameters
@@ -82,7 +80,7 @@ KINDS: dict[str, AbstractDevice] = {
 
 def trained(
     rule: AbstractAlgorithm,
-    engine: AbstractEngine | None = None,
+    engine: EngineParameters | None = None,
     seed: int = 2,
     batches: tuple[int, ...] = BATCHES,
     device: AbstractDevice | None = None,
@@ -91,7 +89,7 @@ def trained(
     device = device or KINDS["constant"]
     periphery = IOParameters(is_perfect=True)
     factory = TileFactory(
-        fast=device, slow=device, symmetry_point=SymmetryPoint(), engine=engine or CountEngine(), forward=periphery,
+        fast=device, slow=device, symmetry_point=SymmetryPoint(), engine=engine or COUNT, forward=periphery,
         backward=periphery, population=Stream(1), draws=Stream(seed),
     )  # fmt: skip
     weight = rule.build((70, 37), factory)
@@ -102,11 +100,11 @@ def trained(
     return weight
 
 
-LEVELS: dict[str, tuple[AbstractEngine, AbstractDevice]] = {
-    **{f"count_{name}": (CountEngine(), device) for name, device in KINDS.items()},
+LEVELS: dict[str, tuple[EngineParameters, AbstractDevice]] = {
+    **{f"count_{name}": (COUNT, device) for name, device in KINDS.items()},
     # in order nothing is drawn but the pulses: here steps may follow the state, and bounds may be met
-    "pulse_constant": (PulseEngine(), KINDS["constant"]),
-    "pulse_soft_bounds": (PulseEngine(), SoftBounds(dw_min=0.02, **IDEAL)),
+    "pulse_constant": (PULSE, KINDS["constant"]),
+    "pulse_soft_bounds": (PULSE, SoftBounds(dw_min=0.02, **IDEAL)),
 }
 
 
@@ -139,7 +137,7 @@ def test_expected_pulses_in_one_call_move_as_they_do_window_by_window(
     rule, batches = TTv2(update=UPDATE, auto_granularity=1e6), (50,)
 
     def states() -> torch.Tensor:
-        runs = (trained(rule, MeanEngine(), seed, batches) for seed in range(40))
+        runs = (trained(rule, MEAN, seed, batches) for seed in range(40))
         return torch.stack([dict(weight.named_buffers())["fast.state"] for weight in runs])
 
     calls: list[object] = []
@@ -212,9 +210,7 @@ def test_noisy_pulses_in_order_in_one_call_move_as_they_do_window_by_window(
     device = SoftBounds(dw_min=0.05, dw_min_std=2.0, write_noise_std=1.0)
 
     def runs() -> dict[str, torch.Tensor]:
-        buffers = [
-            dict(trained(rule, PulseEngine(), seed, (50, 23), device).named_buffers()) for seed in seeds
-        ]
+        buffers = [dict(trained(rule, PULSE, seed, (50, 23), device).named_buffers()) for seed in seeds]
         return {
             key: torch.stack([one[key] for one in buffers])
             for key in ("fast.state", "fast.weight", "slow.state", "slow.weight")

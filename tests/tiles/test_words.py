@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 import torch
 from tests import expect
+from tests.algorithms.rigs import COUNT, PULSE
 
 from crossweep.devices.constant_step import ConstantStep
 from crossweep.devices.soft_bounds import SoftBounds
 from crossweep.rng import Stream
 from crossweep.tiles.engine import compiled
 from crossweep.tiles.engine.base import Crossbar
-from crossweep.tiles.engine.count import CountEngine
-from crossweep.tiles.engine.pulse import PulseEngine
+from crossweep.tiles.engine.choose import engine as made
 from crossweep.tiles.pulse_train import PulsePlan, UpdateParameters, plan_pulses
 from crossweep.tiles.words import Lines, PulseWords, pulse_words
 
@@ -91,7 +91,7 @@ def expected_counts(words: PulseWords, plan: PulsePlan) -> torch.Tensor:
     return -((signed_d * turn_d).T @ (signed_x * turn_x * seen))
 
 
-@pytest.mark.parametrize("engine", [CountEngine(), PulseEngine()], ids=["count", "pulse"])
+@pytest.mark.parametrize("engine", [COUNT, PULSE], ids=["count", "pulse"])
 @pytest.mark.parametrize("case", ["whole", "part", "windows", "turned"])
 def test_counts_are_those_of_the_bits(engine, case: str, rng: Stream) -> None:
     plan = random_plan(rng)
@@ -109,7 +109,7 @@ def test_counts_are_those_of_the_bits(engine, case: str, rng: Stream) -> None:
         dw_min_dtod=0.0, up_down_dtod=0.0, w_max_dtod=0.0, w_min_dtod=0.0,
     )  # fmt: skip
     bar = Crossbar(device, device.draw((50, 70), rng))
-    moved, pulses = engine.apply(torch.zeros(50, 70), plan, bar, UpdateParameters(), rng)
+    moved, pulses = made(engine).update(torch.zeros(50, 70), plan, bar, UpdateParameters(), rng)
     expected = expected_counts(pulse_words(plan, rng, ()), plan)
     assert torch.equal((moved * 2**10).round(), expected.float())
     assert int(pulses.sum()) >= int(expected.abs().sum())
@@ -121,7 +121,7 @@ def test_parts_share_the_drawn_pulses(rng: Stream) -> None:
     assert pulse_words(plan.samples(20, 25).flip_rows(-torch.ones(50)), rng, ()) is first
 
 
-@pytest.mark.parametrize("engine", [CountEngine(), PulseEngine()], ids=["count", "pulse"])
+@pytest.mark.parametrize("engine", [COUNT, PULSE], ids=["count", "pulse"])
 def test_bits_do_not_depend_on_the_number_of_threads(engine, rng: Stream) -> None:
     device = SoftBounds(dw_min=0.02, dw_min_std=1.0, write_noise_std=0.0)
     bar = Crossbar(device, device.draw((130, 300), rng))
@@ -130,7 +130,7 @@ def test_bits_do_not_depend_on_the_number_of_threads(engine, rng: Stream) -> Non
         for number in (1, 2, 3):
             torch.set_num_threads(number)
             plan = random_plan(Stream(5), 150, 300, 130, 31)
-            results.append(engine.apply(torch.zeros(130, 300), plan, bar, update, Stream(6)))
+            results.append(made(engine).update(torch.zeros(130, 300), plan, bar, update, Stream(6)))
     finally:
         torch.set_num_threads(threads)
     for moved, pulses in results[1:]:
@@ -145,7 +145,7 @@ def test_leading_dimensions_are_independent_crossbars(rng: Stream) -> None:
     x, d = rng.fork("x").normal(2, 3, 8, 30, like=like), rng.fork("d").normal(2, 3, 8, 20, like=like)
     x[1, 2] = 0.0
     plan = plan_pulses(x, d, 0.1, 0.02, update)
-    moved, pulses = CountEngine().apply(torch.zeros(2, 3, 20, 30), plan, Crossbar(device, cells), update, rng)
+    moved, pulses = made(COUNT).update(torch.zeros(2, 3, 20, 30), plan, Crossbar(device, cells), update, rng)
     assert moved[1, 2].eq(0).all()
     assert pulses[1, 2].eq(0).all()
     assert not torch.equal(moved[0, 0], moved[0, 1])

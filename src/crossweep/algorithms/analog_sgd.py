@@ -7,7 +7,7 @@ from torch import Tensor
 
 from crossweep.algorithms.base import AbstractAlgorithm, AnalogWeight
 from crossweep.tiles.factory import TileFactory
-from crossweep.tiles.pulse_train import UpdateParameters, micro_batches, plan_pulses
+from crossweep.tiles.pulse_train import UpdateParameters, micro_batches
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,8 +44,7 @@ class AnalogSGDWeight(AnalogWeight):
         self.single.set_weight(weight)
 
     def train_on(self, x: Tensor, d: Tensor, lr: float) -> None:
-        tile, compiled = self.single, self.engine.compiled(x, d)
-        plan = plan_pulses(x, d, lr, tile.device.granularity, self.rule.update, tile.draws, compiled=compiled)
-        batch, most = x.shape[-2], tile.micro_batch
-        for start, stop in pairwise((0, *micro_batches(batch, most))):
+        tile, engine = self.single, self.engine
+        plan = engine.plan(x, d, lr, tile.device.granularity, self.rule.update, tile.draws)
+        for start, stop in pairwise((0, *micro_batches(x.shape[-2], engine.micro_batch))):
             tile.update(plan.samples(start, stop, alone=True), self.rule.update)

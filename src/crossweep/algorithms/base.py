@@ -13,7 +13,6 @@ from crossweep.schema import Checked
 from crossweep.shapes import require_batch
 from crossweep.tiles.analog_tile import AnalogTile
 from crossweep.tiles.factory import TileFactory
-from crossweep.tiles.io import read
 
 
 class AnalogWeight(nn.Module, ABC):
@@ -57,16 +56,13 @@ class AnalogWeight(nn.Module, ABC):
     def read(self, x: Tensor) -> Tensor:
         """Forward read ``W x``: [..., b, x] -> [..., b, d]."""
         self.tally.forward_reads += prod(x.shape[:-1])
-        weight = self.weight
-        compiled = self.engine.compiled(x, weight)
-        return read(x, weight, self.forward_io, self.reads.fork("forward"), compiled=compiled)
+        return self.engine.read(x, self.weight, self.forward_io, self.reads.fork("forward"))
 
     def read_transposed(self, d: Tensor) -> Tensor:
         """Backward read ``W^T d``: [..., b, d] -> [..., b, x]; it has no bound management."""
         self.tally.backward_reads += prod(d.shape[:-1])
-        weight = self.weight.transpose(-1, -2)
-        stream, compiled = self.reads.fork("backward"), self.engine.compiled(d, weight)
-        return read(d, weight, self.backward_io, stream, bounded=False, compiled=compiled)
+        weight, stream = self.weight.transpose(-1, -2), self.reads.fork("backward")
+        return self.engine.read(d, weight, self.backward_io, stream, bounded=False)
 
     def update(self, x: Tensor, d: Tensor, lr: float) -> None:
         """Check shapes, then train; a learning rate of zero changes nothing, not even a counter.

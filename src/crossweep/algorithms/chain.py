@@ -6,14 +6,13 @@ from typing import TYPE_CHECKING, Any, final
 import torch
 from torch import Tensor
 
-from crossweep.algorithms.auto_scale import scaled_rate
 from crossweep.algorithms.base import AnalogWeight
 from crossweep.algorithms.moment import Moment
 from crossweep.tiles.analog_tile import AnalogTile
 from crossweep.tiles.chain import Chain, TransferState
 from crossweep.tiles.engine.program import Program
 from crossweep.tiles.factory import TileFactory
-from crossweep.tiles.pulse_train import largest, micro_batches, plan_pulses
+from crossweep.tiles.pulse_train import micro_batches
 
 if TYPE_CHECKING:
     from crossweep.algorithms.tiki_taka import TikiTaka
@@ -126,23 +125,23 @@ class ChainWeight(AnalogWeight):
         )
         return self.rule.program(moment)
 
+    def refuses(self) -> str | None:
+        """Why mini-batches go window by window, not in one call of the engine; None: they go in one call."""
+        program = self.program(1, 1.0)
+        if program.gradient == len(self.states):
+            return None
+        return self.engine.refuses(program, *self.chain[program.gradient : program.gradient + 2])
+
     def train_on(self, x: Tensor, d: Tensor, lr: float) -> None:
         batch = x.shape[-2]
-        program, compiled = self.program(batch, lr), self.engine.compiled(x, d)
-        tile, tops = (
-            self.chain[program.gradient],
-            (largest(x, compiled=compiled), largest(d, compiled=compiled)),
-        )
+        program, engine = self.program(batch, lr), self.engine
+        tile, tops = self.chain[program.gradient], (engine.largest(x), engine.largest(d))
         rate = self._rate(program, tops)
-        plan = plan_pulses(
-            x, d, rate, tile.device.granularity, program.update, tile.draws, tops, compiled=compiled
-        )
+        plan = engine.plan(x, d, rate, tile.device.granularity, program.update, tile.draws, tops)
         if program.rows:
             plan = plan.transposed()
         chain = Chain(self.chain, self.states, self.chop_in, self.chop_out, self.draws, self.flips)
-        for state, transfer in zip(self.states, program.transfers, strict=True):
-            state.clock.every = transfer.every
-        most, cuts = tile.micro_batch, chain.cuts(program, batch)
+        most, cuts = engine.micro_batch, chain.cuts(program, batch)
         for start, stop in pairwise((0, *sorted(cuts | set(micro_batches(batch, most))))):
             # else all parts share the pulses of the mini-batch
             part = plan.samples(start, stop, alone=0 < most < batch)
@@ -158,8 +157,8 @@ class ChainWeight(AnalogWeight):
         """Learning rate of the gradient's tile for every sample [..., b], from the largest ``|x|`` and ``|d|`` of each."""
         if program.average is None:
             return torch.full_like(tops[0], program.rate)
-        compiled, tau = self.engine.compiled(*tops, self.scale_x), program.average / tops[0].shape[-1]
-        return scaled_rate(program.rate, tops, (self.scale_x, self.scale_d), tau, compiled=compiled)
+        tau = program.average / tops[0].shape[-1]
+        return self.engine.rates(program.rate, tops, (self.scale_x, self.scale_d), tau)
 
     def end_epoch(self, loss: float) -> None:
         self.losses.append(loss)

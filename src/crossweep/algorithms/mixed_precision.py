@@ -174,9 +174,8 @@ class MixedPrecisionWeight(AnalogWeight):
         written = -n.transpose(-1, -2)
         counts = torch.zeros_like(self.chi)
         pulses = train_counts(
-            written, rate, tile.device.granularity, update, self.transfers, as_input=True,
-            compiled=self.engine.compiled(written),
-        )  # fmt: skip
+            self.engine, written, rate, tile.device.granularity, update, self.transfers, as_input=True
+        )
         counts[..., rows, :] = pulses.transpose(-1, -2)
         tile.pulse(counts)
         self.tally.digital_operations += n.numel()

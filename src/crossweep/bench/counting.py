@@ -5,8 +5,8 @@ import torch
 from crossweep.bench.updates import Case
 from crossweep.devices.constant_step import ConstantStep
 from crossweep.rng import Stream
-from crossweep.tiles.engine.base import Crossbar
-from crossweep.tiles.engine.pulse import PulseEngine
+from crossweep.tiles.engine.base import Crossbar, EngineParameters
+from crossweep.tiles.engine.choose import engine
 from crossweep.tiles.pulse_train import UpdateParameters, plan_pulses
 
 
@@ -22,5 +22,6 @@ def counted_pulses(case: Case) -> float:
     x, d = (t.abs() for t in case.data())
     lr = case.bl * step / float((x.amax(-1) * d.amax(-1)).mean())
     plan = plan_pulses(x, d, lr, step, update)
-    moved, _ = PulseEngine().apply(torch.zeros(case.d, case.x), plan, bar, update, Stream(5))
+    made = engine(EngineParameters(level="pulse"))
+    moved, _ = made.update(torch.zeros(case.d, case.x), plan, bar, update, Stream(5))
     return -float(moved.mean()) / step

@@ -1,7 +1,7 @@
 """Where the faster levels stop being faithful: moments of one update, ``count`` and ``mean`` against ``pulse``."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, get_args
 
 import torch
 from torch import Tensor
@@ -14,10 +14,8 @@ from crossweep.devices.linear_step import LinearStep
 from crossweep.devices.pow_step import PowStep
 from crossweep.devices.soft_bounds import SoftBounds
 from crossweep.rng import Stream
-from crossweep.tiles.engine.base import AbstractEngine, Crossbar
-from crossweep.tiles.engine.count import CountEngine
-from crossweep.tiles.engine.mean import MeanEngine
-from crossweep.tiles.engine.pulse import PulseEngine
+from crossweep.tiles.engine.base import Crossbar, Engine, EngineParameters, Level
+from crossweep.tiles.engine.choose import engine
 from crossweep.tiles.pulse_train import UpdateParameters, plan_pulses
 
 SIZE = 64  # side of the crossbar
@@ -85,8 +83,9 @@ def deviations(device: AbstractDevice, samples: int, pulses: float) -> Row:
     draws = 200 if samples <= 64 else 60
     bar = Crossbar(device, device.draw((SIZE, SIZE), stream.fork("cells")))
     found = {}
-    for level, engine in (("pulse", PulseEngine()), ("count", CountEngine()), ("mean", MeanEngine())):
-        found[level] = _states(engine, device, bar, samples, pulses, stream.fork(level), draws)
+    for level in get_args(Level):
+        made = engine(EngineParameters(level=level))
+        found[level] = _states(made, device, bar, samples, pulses, stream.fork(level), draws)
     exact, span = found["pulse"], device.w_max - device.w_min
     # relaxation: how much of its past a device forgets in the mini-batch
     row: Row = {"relaxation": samples * pulses * device.relative_step}
@@ -100,7 +99,7 @@ def deviations(device: AbstractDevice, samples: int, pulses: float) -> Row:
 
 
 def _states(
-    engine: AbstractEngine,
+    made: Engine,
     device: AbstractDevice,
     bar: Crossbar,
     samples: int,
@@ -114,6 +113,6 @@ def _states(
     for i in range(draws):
         signs = stream.fork("signs").normal(samples, SIZE, like=d).sign()
         plan = plan_pulses(0.7 * signs, d, rates, device.granularity, UPDATE)
-        moved, _ = engine.apply(start, plan, bar, UPDATE, stream.fork(str(i)))
+        moved, _ = made.update(start, plan, bar, UPDATE, stream.fork(str(i)))
         states.append(moved.diagonal().double())
     return torch.stack(states)

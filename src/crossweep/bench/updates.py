@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import get_args
 
 import torch
 
@@ -17,15 +18,12 @@ from crossweep.devices.pow_step import PowStep
 from crossweep.devices.soft_bounds import SoftBounds
 from crossweep.devices.symmetry_point import SymmetryPoint
 from crossweep.rng import Stream
-from crossweep.tiles.engine.base import AbstractEngine
-from crossweep.tiles.engine.count import CountEngine
-from crossweep.tiles.engine.mean import MeanEngine
-from crossweep.tiles.engine.pulse import PulseEngine
+from crossweep.tiles.engine.base import EngineParameters, Level
 from crossweep.tiles.factory import TileFactory
 from crossweep.tiles.io import IOParameters
 from crossweep.tiles.pulse_train import UpdateParameters
 
-LEVELS: dict[str, AbstractEngine] = {"count": CountEngine(), "pulse": PulseEngine(), "mean": MeanEngine()}
+LEVELS = {level: EngineParameters(level=level) for level in get_args(Level)}
 # aihwkit's ReRamSBPresetDevice
 RERAM_SB = SoftBounds(
     dw_min=0.002, dw_min_dtod=0.3, dw_min_std=3.75, up_down_dtod=0.01, w_max=1.25, w_min=-0.75,

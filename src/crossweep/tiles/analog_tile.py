@@ -11,10 +11,8 @@ from crossweep.devices.base import AbstractDevice, Cells
 from crossweep.devices.symmetry_point import SymmetryPoint
 from crossweep.rng import Stream
 from crossweep.shapes import require_last
-from crossweep.tiles.engine import compiled
-from crossweep.tiles.engine.base import AbstractEngine, Crossbar
-from crossweep.tiles.engine.pulse import pulse_in_turn
-from crossweep.tiles.io import IOParameters, read, read_slices
+from crossweep.tiles.engine.base import Crossbar, Engine
+from crossweep.tiles.io import IOParameters
 from crossweep.tiles.pulse_train import PulsePlan, UpdateParameters
 
 
@@ -25,7 +23,7 @@ class TileParameters:
 
     device: AbstractDevice
     symmetry_point: SymmetryPoint
-    engine: AbstractEngine
+    engine: Engine
 
 
 class AnalogTile(nn.Module):
@@ -83,24 +81,19 @@ class AnalogTile(nn.Module):
         return self.recipe.device
 
     @property
-    def write_noise(self) -> float:
-        """Standard deviation of what a device shows around its state [w]."""
-        return self.device.write_noise_std * self.device.dw_min
+    def engine(self) -> Engine:
+        """What works on this tile."""
+        return self.recipe.engine
 
     @property
-    def micro_batch(self) -> int:
-        """Samples whose pulses are kept at once; 0: all of a mini-batch."""
-        return self.recipe.engine.micro_batch
+    def write_noise(self) -> float:
+        """Standard deviation of what a device shows around its state [w]."""
+        return self.bar.write_noise
 
     @property
     def instances(self) -> int:
         """Crossbars side by side."""
         return prod(self.weight.shape[:-2])
-
-    @property
-    def compiled(self) -> bool:
-        """Whether compiled kernels work on this tile."""
-        return self.recipe.engine.compiled(self.state)
 
     @property
     def cells(self) -> Cells:
@@ -142,39 +135,25 @@ class AnalogTile(nn.Module):
 
     def read(self, x: Tensor, io: IOParameters) -> Tensor:
         """``W x`` through the periphery: [..., b, x] -> [..., b, d]."""
-        compiled = self.recipe.engine.compiled(x, self.weight)
-        return read(x, self.weight, io, self.draws.fork("forward"), compiled=compiled)
+        return self.engine.read(x, self.weight, io, self.draws.fork("forward"))
 
     def read_columns(self, columns: Tensor | slice, io: IOParameters) -> Tensor:
         """Columns read with one-hot inputs: [..., d, number of columns]."""
-        return read_slices(self.weight, io, self.draws.fork("slices"), columns, compiled=self.compiled)
+        return self.engine.read_columns(self.weight, io, self.draws.fork("slices"), columns)
 
     # -- pulse -------------------------------------------------------------------------------------
 
     def update(self, plan: PulsePlan, update: UpdateParameters) -> None:
         """Apply the stochastic pulses of a mini-batch."""
-        self.state, pulses = self.recipe.engine.apply(self.state, plan, self.bar, update, self.draws)
+        self.state, pulses = self.engine.update(self.state, plan, self.bar, update, self.draws)
         self._account(pulses)
 
     def pulse(self, counts: Tensor, columns: Tensor | slice = slice(None)) -> None:
         """Give the devices of ``columns`` a known number of pulses, positive up: [..., d, number of
         columns]."""
-        bar = self.bar
-        if self.compiled and compiled.affine(bar):
-            every, stream = torch.arange(self.state.shape[-1])[columns], self.draws.fork("given")
-            before = self.state, self.weight, self.reference
-            self.state, self.weight, pulses = compiled.give(*before, counts, every, bar, stream)
-            self.pulses_given += pulses
-            return
-        part = Crossbar(
-            bar.device, Cells.from_tensors({k: t[..., columns] for k, t in bar.cells.tensors().items()})
-        )
-        moved = pulse_in_turn(self.state[..., columns], counts, part, self.draws)
-        given = torch.zeros_like(self.state)
-        given[..., columns] = counts.abs()
-        self.state = self.state.clone()
-        self.state[..., columns] = moved
-        self._account(given)
+        before = self.state, self.weight, self.reference
+        self.state, self.weight, pulses = self.engine.pulse(*before, counts, columns, self.bar, self.draws)
+        self.pulses_given += pulses
 
     def pulse_devices(self, counts: Tensor, columns: Tensor | slice = slice(None)) -> None:
         """As ``pulse``, with counts of the state's shape: where several devices make a weight, each has its own."""
@@ -198,13 +177,7 @@ class AnalogTile(nn.Module):
 
     def _show(self, touched: Tensor) -> None:
         """Refresh the visible weight; write noise is redrawn where ``touched`` is positive."""
-        spread = self.write_noise
-        if spread <= 0:
-            self.weight = self.state - self.reference
-            return
         stream = self.draws.fork("write_noise")
-        if self.compiled:
-            self.weight = compiled.show(self.state, self.reference, self.weight, touched, spread, stream)
-            return
-        noise = stream.normal(*self.state.shape, like=self.state)
-        self.weight = torch.where(touched > 0, self.state - self.reference + spread * noise, self.weight)
+        self.weight = self.engine.show(
+            self.state, self.reference, self.weight, touched, self.write_noise, stream
+        )

@@ -5,7 +5,6 @@ Letters: I slices (columns of the chain's tiles), O their length, r columns that
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -13,7 +12,6 @@ import torch
 from torch import Tensor, nn
 
 from crossweep.rng import Stream
-from crossweep.tiles import windows
 from crossweep.tiles.analog_tile import AnalogTile
 from crossweep.tiles.engine.program import Buffered, Own, Program, Pulses, Smoothed, Trains, Transfer
 from crossweep.tiles.engine.schedule import Flags, Schedule, TransferClock, schedule
@@ -93,9 +91,9 @@ class Chain:
 
     def cuts(self, program: Program, batch: int) -> set[int]:
         """Sample counts, within the next ``batch`` samples, after which choppers of rows flip: the ends of full passes."""
-        if not program.chopper.rows:
-            return set()
-        return set(self.states[program.gradient].clock.pass_ends(batch))
+        for state, transfer in zip(self.states, program.transfers, strict=True):
+            state.clock.every = transfer.every
+        return set(self.states[program.gradient].clock.pass_ends(batch)) if program.chopper.rows else set()
 
     def flip_rows(self, program: Program) -> None:
         """The end of a pass."""
@@ -103,29 +101,28 @@ class Chain:
         self.chop_out = torch.where(draw < program.chopper.rows, -self.chop_out, self.chop_out)
 
     def run(self, program: Program, plan: PulsePlan, rate: Tensor) -> Events:
-        """A mini-batch, or a part of one in which the signs of rows stay.
+        """A mini-batch, or a part of one in which the signs of rows stay; ``cuts`` comes first.
 
         Args:
             program: what happens.
             plan: pulses of the gradient, columns and rows as in the chain's tiles.
             rate: learning rate of the gradient's tile for each sample [..., b].
         """
-        for state, transfer in zip(self.states, program.transfers, strict=True):
-            state.clock.every = transfer.every
-        batch = plan.bl.shape[-1]
         events = Events()
         if program.gradient == len(self.states):
             self.tiles[-1].update(plan, program.update)
         else:
-            events = Run.of(self, program, plan, rate).events()
+            job = Job.of(self, program, plan, rate)
+            job.source.engine.run(job)
+            events = job.done
         for state in self.states:
-            state.clock.advance(batch)
+            state.clock.advance(plan.bl.shape[-1])
         return events
 
 
 @dataclass
-class Run:
-    """One run of a program.
+class Job:
+    """One run of a program, as engines take it: window by window, or many windows at once.
 
     Args:
         chain: what it works on.
@@ -143,7 +140,7 @@ class Run:
     done: Events = field(default_factory=Events)
 
     @classmethod
-    def of(cls, chain: Chain, program: Program, plan: PulsePlan, rate: Tensor) -> "Run":
+    def of(cls, chain: Chain, program: Program, plan: PulsePlan, rate: Tensor) -> "Job":
         """Look up and draw what is known before the first pulse: schedules, flips of columns."""
         batch, head = plan.bl.shape[-1], program.gradient
         if program.chopper.rows:
@@ -159,38 +156,50 @@ class Run:
             schedules[j] = schedule(due, what, rate, program.chopper.period, sign, fresh)
         return cls(chain, program, plan, schedules, _agenda(schedules, head))
 
-    def events(self) -> Events:
-        """Do it: in one call where there is one, else window by window."""
-        head, program = self.program.gradient, self.program
-        due = self.schedules[head]
-        many = len(due.reads)
-        source, target = self.chain.tiles[head : head + 2]
-        self.hand_on(0)
-        if windows.refuses(program, source, target) is None:
-            for begin, end in pairwise((0, *(p for p in sorted(self.agenda) if 0 < p < many), many)):
-                sent = windows.run_(
-                    source, target, self.plan, due.part(begin, end), program, self.chain.states[head],
-                    self.chain.chop_out, self.chain.draws,
-                )  # fmt: skip
-                self._count(head, int(due.reads[begin:end].sum()), sent)
-                self.hand_on(end)
-            return self.done
-        for m in range(many):
-            self._pulse(source, m)
-            columns = torch.from_numpy(np.flatnonzero(due.reads[m]))
-            if columns.numel():
-                self._transfer(head, m, columns)
-            self.hand_on(m + 1)
-        return self.done
+    @property
+    def first(self) -> Schedule:
+        """When the gradient's tile is read."""
+        return self.schedules[self.program.gradient]
+
+    @property
+    def transfer(self) -> Transfer:
+        """What happens to these reads."""
+        return self.program.transfers[self.program.gradient]
+
+    @property
+    def source(self) -> AnalogTile:
+        """The gradient's tile."""
+        return self.chain.tiles[self.program.gradient]
+
+    @property
+    def target(self) -> AnalogTile:
+        """The tile that it is transferred to."""
+        return self.chain.tiles[self.program.gradient + 1]
+
+    @property
+    def many(self) -> int:
+        """Number of windows."""
+        return len(self.first.reads)
+
+    @property
+    def places(self) -> list[int]:
+        """Numbers of windows between which later transfers have something to do."""
+        return [place for place in sorted(self.agenda) if 0 < place < self.many]
+
+    def window(self, m: int) -> None:
+        """Pulses of the gradient in window ``m``, and the reads at its end."""
+        self._pulse(m)
+        columns = torch.from_numpy(np.flatnonzero(self.first.reads[m]))
+        if columns.numel():
+            self._transfer(self.program.gradient, m, columns)
 
     def hand_on(self, place: int) -> None:
         """What the later transfers do after ``place`` reads of a column by the first."""
         for j, m, columns in self.agenda.get(place, ()):
             self._transfer(j, m, columns)
 
-    def _pulse(self, tile: AnalogTile, m: int) -> None:
-        """Pulses of the gradient in window ``m``."""
-        due, plan = self.schedules[self.program.gradient], self.plan
+    def _pulse(self, m: int) -> None:
+        due, plan = self.first, self.plan
         since, until = due.since[m], due.until[m]
         start, stop = int(since.min()), int(until.max())
         if start >= stop:
@@ -202,7 +211,7 @@ class Run:
             device = self.chain.chop_in.device
             first, last = (torch.from_numpy(edge + plan.first).to(device) for edge in (since, until))
             part = part.within(first, last)
-        tile.update(part, self.program.update)
+        self.source.update(part, self.program.update)
 
     def _transfer(self, j: int, m: int | Tensor, columns: Tensor) -> None:
         """Read ``columns`` of tile ``j``, each at the end of its window ``m``, and write them to the next tile."""
@@ -219,21 +228,20 @@ class Run:
         counts = self._counts(what.write, wanted, target)
         if counts is not None:
             target.pulse(counts, chosen)
-        self._count(j, columns.numel(), 0 if counts is None else int((counts != 0).any(-2).sum()))
+        self.count(j, columns.numel(), 0 if counts is None else int((counts != 0).any(-2).sum()))
 
     def _counts(self, write: Pulses | Trains, wanted: Tensor, target: AnalogTile) -> Tensor | None:
         """Pulses that the next tile gets [..., O, r]; None: nothing is written."""
-        engine, draws, rows = target.recipe.engine, self.chain.draws, self.program.rows
+        engine, draws, rows = target.engine, self.chain.draws, self.program.rows
         if isinstance(write, Pulses):
-            return pulse_counts(wanted, write, draws, rows=rows, compiled=engine.compiled(wanted))
+            return pulse_counts(engine, wanted, write, draws, rows=rows)
         if write.strength == 0:
             return None
-        return train_counts(
-            wanted, write.strength, target.device.granularity, write.update, draws, as_input=rows,
-            compiled=engine.compiled(wanted),
-        )  # fmt: skip
+        step = target.device.granularity
+        return train_counts(engine, wanted, write.strength, step, write.update, draws, as_input=rows)
 
-    def _count(self, j: int, columns: int, sent: int) -> None:
+    def count(self, j: int, columns: int, sent: int) -> None:
+        """Keep account of ``columns`` read for transfer ``j``, of which ``sent`` sent pulses."""
         reads = columns * self.chain.tiles[j].instances
         length = self.chain.tiles[j].weight.shape[-2]
         self.done.slice_reads += reads

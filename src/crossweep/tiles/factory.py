@@ -10,8 +10,8 @@ from crossweep.devices.symmetry_point import SymmetryPoint
 from crossweep.errors import ConfigError
 from crossweep.rng import Stream
 from crossweep.tiles.analog_tile import AnalogTile, TileParameters
-from crossweep.tiles.engine.base import AbstractEngine
-from crossweep.tiles.engine.choose import Choice, choose
+from crossweep.tiles.engine.base import Engine, EngineParameters
+from crossweep.tiles.engine.choose import Choice, choose, engine
 from crossweep.tiles.io import IOParameters
 from crossweep.tiles.unit_cells import UnitCellTile
 
@@ -33,7 +33,7 @@ class TileFactory:
         symmetry_point: where the symmetry points sit, for the tiles named by ``symmetry_point_tiles``.
         symmetry_point_tiles: ``fast``, ``slow`` or ``both``; a single tile plays both roles. The other tiles
             have the same subtraction, neither skew nor variability.
-        engine: level of fidelity.
+        engine: level of fidelity, and what is asked to work at it.
         forward: periphery of the forward read.
         backward: periphery of the transposed read.
         population: stream of the devices' parameters (``seed.device``).
@@ -46,7 +46,7 @@ class TileFactory:
     slow: AbstractDevice
     symmetry_point: SymmetryPoint
     symmetry_point_tiles: Literal["fast", "slow", "both"] = "fast"
-    engine: AbstractEngine
+    engine: EngineParameters
     forward: IOParameters
     backward: IOParameters
     population: Stream
@@ -67,9 +67,9 @@ class TileFactory:
         return choose(self.engine.backend, torch.device(self.torch_device), instances=self.instances)
 
     @property
-    def chosen(self) -> AbstractEngine:
-        """The engine with the implementation that was chosen; all that is made here works with it."""
-        return replace(self.engine, backend=self.choice.implementation)
+    def chosen(self) -> Engine:
+        """The engine of all that is made here."""
+        return engine(self.engine, torch.device(self.torch_device), instances=self.instances)
 
     def within(self, name: str) -> "TileFactory":
         """The factory of one layer or sub-tile; its streams are named after it."""

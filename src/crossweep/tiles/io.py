@@ -7,14 +7,13 @@ import torch
 from torch import Tensor
 
 from crossweep.rng import Stream
-from crossweep.tiles import compiled_io
 from crossweep.tiles.io_parameters import IOParameters
 
 __all__ = ["IOParameters", "read", "read_slices"]
 
 
 def read(
-    x: Tensor, weight: Tensor, io: IOParameters, stream: Stream, *, bounded: bool = True, compiled: bool = False
+    x: Tensor, weight: Tensor, io: IOParameters, stream: Stream, *, bounded: bool = True
 ) -> Tensor:  # fmt: skip
     """``y = W x`` through the periphery, for every vector of a batch.
 
@@ -24,7 +23,6 @@ def read(
         io: the periphery.
         stream: source of all noise.
         bounded: whether bound management acts; it exists only in the forward direction.
-        compiled: use the compiled kernels where they cover the periphery; float32 on the CPU.
 
     Returns:
         [..., b, d].
@@ -32,8 +30,6 @@ def read(
     product = _product(weight, io)
     if io.is_perfect:
         return product(x)
-    if compiled and compiled_io.covers(x, weight, io):
-        return compiled_io.read(x, weight, io, stream, bounded=bounded)
     scale = _input_scale(x, io)
     dead = scale <= 0
     scale = torch.where(dead, torch.ones_like(scale), scale)
@@ -124,7 +120,7 @@ def _halve_until_unclipped(
 
 
 def read_slices(
-    weight: Tensor, io: IOParameters, stream: Stream, columns: Tensor | slice = slice(None), *, compiled: bool = False
+    weight: Tensor, io: IOParameters, stream: Stream, columns: Tensor | slice = slice(None)
 ) -> Tensor:  # fmt: skip
     """``columns`` read with one one-hot input each, each through the periphery once.
 
@@ -137,13 +133,10 @@ def read_slices(
         io: the periphery.
         stream: source of all noise.
         columns: which columns are read.
-        compiled: as for ``read``.
 
     Returns:
         [..., d, number of columns].
     """
-    if compiled and not io.is_perfect and io.inp_noise == 0 and compiled_io.covers(weight, weight, io):
-        return compiled_io.read_slices(weight, io, stream, columns)
     chosen = weight[..., columns]
     if io.is_perfect:
         return chosen

@@ -3,8 +3,8 @@
 Sign convention: the target is ``dW = -lr d x^T``, so a coincidence with ``x_j d_i > 0`` is a *down* pulse.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from functools import partial
 from typing import Annotated, Any, Literal
 
 import torch
@@ -203,18 +203,26 @@ def micro_batches(batch: int, most: int) -> list[int]:
     return [*range(step, batch, step), batch]
 
 
-def largest(values: Tensor, *, compiled: bool = False) -> Tensor:
+def largest(values: Tensor) -> Tensor:
     """Largest absolute value of each vector [..., n] -> [...]; no copy of the values is made."""
-    if not compiled:
-        return torch.maximum(values.amax(-1), -values.amin(-1))
-    from crossweep.tiles.kernels.batch import largest_rows
-    from crossweep.tiles.kernels.threads import spread
+    return torch.maximum(values.amax(-1), -values.amin(-1))
 
-    vectors = values.detach().reshape(-1, values.shape[-1]).numpy()
-    out = torch.empty(values.shape[:-1])
-    work: Any = partial(largest_rows, vectors, out.reshape(-1).numpy())
-    spread(work, vectors.shape[0], 0.3 * vectors.size)
-    return out
+
+def balanced(
+    rate: Tensor, tops: tuple[Tensor, Tensor], granularity: float, update: UpdateParameters
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Bit length, and scales of columns and rows, under update management [..., b]; ``tops`` as in ``plan_pulses``."""
+    top_x, top_d = tops[0], tops[1] * update.um_grad_scale
+    wanted = rate * top_x * top_d / granularity
+    bl = torch.full_like(wanted, update.desired_bl)
+    if update.update_bl_management:
+        # a hair below the integer, so that float rounding of an exact k does not add a slot
+        bl = torch.ceil(wanted * (1 - 1e-6)).clamp(max=update.desired_bl)
+    bl = torch.where(wanted > 0, bl, torch.zeros_like(bl))
+    top_d = top_d * (update.desired_bl / wanted.clamp(min=update.desired_bl))
+    both = (rate / (granularity * bl.clamp(min=1))).sqrt()
+    ratio = torch.where(wanted > 0, top_x / top_d, torch.ones_like(wanted)).sqrt()
+    return bl, both / ratio, both * ratio
 
 
 def plan_pulses(
@@ -225,8 +233,7 @@ def plan_pulses(
     update: UpdateParameters,
     stream: Stream | None = None,
     tops: tuple[Tensor, Tensor] | None = None,
-    *,
-    compiled: bool = False,
+    balance: Callable[..., tuple[Tensor, Tensor, Tensor]] = balanced,
 ) -> PulsePlan:
     """Pulse probabilities of a mini-batch.
 
@@ -243,16 +250,11 @@ def plan_pulses(
         update: the pulse parameters.
         stream: needed for stochastic rounding only.
         tops: ``largest(x)`` and ``largest(d)``, where they are known already.
-        compiled: use the compiled kernels; float32 on the CPU.
+        balance: ``balanced``, or a faster one.
     """
     rate = torch.as_tensor(lr, dtype=x.dtype, device=x.device).expand(x.shape[:-1])
     if update.update_management or update.update_bl_management:
-        top_x, top_d = (
-            tops if tops is not None else (largest(x, compiled=compiled), largest(d, compiled=compiled))
-        )
-        same = rate.shape == top_x.shape == top_d.shape
-        balanced = _balanced_at_once if compiled and same else _balanced
-        bl, scale_x, scale_d = balanced(rate, top_x, top_d, granularity, update)
+        bl, scale_x, scale_d = balance(rate, tops or (largest(x), largest(d)), granularity, update)
         longest = update.desired_bl
     else:
         bl = torch.where(rate > 0, torch.full_like(rate, update.desired_bl), torch.zeros_like(rate))
@@ -260,36 +262,6 @@ def plan_pulses(
         longest = update.desired_bl
     plan = PulsePlan(x=x, d=d, scale_x=scale_x, scale_d=scale_d, bl=bl, longest=longest)
     return _binned(plan, update, stream) if update.res else plan
-
-
-def _balanced(
-    rate: Tensor, top_x: Tensor, top_d: Tensor, granularity: float, update: UpdateParameters
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Bit length, and scales of columns and rows, under update management [..., b]."""
-    top_d = top_d * update.um_grad_scale
-    wanted = rate * top_x * top_d / granularity
-    bl = torch.full_like(wanted, update.desired_bl)
-    if update.update_bl_management:
-        # a hair below the integer, so that float rounding of an exact k does not add a slot
-        bl = torch.ceil(wanted * (1 - 1e-6)).clamp(max=update.desired_bl)
-    bl = torch.where(wanted > 0, bl, torch.zeros_like(bl))
-    top_d = top_d * (update.desired_bl / wanted.clamp(min=update.desired_bl))
-    both = (rate / (granularity * bl.clamp(min=1))).sqrt()
-    ratio = torch.where(wanted > 0, top_x / top_d, torch.ones_like(wanted)).sqrt()
-    return bl, both / ratio, both * ratio
-
-
-def _balanced_at_once(
-    rate: Tensor, top_x: Tensor, top_d: Tensor, granularity: float, update: UpdateParameters
-) -> tuple[Tensor, Tensor, Tensor]:
-    """As ``_balanced``, compiled; all three tensors have one shape."""
-    from crossweep.tiles.kernels.batch import balance
-
-    given = (t.detach().reshape(-1).numpy() for t in (rate, top_x, top_d))
-    out = torch.empty(3, *rate.shape)
-    numbers = granularity, update.um_grad_scale, update.desired_bl, update.update_bl_management
-    balance(*given, *numbers, *out.view(3, -1).numpy())  # type: ignore[call-arg]
-    return out[0], out[1], out[2]
 
 
 def _binned(plan: PulsePlan, update: UpdateParameters, stream: Stream | None) -> PulsePlan:
@@ -348,3 +320,14 @@ def sample_counts(plan: PulsePlan, sample: int, update: UpdateParameters, stream
         return sign * (n_d.transpose(-1, -2) * n_x / bl.clamp(min=1)).round()
     trains = draw_trains(one, stream)
     return -(trains.d.transpose(-1, -2) @ trains.x)
+
+
+def single_line_coincidences(plan: PulsePlan, stream: Stream) -> Tensor:
+    """Coincidences of each sample of a plan one side of which is a single line: [..., b, lines of the other side]."""
+    slot = torch.arange(plan.longest, device=plan.x.device, dtype=plan.x.dtype)
+    alive = (slot < plan.bl.unsqueeze(-1)).unsqueeze(-2)  # [..., b, 1, slot]
+    bits_x, bits_d = (
+        stream.fork(name).uniform(*p.shape, plan.longest, like=plan.x) < p.unsqueeze(-1)
+        for name, p in (("x", plan.p_x), ("d", plan.p_d))
+    )
+    return (bits_x & bits_d & alive).sum(-1).to(plan.x.dtype)

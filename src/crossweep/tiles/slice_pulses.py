@@ -4,12 +4,13 @@ import torch
 from torch import Tensor
 
 from crossweep.rng import Stream
-from crossweep.tiles.engine.compiled import count_samples
+from crossweep.tiles.engine.base import Engine
 from crossweep.tiles.engine.program import Pulses
-from crossweep.tiles.pulse_train import UpdateParameters, plan_pulses
+from crossweep.tiles.pulse_train import UpdateParameters
 
 
 def train_counts(
+    engine: Engine,
     value: Tensor,
     rate: float,
     granularity: float,
@@ -17,13 +18,13 @@ def train_counts(
     stream: Stream,
     *,
     as_input: bool = False,
-    compiled: bool = False,
 ) -> Tensor:
     """Pulses of the update ``C[:, k] += rate value[:, k]``, slice by slice: signed, positive up, [..., o, r].
 
     Each of the ``r`` slices is one pulsed update with a one-hot vector on the other side.
 
     Args:
+        engine: draws them.
         value: what to add [..., o, r].
         rate: learning rate, > 0.
         granularity: step of the written tile [w].
@@ -31,33 +32,22 @@ def train_counts(
         stream: source of the pulses.
         as_input: the vector drives the columns and the one-hot the rows (a row is written); else the other
             way round. It decides which side clips where more pulses are wanted than ``desired_bl``.
-        compiled: use the compiled kernels; float32 on the CPU.
     """
     vector = -value.transpose(-1, -2)  # one slice is one sample: [..., r, o]
     one = torch.ones_like(vector[..., :1])
     x, d = (vector, one) if as_input else (one, vector)
-    plan = plan_pulses(x, d, rate, granularity, update, stream, compiled=compiled)
+    plan = engine.plan(x, d, rate, granularity, update, stream)
     bl = plan.bl.unsqueeze(-1)
     if update.pulse_type == "deterministic_implicit":
         size = (bl * (plan.p_d * plan.p_x)).round()
     elif update.pulse_type == "mean_count":
         size = ((bl * plan.p_d).round() * (bl * plan.p_x).round() / bl.clamp(min=1)).round()
-    elif compiled:
-        size = count_samples(plan, stream.fork("transfer"))
     else:
-        slot = torch.arange(plan.longest, device=value.device, dtype=value.dtype)
-        alive = (slot < bl).unsqueeze(-2)  # [..., r, 1, slot]
-        bits_x, bits_d = (
-            stream.fork(f"transfer_{name}").uniform(*p.shape, plan.longest, like=value) < p.unsqueeze(-1)
-            for name, p in (("x", plan.p_x), ("d", plan.p_d))
-        )
-        size = (bits_x & bits_d & alive).sum(-1).to(value.dtype)
+        size = engine.coincidences(plan, stream.fork("transfer"))
     return -(plan.sign_d * plan.sign_x * size).transpose(-1, -2)
 
 
-def pulse_counts(
-    n: Tensor, write: Pulses, stream: Stream, *, rows: bool = False, compiled: bool = False
-) -> Tensor:
+def pulse_counts(engine: Engine, n: Tensor, write: Pulses, stream: Stream, *, rows: bool = False) -> Tensor:
     """Pulses that a tile really gets for wanted numbers ``n [..., o, r]``: signed, positive up.
 
     The learning rate is ``step * granularity``, so that one wanted pulse is ``step`` steps. Where ``write`` is exact, all
@@ -67,4 +57,4 @@ def pulse_counts(
     """
     if write.is_exact(rows=rows):
         return n.sign() * (write.step * n.abs()).round().clamp(max=write.update.desired_bl)
-    return train_counts(n, write.step, 1.0, write.update, stream, as_input=rows, compiled=compiled)
+    return train_counts(engine, n, write.step, 1.0, write.update, stream, as_input=rows)

@@ -12,7 +12,7 @@ from crossweep.rng import Stream
 from crossweep.shapes import require_last
 from crossweep.tiles.analog_tile import AnalogTile, TileParameters
 from crossweep.tiles.engine.base import Crossbar
-from crossweep.tiles.engine.pulse import pulse_in_turn
+from crossweep.tiles.engine.reference import pulse_in_turn
 from crossweep.tiles.pulse_train import PulsePlan, UpdateParameters
 
 REFRESH_PULSES = 31  # write-verify pulses that a refresh may spend on one device, aihwkit's desired_bl
@@ -55,7 +55,6 @@ class UnitCellTile(AnalogTile):
         self.register_buffer("cell_offset", point.shift(device, like, population.fork("cell")))
         self.register_buffer("batches", torch.zeros((), dtype=torch.int64, device=torch_device))
         self.register_buffer("turn", torch.zeros((), dtype=torch.int64, device=torch_device))
-        self._engine = parameters.engine
         if self.one_sided:
             self._mirror()
         if self.write_noise:  # else a device shows its state
@@ -108,7 +107,7 @@ class UnitCellTile(AnalogTile):
             each = torch.arange(self.device.n_devices, device=chosen.device).unsqueeze(-1)
             shared = shared.where_columns((chosen == each).unsqueeze(-1))
         before = self.state
-        self.state, pulses = self._engine.apply(before, shared, self.bar, update, self.draws)
+        self.state, pulses = self.engine.update(before, shared, self.bar, update, self.draws)
         if self.one_sided:  # a pulse reaches one of the two, whichever it is
             self.pulses_given += pulses.sum(dtype=torch.float64) / 2
             self._show(self.state != before)

@@ -5,49 +5,34 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor
 
 from crossweep.rng import Stream
 from crossweep.tiles.analog_tile import AnalogTile
 from crossweep.tiles.blocks import column_blocks, padded
 from crossweep.tiles.engine import compiled
-from crossweep.tiles.engine.count import CountEngine
-from crossweep.tiles.engine.mean import MeanEngine
 from crossweep.tiles.engine.program import Buffered, Own, Program, Smoothed
-from crossweep.tiles.engine.pulse import PulseEngine
-from crossweep.tiles.engine.schedule import Schedule
-from crossweep.tiles.engine.segments import SegmentedEngine
 from crossweep.tiles.io_parameters import IOParameters
 from crossweep.tiles.kernels.scalars import Reads, Scalars, Threshold, Train
-from crossweep.tiles.pulse_train import PulsePlan
 from crossweep.tiles.words import turned
 
 if TYPE_CHECKING:
-    from crossweep.tiles.chain import TransferState
+    from crossweep.tiles.chain import Job
 
 F = np.float32
 _BUFFERS = ("held", "mean", "past")
 
 
 def refuses(program: Program, source: AnalogTile, target: AnalogTile) -> str | None:
-    """Why one call does not do the transfer from ``source`` to ``target``; None: it does."""
-    transfer, level = program.transfers[program.gradient], type(source.recipe.engine)
-    tiles = source, target
-    if not source.compiled:
-        return "the tiles are not the compiled engine's"
-    closed = all(
-        compiled.affine(tile.bar) or (level is CountEngine and compiled.exponential(tile.bar))
-        for tile in tiles
-    )
-    io = transfer.io
+    """Why no single call does the windows of a mini-batch; None: one does."""
+    transfer, level = program.transfers[program.gradient], source.engine.parameters.level
+    io, tiles = transfer.io, (source, target)
     reasons = {
         "several devices make a weight": any(type(tile) is not AnalogTile for tile in tiles),
         "several crossbars lie side by side": source.state.dim() != 2,
-        "a level of one's own may do otherwise": level not in (CountEngine, MeanEngine, PulseEngine),
         "pulses of the gradient are not stochastic": program.update.pulse_type != "stochastic",
         "reads are rounded at random": not io.is_perfect and (io.inp_sto_round or io.out_sto_round),
         "states are not contiguous": not all(tile.state.is_contiguous() for tile in tiles),
-        "a device's steps have no closed form": not closed,
+        "a device's steps have no closed form": not all(compiled.closed(tile.bar, level) for tile in tiles),
     }
     first = next((reason for reason, holds in reasons.items() if holds), None)
     return first or _refuses(transfer.what, rows=program.rows)
@@ -62,33 +47,16 @@ def _refuses(what: Buffered | Smoothed | Own, *, rows: bool) -> str | None:
     return "transfers are not stochastic" if update.pulse_type != "stochastic" or update.res else None
 
 
-def run_(
-    source: AnalogTile, target: AnalogTile, plan: PulsePlan, due: Schedule, program: Program, state: "TransferState",
-    row_sign: Tensor, stream: Stream,
-) -> int:  # fmt: skip
-    """Pulse A, read its columns, fill H, pulse C, window by window; tiles and buffers change in place.
-
-    Args:
-        source: A.
-        target: C.
-        plan: pulses of a part of the mini-batch; columns have their signs from ``due``, rows from the plan.
-        due: what happens when.
-        program: what happens to a read.
-        state: the digital numbers.
-        row_sign: chopper of each row [O].
-        stream: source of all noise.
-
-    Returns:
-        How many reads of a column sent any pulses.
-    """
+def run_(job: "Job", begin: int, end: int) -> None:
+    """Windows ``begin`` to ``end``: pulse A, read its columns, fill H, pulse C; tiles and buffers change in place."""
     from crossweep.tiles.kernels.pulse import PIECE
     from crossweep.tiles.kernels.threads import spread
     from crossweep.tiles.kernels.windows import tables, window_blocks
 
-    engine, transfer = source.recipe.engine, program.transfers[program.gradient]
-    assert isinstance(engine, SegmentedEngine | PulseEngine)
-    io, what = transfer.io, transfer.what
-    part = compiled.Part.of(plan, source.draws, (), expected=isinstance(engine, MeanEngine))
+    source, target, plan, due = job.source, job.target, job.plan, job.first.part(begin, end)
+    io, what, head = job.transfer.io, job.transfer.what, job.program.gradient
+    state, stream, engine = job.chain.states[head], job.chain.draws, source.engine.parameters
+    part = compiled.Part.of(plan, source.draws, (), expected=engine.level == "mean")
     drawn, (rows, columns) = part.words, source.state.shape
     disturbance = _of_other_lines(source, io, due.reads, stream.fork("inputs"))
     since, until = due.since + plan.first, due.until + plan.first
@@ -97,15 +65,15 @@ def run_(
         drawn.slots, since, until, sign, due.reads, scale, fresh, gate.astype(np.float32), padded(columns)
     )
     none, nothing = np.zeros((0, 0), np.float32), np.zeros(0, np.int64)
-    if isinstance(engine, SegmentedEngine):
-        parts = drawn.parts(since, until, source.device.relative_step, engine.max_relaxation)
-        lines, pieces, work_of_a_slot = part.lines, (nothing, nothing), 1.0
-    else:
+    if engine.level == "pulse":
         parts = np.ones(since.shape[0], np.int64)
         lines, pieces = part.uncounted, drawn.pieces(part.first, part.last, PIECE)
         work_of_a_slot = 50.0
+    else:
+        parts = drawn.parts(since, until, source.device.relative_step, engine.max_relaxation)
+        lines, pieces, work_of_a_slot = part.lines, (nothing, nothing), 1.0
     buffers = tuple(getattr(state, name).numpy() if name in state.memory else none for name in _BUFFERS)
-    threshold, train = _threshold(what), _train(what, target.device.granularity, rows=program.rows)
+    threshold, train = _threshold(what), _train(what, target.device.granularity, rows=job.program.rows)
     blocks = column_blocks(columns)
     given, hit = np.zeros((2, blocks)), np.zeros(due.reads.shape, np.uint8)
     (states, device, noise), (slow_states, slow_device, slow_noise) = (
@@ -115,12 +83,12 @@ def run_(
     work: Any = partial(
         window_blocks, lines, part.squares, pieces, turns, plan_of_columns, parts, (states, device), noise,
         (_reads(io, columns), disturbance), buffers, threshold, train, isinstance(what, Smoothed),
-        (*slow_states, *slow_device), slow_noise, row_sign.numpy(), stream.next_key(), (given, hit),
+        (*slow_states, *slow_device), slow_noise, job.chain.chop_out.numpy(), stream.next_key(), (given, hit),
     )  # fmt: skip
     spread(work, blocks, rows * columns * (work_of_a_slot * part.work(0) + 100.0 * parts.size))
     for tile, pulses in zip((source, target), given.sum(1), strict=True):
         tile.pulses_given.numpy()[...] += pulses
-    return int(np.count_nonzero(hit))
+    job.count(head, int(due.reads.sum()), int(np.count_nonzero(hit)))
 
 
 def _threshold(what: Buffered | Smoothed | Own) -> Threshold:

@@ -3,11 +3,13 @@
 from typing import Literal, NamedTuple
 
 import torch
-from torch import Tensor
 
 from crossweep.errors import ConfigError
+from crossweep.tiles.engine.base import Backend, Engine, EngineParameters
+from crossweep.tiles.engine.cpu import CPUEngine
+from crossweep.tiles.engine.reference import ReferenceEngine
 
-Backend = Literal["auto", "reference", "cpu"]
+CPU = torch.device("cpu")
 
 
 class Choice(NamedTuple):
@@ -42,8 +44,10 @@ def choose(backend: Backend, device: torch.device, *, instances: int = 1) -> Cho
     return Choice("cpu", "tiles lie on the CPU")
 
 
-def usable(backend: Backend, *tensors: Tensor) -> bool:
-    """Whether compiled kernels work on these tensors: nobody asked for the reference, and all are float32 on the CPU."""
-    return backend != "reference" and all(
-        t.device.type == "cpu" and t.dtype == torch.float32 for t in tensors
-    )
+def engine(parameters: EngineParameters, device: torch.device = CPU, *, instances: int = 1) -> Engine:
+    """The engine for tiles on ``device``; see ``choose``."""
+    made = choose(parameters.backend, device, instances=instances)
+    return _ENGINES[made.implementation](parameters)
+
+
+_ENGINES: dict[str, type[Engine]] = {kind.name: kind for kind in (ReferenceEngine, CPUEngine)}

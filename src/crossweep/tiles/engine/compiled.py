@@ -34,6 +34,11 @@ def affine(bar: Crossbar) -> bool:
     return isinstance(bar.response, Affine)
 
 
+def closed(bar: Crossbar, level: str) -> bool:
+    """Whether compiled kernels know what pulses do to these devices at a level."""
+    return affine(bar) or (level == "count" and exponential(bar))
+
+
 @dataclass(frozen=True)
 class Part:
     """One leading instance of a plan, as the kernels take it."""

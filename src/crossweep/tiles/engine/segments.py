@@ -1,28 +1,12 @@
 """Cutting a mini-batch so that the order of its samples is kept where it matters."""
 
-from dataclasses import dataclass
 from itertools import pairwise
 from math import ceil
 
 import torch
 
-from crossweep.schema import Positive
-from crossweep.tiles.engine.base import AbstractEngine, Crossbar
+from crossweep.tiles.engine.base import Crossbar
 from crossweep.tiles.pulse_train import PulsePlan
-
-
-@dataclass(frozen=True, kw_only=True)
-class SegmentedEngine(AbstractEngine):
-    """An engine that applies many samples at once, a segment of the mini-batch after the other.
-
-    Args:
-        max_relaxation: largest typical relaxation L of one segment [1], > 0; smaller is closer to ``pulse``.
-
-    Raises:
-        ConfigError: ``max_relaxation`` is not positive.
-    """
-
-    max_relaxation: Positive = 1.0
 
 
 def segments(plan: PulsePlan, bar: Crossbar, most: float) -> list[tuple[int, int]]:

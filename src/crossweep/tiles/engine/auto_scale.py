@@ -33,7 +33,7 @@ def running_scale(new: Tensor, start: Tensor, tau: float) -> Tensor:
 
 
 def scaled_rate(
-    base: float, tops: tuple[Tensor, Tensor], averages: tuple[Tensor, Tensor], tau: float, *, compiled: bool = False
+    base: float, tops: tuple[Tensor, Tensor], averages: tuple[Tensor, Tensor], tau: float
 ) -> Tensor:  # fmt: skip
     """``base`` over the product of two running averages, an average of 0 counting as 1.
 
@@ -42,21 +42,11 @@ def scaled_rate(
         tops: largest input and largest error of each sample [..., b].
         averages: those before the batch [...]; they move on in place.
         tau: weight of a new value [1], in (0, 1].
-        compiled: use the compiled kernels; float32 on the CPU.
 
     Returns:
         A rate for each sample [..., b].
     """
     top_x, top_d = (top.expand(*averages[0].shape, top.shape[-1]) for top in tops)
-    if compiled:
-        from crossweep.tiles.kernels.batch import rates_of
-
-        out = torch.empty(top_x.shape)
-        series = -1, top_x.shape[-1]
-        largest_x, largest_d = (top.reshape(series).numpy() for top in (top_x, top_d))
-        start_x, start_d = (average.view(-1).numpy() for average in averages)
-        rates_of(largest_x, largest_d, start_x, start_d, tau, base, out.view(series).numpy())
-        return out
     mean_x, mean_d = (running_scale(top, own, tau) for top, own in zip((top_x, top_d), averages, strict=True))
     for average, mean in zip(averages, (mean_x, mean_d), strict=True):
         average.copy_(mean[..., -1])
