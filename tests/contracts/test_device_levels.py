@@ -7,6 +7,7 @@ from crossweep.devices.symmetry_point import SymmetryPoint
 from crossweep.rng import Stream
 from crossweep.tiles.analog_tile import AnalogTile, TileParameters
 from crossweep.tiles.engine.base import EngineParameters
+from crossweep.tiles.engine.choose import engine as made
 from crossweep.tiles.pulse_train import UpdateParameters, plan_pulses
 from crossweep.tiles.unit_cells import UnitCellTile
 from tests import expect
@@ -27,7 +28,7 @@ def test_levels_agree_with_the_sequential_reference(name: str, engine: EnginePar
     d = rng.fork("d").normal(24, 2, like=like).expand(INSTANCES, 24, 2)
     changes = []
     for one in (PULSE, engine):
-        parts = TileParameters(device=device, symmetry_point=SymmetryPoint(subtract=False), engine=one)
+        parts = TileParameters(device=device, symmetry_point=SymmetryPoint(subtract=False), engine=made(one))
         kind = UnitCellTile if device.n_devices > 1 else AnalogTile
         streams = rng.fork(type(one).__name__)
         tile = kind((INSTANCES, 2, 2), parts, population=Stream(1), draws=streams)

@@ -15,6 +15,7 @@ from crossweep.devices.symmetry_point import SymmetryPoint
 from crossweep.rng import Stream
 from crossweep.tiles.analog_tile import AnalogTile, TileParameters
 from crossweep.tiles.engine.choose import Backend
+from crossweep.tiles.engine.choose import engine as made
 from crossweep.tiles.pulse_train import UpdateParameters, plan_pulses
 from tests.algorithms.rigs import EXACT, normal
 from tests.contracts.test_algorithms import ENGINES
@@ -70,7 +71,7 @@ class Formula(SoftBounds):
 def moved(device: AbstractDevice, level: str, backend: Backend) -> tuple[torch.Tensor, torch.Tensor]:
     """What one update, and then known pulses, change."""
     engine = replace(ENGINES[level], backend=backend)
-    parts = TileParameters(device=device, symmetry_point=SymmetryPoint(subtract=False), engine=engine)
+    parts = TileParameters(device=device, symmetry_point=SymmetryPoint(subtract=False), engine=made(engine))
     tile = AnalogTile((33, 20), parts, population=Stream(1), draws=Stream(2))
     tile.set_weight(torch.full((33, 20), 0.1))
     start = tile.weight

@@ -11,6 +11,7 @@ from crossweep.devices.soft_bounds import SoftBounds
 from crossweep.devices.symmetry_point import SymmetryPoint
 from crossweep.rng import Stream
 from crossweep.tiles.analog_tile import AnalogTile, TileParameters
+from crossweep.tiles.engine.choose import engine as made
 from crossweep.tiles.pulse_train import UpdateParameters, plan_pulses
 from tests import expect
 from tests.algorithms.rigs import PULSE
@@ -19,7 +20,7 @@ ALIKE = {"dw_min_dtod": 0.0, "dw_min_std": 0.0, "up_down_dtod": 0.0, "w_max_dtod
 
 
 def crossbar(device: AbstractDevice, d_size: int, x_size: int, rng: Stream) -> AnalogTile:
-    parts = TileParameters(device=device, symmetry_point=SymmetryPoint(subtract=False), engine=PULSE)
+    parts = TileParameters(device=device, symmetry_point=SymmetryPoint(subtract=False), engine=made(PULSE))
     return AnalogTile((d_size, x_size), parts, population=rng.fork("population"), draws=rng.fork("draws"))
 
 

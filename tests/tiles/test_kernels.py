@@ -6,7 +6,6 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
-from crossweep.tiles.engine.pulse import pulse_in_turn
 from numba import njit
 from scipy import stats
 from tests import expect
@@ -22,6 +21,7 @@ from crossweep.rng import Stream
 from crossweep.tiles.engine import compiled
 from crossweep.tiles.engine.base import Crossbar, EngineParameters
 from crossweep.tiles.engine.choose import engine as made
+from crossweep.tiles.engine.reference import pulse_in_turn
 from crossweep.tiles.engine.response import respond as respond_torch
 from crossweep.tiles.kernels import block, maths
 from crossweep.tiles.kernels.bits import line_key, mix

@@ -18,6 +18,7 @@ from crossweep.errors import ConfigError
 from crossweep.rng import Stream
 from crossweep.tiles.analog_tile import TileParameters
 from crossweep.tiles.engine.base import EngineParameters
+from crossweep.tiles.engine.choose import engine as made
 from crossweep.tiles.pulse_train import UpdateParameters, plan_pulses
 from crossweep.tiles.unit_cells import UnitCellTile
 
@@ -36,7 +37,7 @@ def cell(
     parts = TileParameters(
         device=device,
         symmetry_point=point or SymmetryPoint(),
-        engine=engine or PULSE,
+        engine=made(engine or PULSE),
     )
     return UnitCellTile(shape, parts, population=rng.fork("population"), draws=rng.fork("draws"))
 
