@@ -15,8 +15,10 @@ from crossweep.devices.constant_step import ConstantStep
 from crossweep.devices.exp_step import ExpStep
 from crossweep.devices.linear_step import LinearStep
 from crossweep.devices.one_sided import OneSided, mirrored
-from crossweep.devices.response import pulse
+from crossweep.devices.piecewise_step import PiecewiseStep
+from crossweep.devices.response import Exponential, pulse
 from crossweep.devices.soft_bounds import SoftBounds
+from crossweep.devices.table import TableStep
 from crossweep.rng import Stream
 from crossweep.tiles.engine import compiled
 from crossweep.tiles.engine.base import Crossbar, EngineParameters
@@ -25,7 +27,9 @@ from crossweep.tiles.engine.reference import pulse_in_turn
 from crossweep.tiles.engine.response import respond as respond_torch
 from crossweep.tiles.kernels import block, maths
 from crossweep.tiles.kernels.bits import line_key, mix
-from crossweep.tiles.kernels.exponential import exponential_pulse, load_cells, move
+from crossweep.tiles.kernels.exponential import exponential_pulse
+from crossweep.tiles.kernels.respond import load_cells, move
+from crossweep.tiles.kernels.tabulated import tabulated_pulse
 from crossweep.tiles.pulse_train import PulsePlan, UpdateParameters
 from crossweep.tiles.words import Lines, PulseWords
 
@@ -113,6 +117,24 @@ DEVICES = {
     "exponential_floor": ExpStep(
         dw_min=0.02, dw_min_std=0.4, dw_min_std_add=0.02, dw_min_std_slope=0.1, **ALIKE
     ),
+    "nodes": PiecewiseStep(
+        dw_min=0.02,
+        dw_min_std=0.4,
+        piecewise_up=(1.5, 1.4, 1.0, 0.5, 0.1),
+        piecewise_down=(0.1, 0.4, 0.8, 1.1, 1.2),
+        **ALIKE,
+    ),
+    "table": TableStep(
+        dw_min=0.02,
+        dw_min_std=0.4,
+        up=((1.6, 1.0, 0.1), (1.2, 0.9, 0.3)),
+        down=((0.1, 1.1, 1.5), (0.2, 0.8, 1.4)),
+        up_std=((1.2, 1.0, 0.9), (1.5, 1.0, 0.7)),
+        down_std=((0.7, 1.0, 1.4), (0.8, 1.0, 1.1)),
+        top=(1.05, 0.95),
+        bottom=(1.0, 1.0),
+        **ALIKE,
+    ),
     "growing": ExpStep(
         dw_min=0.002, dw_min_std=0.6, A_up=-9.0, A_down=-2.0, gamma_up=2.5, gamma_down=2.5, **ALIKE
     ),
@@ -134,7 +156,8 @@ def test_compiled_and_torch_response_agree(name: str, up: int, down: int, rng: S
 
 
 @pytest.mark.parametrize(
-    "name", [name for name, device in DEVICES.items() if not isinstance(device, ExpStep)]
+    "name",
+    [name for name, device in DEVICES.items() if isinstance(device, SoftBounds | LinearStep | ConstantStep)],
 )
 def test_known_pulses_match_the_reference(name: str, rng: Stream) -> None:
     device = DEVICES[name]
@@ -161,7 +184,7 @@ def test_a_pair_of_exponential_devices_moves_as_its_model_says(rng: Stream) -> N
     )  # fmt: skip
     device, shape = OneSided.of(one), (2, 100, 200)
     bar = Crossbar(device, mirrored(one.draw(shape, rng)))
-    assert compiled.exponential(bar)
+    assert isinstance(bar.response, Exponential)
     v = bar.cells.w_min + 0.4 * (bar.cells.w_max - bar.cells.w_min)
     reference = respond_torch(v, torch.full_like(v, 5), torch.full_like(v, 3), bar, rng)
     counts = [np.full(shape[1:], k, np.float32) for k in (5, 8)]
@@ -189,6 +212,26 @@ def test_single_exponential_pulses_match_the_reference(rng: Stream) -> None:
         _one_each(v[0].numpy(), up, *(a[0] for a in (*arrays[:3], *arrays[4:])), scalars, xi[0].numpy(), out)
         expected = pulse(bar.response, v, torch.full_like(v, 1.0 if up else -1.0), bar.cells, xi)[0]
         torch.testing.assert_close(torch.from_numpy(out), expected)
+
+
+@pytest.mark.parametrize("name", ["nodes", "table"])
+def test_single_tabulated_pulses_match_the_reference(name: str, rng: Stream) -> None:
+    device, n = DEVICES[name], 20_000
+    bar = Crossbar(device, device.draw((1, n), rng))
+    arrays, scalars = compiled.device_arrays(bar, torch.empty(1, n), ()), compiled.scalars(bar)
+    v = torch.linspace(-0.94, 0.94, n).unsqueeze(0)
+    xi = rng.normal(1, n, like=v)
+    for up in (True, False):
+        out = np.empty(n, np.float32)
+        _one_of_each(v[0].numpy(), up, *(a[0] for a in arrays), scalars, xi[0].numpy(), out)
+        expected = pulse(bar.response, v, torch.full_like(v, 1.0 if up else -1.0), bar.cells, xi)[0]
+        torch.testing.assert_close(torch.from_numpy(out), expected, rtol=1e-5, atol=1e-6)
+
+
+@njit
+def _one_of_each(v, up, su, sd, scale, origin, high, low, scalars, xi, out):
+    for j in range(v.size):
+        out[j] = tabulated_pulse(v[j], up, su[j], sd[j], scale[j], origin[j], high[j], low[j], scalars, xi[j])
 
 
 @njit

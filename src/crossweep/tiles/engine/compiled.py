@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from crossweep.devices.base import Cells
-from crossweep.devices.response import Affine, Exponential
+from crossweep.devices.response import Affine, Exponential, Table
 from crossweep.rng import Stream
 from crossweep.tiles.blocks import TALL, column_blocks, covering
 from crossweep.tiles.engine.base import Crossbar
 from crossweep.tiles.engine.response import respond
-from crossweep.tiles.kernels.scalars import AFFINE, EXPONENTIAL, Scalars
+from crossweep.tiles.kernels.scalars import AFFINE, EXPONENTIAL, TABLE, Scalars
 from crossweep.tiles.pulse_train import PulsePlan
 from crossweep.tiles.words import Expected, PulseWords, at, column_slots, expected_words, pulse_words, turned
 
@@ -29,14 +29,13 @@ _NO_LINE, _NO_FLOATS, _NO_WORDS, _NO_SLOTS = (
 _OPERATIONS = 100.0  # elementary operations of one response, in units of those of one pulse word
 
 
-def affine(bar: Crossbar) -> bool:
-    """Whether the closed form of the compiled kernels holds for this device."""
-    return isinstance(bar.response, Affine)
+# responses that the kernels know, by level
+_KNOWN = {"count": Affine | Exponential | Table, "mean": Affine | Table, "pulse": Affine}
 
 
 def closed(bar: Crossbar, level: str) -> bool:
     """Whether compiled kernels know what pulses do to these devices at a level."""
-    return affine(bar) or (level == "count" and exponential(bar))
+    return isinstance(bar.response, _KNOWN[level])
 
 
 @dataclass(frozen=True)
@@ -96,11 +95,6 @@ class Part:
         return used / 64 + 1 + _OPERATIONS * segments
 
 
-def exponential(bar: Crossbar) -> bool:
-    """Whether the compiled kernels know this device's steps as exponentials."""
-    return isinstance(bar.response, Exponential)
-
-
 def places(v: Tensor) -> Iterator[tuple[int, ...]]:
     """All leading indices of states ``v [..., d, x]``."""
     return product(*(range(size) for size in v.shape[:-2]))
@@ -114,12 +108,15 @@ def array(tensor: Tensor, place: tuple[int, ...]) -> Floats:
 
 
 def device_arrays(bar: Crossbar, v: Tensor, place: tuple[int, ...]) -> tuple[Floats, ...]:
-    """Steps, slopes and bounds of affine devices; units of steps, scale (twice) and bounds of exponential ones."""
+    """Steps, slopes and bounds of affine devices; units of steps, scale (twice) and bounds of exponential ones; gains,
+    scale, origin and bounds of tabulated ones."""
     if place in bar.kept:
         return bar.kept[place]
     response = bar.response
     if isinstance(response, Exponential):
         own = response.unit_up, response.unit_down, response.scale, response.scale
+    elif isinstance(response, Table):
+        own = response.gain_up, response.gain_down, *_places(response)
     else:
         assert isinstance(response, Affine)
         own = response.up, response.down, response.slope_up, response.slope_down
@@ -132,19 +129,31 @@ def device_arrays(bar: Crossbar, v: Tensor, place: tuple[int, ...]) -> tuple[Flo
 
 def scalars(bar: Crossbar, kappa: float = 1.0, write: float = 0.0) -> Scalars:
     """What a response says beside its tensors, and what belongs to one call: kappa, and the write noise [w]."""
-    one, relative, shape = bar.response, True, (0.0,) * 7
-    if isinstance(one, Exponential):
-        shape = (*one.curve_up, *one.curve_down, one.offset, one.noise_floor, one.noise_slope)
-    elif isinstance(one, Affine):
-        relative = not one.additive
-    kind = EXPONENTIAL if isinstance(one, Exponential) else AFFINE
-    return Scalars(kind, *map(np.float32, (one.noise, relative, kappa, write, *shape)))
+    one = bar.response
+    kind, relative, shape, curves = AFFINE, True, (0.0,) * 7, np.zeros((4, 2), np.float32)
+    match one:
+        case Affine():
+            relative = not one.additive
+        case Exponential():
+            kind = EXPONENTIAL
+            shape = (*one.curve_up, *one.curve_down, one.offset, one.noise_floor, one.noise_slope)
+        case Table():
+            kind, curves = TABLE, one.curves.reshape(4, -1).contiguous().numpy()
+    return Scalars(kind, curves, *map(np.float32, (one.noise, relative, kappa, write, *shape)))
+
+
+def _places(table: Table) -> tuple[Tensor, Tensor]:
+    """Scale and origin of the places of states on a table's curves, laid end to end."""
+    nodes = table.curves.shape[-1]
+    scale = (nodes - 1) / table.width
+    own = -table.low * scale
+    return scale, own if table.which is None else own + nodes * table.which
 
 
 def update_closed(
     v: Tensor, plan: PulsePlan, bar: Crossbar, most: float, stream: Stream, *, expected: bool = False
 ) -> tuple[Tensor, Tensor]:
-    """Level ``count`` for affine and exponential devices, or ``mean`` with ``expected`` pulses for affine ones."""
+    """Level ``count`` for devices that the kernels know; ``mean``, with ``expected`` pulses, for affine, tabulated ones."""
     from crossweep.tiles.kernels.threads import spread
     from crossweep.tiles.kernels.update import update_blocks
 
@@ -204,7 +213,7 @@ def give(
 def update_counted(
     v: Tensor, plan: PulsePlan, bar: Crossbar, most: float, stream: Stream
 ) -> tuple[Tensor, Tensor]:
-    """``count`` level for any device: compiled counts, the response in torch."""
+    """``count`` level for devices with a formula of their own: compiled counts, the response in torch."""
     v, given = v.clone(memory_format=torch.contiguous_format), torch.zeros_like(v)
     for place in places(v):
         part = Part.of(plan, stream, place)

@@ -8,15 +8,14 @@ shape that all devices share comes behind the other scalars, see ``scalars``.
 import numpy as np
 
 from crossweep.tiles.blocks import SIZE
-from crossweep.tiles.kernels.affine import EDGE, NONE, ROUNDING, held, load_devices, phi, respond_block
-from crossweep.tiles.kernels.bits import mix, square_root
+from crossweep.tiles.kernels.affine import EDGE, NONE
+from crossweep.tiles.kernels.bits import mix
 from crossweep.tiles.kernels.block import ALL, CD, CU, END, HIGH, LOW, RU, UP, XI, V, load
+from crossweep.tiles.kernels.integrated import SUBSTEPS, ended
 from crossweep.tiles.kernels.jit import inline, kernel
 from crossweep.tiles.kernels.maths import exp
-from crossweep.tiles.kernels.scalars import EXPONENTIAL
 
 F = np.float32
-_SUBSTEPS = 4  # of the midpoint rule, as in ``engine.response``
 _HIGHEST = F(60.0)  # of the exponent
 
 
@@ -76,14 +75,14 @@ def respond_shapes(f, ids, scalars, key):
         start, up, n = f[V + e], f[UP + e], max(f[ALL + e], NONE)
         su, sd, scale, high, low = f[CU + e], f[CD + e], f[RU + e], f[HIGH + e], f[LOW + e]
         down, v = n - up, start
-        for _ in range(_SUBSTEPS):
+        for _ in range(SUBSTEPS):
             inside = min(max(v, low), high)
             push = up * _step(inside, su, scale, a_up, g_up, offset)
             drift = push - down * _step(inside, sd, scale, a_down, g_down, offset)
-            inside = min(max(v + drift * F(0.5 / _SUBSTEPS), low), high)
+            inside = min(max(v + drift * F(0.5 / SUBSTEPS), low), high)
             push = up * _step(inside, su, scale, a_up, g_up, offset)
             drift = push - down * _step(inside, sd, scale, a_down, g_down, offset)
-            v += drift * F(1.0 / _SUBSTEPS)
+            v += drift * F(1.0 / SUBSTEPS)
         inside = min(max(v, low), high)
         middle = F(0.5) * (start + inside)
         grown_up = a_up * exp(min(g_up * (scale * middle + offset), _HIGHEST))
@@ -92,45 +91,18 @@ def respond_shapes(f, ids, scalars, key):
         steep_up = su * g_up * scale * grown_up if grown_up < F(1.0) else F(0.0)
         steep_down = sd * g_down * scale * grown_down if grown_down < F(1.0) else F(0.0)
         relax = up * steep_up - down * steep_down
-        share, decay = up / n, relax / n
-        e_one, e_decay = exp(-relax), exp(-decay)
-        one = n * phi(relax, e_one) / phi(decay, e_decay)
-        two = n * phi(F(2.0) * relax, e_one * e_one) / phi(F(2.0) * decay, e_decay * e_decay)
         jump = _step(inside, su, scale, a_up, g_up, offset) + _step(inside, sd, scale, a_down, g_down, offset)
-        order = max(two - one * one / n - ROUNDING * two, F(0.0)) * n / max(n - F(1.0), F(0.5))
         always = add + slope * abs(middle)
         noise_up = sigma * (su * max(F(1.0) - grown_up, F(0.0)) + always) if su > F(0.0) else F(0.0)
         noise_down = sigma * (sd * max(F(1.0) - grown_down, F(0.0)) + always) if sd > F(0.0) else F(0.0)
-        noise = max((share * noise_up * noise_up + (F(1.0) - share) * noise_down * noise_down) * two, F(0.0))
-        mixed = share * (F(1.0) - share) * kappa
-        end = v + square_root(noise + jump * jump * mixed * order) * f[XI + e]
-        upper = start + end > high + low
-        # outward step that is left at the bound
-        out_up, out_down = (
+        # step outwards that is left at a bound
+        outward = (
             _step(high, su, scale, a_up, g_up, offset), _step(low, sd, scale, a_down, g_down, offset)
         )  # fmt: skip
-        wiggle = min(F(2.0) * (out_up if upper else out_down), jump)
-        path = noise + wiggle * wiggle * mixed * n
-        word = mix(np.uint32(ids[e] + EDGE), key)
-        end = held(start, end, n, path, high, low, upper, word)
+        end = ended(
+            start, v, up, down, n, relax, jump, noise_up, noise_down, F(0.0), n / max(n - F(1.0), F(0.5)), outward, high,
+            low, kappa, f[XI + e], mix(np.uint32(ids[e] + EDGE), key),
+        )  # fmt: skip
         f[END + e] = end if f[ALL + e] > F(0.0) else start
     for e in range(SIZE):
         f[V + e] = f[END + e]
-
-
-@kernel
-def load_cells(f, device, scalars, row, first):
-    """Bring a block's devices to their places, whatever their kind."""
-    if scalars.kind == EXPONENTIAL:
-        load_shapes(f, device, row, first)
-    else:
-        load_devices(f, device, row, first)
-
-
-@kernel
-def move(f, ids, scalars, key):
-    """Move the devices of a block by the pulses at ``UP`` and ``ALL``, whatever their kind."""
-    if scalars.kind == EXPONENTIAL:
-        respond_shapes(f, ids, scalars, key)
-    else:
-        respond_block(f, ids, scalars, key)

@@ -4,9 +4,10 @@ compiler."""
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 F = np.float32
-AFFINE, EXPONENTIAL = range(2)  # kinds of responses
+AFFINE, EXPONENTIAL, TABLE = range(3)  # kinds of responses
 
 
 class Scalars(NamedTuple):
@@ -14,6 +15,7 @@ class Scalars(NamedTuple):
 
     Args:
         kind: of the response.
+        curves: of a table, its sets end to end: up and down steps, up and down noise, see ``Table`` [4, nodes].
         noise: standard deviation of a pulse [its step].
         relative: 1 if that is the step at the state, 0 if it is the step at zero.
         kappa: mean number of same-direction pulses that come together.
@@ -26,6 +28,7 @@ class Scalars(NamedTuple):
     """
 
     kind: int
+    curves: NDArray[np.float32]
     noise: np.float32
     relative: np.float32
     kappa: np.float32

@@ -8,7 +8,9 @@ from crossweep.tiles.kernels.block import NEAR, WORD
 from crossweep.tiles.kernels.exponential import exponential_pulse
 from crossweep.tiles.kernels.jit import inline, kernel
 from crossweep.tiles.kernels.maths import normal_pair
+from crossweep.tiles.kernels.scalars import AFFINE, EXPONENTIAL
 from crossweep.tiles.kernels.sequence import one_pulse
+from crossweep.tiles.kernels.tabulated import tabulated_pulse
 
 F = np.float32
 # places, a register each: state, number of pulses, whether they go up, a normal number; steps, slopes and bounds
@@ -51,6 +53,33 @@ def two_exponential_pulses(f, ids, counter, t, scalars):
         twice = exponential_pulse(once, up, unit_up, unit_down, scale, high, low, scalars, other)
         once = once if t < count else v
         f[STATE + k] = twice if t + F(1.0) < count else once
+
+
+@kernel
+def two_tabulated_pulses(f, ids, counter, t, scalars):
+    """The same for tabulated steps."""
+    for k in range(LANES):
+        v, count, up, lane = f[STATE + k], f[COUNT + k], f[UPWARDS + k] > F(0.0), ids[WORD + k]
+        gain_up, gain_down, scale, origin = (
+            f[DEVICE + k], f[DEVICE + LANES + k], f[DEVICE + 2 * LANES + k], f[DEVICE + 3 * LANES + k]
+        )  # fmt: skip
+        high, low = f[DEVICE + 4 * LANES + k], f[DEVICE + 5 * LANES + k]
+        xi, other = normal_pair(counter, lane)
+        once = tabulated_pulse(v, up, gain_up, gain_down, scale, origin, high, low, scalars, xi)
+        twice = tabulated_pulse(once, up, gain_up, gain_down, scale, origin, high, low, scalars, other)
+        once = once if t < count else v
+        f[STATE + k] = twice if t + F(1.0) < count else once
+
+
+@kernel
+def two_more(f, ids, counter, t, scalars):
+    """Two more pulses, whatever the response."""
+    if scalars.kind == AFFINE:
+        two_pulses(f, ids, counter, t, scalars.noise, scalars.relative > F(0.0))
+    elif scalars.kind == EXPONENTIAL:
+        two_exponential_pulses(f, ids, counter, t, scalars)
+    else:
+        two_tabulated_pulses(f, ids, counter, t, scalars)
 
 
 @kernel

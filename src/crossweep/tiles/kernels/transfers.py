@@ -12,7 +12,6 @@ from crossweep.tiles.kernels.bits import as_bits, as_float, line_key, mix, squar
 from crossweep.tiles.kernels.block import CHOSEN, HIDDEN, MEAN, PAST, VALUE, XI, W, clear, load, normals
 from crossweep.tiles.kernels.jit import kernel
 from crossweep.tiles.kernels.periphery import nearest
-from crossweep.tiles.kernels.scalars import EXPONENTIAL
 from crossweep.tiles.kernels.together import (
     COUNT,
     DRAWN,
@@ -20,8 +19,7 @@ from crossweep.tiles.kernels.together import (
     UPWARDS,
     bring,
     draw_one,
-    two_exponential_pulses,
-    two_pulses,
+    two_more,
 )
 from crossweep.tiles.kernels.vectors import fetch_ahead
 
@@ -120,7 +118,7 @@ def give_block(f, ids, hit, slow, scalars, step, longest, row, first, key):
     v, w, r = slow[:3]
     device = slow[3:]
     chosen = _wanted(f, ids, slow, row, first)
-    sigma, relative, write, given = scalars.noise, scalars.relative > F(0.0), scalars.write, F(0.0)
+    write, given = scalars.write, F(0.0)
     for base in range(CHOSEN, CHOSEN + chosen, LANES):
         n, most = min(LANES, CHOSEN + chosen - base), F(0.0)
         for k in range(LANES):
@@ -133,11 +131,7 @@ def give_block(f, ids, hit, slow, scalars, step, longest, row, first, key):
             f[UPWARDS + k] = F(1.0) if wanted > F(0.0) else F(0.0)
             most = max(most, f[COUNT + k])
         for t in range(0, np.int64(most), 2):
-            counter = np.uint32(4 + t)
-            if scalars.kind == EXPONENTIAL:
-                two_exponential_pulses(f, ids, counter, F(t), scalars)
-            else:
-                two_pulses(f, ids, counter, F(t), sigma, relative)
+            two_more(f, ids, np.uint32(4 + t), F(t), scalars)
         if write > F(0.0):
             draw_one(f, ids, np.uint32(2))
         for k in range(n):

@@ -18,9 +18,9 @@ from crossweep.tiles.kernels.block import (
     store,
 )
 from crossweep.tiles.kernels.counters import block_counts, count_tall, room_for_counts, room_to_count
-from crossweep.tiles.kernels.exponential import load_cells, move
 from crossweep.tiles.kernels.jit import kernel
 from crossweep.tiles.kernels.maths import normal
+from crossweep.tiles.kernels.respond import load_cells, move
 
 F = np.float32
 

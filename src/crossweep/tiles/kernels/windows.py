@@ -32,9 +32,9 @@ from crossweep.tiles.kernels.block import (
     two_normals,
 )
 from crossweep.tiles.kernels.counters import block_counts, count_tall, room_for_counts, room_to_count
-from crossweep.tiles.kernels.exponential import load_cells, move
 from crossweep.tiles.kernels.jit import kernel
 from crossweep.tiles.kernels.pulse import load_to_run, room_for_pieces, run_block
+from crossweep.tiles.kernels.respond import load_cells, move
 from crossweep.tiles.kernels.transfers import (
     SLOW,
     digest_block,
