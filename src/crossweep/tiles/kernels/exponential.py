@@ -100,7 +100,7 @@ def respond_shapes(f, ids, scalars, key):
             _step(high, su, scale, a_up, g_up, offset), _step(low, sd, scale, a_down, g_down, offset)
         )  # fmt: skip
         end = ended(
-            start, v, up, down, n, relax, jump, noise_up, noise_down, F(0.0), n / max(n - F(1.0), F(0.5)), outward, high,
+            start, v, up, down, n, relax, jump, noise_up, noise_down, F(0.0), (n, max(n - F(1.0), F(0.5))), outward, high,
             low, kappa, f[XI + e], mix(np.uint32(ids[e] + EDGE), key),
         )  # fmt: skip
         f[END + e] = end if f[ALL + e] > F(0.0) else start

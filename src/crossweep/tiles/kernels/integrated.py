@@ -45,7 +45,7 @@ def ended(
         noise_up: standard deviation of an up pulse half-way.
         noise_down: the same of a down pulse.
         counted: variance that unknown counts add.
-        unbiased: n / (n - 1) where the share of ups is estimated from the counts, else 1.
+        unbiased: n and n - 1 where the share of ups is estimated from the counts, else 1 and 1.
         outward: step outwards at the nearer bound, (up, down).
         high: upper bound.
         low: lower bound.
@@ -57,7 +57,7 @@ def ended(
     e_one, e_decay = exp(-relax), exp(-decay)
     one = n * phi(relax, e_one) / phi(decay, e_decay)
     two = n * phi(F(2.0) * relax, e_one * e_one) / phi(F(2.0) * decay, e_decay * e_decay)
-    order = max(two - one * one / n - ROUNDING * two, F(0.0)) * unbiased
+    order = max(two - one * one / n - ROUNDING * two, F(0.0)) * unbiased[0] / unbiased[1]
     noise = max((share * noise_up * noise_up + (F(1.0) - share) * noise_down * noise_down) * two, F(0.0))
     mixed = share * (F(1.0) - share) * kappa
     end = v + square_root(noise + counted + jump * jump * mixed * order) * xi

@@ -106,7 +106,10 @@ def respond_curves(f, ids, scalars, key):
         more_up = (first_up * kept * kept + F(4.0) * half_up * kept + last_up) * F(1 / 6)
         more_down = (first_down * kept * kept + F(4.0) * half_down * kept + last_down) * F(1 / 6)
         counted = spread * (up * more_up * more_up + down * more_down * more_down)
-        unbiased = F(1.0) if spread > F(0.0) else n / max(n - F(1.0), F(0.5))
+        unbiased = (
+            (F(1.0) if spread > F(0.0) else n),
+            (F(1.0) if spread > F(0.0) else max(n - F(1.0), F(0.5))),
+        )
         out_up, _ = _steps(curves, high, cu, cd, scale, origin)
         _, out_down = _steps(curves, low, cu, cd, scale, origin)
         end = ended(
