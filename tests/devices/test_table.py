@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from scipy import stats
 
 from crossweep.build import make
 from crossweep.devices.measured import read
@@ -18,6 +19,7 @@ from crossweep.errors import ConfigError
 from crossweep.rng import Stream
 from tests import expect
 from tests.algorithms.rigs import EXACT
+from tests.runs import trained
 
 SOFT = SoftBounds(
     **(EXACT | {"dw_min": 0.02, "dw_min_std": 0.4, "up_down": 0.2, "w_max": 1.2, "w_min": -0.9})
@@ -121,3 +123,38 @@ def test_states_must_ascend(states: list[float]) -> None:
     flat = np.ones(len(states))
     with pytest.raises(ConfigError, match="must ascend"):
         table([Changes(states, flat, flat, flat, flat)])
+
+
+@pytest.mark.slow
+def test_a_table_of_a_device_trains_to_its_accuracy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CROSSWEEP_MULTIRUN", str(tmp_path / "multirun"))
+    soft = SoftBounds(**(EXACT | {"dw_min": 0.01, "dw_min_std": 0.3}))
+    file = tmp_path / "table.yaml"
+    file.write_text(yaml.safe_dump(table([changes(soft)])))
+    # bounds alike: with bounds of its own a device is another curve
+    alike = (
+        "device.w_max_dtod=0.0",
+        "device.w_min_dtod=0.0",
+        "device.dw_min_dtod=0.3",
+        "device.up_down_dtod=0.1",
+    )
+    short = (
+        "model=mlp",
+        "model.widths=[32]",
+        "training.finetune.epochs=3",
+        "training.baseline=[]",
+        "quiet=true",
+    )
+    found = [
+        [
+            trained(
+                tmp_path / f"{way}{seed}", *words, *alike, *short, "evaluation.fresh_devices=0",
+                f"seed.device={seed}", f"seed.training={seed}",
+            )["metrics"]["test_accuracy"]
+            for seed in range(5)
+        ]
+        for way, words in enumerate((("device=soft_bounds",), ("device=measured", f"device.file={file}")))
+    ]  # fmt: skip
+    difference = np.subtract(*found)
+    assert abs(difference.mean()) <= stats.t.ppf(0.995, 4) * difference.std(ddof=1) / 5**0.5, found
+    assert min(map(min, found)) > 0.5

@@ -16,6 +16,7 @@ from crossweep.algorithms.ttv2 import TTv2
 from crossweep.devices.base import AbstractDevice
 from crossweep.devices.constant_step import ConstantStep
 from crossweep.devices.exp_step import ExpStep
+from crossweep.devices.piecewise_step import PiecewiseStep
 from crossweep.devices.soft_bounds import SoftBounds
 from crossweep.devices.symmetry_point import SymmetryPoint
 from crossweep.rng import Stream
@@ -74,6 +75,9 @@ KINDS: dict[str, AbstractDevice] = {
         gamma_down=0.002,
         b=0.0,
         **IDEAL,
+    ),
+    "table": PiecewiseStep(
+        dw_min=0.01, w_max=5.0, w_min=-5.0, piecewise_up=(1.0,), piecewise_down=(1.0,), **IDEAL
     ),
 }
 

@@ -1,4 +1,5 @@
-"""What a number of mixed up and down pulses does to a device: closed form for affine models, else integrated.
+"""What a number of mixed up and down pulses does to a device: closed form for affine models and, over the way that a device
+goes, for tables; else integrated.
 
 For an affine model one up pulse is ``v <- v + s+ + m+ v``, one down pulse ``v <- v - s- - m- v``. U up and D
 down pulses in any order multiply the starting state by exactly ``exp(-L)`` with ``L = U rho+ + D rho-``,
@@ -17,7 +18,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from crossweep.devices.response import Affine, std, step
+from crossweep.devices.response import Affine, Exponential, General, Table, std, step
 from crossweep.rng import Stream
 from crossweep.tiles.engine.base import Crossbar
 
@@ -41,7 +42,7 @@ def respond(
         spread: variance of the counts in units of their means [..., d, x], where ``up`` and ``down`` are expected
             numbers; None where they are known.
     """
-    response = _affine if isinstance(bar.response, Affine) else _integrate
+    response = _integrate if isinstance(bar.response, Exponential | General) else _affine
     mean, relaxation = response(v, up, down, bar)
     noise, order, jump = _spread(v, mean, up, down, relaxation, bar, blocks)
     if spread is None:  # the share of ups was estimated from the counts themselves
@@ -56,12 +57,37 @@ def respond(
 
 def _affine(v: Tensor, up: Tensor, down: Tensor, bar: Crossbar) -> tuple[Tensor, Tensor]:
     response = bar.response
+    if isinstance(response, Table):
+        response = _straightened(response, v, up, down, bar)
     assert isinstance(response, Affine)
     u, d = (-response.slope_up).clamp(max=_LARGEST_STEP), response.slope_down.clamp(max=_LARGEST_STEP)
     rho_up, rho_down = -torch.log1p(-u), -torch.log1p(-d)
     relaxation = up * rho_up + down * rho_down
     drive = up * response.up * _ratio(rho_up, u) - down * response.down * _ratio(rho_down, d)
     return v + (drive - relaxation * v) * _phi(relaxation), relaxation
+
+
+def _straightened(table: Table, v: Tensor, up: Tensor, down: Tensor, bar: Crossbar) -> Affine:
+    """Curves as lines over the way that each device is about to go: the slope of the chord from the state to where the
+    device will be, and Simpson's mean of the curve between."""
+
+    def steps(at: Tensor) -> tuple[Tensor, Tensor]:
+        return step(table, at, up=True), step(table, at, up=False)
+
+    near = 1e-3 * table.width.abs() / table.curves.shape[-1]
+    here, beside = steps(v), steps(v + near)
+    slopes = [(b - a) / near for a, b in zip(here, beside, strict=True)]
+    relaxation = (down * slopes[1] - up * slopes[0]).clamp(min=-1.0)
+    way = (up * here[0] - down * here[1]) / (1 + relaxation * (0.5 + relaxation / 12))
+    there = _clipped(v + way, bar)
+    way, middle = there - v, (v + there) / 2
+    far, half = steps(there), steps(middle)
+    some = way.abs() > near
+    lines = []
+    for a, b, c, slope in zip(here, half, far, slopes, strict=True):
+        m = torch.where(some, (c - a) / torch.where(some, way, 1.0), slope)
+        lines += [(a + 4 * b + c) / 6 - m * middle, m]
+    return Affine(up=lines[0], slope_up=lines[1], down=lines[2], slope_down=lines[3], noise=table.noise)
 
 
 def _ratio(rho: Tensor, step: Tensor) -> Tensor:

@@ -45,6 +45,8 @@ _FARTHEST = F(8.4)  # -ln of the smallest uniform number, halved: no path reache
 NONE = F(1e-9)  # fewer expected pulses than this are none
 EDGE = np.uint32(0x27D4EB2F)  # where random words for the bounds start
 _MOST = SIZE - SIZE // 4  # so many devices that need the full formulas are not worth bringing together
+# standard deviations of one pulse, where a response brings its own
+NOISE_UP, NOISE_DOWN = NEAR, NEAR + STRIDE
 _VECTOR = 16  # devices that are brought together go through the formulas in so many at a time
 
 
@@ -231,6 +233,12 @@ def _at(f, to, e, word, sigma, relative, kappa):
 @kernel
 def _moderate(f, sigma, relative, kappa):
     """Gentle devices that relax a little: short series, and no bound. For how many of the block this is not enough."""
+    return gentle(f, sigma, relative, kappa, False)
+
+
+@inline
+def gentle(f, sigma, relative, kappa, given):
+    """As ``_moderate``; where the noise of a pulse is ``given``, a constant, it lies at ``NOISE_UP`` and ``NOISE_DOWN``."""
     hard = np.int32(0)
     for e in range(SIZE):
         v, up, n, relax = f[V + e], f[UP + e], f[ALL + e], f[RELAX + e]
@@ -253,6 +261,8 @@ def _moderate(f, sigma, relative, kappa):
         push, pull = (cu - ru * v) * once + ru * slope, (cd + rd * v) * once - rd * slope
         middle = F(0.5) * relative * (v + inside)
         noise_up, noise_down = sigma * (cu - ru * middle) * scale_up, sigma * (cd + rd * middle) * scale_down
+        if given:
+            noise_up, noise_down = f[NOISE_UP + e], f[NOISE_DOWN + e]
         noise = (
             (up * noise_up * noise_up + down * noise_down * noise_down) * twice * (F(1.0) + relax * inverse)
         )

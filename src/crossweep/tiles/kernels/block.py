@@ -31,7 +31,9 @@ END, RELAX, HARD = (
 )  # new state, relaxation, whether the full formulas are needed
 R, W, SHOWN, VALUE, HIDDEN, MEAN, PAST, GIVEN = (STRIDE * k for k in range(14, 22))
 NEAR = 22 * STRIDE  # a response and its new states for the devices that need the full formulas
-ROOM = NEAR + 12 * STRIDE
+# what a table knows of its devices (``tabulated``); where a response lies as it is for one visit
+GAIN_UP, GAIN_DOWN, SCALE, ORIGIN = (NEAR + STRIDE * k for k in range(12, 16))
+ROOM = NEAR + 16 * STRIDE
 # where, behind the numbers of a block's devices, those of the devices that need them lie, and their random words
 CHOSEN, WORD = SIZE, 2 * SIZE + LANES
 _ONES = np.uint64(0xFFFFFFFFFFFFFFFF)

@@ -1,16 +1,45 @@
 # mypy: ignore-errors
-"""The response of tabulated devices, a block at a time: the integrated form of ``engine.response``.
+"""The response of tabulated devices, a block at a time in straight-line float32 code.
 
-Steps are ``gain I(v)`` with the curves of ``Table``, laid end to end. A state is found at ``scale v + origin`` there;
-``CU`` and ``CD`` hold the gains up and down, ``RU`` the scale, ``RD`` the origin.
+Steps are ``gain I(v)`` with the curves of ``Table``, laid end to end; a state is found at ``scale v + origin`` there.
+Within one visit curves are straight enough: a device gets the lines of its way, and responds as ``affine`` devices do. Near
+a bound, with coarse steps or on a long way it goes by the integrated form of ``engine.response``.
 """
 
 import numpy as np
 
 from crossweep.tiles.blocks import SIZE
-from crossweep.tiles.kernels.affine import EDGE, NONE
+from crossweep.tiles.kernels.affine import (
+    EDGE,
+    NOISE_DOWN,
+    NOISE_UP,
+    NONE,
+    gentle,
+    ratio_series,
+)
 from crossweep.tiles.kernels.bits import mix
-from crossweep.tiles.kernels.block import ALL, CD, CU, END, HIGH, LOW, RD, RU, SPREAD, UP, XI, V, load
+from crossweep.tiles.kernels.block import (
+    ALL,
+    CD,
+    CHOSEN,
+    CU,
+    END,
+    GAIN_DOWN,
+    GAIN_UP,
+    HIGH,
+    LOW,
+    ORIGIN,
+    RD,
+    RELAX,
+    RU,
+    SCALE,
+    SPREAD,
+    UP,
+    XI,
+    V,
+    choose,
+    load,
+)
 from crossweep.tiles.kernels.integrated import SUBSTEPS, ended
 from crossweep.tiles.kernels.jit import inline, kernel
 from crossweep.tiles.kernels.maths import exp
@@ -21,10 +50,10 @@ F = np.float32
 @kernel
 def load_curves(f, device, row, first):
     """Bring a block's devices to their places: gains up and down, scale, origin, bounds [rows, n]."""
-    load(f, CU, device[0], row, first, F(0.0))
-    load(f, CD, device[1], row, first, F(0.0))
-    load(f, RU, device[2], row, first, F(0.0))
-    load(f, RD, device[3], row, first, F(0.0))
+    load(f, GAIN_UP, device[0], row, first, F(0.0))
+    load(f, GAIN_DOWN, device[1], row, first, F(0.0))
+    load(f, SCALE, device[2], row, first, F(0.0))
+    load(f, ORIGIN, device[3], row, first, F(0.0))
     load(f, HIGH, device[4], row, first, F(1e30))
     load(f, LOW, device[5], row, first, F(-1e30))
 
@@ -75,47 +104,114 @@ def tabulated_pulse(v, up, gain_up, gain_down, scale, origin, high, low, scalars
     return F(min(max(moved, low), high))
 
 
+@inline
+def _integrated(f, e, word, scalars):
+    """The new state of device ``e`` by the integrated form: near a bound, with coarse steps or on a long way."""
+    sigma, kappa, curves = scalars.noise, scalars.kappa, scalars.curves
+    start, up, n, spread = f[V + e], f[UP + e], max(f[ALL + e], NONE), f[SPREAD + e]
+    cu, cd, scale, origin, high, low = (
+        f[GAIN_UP + e], f[GAIN_DOWN + e], f[SCALE + e], f[ORIGIN + e], f[HIGH + e], f[LOW + e]
+    )  # fmt: skip
+    down, v = n - up, start
+    half = start
+    for q in range(SUBSTEPS):
+        inside = min(max(v, low), high)
+        half = inside if q == SUBSTEPS // 2 else half
+        push, pull = _steps(curves, inside, cu, cd, scale, origin)
+        middle = v + (up * push - down * pull) * F(0.5 / SUBSTEPS)
+        push, pull = _steps(curves, min(max(middle, low), high), cu, cd, scale, origin)
+        v += (up * push - down * pull) * F(1.0 / SUBSTEPS)
+    inside = min(max(v, low), high)
+    k, share = _found(curves, scale * (F(0.5) * (start + inside)) + origin)
+    after = k + np.uint32(1)
+    steep_up = cu * scale * (curves[0, after] - curves[0, k])
+    steep_down = cd * scale * (curves[1, after] - curves[1, k])
+    relax = down * steep_down - up * steep_up
+    noise_up, noise_down = (
+        sigma * cu * _at(curves, 2, k, share),
+        sigma * cd * _at(curves, 3, k, share),
+    )
+    # what one pulse more would change: its step, and what is forgotten of that until the end (Simpson's rule)
+    first_up, first_down = _steps(curves, start, cu, cd, scale, origin)
+    half_up, half_down = _steps(curves, half, cu, cd, scale, origin)
+    last_up, last_down = _steps(curves, inside, cu, cd, scale, origin)
+    kept = exp(F(-0.5) * relax)
+    more_up = (first_up * kept * kept + F(4.0) * half_up * kept + last_up) * F(1 / 6)
+    more_down = (first_down * kept * kept + F(4.0) * half_down * kept + last_down) * F(1 / 6)
+    counted = spread * (up * more_up * more_up + down * more_down * more_down)
+    unbiased = (
+        (F(1.0) if spread > F(0.0) else n),
+        (F(1.0) if spread > F(0.0) else max(n - F(1.0), F(0.5))),
+    )
+    out_up, _ = _steps(curves, high, cu, cd, scale, origin)
+    _, out_down = _steps(curves, low, cu, cd, scale, origin)
+    return ended(
+        start, v, up, down, n, relax, last_up + last_down, noise_up, noise_down, counted, unbiased, (out_up, out_down),
+        high, low, kappa, f[XI + e], word,
+    )  # fmt: skip
+
+
+@kernel
+def _straighten(f, scalars):
+    """Steps as lines over the way that each device is about to go, as ``affine`` has them, and the noise half-way.
+
+    A line has the slope of the chord from the state to where the device will be, and Simpson's mean of the curve between.
+    """
+    sigma, curves = scalars.noise, scalars.curves
+    for e in range(SIZE):
+        v, up, n, high, low = f[V + e], f[UP + e], f[ALL + e], f[HIGH + e], f[LOW + e]
+        gain_up, gain_down, scale, origin = (
+            f[GAIN_UP + e],
+            f[GAIN_DOWN + e],
+            f[SCALE + e],
+            f[ORIGIN + e],
+        )
+        down = n - up
+        k, share = _found(curves, scale * v + origin)
+        after = k + np.uint32(1)
+        rise_up, rise_down = (
+            curves[0, after] - curves[0, k],
+            curves[1, after] - curves[1, k],
+        )
+        here_up = gain_up * (curves[0, k] + share * rise_up)
+        here_down = gain_down * (curves[1, k] + share * rise_down)
+        slope_up, slope_down = gain_up * scale * rise_up, gain_down * scale * rise_down
+        relax = max(down * slope_down - up * slope_up, F(-1.0))
+        way = (up * here_up - down * here_down) / (F(1.0) + relax * (F(0.5) + relax * F(1 / 12)))
+        there = min(max(v + way, low), high)
+        way = there - v
+        middle = F(0.5) * (v + there)
+        far_up, far_down = _steps(curves, there, gain_up, gain_down, scale, origin)
+        k, share = _found(curves, scale * middle + origin)
+        half_up, half_down = (
+            gain_up * _at(curves, 0, k, share),
+            gain_down * _at(curves, 1, k, share),
+        )
+        some = abs(way) * abs(scale) > F(1e-3)  # of the distance of two nodes
+        over = F(1.0) / (way if some else F(1.0))
+        slope_up = (far_up - here_up) * over if some else slope_up
+        slope_down = (far_down - here_down) * over if some else slope_down
+        mean_up = (here_up + F(4.0) * half_up + far_up) * F(1 / 6)
+        mean_down = (here_down + F(4.0) * half_down + far_down) * F(1 / 6)
+        m_up, m_down = -slope_up, slope_down
+        up_ratio, down_ratio = ratio_series(m_up), ratio_series(m_down)
+        f[CU + e] = (mean_up - slope_up * middle) * up_ratio
+        f[CD + e] = (mean_down - slope_down * middle) * down_ratio
+        f[RU + e], f[RD + e] = m_up * up_ratio, m_down * down_ratio
+        f[RELAX + e] = up * f[RU + e] + down * f[RD + e]
+        f[NOISE_UP + e] = sigma * gain_up * _at(curves, 2, k, share)
+        f[NOISE_DOWN + e] = sigma * gain_down * _at(curves, 3, k, share)
+
+
 @kernel
 def respond_curves(f, ids, scalars, key):
     """Move the devices of a block by the pulses at ``UP`` and ``ALL``, with the noise at ``XI``; see ``affine``."""
-    sigma, kappa, curves = scalars.noise, scalars.kappa, scalars.curves
-    for e in range(SIZE):
-        start, up, n, spread = f[V + e], f[UP + e], max(f[ALL + e], NONE), f[SPREAD + e]
-        cu, cd, scale, origin, high, low = f[CU + e], f[CD + e], f[RU + e], f[RD + e], f[HIGH + e], f[LOW + e]
-        down, v = n - up, start
-        half = start
-        for q in range(SUBSTEPS):
-            inside = min(max(v, low), high)
-            half = inside if q == SUBSTEPS // 2 else half
-            push, pull = _steps(curves, inside, cu, cd, scale, origin)
-            middle = v + (up * push - down * pull) * F(0.5 / SUBSTEPS)
-            push, pull = _steps(curves, min(max(middle, low), high), cu, cd, scale, origin)
-            v += (up * push - down * pull) * F(1.0 / SUBSTEPS)
-        inside = min(max(v, low), high)
-        k, share = _found(curves, scale * (F(0.5) * (start + inside)) + origin)
-        after = k + np.uint32(1)
-        steep_up = cu * scale * (curves[0, after] - curves[0, k])
-        steep_down = cd * scale * (curves[1, after] - curves[1, k])
-        relax = down * steep_down - up * steep_up
-        noise_up, noise_down = sigma * cu * _at(curves, 2, k, share), sigma * cd * _at(curves, 3, k, share)
-        # what one pulse more would change: its step, and what is forgotten of that until the end (Simpson's rule)
-        first_up, first_down = _steps(curves, start, cu, cd, scale, origin)
-        half_up, half_down = _steps(curves, half, cu, cd, scale, origin)
-        last_up, last_down = _steps(curves, inside, cu, cd, scale, origin)
-        kept = exp(F(-0.5) * relax)
-        more_up = (first_up * kept * kept + F(4.0) * half_up * kept + last_up) * F(1 / 6)
-        more_down = (first_down * kept * kept + F(4.0) * half_down * kept + last_down) * F(1 / 6)
-        counted = spread * (up * more_up * more_up + down * more_down * more_down)
-        unbiased = (
-            (F(1.0) if spread > F(0.0) else n),
-            (F(1.0) if spread > F(0.0) else max(n - F(1.0), F(0.5))),
-        )
-        out_up, _ = _steps(curves, high, cu, cd, scale, origin)
-        _, out_down = _steps(curves, low, cu, cd, scale, origin)
-        end = ended(
-            start, v, up, down, n, relax, last_up + last_down, noise_up, noise_down, counted, unbiased, (out_up, out_down),
-            high, low, kappa, f[XI + e], mix(np.uint32(ids[e] + EDGE), key),
-        )  # fmt: skip
-        f[END + e] = end if f[ALL + e] > F(0.0) else start
+    _straighten(f, scalars)
+    hard = gentle(f, scalars.noise, F(1.0), scalars.kappa, True)
+    if hard > 0:
+        choose(f, ids)
+        for q in range(hard):
+            e = np.int64(ids[CHOSEN + q])
+            f[END + e] = _integrated(f, e, mix(np.uint32(ids[e] + EDGE), key), scalars)
     for e in range(SIZE):
         f[V + e] = f[END + e]
