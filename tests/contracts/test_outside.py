@@ -77,7 +77,8 @@ def composed(folder: Path, *words: str) -> dict[str, object]:
 def test_a_device_from_outside_trains(outside: Path, tmp_path: Path, level: str, rule: str) -> None:
     cfg = composed(outside, *WORDS, f"engine={level}", f"algorithm={rule}")
     record = train(cfg, tmp_path / "run", choices={"device": "cubic"}, overrides=list(WORDS))
-    assert record["state"] == "complete" and record["cost"]["pulses_per_device_fast"] > 0
+    given = [value for key, value in record["cost"].items() if key.startswith("pulses_per_device")]
+    assert record["state"] == "complete" and given and min(given) > 0
     device = build(cfg).factory.fast  # type: ignore[union-attr]
     assert type(device).__name__ == "Cubic" and device.bend == 0.9  # type: ignore[attr-defined]
     cells = device.draw((2, 3), build(cfg).factory.population)  # type: ignore[union-attr]

@@ -36,7 +36,7 @@ from crossweep.tiles.kernels.jit import inline, kernel
 from crossweep.tiles.kernels.maths import exp, log, open_uniform
 
 F = np.float32
-_LARGEST = F(0.999)
+LARGEST = F(0.999)
 _DISCRETE = F(0.5826)  # how far below a continuous path's extreme that of its steps stays [one step's std]
 ROUNDING = F(2e-6)  # what is left of the difference of two equal sums in float32
 _GENTLE = F(0.1)  # relative step up to which series replace logarithms and exponentials
@@ -131,7 +131,7 @@ def _load_steep(f, device, row, first):
             su, sd = device[0][row + i, first + j], device[1][row + i, first + j]
             mu, md = device[2][row + i, first + j], device[3][row + i, first + j]
             # a pulse that would pass the bound lands on it
-            m_up, m_down = min(-mu, _LARGEST), min(md, _LARGEST)
+            m_up, m_down = min(-mu, LARGEST), min(md, LARGEST)
             up, down = ratio(m_up), ratio(m_down)
             e = i * LANES + j
             f[CU + e], f[CD + e] = su * up, sd * down

@@ -1,5 +1,5 @@
 # mypy: ignore-errors
-"""Where an integrated path ends once noise, the order of its pulses and the bounds are added: as in ``engine.response``."""
+"""Where a mean path ends once noise, the order of its pulses and the bounds are added: as in ``engine.response``."""
 
 import numpy as np
 

@@ -3,7 +3,7 @@
 
 Steps are ``gain I(v)`` with the curves of ``Table``, laid end to end; a state is found at ``scale v + origin`` there.
 Within one visit curves are straight enough: a device gets the lines of its way, and responds as ``affine`` devices do. Near
-a bound, with coarse steps or on a long way it goes by the integrated form of ``engine.response``.
+a bound, with coarse steps or on a long way it goes by the full formulas, as in ``engine.response``.
 """
 
 import numpy as np
@@ -11,10 +11,13 @@ import numpy as np
 from crossweep.tiles.blocks import SIZE
 from crossweep.tiles.kernels.affine import (
     EDGE,
+    LARGEST,
     NOISE_DOWN,
     NOISE_UP,
     NONE,
     gentle,
+    phi,
+    ratio,
     ratio_series,
 )
 from crossweep.tiles.kernels.bits import mix
@@ -40,7 +43,7 @@ from crossweep.tiles.kernels.block import (
     choose,
     load,
 )
-from crossweep.tiles.kernels.integrated import SUBSTEPS, ended
+from crossweep.tiles.kernels.integrated import ended
 from crossweep.tiles.kernels.jit import inline, kernel
 from crossweep.tiles.kernels.maths import exp
 
@@ -105,102 +108,83 @@ def tabulated_pulse(v, up, gain_up, gain_down, scale, origin, high, low, scalars
 
 
 @inline
-def _integrated(f, e, word, scalars):
-    """The new state of device ``e`` by the integrated form: near a bound, with coarse steps or on a long way."""
-    sigma, kappa, curves = scalars.noise, scalars.kappa, scalars.curves
-    start, up, n, spread = f[V + e], f[UP + e], max(f[ALL + e], NONE), f[SPREAD + e]
-    cu, cd, scale, origin, high, low = (
-        f[GAIN_UP + e], f[GAIN_DOWN + e], f[SCALE + e], f[ORIGIN + e], f[HIGH + e], f[LOW + e]
-    )  # fmt: skip
-    down, v = n - up, start
-    half = start
-    for q in range(SUBSTEPS):
-        inside = min(max(v, low), high)
-        half = inside if q == SUBSTEPS // 2 else half
-        push, pull = _steps(curves, inside, cu, cd, scale, origin)
-        middle = v + (up * push - down * pull) * F(0.5 / SUBSTEPS)
-        push, pull = _steps(curves, min(max(middle, low), high), cu, cd, scale, origin)
-        v += (up * push - down * pull) * F(1.0 / SUBSTEPS)
-    inside = min(max(v, low), high)
-    k, share = _found(curves, scale * (F(0.5) * (start + inside)) + origin)
+def _lines(f, e, curves):
+    """Steps of device ``e`` as lines over the way that it is about to go: up step at zero and its slope, down step at zero
+    and its slope; then the node left of half-way, and how far that lies behind it.
+
+    A line has the slope of the chord from the state to where the device will be, and Simpson's mean of the curve between.
+    """
+    v, up, high, low = f[V + e], f[UP + e], f[HIGH + e], f[LOW + e]
+    gain_up, gain_down, scale, origin = f[GAIN_UP + e], f[GAIN_DOWN + e], f[SCALE + e], f[ORIGIN + e]
+    down = f[ALL + e] - up
+    k, share = _found(curves, scale * v + origin)
     after = k + np.uint32(1)
-    steep_up = cu * scale * (curves[0, after] - curves[0, k])
-    steep_down = cd * scale * (curves[1, after] - curves[1, k])
-    relax = down * steep_down - up * steep_up
-    noise_up, noise_down = (
-        sigma * cu * _at(curves, 2, k, share),
-        sigma * cd * _at(curves, 3, k, share),
+    rise_up, rise_down = curves[0, after] - curves[0, k], curves[1, after] - curves[1, k]
+    here_up, here_down = (
+        gain_up * (curves[0, k] + share * rise_up),
+        gain_down * (curves[1, k] + share * rise_down),
     )
-    # what one pulse more would change: its step, and what is forgotten of that until the end (Simpson's rule)
-    first_up, first_down = _steps(curves, start, cu, cd, scale, origin)
-    half_up, half_down = _steps(curves, half, cu, cd, scale, origin)
-    last_up, last_down = _steps(curves, inside, cu, cd, scale, origin)
-    kept = exp(F(-0.5) * relax)
-    more_up = (first_up * kept * kept + F(4.0) * half_up * kept + last_up) * F(1 / 6)
-    more_down = (first_down * kept * kept + F(4.0) * half_down * kept + last_down) * F(1 / 6)
-    counted = spread * (up * more_up * more_up + down * more_down * more_down)
-    unbiased = (
-        (F(1.0) if spread > F(0.0) else n),
-        (F(1.0) if spread > F(0.0) else max(n - F(1.0), F(0.5))),
-    )
-    out_up, _ = _steps(curves, high, cu, cd, scale, origin)
-    _, out_down = _steps(curves, low, cu, cd, scale, origin)
-    return ended(
-        start, v, up, down, n, relax, last_up + last_down, noise_up, noise_down, counted, unbiased, (out_up, out_down),
-        high, low, kappa, f[XI + e], word,
-    )  # fmt: skip
+    slope_up, slope_down = gain_up * scale * rise_up, gain_down * scale * rise_down
+    relax = max(down * slope_down - up * slope_up, F(-1.0))
+    way = (up * here_up - down * here_down) / (F(1.0) + relax * (F(0.5) + relax * F(1 / 12)))
+    there = min(max(v + way, low), high)
+    way, middle = there - v, F(0.5) * (v + there)
+    far_up, far_down = _steps(curves, there, gain_up, gain_down, scale, origin)
+    k, share = _found(curves, scale * middle + origin)
+    half_up, half_down = gain_up * _at(curves, 0, k, share), gain_down * _at(curves, 1, k, share)
+    some = abs(way) * abs(scale) > F(1e-3)  # of the distance of two nodes
+    over = F(1.0) / (way if some else F(1.0))
+    slope_up = (far_up - here_up) * over if some else slope_up
+    slope_down = (far_down - here_down) * over if some else slope_down
+    mean_up = (here_up + F(4.0) * half_up + far_up) * F(1 / 6)
+    mean_down = (here_down + F(4.0) * half_down + far_down) * F(1 / 6)
+    return mean_up - slope_up * middle, slope_up, mean_down - slope_down * middle, slope_down, k, share
 
 
 @kernel
 def _straighten(f, scalars):
-    """Steps as lines over the way that each device is about to go, as ``affine`` has them, and the noise half-way.
-
-    A line has the slope of the chord from the state to where the device will be, and Simpson's mean of the curve between.
-    """
+    """Drives and rates of all devices for one visit, see ``affine``, and the noise half-way."""
     sigma, curves = scalars.noise, scalars.curves
     for e in range(SIZE):
-        v, up, n, high, low = f[V + e], f[UP + e], f[ALL + e], f[HIGH + e], f[LOW + e]
-        gain_up, gain_down, scale, origin = (
-            f[GAIN_UP + e],
-            f[GAIN_DOWN + e],
-            f[SCALE + e],
-            f[ORIGIN + e],
-        )
-        down = n - up
-        k, share = _found(curves, scale * v + origin)
-        after = k + np.uint32(1)
-        rise_up, rise_down = (
-            curves[0, after] - curves[0, k],
-            curves[1, after] - curves[1, k],
-        )
-        here_up = gain_up * (curves[0, k] + share * rise_up)
-        here_down = gain_down * (curves[1, k] + share * rise_down)
-        slope_up, slope_down = gain_up * scale * rise_up, gain_down * scale * rise_down
-        relax = max(down * slope_down - up * slope_up, F(-1.0))
-        way = (up * here_up - down * here_down) / (F(1.0) + relax * (F(0.5) + relax * F(1 / 12)))
-        there = min(max(v + way, low), high)
-        way = there - v
-        middle = F(0.5) * (v + there)
-        far_up, far_down = _steps(curves, there, gain_up, gain_down, scale, origin)
-        k, share = _found(curves, scale * middle + origin)
-        half_up, half_down = (
-            gain_up * _at(curves, 0, k, share),
-            gain_down * _at(curves, 1, k, share),
-        )
-        some = abs(way) * abs(scale) > F(1e-3)  # of the distance of two nodes
-        over = F(1.0) / (way if some else F(1.0))
-        slope_up = (far_up - here_up) * over if some else slope_up
-        slope_down = (far_down - here_down) * over if some else slope_down
-        mean_up = (here_up + F(4.0) * half_up + far_up) * F(1 / 6)
-        mean_down = (here_down + F(4.0) * half_down + far_down) * F(1 / 6)
-        m_up, m_down = -slope_up, slope_down
-        up_ratio, down_ratio = ratio_series(m_up), ratio_series(m_down)
-        f[CU + e] = (mean_up - slope_up * middle) * up_ratio
-        f[CD + e] = (mean_down - slope_down * middle) * down_ratio
-        f[RU + e], f[RD + e] = m_up * up_ratio, m_down * down_ratio
-        f[RELAX + e] = up * f[RU + e] + down * f[RD + e]
-        f[NOISE_UP + e] = sigma * gain_up * _at(curves, 2, k, share)
-        f[NOISE_DOWN + e] = sigma * gain_down * _at(curves, 3, k, share)
+        up, slope_up, down, slope_down, k, share = _lines(f, e, curves)
+        ratio_up, ratio_down = ratio_series(-slope_up), ratio_series(slope_down)
+        f[CU + e], f[CD + e] = up * ratio_up, down * ratio_down
+        f[RU + e], f[RD + e] = -slope_up * ratio_up, slope_down * ratio_down
+        f[RELAX + e] = f[UP + e] * f[RU + e] + (f[ALL + e] - f[UP + e]) * f[RD + e]
+        f[NOISE_UP + e] = sigma * f[GAIN_UP + e] * _at(curves, 2, k, share)
+        f[NOISE_DOWN + e] = sigma * f[GAIN_DOWN + e] * _at(curves, 3, k, share)
+
+
+@inline
+def _whole(f, e, word, scalars):
+    """The new state of device ``e`` by the full formulas: near a bound, with coarse steps or on a long way."""
+    curves, v, n_up, n, spread = scalars.curves, f[V + e], f[UP + e], max(f[ALL + e], NONE), f[SPREAD + e]
+    gain_up, gain_down, scale, origin = f[GAIN_UP + e], f[GAIN_DOWN + e], f[SCALE + e], f[ORIGIN + e]
+    high, low, n_down = f[HIGH + e], f[LOW + e], n - n_up
+    up, slope_up, down, slope_down, _, _ = _lines(f, e, curves)
+    # a pulse that would pass the bound lands on it
+    m_up, m_down = min(-slope_up, LARGEST), min(slope_down, LARGEST)
+    ratio_up, ratio_down = ratio(m_up), ratio(m_down)
+    relax = n_up * m_up * ratio_up + n_down * m_down * ratio_down
+    kept = exp(-relax)
+    mean = v + (n_up * up * ratio_up - n_down * down * ratio_down - relax * v) * phi(relax, kept)
+    inside = min(max(mean, low), high)
+    # what one pulse more would change: its step, and what is forgotten of that until the end (Simpson's rule)
+    first_up, first_down = _steps(curves, v, gain_up, gain_down, scale, origin)
+    half_up, half_down = _steps(curves, F(0.5) * (v + inside), gain_up, gain_down, scale, origin)
+    last_up, last_down = _steps(curves, inside, gain_up, gain_down, scale, origin)
+    rest = F(4.0) * exp(F(-0.5) * relax)
+    more_up = (first_up * kept + half_up * rest + last_up) * F(1 / 6)
+    more_down = (first_down * kept + half_down * rest + last_down) * F(1 / 6)
+    counted = spread * (n_up * more_up * more_up + n_down * more_down * more_down)
+    known = spread <= F(0.0)
+    unbiased = (n if known else F(1.0)), (max(n - F(1.0), F(0.5)) if known else F(1.0))
+    out_up, _ = _steps(curves, high, gain_up, gain_down, scale, origin)
+    _, out_down = _steps(curves, low, gain_up, gain_down, scale, origin)
+    return ended(
+        v, mean, n_up, n_down, n, relax, last_up + last_down, f[NOISE_UP + e], f[NOISE_DOWN + e], counted, unbiased,
+        (out_up, out_down), high, low, scalars.kappa, f[XI + e], word,
+    )  # fmt: skip
 
 
 @kernel
@@ -212,6 +196,6 @@ def respond_curves(f, ids, scalars, key):
         choose(f, ids)
         for q in range(hard):
             e = np.int64(ids[CHOSEN + q])
-            f[END + e] = _integrated(f, e, mix(np.uint32(ids[e] + EDGE), key), scalars)
+            f[END + e] = _whole(f, e, mix(np.uint32(ids[e] + EDGE), key), scalars)
     for e in range(SIZE):
         f[V + e] = f[END + e]
