@@ -10,14 +10,16 @@ import torch
 from tests.runs import configuration
 from torch import Tensor, nn
 
+import crossweep
 from crossweep.build import build
 from crossweep.nn.convert import analog_weights
 from crossweep.rng import Stream
 from crossweep.training import experiment as experiment_module
 from crossweep.training import loop as loop_module
 from crossweep.training.cache import fingerprint
+from crossweep.training.evaluate import Score
 from crossweep.training.experiment import Experiment
-from crossweep.training.fit_settings import OptimizerSettings
+from crossweep.training.fit_settings import PARAMETER_KINDS, OptimizerSettings
 from crossweep.training.progress import Silent
 
 WORDS = (
@@ -67,6 +69,38 @@ def test_a_baseline_sees_the_same_batches_in_the_same_order(
     assert len(analog) == len(paired) > 4
     assert all(torch.equal(one, other) for one, other in zip(analog, paired, strict=True))
     assert not torch.equal(analog[0], analog[len(analog) // 2])  # another order in the next epoch
+
+
+@pytest.mark.parametrize(("rule", "kinds"), [("cttv2", ("head",)), ("digital", PARAMETER_KINDS)])
+def test_beside_crossbars_only_the_kinds_that_are_named_train(
+    rule: str, kinds: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A digital network trains as a whole, as the baselines do."""
+    trained: dict[str, tuple[str, ...]] = {}
+
+    def noted(self: loop_module.Loop) -> loop_module.FitResult:
+        trained[self.title] = tuple(self.settings.digital_parameters)
+        return loop_module.FitResult("complete", [])
+
+    monkeypatch.setattr(loop_module.Loop, "run", noted)
+    words = ("training.finetune.digital_parameters=[head]", "evaluation.fresh_devices=0", f"algorithm={rule}")
+    experiment(*words).run(tmp_path, Silent())
+    assert (trained["fine-tune"], trained["baseline sgd"]) == (kinds, PARAMETER_KINDS)
+
+
+def test_each_split_has_its_own_final_score(monkeypatch: pytest.MonkeyPatch) -> None:
+    task = standard().data.target()
+    assert task.validation is not None
+    of = {id(task.test): Score(0.25, 3.0), id(task.validation): Score(0.5, 2.0)}
+    monkeypatch.setattr(experiment_module, "evaluate", lambda model, split: of[id(split)])
+    fit = loop_module.FitResult("complete", [{"train_loss": 1.0}])
+    assert experiment_module.scores(nn.Identity(), task, fit) == {
+        "test_accuracy": 0.25,
+        "test_error": 75.0,
+        "validation_accuracy": 0.5,
+        "validation_loss": 2.0,
+        "train_loss": 1.0,
+    }
 
 
 def test_heads_depend_on_the_seed_of_training_and_on_no_other() -> None:
@@ -125,6 +159,10 @@ def changed(made: Experiment, path: str, value: Any) -> Experiment:
         ("pretrain.epochs", 2, BOTH),
         ("pretrain.optimizer.lr", 0.012, BOTH),
         ("model_key.widths", [9], BOTH),
+        ("data.source_classes", 6, BOTH),
+        ("data.target_classes", 6, OWN),
+        ("torch_device", torch.device("cuda"), BOTH),
+        ("version", "another", BOTH),
         ("factory.draws", Stream(1), OWN),
         ("finetune.epochs", 3, OWN),
         ("finetune.batch_size", 5, OWN),
@@ -152,6 +190,9 @@ def test_cached_results_are_known_by_all_that_made_them(
     monkeypatch.setattr(experiment_module, "once", look_up)
     monkeypatch.setattr(nn.Module, "load_state_dict", lambda *_, **__: None)
     made = standard()
-    before, after = lookups(made), lookups(changed(made, path, value))
+    before = lookups(made)
+    if path == "version":
+        monkeypatch.setattr(crossweep, "__version__", value)
+    after = lookups(made if path == "version" else changed(made, path, value))
     assert before.keys() == BOTH
     assert {kind for kind in before if before[kind] != after[kind]} == kinds
