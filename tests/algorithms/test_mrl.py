@@ -89,3 +89,9 @@ def test_a_training_run_tells_every_weight_the_loss_of_its_epochs(
     with (tmp_path / "run" / "history.csv").open() as file:
         losses = [float(row["train_loss"]) for row in csv.DictReader(file)]
     assert told == [pytest.approx(loss) for loss in losses for _ in range(2)]  # two layers
+
+
+def test_rates_and_periods_grow_from_tile_to_tile() -> None:
+    chain = MRL(n_tiles=4, transfer_lr=0.1, lr_growth=2.0, transfer_every=3.0, transfer_growth=5.0).chain()
+    assert chain.transfer_lr_vec == pytest.approx((0.1, 0.2, 0.4))
+    assert chain.transfer_every_vec == pytest.approx((3.0, 15.0, 75.0))
