@@ -78,6 +78,7 @@ def build(cfg: Node) -> Experiment | TestbedExperiment:
         baselines={name: training.baseline_optimizers[name] for name in training.baseline},
         pretraining_seed=found.seed.pretraining,
         fresh_devices=found.evaluation.fresh_devices,
+        times=found.evaluation.times,
         cache=cache_dir(),
         torch_device=device,
     )

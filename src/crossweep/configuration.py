@@ -4,7 +4,7 @@
 describe, is read by nothing and refused.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
@@ -13,7 +13,7 @@ from crossweep.data.base import AbstractData
 from crossweep.devices.symmetry_point import SymmetryPoint
 from crossweep.errors import FieldError
 from crossweep.models.base import AbstractModel
-from crossweep.schema import Checked, NotNegative, Range, Seed
+from crossweep.schema import Checked, Items, NotNegative, Positive, Range, Seed
 from crossweep.testbeds.base import AbstractTestbed
 from crossweep.tiles.engine.base import EngineParameters
 from crossweep.tiles.io_parameters import IOParameters
@@ -119,9 +119,11 @@ class Evaluation(Checked):
 
     Args:
         fresh_devices: new device populations that the trained weights are written to [1], 0..1000.
+        times: after which the trained network is evaluated again, its devices unpulsed [s]; a mini-batch counts as 1 s.
     """
 
     fresh_devices: Annotated[int, Range(least=0, most=1000)]
+    times: Annotated[Sequence[Positive], Items(distinct=True)]
 
 
 @dataclass(frozen=True, kw_only=True)

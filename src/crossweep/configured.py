@@ -6,6 +6,7 @@ devices and reads. No torch, no omegaconf: reports and sweeps ask here.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -22,6 +23,7 @@ DEVICE_OVERLAY = {
     "variability.asymmetry": "up_down_dtod",
 }
 READ_OVERLAY = {"noise.output": "out_noise", "noise.input": "inp_noise", "noise.weight_read": "w_noise"}
+AFTER = re.compile(r"test_error_after_([0-9.e+-]+)s")  # a metric of `evaluation.times`
 ROLES, WAYS = ("fast", "slow"), ("forward", "backward")
 
 
@@ -65,6 +67,27 @@ def device_name(record: Mapping[str, Any]) -> str:
     fitted = (config.get("device") or {}).get("fitted") if isinstance(config, Mapping) else None
     own = fitted.get("name") if isinstance(fitted, Mapping) else None
     return str(own or (record.get("choices") or {}).get("device", "?"))
+
+
+def metric_after(time: float) -> str:
+    """Name of the metric of one of `evaluation.times` [s]: ``test_error_after_3600s``."""
+    return f"test_error_after_{time:.0f}s" if time == round(time) else f"test_error_after_{time:g}s"
+
+
+def errors_over_time(metrics: Mapping[str, Any]) -> list[tuple[float, float]]:
+    """Times [s] and test errors [%] of a run that was evaluated again after its devices had lain unpulsed."""
+    found = ((AFTER.fullmatch(name), value) for name, value in metrics.items())
+    return sorted(
+        (float(name[1]), float(value)) for name, value in found if name and _number(value) is not None
+    )
+
+
+def time_text(seconds: float) -> str:
+    """A time in the unit that people would use: ``1 h``, ``365 d``."""
+    for unit, size in (("d", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= size:
+            return f"{seconds / size:.3g} {unit}" if seconds < 1000 * size else f"{seconds / size:.0f} {unit}"
+    return f"{seconds:g} s"
 
 
 def _held(flat: Flat, key: str) -> Iterator[float | None]:

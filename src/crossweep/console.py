@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from crossweep.configured import device_name
+from crossweep.configured import device_name, errors_over_time, time_text
 
 _SHOWN = ("train_loss", "train_accuracy", "validation_accuracy", "test_accuracy")
 
@@ -107,6 +107,8 @@ def result_table(record: Mapping[str, Any]) -> Table:
         spread = metrics.get("fresh_error_std")
         text = f"{fresh:.2f} %" if spread is None else f"{fresh:.2f} +- {spread:.2f} %"
         table.add_row("  on fresh devices", text, f"{1 - fresh / 100:.4f}", "", "")
+    for time, error in errors_over_time(metrics):
+        table.add_row(f"  after {time_text(time)}", f"{error:.2f} %", f"{1 - error / 100:.4f}", "", "")
     return table
 
 

@@ -266,6 +266,10 @@ class AbstractDevice(Checked, ABC):
             return v, dict(memory)
         return relaxation.relax(self, v, cells, memory, stream)
 
+    def rest(self, v: Tensor, cells: Cells, age: Tensor, batches: float, stream: Stream) -> Tensor:
+        """States ``[..., d, x]`` after many mini-batches without pulses, see `relaxation.rest`."""
+        return relaxation.rest(self, v, cells, age, batches, stream) if self.relaxes else v
+
     def reset_state(self, cells: Cells, stream: Stream) -> Tensor:
         """States ``[..., d, x]`` after an explicit reset: own target, ``reset_std`` around it [w]."""
         return relaxation.reset_state(self, cells, stream)

@@ -64,5 +64,5 @@ def measured(*, file: str, fitted: Mapping[str, Any], **changes: Any) -> dict[st
         fitted: the keys of the file, ``_target_`` included; those in ``ABOUT`` tell where it comes from.
         changes: keys of the device that replace those of the file; None keeps the fitted value.
     """
-    own = {key: value for key, value in fitted.items() if key not in ABOUT}
-    return {**own, **{key: value for key, value in changes.items() if value is not None}}
+    given = {key: value for key, value in changes.items() if value is not None}
+    return {key: value for key, value in {**fitted, **given}.items() if key not in ABOUT}

@@ -80,6 +80,54 @@ def _drift(
     return torch.where(age > 1, (age / (age - 1).clamp(min=1)) ** -nu, 1.0), age
 
 
+def rest(
+    device: "AbstractDevice", v: Tensor, cells: "Cells", age: Tensor, batches: float, stream: Stream
+) -> Tensor:
+    """States after many mini-batches without pulses, in closed form; as so many calls of `relax` in distribution.
+
+    Decay and diffusion together are an autoregressive process: ``n`` mini-batches multiply the distance from ``reset`` by
+    ``decay^n`` and add the variance ``D^2 decay^2 (1 - decay^2n) / (1 - decay^2)``. Drift multiplies by
+    ``((age + n) / age)^-nu``,
+    the spread of its single factors summed up. What diffuses over a bound is reflected, as the many small steps would be.
+
+    Args:
+        device: its model.
+        v: states [..., d, x] [w].
+        cells: the devices.
+        age: mini-batches since each state was pulsed last, >= 1 [..., d, x].
+        batches: how many.
+        stream: source of the diffusion and of the drift's spread.
+
+    Differs: where drift and diffusion act together, all of the diffusion comes first.
+    """
+    spread = torch.zeros_like(v)
+    if device.lifetime:
+        target, decay = cells.extra["reset"], cells.extra["decay"].double()
+        left = decay**batches
+        v = ((v - target) * left + target).to(v.dtype)
+        shrink = torch.where(decay < 1, decay**2 * (1 - left**2) / (1 - decay**2), batches)
+    else:
+        shrink = torch.full_like(v, batches, dtype=torch.float64)
+    if device.diffusion:
+        spread = (cells.extra["diffusion"] * shrink.sqrt()).to(v.dtype)
+        v = v + spread * stream.fork("diffusion").normal(*v.shape, like=v)
+    if device.drift_nu:
+        nu = cells.extra["drift_nu"]
+        power = ((age.double() + batches) / age.double()).log()
+        if device.drift_nu_std:  # sum of squared logarithms of the single factors, by its integral
+            wide = (1 / age.double() - 1 / (age.double() + batches)).sqrt()
+            power = power + device.drift_nu_std * wide * stream.fork("drift").normal(*v.shape, like=v)
+        v = (v * torch.exp(-nu * power)).to(v.dtype)
+    return _reflected(v, cells.w_min, cells.w_max) if device.diffusion else v.clamp(cells.w_min, cells.w_max)
+
+
+def _reflected(v: Tensor, low: Tensor, high: Tensor) -> Tensor:
+    """States mirrored at the bounds until they lie between them."""
+    width = (high - low).clamp(min=1e-12)
+    place = torch.remainder(v - low, 2 * width)
+    return (low + torch.where(place > width, 2 * width - place, place)).clamp(low, high)
+
+
 def reset_state(device: "AbstractDevice", cells: "Cells", stream: Stream) -> Tensor:
     """State after an explicit reset: the device's target, ``reset_std`` around it, inside the bounds [w]."""
     like = cells.w_max

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from crossweep.axis import PLAIN_UNITS, number_text
-from crossweep.configured import configured, device_name, flattened
+from crossweep.configured import configured, device_name, errors_over_time, flattened, metric_after, time_text
 from crossweep.results import sentences
 from crossweep.results.analysis import Analysis
 from crossweep.results.sheets import comparison_sheet, importance_sheet, tolerance_sheet
@@ -62,6 +62,7 @@ def page(
         *_specification(analysis),
         *(_section(title, figures) for title, figures in sections if figures),
         *_importance(analysis),
+        *_over_time(analysis),
         *_comparison(analysis),
         *_trials(analysis, link),
         *_skipped(analysis),
@@ -207,6 +208,35 @@ def _comparison(analysis: Analysis) -> list[str]:
         '<p class="sub">First minus second on the same conditions and seeds (same devices, same batches); '
         "interval and effect size over the units named. Empty: fewer than three units.</p>",
     ]
+
+
+def _over_time(analysis: Analysis) -> list[str]:
+    """Accuracy after the devices have lain unpulsed, by group; mean and range over its runs."""
+    rows = []
+    for group in analysis.groups:
+        columns = {
+            c.removeprefix("metric."): c for c in map(str, group.rows.columns) if c.startswith("metric.")
+        }
+        errors = {name: pd.to_numeric(group.rows[c], errors="coerce") for name, c in columns.items()}
+        kept = {name: 100 - e.dropna() for name, e in errors.items() if e.notna().any()}
+        times = errors_over_time({name: float(a.mean()) for name, a in kept.items()})
+        named = [("0 s", "test_error")] * bool(times) + [(time_text(t), metric_after(t)) for t, _ in times]
+        rows += [
+            {
+                "group": group.name,
+                "after": text,
+                "test accuracy [%]": float(kept[name].mean()),
+                "lowest": float(kept[name].min()),
+                "highest": float(kept[name].max()),
+                "runs": len(kept[name]),
+            }
+            for text, name in named
+            if name in kept
+        ]
+    if not rows:
+        return []
+    note = '<p class="sub">The trained network after its devices have lain unpulsed (<code>evaluation.times</code>).</p>'
+    return ["<h2>Accuracy over time</h2>", html_table(pd.DataFrame(rows)), note]
 
 
 def _trials(analysis: Analysis, link: Callable[[str], str]) -> list[str]:

@@ -169,6 +169,14 @@ class AnalogTile(nn.Module):
             setattr(self, name, tensor)
         self._show(torch.ones_like(self.state))
 
+    def rest(self, batches: float) -> None:
+        """Let the devices lie for so many mini-batches: decay, diffusion, drift."""
+        if not self.device.relaxes:
+            return
+        age = self.age if self.device.drift_nu else torch.ones_like(self.state)
+        self.state = self.device.rest(self.state, self.cells, age, batches, self.draws.fork("rest"))
+        self._show(torch.ones_like(self.state))
+
     def _account(self, pulses: Tensor) -> None:
         self.pulses_given += pulses.sum(-1).sum(
             dtype=torch.float64

@@ -13,6 +13,7 @@ from torch import nn
 
 import crossweep
 from crossweep.algorithms.base import AbstractAlgorithm
+from crossweep.configured import metric_after
 from crossweep.data.base import AbstractData, Split, Task
 from crossweep.errors import ConfigError, DivergedError
 from crossweep.models.base import AbstractModel, new_head
@@ -31,6 +32,7 @@ from crossweep.training.loop import FitResult, Loop, Row
 from crossweep.training.outline import Outline, fresh, outlined, outlines
 from crossweep.training.progress import Progress
 from crossweep.training.reference import Candidate, choose
+from crossweep.training.retention import errors_after
 
 CHECKPOINT_NAME = "checkpoint.safetensors"
 _METRICS = (
@@ -97,6 +99,7 @@ class Experiment:
         baselines: optimizers of the paired digital runs by name; the best by validation loss is the reference.
         pretraining_seed: seed of the pretrained network.
         fresh_devices: number of fresh device populations at the end.
+        times: when the trained network is evaluated again [mini-batch].
         cache: folder of shared artefacts.
         torch_device: where to compute.
     """
@@ -112,6 +115,7 @@ class Experiment:
     baselines: Mapping[str, OptimizerSettings]
     pretraining_seed: int
     fresh_devices: int
+    times: Sequence[float]
     cache: Path
     torch_device: torch.device
 
@@ -142,7 +146,7 @@ class Experiment:
         found = scores(model, task, fit)
         metrics: dict[str, float | None] = {**found, "transfer_weight_error": written}
         if fit.state == "complete" and table:
-            metrics |= self._fresh(model, task)
+            metrics |= self._fresh(model, task) | errors_after(model, task, self.times)
         if reference is not None:
             baseline = reference.scores["test_error"]
             assert baseline is not None
@@ -171,6 +175,7 @@ class Experiment:
             names += ["fresh_error_mean"] * (self.fresh_devices > 0) + ["fresh_error_std"] * (
                 self.fresh_devices > 1
             )
+            names += [metric_after(time) for time in self.times]
         if self.baselines:
             names += ["baseline_error", "error_increase"]
         return tuple(names)
