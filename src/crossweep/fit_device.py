@@ -21,6 +21,7 @@ from crossweep.fitting.layouts import Given
 from crossweep.fitting.published import published
 from crossweep.fitting.reading import Layout, Recording, read
 from crossweep.fitting.report import digest, draw, model_rows, parameter_rows, write_keys, write_yaml
+from crossweep.fitting.retention import fit_retention, read_retention
 from crossweep.fitting.scale import Scale
 from crossweep.fitting.selection import Measurement, fit_all
 from crossweep.fitting.table_report import draw_table, table_rows
@@ -71,33 +72,49 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = _parser().parse_args(arguments)
     ends = tuple(options.range) if options.range else None
     name = options.name or re.sub(r"[^\w+-]+", "_", options.files[0].name.partition(".")[0])
-    folder = _folder(name, options)
+    folder, tabulate = _folder(name, options), options.model == ["table"]
     given = Given(options.unit, options.read_voltage)
-    if options.model == ["table"]:
-        found = published(options.files)
-        if found is not None:
-            scale = Scale.over(found[0].conductance, ends, pair=found[1] is None)
-            return finish_table(of_published(*found, scale), scale, options.files, folder, name)
+    if tabulate and (found := published(options.files)) is not None:
+        scale = Scale.over(found[0].conductance, ends, pair=found[1] is None)
+        return finish_table(of_published(*found, scale), scale, options, folder, name)
     recording = read(options.files, Layout(parse_said(options.columns), given, options.decimal, options.zero))
     show_understood(recording)
-    if options.model == ["table"]:
-        scale = Scale.of(recording.trains, ends)
+    scale = Scale.of(recording.trains, ends)
+    if tabulate:
         tabulated = of_trains([scale.readings(t) for t in recording.trains])
-        return finish_table(tabulated, scale, options.files, folder, name)
+        return finish_table(tabulated, scale, options, folder, name)
+    forgotten = _retention(options, scale)
     measurement = fit_recording(options.files, recording, ends, options.model)
-    yaml = write_yaml(measurement, folder / "device.yaml", name)
+    yaml = write_yaml(measurement, folder / "device.yaml", name, forgotten)
     figure = draw(measurement, folder / "fit.png")
     show(measurement)
-    _tell(figure, yaml)
+    return _tell(figure, yaml)
+
+
+def _retention(options: argparse.Namespace, scale: Scale) -> dict[str, float]:
+    """Keys of what the device forgets, shown as they are found; none without a file."""
+    if options.retention is None:
+        return {}
+    given = Given(options.unit, options.read_voltage)
+    series = read_retention(options.retention, scale, Layout({}, given, options.decimal))
+    found = fit_retention(series)
+    table = Table(title=f"retention of {len(series)} series (residual {found.residual:.3f}, 1 is ideal)")
+    for header in ("parameter", "estimate", "95 % interval"):
+        table.add_column(header, justify="left" if header == "parameter" else "right")
+    for row in found.rows():
+        table.add_row(*(escape(cell) for cell in row))
+    Console().print(table)
+    return found.keys()
 
 
 def finish_table(
-    tabulated: Tabulated, scale: Scale, sources: Sequence[Path], folder: Path, name: str
+    tabulated: Tabulated, scale: Scale, options: argparse.Namespace, folder: Path, name: str
 ) -> None:
     """Write and show a device as a table."""
-    n = len(tabulated.devices)
-    lines = [f"# Measured changes per pulse of {n} device{'s' if n > 1 else ''} of {sources[0].name}."]
-    yaml = write_keys(folder / "device.yaml", name, sources[0], scale, tabulated.keys(), lines)
+    n, source = len(tabulated.devices), options.files[0]
+    lines = [f"# Measured changes per pulse of {n} device{'s' if n > 1 else ''} of {source.name}."]
+    keys = tabulated.keys() | _retention(options, scale)
+    yaml = write_keys(folder / "device.yaml", name, source, scale, keys, lines)
     figure = draw_table(tabulated, scale, name, folder / "fit.png")
     shown = Table("", "", title=f"{name}: measured change per pulse", show_header=False)
     for what, much in table_rows(tabulated, scale):
@@ -145,6 +162,12 @@ def _parser() -> argparse.ArgumentParser:
         "--zero",
         choices=("before", "after"),
         help="whether readings numbered 0 precede a train's first pulse",
+    )
+    add(
+        "--retention",
+        type=Path,
+        metavar="FILE",
+        help="conductance over the time after programming, [s] unless it says",
     )
     add("--range", nargs=2, type=float, metavar=("LOW", "HIGH"), help="conductances of weight -1 and +1 [S]")
     add("--name", help="of the device, its folder and its titles (the name of the first file)")

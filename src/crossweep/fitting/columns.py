@@ -24,13 +24,25 @@ UP = {
     "program",
 }
 DOWN = {"-", "-1", "down", "d", "dep", "ltd", "reset", "depression", "negative", "neg", "decrease", "erase"}
-ROLES = ("pulse", "polarity", "voltage", "conductance", "up", "down", "device", "cycle", "read_voltage")
+ROLES = (
+    "pulse",
+    "polarity",
+    "voltage",
+    "conductance",
+    "up",
+    "down",
+    "device",
+    "cycle",
+    "read_voltage",
+    "time",
+)
 # the first that shares a word with a header wins
 _WORDS: Sequence[tuple[str, set[str]]] = (
     (
         "ignored",
-        {"width", "duration", "delay", "time", "timestamp", "date", "temperature", "std", "sem", "error"},
+        {"width", "duration", "delay", "timestamp", "date", "temperature", "std", "sem", "error"},
     ),
+    ("time", {"time", "t", "elapsed"}),
     ("voltage", {"voltage", "amplitude", "v", "vpulse", "vp", "vg", "bias"}),
     ("polarity", {"polarity", "direction", "sign", "type", "operation", "mode"}),
     (

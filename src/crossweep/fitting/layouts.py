@@ -72,7 +72,7 @@ def rows_of(sheet: Sheet, columns: Sequence[Column], given: Given) -> tuple[Rows
     columns = by_content(sheet, columns)
     if any(c.role in ("up", "down") for c in columns):
         return _two_columns(sheet, columns, given)
-    wide = _wide(sheet, columns)
+    wide = side_by_side(columns)
     if wide:
         return _many_columns(sheet, columns, wide, given)
     found = [c for c in columns if c.role == "conductance"]
@@ -211,7 +211,7 @@ def _two_columns(
     return every.take(np.lexsort((ways, turns))), list(columns), remarks[:1]
 
 
-def _wide(sheet: Sheet, columns: Sequence[Column]) -> list[Column]:
+def side_by_side(columns: Sequence[Column]) -> list[Column]:
     """Columns that differ in a number only, with numbers in them: cycles or devices side by side."""
     free = [
         c

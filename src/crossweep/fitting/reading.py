@@ -14,6 +14,8 @@ from crossweep.fitting.layouts import Given, Rows, rows_of
 from crossweep.fitting.polarity import direction
 from crossweep.fitting.trains import Trains, trains_of
 
+_UNUSED = ("ignored", "time")  # by pulse trains
+
 
 @dataclass(frozen=True)
 class Layout:
@@ -135,9 +137,9 @@ def _about_sheet(
 ) -> list[tuple[str, str]]:
     names = [c.name or f"column {c.place + 1}" for c in used]
     roles = [
-        f"{n} = {c.role.replace('_', ' ')}" for n, c in zip(names, used, strict=True) if c.role != "ignored"
+        f"{n} = {c.role.replace('_', ' ')}" for n, c in zip(names, used, strict=True) if c.role not in _UNUSED
     ]
-    ignored = [n for n, c in zip(names, used, strict=True) if c.role == "ignored"]
+    ignored = [n for n, c in zip(names, used, strict=True) if c.role in _UNUSED]
     found = [
         (
             "file",

@@ -36,20 +36,25 @@ _COMMENTS = {
     "w_min": "[w]",
     "w_max_dtod": "[w_max]",
     "w_min_dtod": "[w_min]",
+    "drift_nu": "[1]; since the last pulse, a mini-batch counts as 1 s",
+    "lifetime": "[mini-batch of 1 s]; 0: no decay",
+    "diffusion": "[w per square root of a mini-batch of 1 s]",
     "siemens_zero": "conductance of weight 0 [S]",
     "siemens_per_w": "conductance of one unit of weight [S]",
 }
 
 
-def write_yaml(measurement: Measurement, path: Path, name: str = "device") -> Path:
-    """The fitted device as `device=measured device.file=...` reads it."""
+def write_yaml(
+    measurement: Measurement, path: Path, name: str = "device", extra: Mapping[str, float] | None = None
+) -> Path:
+    """The fitted device as `device=measured device.file=...` reads it; ``extra`` keys tell how it forgets."""
     best, source = measurement.best, measurement.source
     n = len(best.fits)
     lines = [f"# {best.candidate.label}, fitted to {n} device{'s' if n > 1 else ''} of {source.name}."]
     if n == 1:
         lines.append("# One device was measured, so nothing is known about the spread between devices.")
     lines += [f"# {note}" for note in measurement.notes]
-    return write_keys(path, name, source, measurement.scale, device_keys(best), lines)
+    return write_keys(path, name, source, measurement.scale, device_keys(best) | dict(extra or {}), lines)
 
 
 def write_keys(
