@@ -18,12 +18,12 @@ from crossweep.algorithms.base import AbstractAlgorithm
 from crossweep.configuration import Configuration, Noise, Periphery, Variability
 from crossweep.configured import DEVICE_OVERLAY, READ_OVERLAY, overlay
 from crossweep.devices.base import AbstractDevice
+from crossweep.engine.io_parameters import IOParameters
 from crossweep.errors import ConfigError, FieldError
 from crossweep.paths import cache_dir
 from crossweep.rng import Stream
 from crossweep.testbeds.testbed import TestbedExperiment
 from crossweep.tiles.factory import TileFactory
-from crossweep.tiles.io import IOParameters
 from crossweep.tiles.mapping import TileMapping
 from crossweep.training.experiment import Conversion, Experiment
 

@@ -11,12 +11,12 @@ from typing import Annotated, Any, Literal
 from crossweep.algorithms.base import AbstractAlgorithm
 from crossweep.data.base import AbstractData
 from crossweep.devices.symmetry_point import SymmetryPoint
+from crossweep.engine.base import EngineParameters
+from crossweep.engine.io_parameters import IOParameters
 from crossweep.errors import FieldError
 from crossweep.models.base import AbstractModel
 from crossweep.schema import Checked, Items, NotNegative, Positive, Range, Seed
 from crossweep.testbeds.base import AbstractTestbed
-from crossweep.tiles.engine.base import EngineParameters
-from crossweep.tiles.io_parameters import IOParameters
 from crossweep.tiles.mapping import TileMapping
 from crossweep.training.fit_settings import FitSettings, OptimizerSettings
 

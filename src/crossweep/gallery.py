@@ -21,16 +21,16 @@ from crossweep.algorithms.zero_shifting import ZeroShifting
 from crossweep.build import make, plain
 from crossweep.devices.soft_bounds import SoftBounds
 from crossweep.devices.symmetry_point import SymmetryPoint
+from crossweep.engine.base import EngineParameters
+from crossweep.engine.io_parameters import IOParameters
+from crossweep.engine.pulse_plan import UpdateParameters
 from crossweep.errors import reported
 from crossweep.paths import conf_dir, multirun_dir, version_base
 from crossweep.rng import Stream
 from crossweep.testbeds.base import AbstractTestbed, BedResult
 from crossweep.testbeds.constant_gradient import ConstantGradient
 from crossweep.testbeds.correlation_detection import CorrelationDetection
-from crossweep.tiles.engine.base import EngineParameters
 from crossweep.tiles.factory import TileFactory
-from crossweep.tiles.io import IOParameters
-from crossweep.tiles.pulse_train import UpdateParameters
 
 OFFSETS = {"centred": 0.0, "skewed": -0.5}  # visible symmetry point of the fast tile [w_max]
 # both tasks are short, so buffers must be small and flips frequent; values of aihwkit's example and Rasch et al.

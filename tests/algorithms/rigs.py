@@ -10,11 +10,11 @@ from crossweep.devices.constant_step import ConstantStep
 from crossweep.devices.exp_step import ExpStep
 from crossweep.devices.soft_bounds import SoftBounds
 from crossweep.devices.symmetry_point import SymmetryPoint
+from crossweep.engine.base import EngineParameters, Level
+from crossweep.engine.io_parameters import IOParameters
+from crossweep.engine.pulse_plan import UpdateParameters
 from crossweep.rng import Stream
-from crossweep.tiles.engine.base import EngineParameters, Level
 from crossweep.tiles.factory import TileFactory
-from crossweep.tiles.io import IOParameters
-from crossweep.tiles.pulse_train import UpdateParameters
 
 PERFECT = IOParameters(is_perfect=True)
 PULSE, COUNT, MEAN = (EngineParameters(level=level) for level in get_args(Level))

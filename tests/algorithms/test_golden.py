@@ -18,13 +18,13 @@ from crossweep.algorithms.rlv2 import RLv2
 from crossweep.algorithms.ttv1 import TTv1
 from crossweep.algorithms.ttv2 import TTv2
 from crossweep.devices.constant_step import ConstantStep
+from crossweep.engine.base import EngineParameters
+from crossweep.engine.choose import engine as made
+from crossweep.engine.pulse_plan import UpdateParameters
+from crossweep.engine.reference.auto_scale import running_scale
+from crossweep.engine.schedule import TransferClock
 from crossweep.errors import ConfigError
 from crossweep.rng import Stream
-from crossweep.tiles.engine.auto_scale import running_scale
-from crossweep.tiles.engine.base import EngineParameters
-from crossweep.tiles.engine.choose import engine as made
-from crossweep.tiles.engine.schedule import TransferClock
-from crossweep.tiles.pulse_train import UpdateParameters
 from tests import expect
 from tests.algorithms.rigs import factory, ideal, normal, soft
 

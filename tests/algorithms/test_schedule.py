@@ -7,7 +7,7 @@ from crossweep.algorithms.cttv2 import CTTv2
 from crossweep.algorithms.mixed_precision import MixedPrecision
 from crossweep.algorithms.mrl import MRL
 from crossweep.algorithms.ttv2 import TTv2
-from crossweep.tiles.pulse_train import UpdateParameters
+from crossweep.engine.pulse_plan import UpdateParameters
 from tests import expect
 from tests.algorithms.rigs import factory, ideal
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from crossweep.algorithms.base import AnalogWeight
 from crossweep.algorithms.chain import ChainWeight
 from crossweep.algorithms.mixed_precision import MixedPrecisionWeight
-from crossweep.tiles.engine.choose import Backend
+from crossweep.engine.choose import Backend
 from tests.algorithms.traces import FOLDER, Trace, build
 
 pytestmark = pytest.mark.reference

@@ -8,14 +8,14 @@ from crossweep.algorithms.ttv2 import TTv2
 from crossweep.bench.updates import DEVICES
 from crossweep.devices.constant_step import ConstantStep
 from crossweep.devices.symmetry_point import SymmetryPoint
+from crossweep.engine.base import EngineParameters
+from crossweep.engine.choose import engine as made
+from crossweep.engine.io_parameters import IOParameters
+from crossweep.engine.program import Buffered, Pulses
+from crossweep.engine.pulse_plan import UpdateParameters
+from crossweep.engine.slice_pulses import pulse_counts, train_counts
 from crossweep.rng import Stream
-from crossweep.tiles.engine.base import EngineParameters
-from crossweep.tiles.engine.choose import engine as made
-from crossweep.tiles.engine.program import Buffered, Pulses
 from crossweep.tiles.factory import TileFactory
-from crossweep.tiles.io import IOParameters
-from crossweep.tiles.pulse_train import UpdateParameters
-from crossweep.tiles.slice_pulses import pulse_counts, train_counts
 from tests import expect
 from tests.algorithms.rigs import COUNT
 

@@ -25,13 +25,13 @@ from crossweep.devices.piecewise_step import PiecewiseStep
 from crossweep.devices.pow_step import PowStep
 from crossweep.devices.soft_bounds import SoftBounds
 from crossweep.devices.symmetry_point import SymmetryPoint
+from crossweep.engine.base import EngineParameters
+from crossweep.engine.choose import Backend
+from crossweep.engine.io_parameters import IOParameters
+from crossweep.engine.pulse_plan import UpdateParameters
 from crossweep.rng import Stream
 from crossweep.tiles.analog_tile import AnalogTile
-from crossweep.tiles.engine.base import EngineParameters
-from crossweep.tiles.engine.choose import Backend
 from crossweep.tiles.factory import TileFactory
-from crossweep.tiles.io import IOParameters
-from crossweep.tiles.pulse_train import UpdateParameters
 
 FOLDER = Path(__file__).parent.parent / "reference" / "algorithms"
 PERFECT = IOParameters(is_perfect=True)

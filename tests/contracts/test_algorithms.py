@@ -18,11 +18,11 @@ from crossweep.algorithms.erider import ERIDER
 from crossweep.algorithms.tiki_taka import TikiTaka
 from crossweep.algorithms.zero_shifting import ZeroShifting
 from crossweep.devices.soft_bounds import SoftBounds
+from crossweep.engine import chain
+from crossweep.engine.base import EngineParameters
+from crossweep.engine.pulse_plan import UpdateParameters
 from crossweep.errors import ConfigError, ShapeError
-from crossweep.tiles import chain
-from crossweep.tiles.engine.base import EngineParameters
 from crossweep.tiles.factory import TileFactory
-from crossweep.tiles.pulse_train import UpdateParameters
 from tests import expect
 from tests.algorithms.catalogue import NAMES, load
 from tests.algorithms.rigs import COUNT, DEVICES, EXACT, MEAN, PULSE, factory, ideal, normal

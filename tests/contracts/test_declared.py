@@ -24,9 +24,9 @@ from crossweep.algorithms.ttv2 import TTv2
 from crossweep.devices.base import Cells
 from crossweep.devices.constant_step import ConstantStep
 from crossweep.devices.response import Affine
-from crossweep.tiles.engine.base import EngineParameters
-from crossweep.tiles.engine.program import Buffered, Own
-from crossweep.tiles.pulse_train import UpdateParameters
+from crossweep.engine.base import EngineParameters
+from crossweep.engine.program import Buffered, Own
+from crossweep.engine.pulse_plan import UpdateParameters
 from tests.algorithms.rigs import COUNT, factory, ideal, normal, soft
 
 RULES = (TTv1, TTv2, CTTv2, AGAD, RLv2, ERIDER, MRL)

@@ -4,11 +4,11 @@ import pytest
 import torch
 
 from crossweep.devices.symmetry_point import SymmetryPoint
+from crossweep.engine.base import EngineParameters
+from crossweep.engine.choose import engine as made
+from crossweep.engine.pulse_plan import UpdateParameters, plan_pulses
 from crossweep.rng import Stream
 from crossweep.tiles.analog_tile import AnalogTile, TileParameters
-from crossweep.tiles.engine.base import EngineParameters
-from crossweep.tiles.engine.choose import engine as made
-from crossweep.tiles.pulse_train import UpdateParameters, plan_pulses
 from crossweep.tiles.unit_cells import UnitCellTile
 from tests import expect
 from tests.algorithms.rigs import COUNT, MEAN, PULSE

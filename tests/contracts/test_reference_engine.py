@@ -10,12 +10,12 @@ import torch
 from numba.core.dispatcher import Dispatcher
 
 from crossweep.algorithms.base import AnalogWeight
+from crossweep.engine.base import EngineParameters
+from crossweep.engine.choose import choose
+from crossweep.engine.cpu import kernels
+from crossweep.engine.io_parameters import IOParameters
 from crossweep.errors import ConfigError
-from crossweep.tiles import kernels
-from crossweep.tiles.engine.base import EngineParameters
-from crossweep.tiles.engine.choose import choose
 from crossweep.tiles.factory import TileFactory
-from crossweep.tiles.io import IOParameters
 from tests.algorithms.rigs import DEVICES, factory, normal
 from tests.contracts.test_algorithms import ANALOG, ENGINES, SHAPE, rule
 from tests.runs import trained

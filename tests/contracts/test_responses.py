@@ -12,11 +12,11 @@ from crossweep.devices.pow_step import PowStep
 from crossweep.devices.response import Affine, Exponential, General, Response, Table, step
 from crossweep.devices.soft_bounds import SoftBounds
 from crossweep.devices.symmetry_point import SymmetryPoint
+from crossweep.engine.choose import Backend
+from crossweep.engine.choose import engine as made
+from crossweep.engine.pulse_plan import UpdateParameters, plan_pulses
 from crossweep.rng import Stream
 from crossweep.tiles.analog_tile import AnalogTile, TileParameters
-from crossweep.tiles.engine.choose import Backend
-from crossweep.tiles.engine.choose import engine as made
-from crossweep.tiles.pulse_train import UpdateParameters, plan_pulses
 from tests.algorithms.rigs import EXACT, normal
 from tests.contracts.test_algorithms import ENGINES
 

@@ -9,10 +9,10 @@ from crossweep.devices.base import AbstractDevice
 from crossweep.devices.constant_step import ConstantStep
 from crossweep.devices.soft_bounds import SoftBounds
 from crossweep.devices.symmetry_point import SymmetryPoint
+from crossweep.engine.choose import engine as made
+from crossweep.engine.pulse_plan import UpdateParameters, plan_pulses
 from crossweep.rng import Stream
 from crossweep.tiles.analog_tile import AnalogTile, TileParameters
-from crossweep.tiles.engine.choose import engine as made
-from crossweep.tiles.pulse_train import UpdateParameters, plan_pulses
 from tests import expect
 from tests.algorithms.rigs import PULSE
 

@@ -12,9 +12,9 @@ from torch.nn.utils import parametrizations, prune, spectral_norm
 from crossweep.devices.base import AbstractDevice
 from crossweep.devices.constant_step import ConstantStep
 from crossweep.devices.symmetry_point import SymmetryPoint
+from crossweep.engine.io_parameters import IOParameters
 from crossweep.rng import Stream
 from crossweep.tiles.factory import TileFactory
-from crossweep.tiles.io import IOParameters
 from tests.algorithms.rigs import COUNT
 
 PERFECT = IOParameters(is_perfect=True)

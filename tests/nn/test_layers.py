@@ -11,14 +11,14 @@ from crossweep.algorithms.analog_sgd import AnalogSGD
 from crossweep.algorithms.base import AbstractAlgorithm
 from crossweep.algorithms.cttv2 import CTTv2
 from crossweep.devices.soft_bounds import SoftBounds
+from crossweep.engine.cpu.kernels.threads import side_by_side
+from crossweep.engine.pulse_plan import UpdateParameters
 from crossweep.errors import ConfigError
 from crossweep.nn.convert import analog_weights, convert, select, to_digital
 from crossweep.nn.convertible import convertible
 from crossweep.nn.tiled_weight import update_all
 from crossweep.rng import Stream
-from crossweep.tiles.kernels.threads import side_by_side
 from crossweep.tiles.mapping import TileMapping
-from crossweep.tiles.pulse_train import UpdateParameters
 from tests.nn.networks import FINE, build, factory
 
 

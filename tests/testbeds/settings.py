@@ -12,9 +12,9 @@ from crossweep.algorithms.cttv2 import CTTv2
 from crossweep.algorithms.mixed_precision import MixedPrecision
 from crossweep.algorithms.ttv2 import TTv2
 from crossweep.devices.soft_bounds import SoftBounds
+from crossweep.engine.io_parameters import IOParameters
+from crossweep.engine.pulse_plan import UpdateParameters
 from crossweep.tiles.factory import TileFactory
-from crossweep.tiles.io import IOParameters
-from crossweep.tiles.pulse_train import UpdateParameters
 
 # reads of A in the correlation table: 8 bit, noise 0.04
 STANDARD = IOParameters(

@@ -14,8 +14,8 @@ from crossweep.algorithms.base import AbstractAlgorithm
 from crossweep.algorithms.mrl import MRL
 from crossweep.algorithms.ttv1 import TTv1
 from crossweep.devices.soft_bounds import SoftBounds
+from crossweep.engine.pulse_plan import UpdateParameters
 from crossweep.testbeds.least_squares import LeastSquares
-from crossweep.tiles.pulse_train import UpdateParameters
 from tests import expect
 from tests.algorithms.rigs import factory
 

@@ -7,10 +7,10 @@ import torch
 from tests.algorithms.rigs import factory, normal, soft
 from torch import Tensor
 
+from crossweep.engine.pulse_plan import UpdateParameters, plan_pulses
 from crossweep.rng import Stream
 from crossweep.tiles.analog_tile import AnalogTile
 from crossweep.tiles.factory import Role
-from crossweep.tiles.pulse_train import UpdateParameters, plan_pulses
 
 SHAPE = (6, 7)
 

@@ -22,10 +22,10 @@ from crossweep.devices.exp_step import ExpStep
 from crossweep.devices.linear_step import LinearStep
 from crossweep.devices.pow_step import PowStep
 from crossweep.devices.soft_bounds import SoftBounds
+from crossweep.engine.base import Crossbar, EngineParameters
+from crossweep.engine.choose import engine as made
+from crossweep.engine.pulse_plan import PulsePlan, UpdateParameters, plan_pulses
 from crossweep.rng import Stream
-from crossweep.tiles.engine.base import Crossbar, EngineParameters
-from crossweep.tiles.engine.choose import engine as made
-from crossweep.tiles.pulse_train import PulsePlan, UpdateParameters, plan_pulses
 
 AVERAGE, STD = 0.003, 0.03
 SIZE = 64

@@ -11,10 +11,10 @@ from tests.algorithms.rigs import COUNT, PULSE
 from torch import Tensor
 
 from crossweep.devices.constant_step import ConstantStep
+from crossweep.engine.base import Crossbar, EngineParameters
+from crossweep.engine.choose import engine as made
+from crossweep.engine.pulse_plan import UpdateParameters, plan_pulses
 from crossweep.rng import Stream
-from crossweep.tiles.engine.base import Crossbar, EngineParameters
-from crossweep.tiles.engine.choose import engine as made
-from crossweep.tiles.pulse_train import UpdateParameters, plan_pulses
 
 STEP = 0.001
 IDEAL = {"dw_min_dtod": 0.0, "up_down_dtod": 0.0, "w_max_dtod": 0.0, "w_min_dtod": 0.0}

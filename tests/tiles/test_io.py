@@ -8,11 +8,11 @@ from scipy import stats
 from tests import expect
 from torch import Tensor
 
+from crossweep.engine.base import EngineParameters
+from crossweep.engine.choose import engine
+from crossweep.engine.cpu import reads
+from crossweep.engine.io_parameters import IOParameters
 from crossweep.rng import Stream
-from crossweep.tiles import compiled_io
-from crossweep.tiles.engine.base import EngineParameters
-from crossweep.tiles.engine.choose import engine
-from crossweep.tiles.io import IOParameters
 
 QUIET = {"out_noise": 0.0}
 ENGINE = engine(EngineParameters())
@@ -27,13 +27,13 @@ def read_slices(w: Tensor, io: IOParameters, rng: Stream, columns: Tensor | slic
 def path(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Both implementations of the periphery."""
     if request.param == "torch":
-        monkeypatch.setattr(compiled_io, "covers", lambda *_: False)
+        monkeypatch.setattr(reads, "covers", lambda *_: False)
     return request.param
 
 
 def torch_path(function: Callable[[], Tensor]) -> Tensor:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(compiled_io, "covers", lambda *_: False)
+        patch.setattr(reads, "covers", lambda *_: False)
         return function()
 
 

@@ -19,19 +19,19 @@ from crossweep.devices.piecewise_step import PiecewiseStep
 from crossweep.devices.response import Exponential, pulse
 from crossweep.devices.soft_bounds import SoftBounds
 from crossweep.devices.table import TableStep
+from crossweep.engine.base import Crossbar, EngineParameters
+from crossweep.engine.choose import engine as made
+from crossweep.engine.cpu import updates
+from crossweep.engine.cpu.kernels import block, maths
+from crossweep.engine.cpu.kernels.bits import line_key, mix
+from crossweep.engine.cpu.kernels.exponential import exponential_pulse
+from crossweep.engine.cpu.kernels.respond import load_cells, move
+from crossweep.engine.cpu.kernels.tabulated import tabulated_pulse
+from crossweep.engine.cpu.words import Lines, PulseWords
+from crossweep.engine.pulse_plan import PulsePlan, UpdateParameters
+from crossweep.engine.reference.engine import pulse_in_turn
+from crossweep.engine.reference.respond import respond as respond_torch
 from crossweep.rng import Stream
-from crossweep.tiles.engine import compiled
-from crossweep.tiles.engine.base import Crossbar, EngineParameters
-from crossweep.tiles.engine.choose import engine as made
-from crossweep.tiles.engine.reference import pulse_in_turn
-from crossweep.tiles.engine.response import respond as respond_torch
-from crossweep.tiles.kernels import block, maths
-from crossweep.tiles.kernels.bits import line_key, mix
-from crossweep.tiles.kernels.exponential import exponential_pulse
-from crossweep.tiles.kernels.respond import load_cells, move
-from crossweep.tiles.kernels.tabulated import tabulated_pulse
-from crossweep.tiles.pulse_train import PulsePlan, UpdateParameters
-from crossweep.tiles.words import Lines, PulseWords
 
 KEY = 0x1234567890ABCDEF
 
@@ -144,7 +144,7 @@ DEVICES = {
 def test_compiled_and_torch_response_agree(name: str, up: int, down: int, rng: Stream) -> None:
     device, shape = DEVICES[name], (200, 200)
     bar = Crossbar(device, device.draw(shape, rng))
-    arrays, scalars = compiled.device_arrays(bar, torch.empty(shape), ()), compiled.scalars(bar)
+    arrays, scalars = updates.device_arrays(bar, torch.empty(shape), ()), updates.scalars(bar)
     for start in (-0.95, 0.1, 0.99):
         v = torch.full(shape, start)
         reference = respond_torch(v, torch.full_like(v, up), torch.full_like(v, down), bar, rng)
@@ -164,13 +164,13 @@ def test_known_pulses_match_the_reference(name: str, rng: Stream) -> None:
     w, reference = v - 0.25, torch.full_like(v, 0.25)
     for number in (1.0, -1.0, 7.0):
         counts = torch.full_like(v, number)
-        moved, shown, pulses = compiled.give(v, w, reference, counts, torch.arange(200), bar, rng)
+        moved, shown, pulses = updates.give(v, w, reference, counts, torch.arange(200), bar, rng)
         assert pulses == 20_000 * abs(number)
         assert torch.equal(shown, moved - reference)
         expect.same_distribution(moved - v, pulse_in_turn(v, counts, bar, rng) - v)
     sparse = torch.zeros(100, 3)
     sparse[5, 1] = 1.0
-    moved, shown, pulses = compiled.give(v, w, reference, sparse, torch.tensor([10, 20, 30]), bar, rng)
+    moved, shown, pulses = updates.give(v, w, reference, sparse, torch.tensor([10, 20, 30]), bar, rng)
     assert (moved != v).nonzero().tolist() == (shown != w).nonzero().tolist() == [[5, 20]]
     assert pulses == 1
 
@@ -191,8 +191,8 @@ def test_a_pair_of_exponential_devices_moves_as_its_model_says(rng: Stream) -> N
         _respond(
             v[k].numpy(),
             *counts,
-            compiled.device_arrays(bar, v, (k,)),
-            compiled.scalars(bar),
+            updates.device_arrays(bar, v, (k,)),
+            updates.scalars(bar),
             out,
             np.uint32(7),
         )
@@ -202,7 +202,7 @@ def test_a_pair_of_exponential_devices_moves_as_its_model_says(rng: Stream) -> N
 def test_single_exponential_pulses_match_the_reference(rng: Stream) -> None:
     device, n = DEVICES["exponential_floor"], 20_000
     bar = Crossbar(device, device.draw((1, n), rng))
-    arrays, scalars = compiled.device_arrays(bar, torch.empty(1, n), ()), compiled.scalars(bar)
+    arrays, scalars = updates.device_arrays(bar, torch.empty(1, n), ()), updates.scalars(bar)
     v = torch.linspace(-0.99, 0.99, n).unsqueeze(0)
     xi = rng.normal(1, n, like=v)
     for up in (True, False):
@@ -216,7 +216,7 @@ def test_single_exponential_pulses_match_the_reference(rng: Stream) -> None:
 def test_single_tabulated_pulses_match_the_reference(name: str, rng: Stream) -> None:
     device, n = DEVICES[name], 20_000
     bar = Crossbar(device, device.draw((1, n), rng))
-    arrays, scalars = compiled.device_arrays(bar, torch.empty(1, n), ()), compiled.scalars(bar)
+    arrays, scalars = updates.device_arrays(bar, torch.empty(1, n), ()), updates.scalars(bar)
     v = torch.linspace(-0.94, 0.94, n).unsqueeze(0)
     xi = rng.normal(1, n, like=v)
     for up in (True, False):

@@ -13,9 +13,9 @@ from crossweep.algorithms.cttv2 import CTTv2
 from crossweep.algorithms.rlv2 import RLv2
 from crossweep.algorithms.ttv1 import TTv1
 from crossweep.devices.soft_bounds import SoftBounds
-from crossweep.tiles import words
-from crossweep.tiles.engine.base import EngineParameters
-from crossweep.tiles.pulse_train import UpdateParameters, micro_batches
+from crossweep.engine.base import EngineParameters
+from crossweep.engine.cpu import words
+from crossweep.engine.pulse_plan import UpdateParameters, micro_batches
 
 CERTAIN = UpdateParameters(pulse_type="deterministic_implicit", desired_bl=7)
 RULES: dict[str, AbstractAlgorithm] = {

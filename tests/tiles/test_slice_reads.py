@@ -15,9 +15,10 @@ from crossweep.algorithms.chain import ChainWeight
 from crossweep.algorithms.ttv1 import TTv1
 from crossweep.algorithms.ttv2 import TTv2
 from crossweep.devices.soft_bounds import SoftBounds
+from crossweep.engine.cpu import windows
+from crossweep.engine.io_parameters import IOParameters
+from crossweep.engine.reference.reads import read_slices
 from crossweep.errors import ConfigError
-from crossweep.tiles import windows
-from crossweep.tiles.io import IOParameters, read_slices
 
 ROWS, COLUMNS = 4, 37
 CLEAN = IOParameters(

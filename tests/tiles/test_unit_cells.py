@@ -14,12 +14,12 @@ from crossweep.devices.constant_step import ConstantStep
 from crossweep.devices.one_sided import unmirrored
 from crossweep.devices.soft_bounds import SoftBounds
 from crossweep.devices.symmetry_point import SymmetryPoint
+from crossweep.engine.base import EngineParameters
+from crossweep.engine.choose import engine as made
+from crossweep.engine.pulse_plan import UpdateParameters, plan_pulses
 from crossweep.errors import ConfigError
 from crossweep.rng import Stream
 from crossweep.tiles.analog_tile import TileParameters
-from crossweep.tiles.engine.base import EngineParameters
-from crossweep.tiles.engine.choose import engine as made
-from crossweep.tiles.pulse_train import UpdateParameters, plan_pulses
 from crossweep.tiles.unit_cells import UnitCellTile
 
 ALIKE = {"dw_min_dtod": 0.0, "dw_min_std": 0.0, "up_down_dtod": 0.0, "w_max_dtod": 0.0, "w_min_dtod": 0.0}

@@ -19,12 +19,12 @@ from crossweep.devices.exp_step import ExpStep
 from crossweep.devices.piecewise_step import PiecewiseStep
 from crossweep.devices.soft_bounds import SoftBounds
 from crossweep.devices.symmetry_point import SymmetryPoint
+from crossweep.engine.base import EngineParameters
+from crossweep.engine.cpu import windows
+from crossweep.engine.io_parameters import IOParameters
+from crossweep.engine.pulse_plan import UpdateParameters
 from crossweep.rng import Stream
-from crossweep.tiles import windows
-from crossweep.tiles.engine.base import EngineParameters
 from crossweep.tiles.factory import TileFactory
-from crossweep.tiles.io import IOParameters
-from crossweep.tiles.pulse_train import UpdateParameters
 
 IDEAL = {"dw_min_dtod": 0.0, "dw_min_std": 0.0, "up_down_dtod": 0.0, "w_max_dtod": 0.0, "w_min_dtod": 0.0}
 REGULAR = {"in_chop_prob": 0.3, "in_chop_random": False}

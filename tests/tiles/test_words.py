@@ -8,12 +8,12 @@ from tests.algorithms.rigs import COUNT, PULSE
 
 from crossweep.devices.constant_step import ConstantStep
 from crossweep.devices.soft_bounds import SoftBounds
+from crossweep.engine.base import Crossbar
+from crossweep.engine.choose import engine as made
+from crossweep.engine.cpu import updates
+from crossweep.engine.cpu.words import Lines, PulseWords, pulse_words
+from crossweep.engine.pulse_plan import PulsePlan, UpdateParameters, plan_pulses
 from crossweep.rng import Stream
-from crossweep.tiles.engine import compiled
-from crossweep.tiles.engine.base import Crossbar
-from crossweep.tiles.engine.choose import engine as made
-from crossweep.tiles.pulse_train import PulsePlan, UpdateParameters, plan_pulses
-from crossweep.tiles.words import Lines, PulseWords, pulse_words
 
 
 def bits(lines: Lines, slots: int, n: int) -> tuple[np.ndarray, np.ndarray]:
@@ -167,13 +167,13 @@ def test_tall_crossbars_count_what_flat_ones_do(
     since, until = (edge.long() for edge in edges)
     turned = whole.flip_columns(next(signs)).flip_rows(next(signs))
     for plan in (whole, turned, turned.within(torch.minimum(since, until), torch.maximum(since, until))):
-        part = compiled.Part.of(plan, rng, ())
+        part = updates.Part.of(plan, rng, ())
         last = int(part.words.slots[-1])
         for begin, end in ((0, last), (last // 3, last - 5)):
             state, found = torch.zeros(rows, columns), []
             for least in (1, 10**9):
-                monkeypatch.setattr(compiled, "TALL", least)
-                found.append(compiled.count(part, begin, end, state))
+                monkeypatch.setattr(updates, "TALL", least)
+                found.append(updates.count(part, begin, end, state))
             assert float(found[0][1].max()) > 1
             for tall, flat in zip(*found, strict=True):
                 torch.testing.assert_close(tall, flat, rtol=0, atol=0)

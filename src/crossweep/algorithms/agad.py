@@ -5,9 +5,9 @@ from dataclasses import dataclass, replace
 from crossweep.algorithms.chopper import Chopped
 from crossweep.algorithms.moment import Moment
 from crossweep.algorithms.tiki_taka import BufferedTransfer
+from crossweep.engine.program import Buffered
 from crossweep.errors import FieldError
 from crossweep.schema import NotNegative, Positive
-from crossweep.tiles.engine.program import Buffered
 
 
 @dataclass(frozen=True, kw_only=True)

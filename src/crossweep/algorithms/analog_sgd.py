@@ -6,8 +6,8 @@ from itertools import pairwise
 from torch import Tensor
 
 from crossweep.algorithms.base import AbstractAlgorithm, AnalogWeight
+from crossweep.engine.pulse_plan import UpdateParameters, micro_batches
 from crossweep.tiles.factory import TileFactory
-from crossweep.tiles.pulse_train import UpdateParameters, micro_batches
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,11 +8,11 @@ from torch import Tensor
 
 from crossweep.algorithms.base import AnalogWeight
 from crossweep.algorithms.moment import Moment
+from crossweep.engine.chain import Chain, TransferState
+from crossweep.engine.program import Program
+from crossweep.engine.pulse_plan import micro_batches
 from crossweep.tiles.analog_tile import AnalogTile
-from crossweep.tiles.chain import Chain, TransferState
-from crossweep.tiles.engine.program import Program
 from crossweep.tiles.factory import TileFactory
-from crossweep.tiles.pulse_train import micro_batches
 
 if TYPE_CHECKING:
     from crossweep.algorithms.tiki_taka import TikiTaka

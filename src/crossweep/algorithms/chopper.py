@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
+from crossweep.engine.program import Chopper
 from crossweep.schema import Checked, Share
-from crossweep.tiles.engine.program import Chopper
 
 
 @dataclass(frozen=True, kw_only=True)

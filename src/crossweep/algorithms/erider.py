@@ -5,8 +5,8 @@ from dataclasses import dataclass, replace
 from crossweep.algorithms.chopper import Chopped
 from crossweep.algorithms.moment import Moment
 from crossweep.algorithms.tiki_taka import PulsedTransfer
+from crossweep.engine.program import Smoothed
 from crossweep.schema import PositiveShare
-from crossweep.tiles.engine.program import Smoothed
 
 COARSE = 20  # states of A whose first read tells as much of its symmetry point as is known before; chosen
 

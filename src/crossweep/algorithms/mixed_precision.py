@@ -10,12 +10,12 @@ import torch
 from torch import Tensor
 
 from crossweep.algorithms.base import AbstractAlgorithm, AnalogWeight
+from crossweep.engine.pulse_plan import UpdateParameters
+from crossweep.engine.slice_pulses import train_counts
 from crossweep.errors import FieldError
 from crossweep.rng import Stream
 from crossweep.schema import Checked, Count, NotNegative, Positive, Range
 from crossweep.tiles.factory import TileFactory
-from crossweep.tiles.pulse_train import UpdateParameters
-from crossweep.tiles.slice_pulses import train_counts
 
 Optimizer = Callable[[list[Tensor]], torch.optim.Optimizer]
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from crossweep.devices.base import AbstractDevice
-from crossweep.tiles.io import IOParameters
+from crossweep.engine.io_parameters import IOParameters
 
 
 @dataclass(frozen=True, kw_only=True)

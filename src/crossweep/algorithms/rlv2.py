@@ -4,8 +4,8 @@ from dataclasses import dataclass, replace
 
 from crossweep.algorithms.moment import Moment
 from crossweep.algorithms.tiki_taka import PulsedTransfer
+from crossweep.engine.program import Smoothed
 from crossweep.schema import NotNegative, PositiveShare
-from crossweep.tiles.engine.program import Smoothed
 
 
 @dataclass(frozen=True, kw_only=True)

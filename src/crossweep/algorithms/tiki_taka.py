@@ -8,12 +8,12 @@ from typing import Literal
 from crossweep.algorithms.base import AbstractAlgorithm
 from crossweep.algorithms.chain import ChainWeight
 from crossweep.algorithms.moment import Moment
+from crossweep.engine.io_parameters import IOParameters
+from crossweep.engine.program import Buffered, Chopper, Own, Program, Pulses, Smoothed, Trains, Transfer
+from crossweep.engine.pulse_plan import UpdateParameters
 from crossweep.errors import FieldError
 from crossweep.schema import NotNegative, Positive, Share
-from crossweep.tiles.engine.program import Buffered, Chopper, Own, Program, Pulses, Smoothed, Trains, Transfer
 from crossweep.tiles.factory import TileFactory
-from crossweep.tiles.io import IOParameters
-from crossweep.tiles.pulse_train import UpdateParameters
 
 PERFECT = IOParameters(is_perfect=True)
 FINE = 2500  # states beyond which one pulse is too small a transfer

@@ -4,10 +4,10 @@ import torch
 
 from crossweep.bench.updates import Case
 from crossweep.devices.constant_step import ConstantStep
+from crossweep.engine.base import Crossbar, EngineParameters
+from crossweep.engine.choose import engine
+from crossweep.engine.pulse_plan import UpdateParameters, plan_pulses
 from crossweep.rng import Stream
-from crossweep.tiles.engine.base import Crossbar, EngineParameters
-from crossweep.tiles.engine.choose import engine
-from crossweep.tiles.pulse_train import UpdateParameters, plan_pulses
 
 
 def counted_pulses(case: Case) -> float:

@@ -13,10 +13,10 @@ from crossweep.devices.exp_step import ExpStep
 from crossweep.devices.linear_step import LinearStep
 from crossweep.devices.pow_step import PowStep
 from crossweep.devices.soft_bounds import SoftBounds
+from crossweep.engine.base import Crossbar, Engine, EngineParameters, Level
+from crossweep.engine.choose import engine
+from crossweep.engine.pulse_plan import UpdateParameters, plan_pulses
 from crossweep.rng import Stream
-from crossweep.tiles.engine.base import Crossbar, Engine, EngineParameters, Level
-from crossweep.tiles.engine.choose import engine
-from crossweep.tiles.pulse_train import UpdateParameters, plan_pulses
 
 SIZE = 64  # side of the crossbar
 START = 0.4  # [w]; off both the bound and the symmetry point

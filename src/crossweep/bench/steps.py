@@ -15,15 +15,15 @@ from crossweep.algorithms.cttv2 import CTTv2
 from crossweep.bench.updates import LEVELS
 from crossweep.devices.soft_bounds import SoftBounds
 from crossweep.devices.symmetry_point import SymmetryPoint
+from crossweep.engine.io_parameters import IOParameters
+from crossweep.engine.pulse_plan import UpdateParameters
 from crossweep.models.timm_model import TimmModel
 from crossweep.nn.convert import analog_weights, convert
 from crossweep.nn.convertible import convertible
 from crossweep.nn.tiled_weight import update_all
 from crossweep.rng import Stream
 from crossweep.tiles.factory import TileFactory
-from crossweep.tiles.io import IOParameters
 from crossweep.tiles.mapping import TileMapping
-from crossweep.tiles.pulse_train import UpdateParameters
 
 MODELS: dict[str, dict[str, Any]] = {
     "swin_micro": {

@@ -17,11 +17,11 @@ from crossweep.devices.linear_step import LinearStep
 from crossweep.devices.pow_step import PowStep
 from crossweep.devices.soft_bounds import SoftBounds
 from crossweep.devices.symmetry_point import SymmetryPoint
+from crossweep.engine.base import EngineParameters, Level
+from crossweep.engine.io_parameters import IOParameters
+from crossweep.engine.pulse_plan import UpdateParameters
 from crossweep.rng import Stream
-from crossweep.tiles.engine.base import EngineParameters, Level
 from crossweep.tiles.factory import TileFactory
-from crossweep.tiles.io import IOParameters
-from crossweep.tiles.pulse_train import UpdateParameters
 
 LEVELS = {level: EngineParameters(level=level) for level in get_args(Level)}
 # aihwkit's ReRamSBPresetDevice

@@ -10,13 +10,13 @@ import torch
 from torch import Tensor, nn
 
 from crossweep.algorithms.digital import Digital
+from crossweep.engine.io_parameters import IOParameters
 from crossweep.errors import ConfigError
 from crossweep.nn.convert import convert
 from crossweep.nn.convertible import convertible
 from crossweep.nn.layers import WeightUseError
 from crossweep.rng import Stream
 from crossweep.tiles.factory import TileFactory
-from crossweep.tiles.io import IOParameters
 from crossweep.tiles.mapping import TileMapping
 
 SAMPLES = 2

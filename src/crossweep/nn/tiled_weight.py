@@ -150,7 +150,7 @@ def update_all(weights: Sequence[TiledWeight], lr: float) -> None:
 
     Every weight draws from streams of its own: the result does not depend on the number of threads.
     """
-    from crossweep.tiles.kernels.threads import side_by_side
+    from crossweep.engine.cpu.kernels.threads import side_by_side
 
     by_work = sorted((weight for weight in weights if weight.pending), key=lambda weight: -weight.work)
     total = sum(weight.work for weight in by_work)

@@ -1,3 +1,1 @@
-"""One crossbar: ``analog_tile`` (state and operations), ``io`` (periphery), ``pulse_train`` (stochastic update),
-``engine`` (three levels of fidelity), ``mapping`` (a layer over several tiles).
-"""
+"""Crossbars: drawn devices with their state (``analog_tile``, ``unit_cells``), who makes them, how weights lie on them."""

@@ -9,11 +9,11 @@ from torch import Tensor, nn
 
 from crossweep.devices.base import AbstractDevice, Cells
 from crossweep.devices.symmetry_point import SymmetryPoint
+from crossweep.engine.base import Crossbar, Engine
+from crossweep.engine.io_parameters import IOParameters
+from crossweep.engine.pulse_plan import PulsePlan, UpdateParameters
 from crossweep.rng import Stream
 from crossweep.shapes import require_last
-from crossweep.tiles.engine.base import Crossbar, Engine
-from crossweep.tiles.io import IOParameters
-from crossweep.tiles.pulse_train import PulsePlan, UpdateParameters
 
 
 @dataclass(frozen=True, kw_only=True)

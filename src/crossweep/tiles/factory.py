@@ -7,12 +7,12 @@ import torch
 
 from crossweep.devices.base import AbstractDevice
 from crossweep.devices.symmetry_point import SymmetryPoint
+from crossweep.engine.base import Engine, EngineParameters
+from crossweep.engine.choose import Choice, choose, engine
+from crossweep.engine.io_parameters import IOParameters
 from crossweep.errors import ConfigError
 from crossweep.rng import Stream
 from crossweep.tiles.analog_tile import AnalogTile, TileParameters
-from crossweep.tiles.engine.base import Engine, EngineParameters
-from crossweep.tiles.engine.choose import Choice, choose, engine
-from crossweep.tiles.io import IOParameters
 from crossweep.tiles.unit_cells import UnitCellTile
 
 Role = Literal["fast", "slow", "single"]

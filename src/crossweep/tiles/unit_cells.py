@@ -8,12 +8,12 @@ from torch import Tensor
 from crossweep.devices.base import Cells
 from crossweep.devices.one_sided import PAIR, OneSided, mirrored, unmirrored
 from crossweep.devices.response import step
+from crossweep.engine.base import Crossbar
+from crossweep.engine.pulse_plan import PulsePlan, UpdateParameters
+from crossweep.engine.reference.engine import pulse_in_turn
 from crossweep.rng import Stream
 from crossweep.shapes import require_last
 from crossweep.tiles.analog_tile import AnalogTile, TileParameters
-from crossweep.tiles.engine.base import Crossbar
-from crossweep.tiles.engine.reference import pulse_in_turn
-from crossweep.tiles.pulse_train import PulsePlan, UpdateParameters
 
 REFRESH_PULSES = 31  # write-verify pulses that a refresh may spend on one device, aihwkit's desired_bl
 

@@ -1,0 +1,196 @@
+"""The contract of an engine: all that is done to the devices of crossbars, in numbers."""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
+
+from torch import Tensor
+
+from crossweep.devices.base import AbstractDevice, Cells
+from crossweep.devices.response import Response
+from crossweep.engine.io_parameters import IOParameters
+from crossweep.engine.program import Program
+from crossweep.engine.pulse_plan import PulsePlan, UpdateParameters
+from crossweep.rng import Stream
+from crossweep.schema import Checked, Positive, Whole
+
+if TYPE_CHECKING:
+    from crossweep.engine.chain import Job
+
+Pair = tuple[Tensor, Tensor]
+Level = Literal["pulse", "count", "mean"]
+Backend = Literal["auto", "reference", "cpu"]
+
+
+@dataclass(frozen=True)
+class Crossbar:
+    """What an engine needs to know of one crossbar: the model and its drawn devices.
+
+    Args:
+        device: the model.
+        cells: the devices.
+        kept: what the compiled engine made of the devices, by leading index; they do not change.
+    """
+
+    device: AbstractDevice
+    cells: Cells
+    kept: dict[tuple[int, ...], tuple[Any, ...]] = field(default_factory=dict, compare=False, repr=False)
+
+    @property
+    def write_noise(self) -> float:
+        """Standard deviation of what a device shows around its state [w]."""
+        return self.device.write_noise_std * self.device.dw_min
+
+    @cached_property
+    def response(self) -> Response:
+        """What pulses do to these devices."""
+        return self.device.response(self.cells)
+
+
+class Tile(Protocol):
+    """What programs need of a crossbar; see ``tiles.analog_tile``."""
+
+    state: Tensor
+    weight: Tensor
+    reference: Tensor
+    pulses_given: Tensor
+    draws: Stream
+
+    @property
+    def device(self) -> AbstractDevice: ...
+    @property
+    def bar(self) -> Crossbar: ...
+    @property
+    def engine(self) -> "Engine": ...
+    @property
+    def instances(self) -> int: ...
+    @property
+    def write_noise(self) -> float: ...
+    def update(self, plan: PulsePlan, update: UpdateParameters) -> None: ...
+    def read_columns(self, columns: Tensor | slice, io: IOParameters) -> Tensor: ...
+    def pulse(self, counts: Tensor, columns: Tensor | slice = ...) -> None: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class EngineParameters(Checked):
+    """How pulses are simulated.
+
+    Args:
+        level: ``pulse`` every pulse in order; ``count`` the same trains, their coincidences counted and applied together;
+            ``mean`` expected counts and their variance, no trains.
+        backend: ``reference`` is torch alone, ``cpu`` uses compiled kernels where there are any, ``auto`` is ``cpu``
+            on CPUs (see ``choose``). The two draw different random numbers of the same distribution.
+        micro_batch: samples of a mini-batch whose pulses are drawn and kept at once [sample], >= 0; 0: all.
+        max_relaxation: at ``count`` and ``mean``, largest typical relaxation L of a segment of a mini-batch [1], > 0;
+            smaller is closer to ``pulse``.
+
+    Raises:
+        ConfigError: a parameter breaks its rule.
+    """
+
+    level: Level = "count"
+    backend: Backend = "auto"
+    micro_batch: Whole = 4096
+    max_relaxation: Positive = 1.0
+
+
+class Engine(ABC):
+    """What works on tiles; it has parameters but no state, and streams are all that it draws from.
+
+    Letters: b samples, d rows, x columns, r columns that are looked at; ``...`` crossbars side by side.
+    """
+
+    name: ClassVar[str]
+
+    def __init__(self, parameters: EngineParameters) -> None:
+        self.parameters = parameters
+
+    @property
+    def micro_batch(self) -> int:
+        """Samples whose pulses are kept at once; 0: all of a mini-batch."""
+        return self.parameters.micro_batch
+
+    # -- reads -------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def read(
+        self, x: Tensor, weight: Tensor, io: IOParameters, stream: Stream, *, bounded: bool = True
+    ) -> Tensor:
+        """``W x`` through the periphery: ``x [..., b, x]``, ``weight [..., d, x]`` -> [..., b, d]; see ``io.read``."""
+
+    @abstractmethod
+    def read_columns(
+        self, weight: Tensor, io: IOParameters, stream: Stream, columns: Tensor | slice
+    ) -> Tensor:
+        """Columns read with one-hot inputs: [..., d, r]; see ``io.read_slices``."""
+
+    # -- from values to pulses ---------------------------------------------------------------------
+
+    @abstractmethod
+    def largest(self, values: Tensor) -> Tensor:
+        """Largest absolute value of each vector [..., n] -> [...]."""
+
+    @abstractmethod
+    def rates(self, base: float, tops: Pair, averages: Pair, tau: float) -> Tensor:
+        """A rate for each sample [..., b]; see ``auto_scale.scaled_rate``."""
+
+    @abstractmethod
+    def plan(
+        self, x: Tensor, d: Tensor, lr: Tensor | float, granularity: float, update: UpdateParameters,
+        stream: Stream | None = None, tops: Pair | None = None,
+    ) -> PulsePlan:  # fmt: skip
+        """Pulse probabilities of a mini-batch; see ``pulse_train.plan_pulses``."""
+
+    @abstractmethod
+    def coincidences(self, plan: PulsePlan, stream: Stream) -> Tensor:
+        """Of each sample of a plan one side of which is a single line: [..., b, lines of the other side]."""
+
+    # -- pulses ------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def update(
+        self, v: Tensor, plan: PulsePlan, bar: Crossbar, update: UpdateParameters, stream: Stream
+    ) -> tuple[Tensor, Tensor]:
+        """Run all samples of ``plan``, in order.
+
+        Args:
+            v: device states [..., d, x] [w]; left untouched.
+            plan: pulse probabilities of the samples.
+            bar: the crossbar.
+            update: pulse parameters (pulse type, bit length).
+            stream: source of pulses and noise.
+
+        Returns:
+            The new states, and the number of pulses each device received (both [..., d, x]).
+        """
+
+    @abstractmethod
+    def pulse(
+        self,
+        v: Tensor,
+        w: Tensor,
+        reference: Tensor,
+        counts: Tensor,
+        columns: Tensor | slice,
+        bar: Crossbar,
+        stream: Stream,
+    ) -> tuple[Tensor, Tensor, float]:
+        """States and visible weights [..., d, x] after ``counts [..., d, r]`` pulses of ``columns``, positive up, and how
+        many pulses it were."""
+
+    @abstractmethod
+    def show(
+        self, v: Tensor, reference: Tensor, w: Tensor, touched: Tensor, std: float, stream: Stream
+    ) -> Tensor:
+        """Visible weights with write noise of ``std`` [w], redrawn where ``touched`` is positive: all [..., d, x]."""
+
+    # -- programs ----------------------------------------------------------------------------------
+
+    @abstractmethod
+    def refuses(self, program: Program, source: "Tile", target: "Tile") -> str | None:
+        """Why there is no single call for a mini-batch of this program on these two tiles; None: there is one."""
+
+    @abstractmethod
+    def run(self, job: "Job") -> None:
+        """A part of a mini-batch of a program."""

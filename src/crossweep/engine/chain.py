@@ -1,0 +1,363 @@
+"""The chain of tiles that a program works on, and the run of a program in torch: the reference.
+
+Letters: I slices (columns of the chain's tiles), O their length, r columns that are read at once.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from crossweep.engine.base import Tile
+from crossweep.engine.program import Buffered, Own, Program, Pulses, Smoothed, Trains, Transfer
+from crossweep.engine.pulse_plan import PulsePlan
+from crossweep.engine.schedule import Flags, Schedule, TransferClock, schedule
+from crossweep.engine.slice_pulses import pulse_counts, train_counts
+from crossweep.rng import Stream
+
+# after how many reads of a column by the first transfer: transfer, windows and columns
+Agenda = dict[int, list[tuple[int, Tensor, Tensor]]]
+
+
+class TransferState(nn.Module):
+    """What one transfer remembers beside the tiles.
+
+    Attributes:
+        held: digital numbers that reads change: buffer, or running average [..., O, I].
+        mean: running mean of the reads [..., O, I].
+        past: what is subtracted from them [..., O, I].
+        switched: columns whose chopper flipped after their last read, where there is a mean [..., I].
+        clock: which column is next.
+    """
+
+    held: Tensor
+    mean: Tensor
+    past: Tensor
+    switched: Tensor
+
+    def __init__(self, transfer: Transfer, like: Tensor) -> None:
+        super().__init__()
+        self.memory = transfer.what.memory
+        for name in self.memory:
+            self.register_buffer(name, torch.zeros_like(like))
+        if "mean" in self.memory:
+            self.register_buffer("switched", torch.zeros_like(like[..., 0, :], dtype=torch.bool))
+        self.clock = TransferClock(slices=like.shape[-1], at_once=transfer.at_once)
+
+    def restart(self) -> None:
+        """Begin with the first column again; the numbers stay."""
+        self.clock = TransferClock(slices=self.clock.slices, at_once=self.clock.at_once)
+
+    def get_extra_state(self) -> dict[str, int]:
+        return self.clock.as_dict()
+
+    def set_extra_state(self, state: dict[str, int]) -> None:
+        self.restart()
+        for name, value in state.items():
+            setattr(self.clock, name, value)
+
+
+@dataclass
+class Events:
+    """What a run did, for the cost; ``instances`` parallel crossbars count as one each."""
+
+    slice_reads: int = 0
+    transfers: int = 0
+    digital_operations: int = 0
+
+
+@dataclass
+class Chain:
+    """Tiles and digital numbers of one weight.
+
+    Args:
+        tiles: the finest first.
+        states: of each transfer.
+        chop_in: sign of each column of the first tile, +1 or -1 [..., I].
+        chop_out: sign of each of its rows [..., O].
+        draws: stream of what transfers draw.
+        flips: stream of the choppers.
+    """
+
+    tiles: Sequence[Tile]
+    states: Sequence[TransferState]
+    chop_in: Tensor
+    chop_out: Tensor
+    draws: Stream
+    flips: Stream
+
+    def cuts(self, program: Program, batch: int) -> set[int]:
+        """Sample counts, within the next ``batch`` samples, after which choppers of rows flip: the ends of full passes."""
+        for state, transfer in zip(self.states, program.transfers, strict=True):
+            state.clock.every = transfer.every
+        return set(self.states[program.gradient].clock.pass_ends(batch)) if program.chopper.rows else set()
+
+    def flip_rows(self, program: Program) -> None:
+        """The end of a pass."""
+        draw = self.flips.fork("rows").uniform(*self.chop_out.shape, like=self.chop_out)
+        self.chop_out = torch.where(draw < program.chopper.rows, -self.chop_out, self.chop_out)
+
+    def run(self, program: Program, plan: PulsePlan, rate: Tensor) -> Events:
+        """A mini-batch, or a part of one in which the signs of rows stay; ``cuts`` comes first.
+
+        Args:
+            program: what happens.
+            plan: pulses of the gradient, columns and rows as in the chain's tiles.
+            rate: learning rate of the gradient's tile for each sample [..., b].
+        """
+        events = Events()
+        if program.gradient == len(self.states):
+            self.tiles[-1].update(plan, program.update)
+        else:
+            job = Job.of(self, program, plan, rate)
+            job.source.engine.run(job)
+            events = job.done
+        for state in self.states:
+            state.clock.advance(plan.bl.shape[-1])
+        return events
+
+
+@dataclass
+class Job:
+    """One run of a program, as engines take it: window by window, or many windows at once.
+
+    Args:
+        chain: what it works on.
+        program: what happens.
+        plan: pulses of the gradient.
+        schedules: of each transfer from that of the gradient's tile on.
+        agenda: what the later transfers read, in order.
+    """
+
+    chain: Chain
+    program: Program
+    plan: PulsePlan
+    schedules: dict[int, Schedule]
+    agenda: Agenda
+    done: Events = field(default_factory=Events)
+
+    @classmethod
+    def of(cls, chain: Chain, program: Program, plan: PulsePlan, rate: Tensor) -> "Job":
+        """Look up and draw what is known before the first pulse: schedules, flips of columns."""
+        batch, head = plan.bl.shape[-1], program.gradient
+        if program.chopper.rows:
+            plan = plan.flip_rows(chain.chop_out)
+        schedules = {}
+        for j in range(head, len(program.transfers)):
+            state, what = chain.states[j], program.transfers[j].what
+            due = state.clock.windows(batch)
+            sign = torch.ones(due.reads.shape, device=chain.chop_in.device)
+            fresh = torch.zeros_like(sign, dtype=torch.bool)
+            if j == 0 and program.chopper.probability:
+                sign, fresh = _chopped(chain, program, due.passes, due.reads)
+            schedules[j] = schedule(due, what, rate, program.chopper.period, sign, fresh)
+        return cls(chain, program, plan, schedules, _agenda(schedules, head))
+
+    @property
+    def first(self) -> Schedule:
+        """When the gradient's tile is read."""
+        return self.schedules[self.program.gradient]
+
+    @property
+    def transfer(self) -> Transfer:
+        """What happens to these reads."""
+        return self.program.transfers[self.program.gradient]
+
+    @property
+    def source(self) -> Tile:
+        """The gradient's tile."""
+        return self.chain.tiles[self.program.gradient]
+
+    @property
+    def target(self) -> Tile:
+        """The tile that it is transferred to."""
+        return self.chain.tiles[self.program.gradient + 1]
+
+    @property
+    def many(self) -> int:
+        """Number of windows."""
+        return len(self.first.reads)
+
+    @property
+    def places(self) -> list[int]:
+        """Numbers of windows between which later transfers have something to do."""
+        return [place for place in sorted(self.agenda) if 0 < place < self.many]
+
+    def window(self, m: int) -> None:
+        """Pulses of the gradient in window ``m``, and the reads at its end."""
+        self._pulse(m)
+        columns = torch.from_numpy(np.flatnonzero(self.first.reads[m]))
+        if columns.numel():
+            self._transfer(self.program.gradient, m, columns)
+
+    def hand_on(self, place: int) -> None:
+        """What the later transfers do after ``place`` reads of a column by the first."""
+        for j, m, columns in self.agenda.get(place, ()):
+            self._transfer(j, m, columns)
+
+    def _pulse(self, m: int) -> None:
+        due, plan = self.first, self.plan
+        since, until = due.since[m], due.until[m]
+        start, stop = int(since.min()), int(until.max())
+        if start >= stop:
+            return
+        part = plan.samples(start, stop)
+        if self.program.chopper.probability:
+            part = part.flip_columns(due.sign[..., m, :])
+        if (since > start).any() or (until < stop).any():
+            device = self.chain.chop_in.device
+            first, last = (torch.from_numpy(edge + plan.first).to(device) for edge in (since, until))
+            part = part.within(first, last)
+        self.source.update(part, self.program.update)
+
+    def _transfer(self, j: int, m: int | Tensor, columns: Tensor) -> None:
+        """Read ``columns`` of tile ``j``, each at the end of its window ``m``, and write them to the next tile."""
+        chain, due, what = self.chain, self.schedules[j], self.program.transfers[j].what
+        source, target = chain.tiles[j : j + 2]
+        every = columns.numel() == source.state.shape[-1] and isinstance(m, int)
+        chosen = slice(None) if every else columns.to(chain.chop_in.device)
+        value = source.read_columns(chosen, self.program.transfers[j].io)
+        read = Read(
+            value=value, columns=chosen, rows=chain.chop_out if j == 0 else None,
+            **{name: getattr(due, name)[..., m, chosen] for name in ("sign", "scale", "fresh", "gate")},
+        )  # fmt: skip
+        wanted = digest(what, read, chain.states[j])
+        counts = self._counts(what.write, wanted, target)
+        if counts is not None:
+            target.pulse(counts, chosen)
+        self.count(j, columns.numel(), 0 if counts is None else int((counts != 0).any(-2).sum()))
+
+    def _counts(self, write: Pulses | Trains, wanted: Tensor, target: Tile) -> Tensor | None:
+        """Pulses that the next tile gets [..., O, r]; None: nothing is written."""
+        engine, draws, rows = target.engine, self.chain.draws, self.program.rows
+        if isinstance(write, Pulses):
+            return pulse_counts(engine, wanted, write, draws, rows=rows)
+        if write.strength == 0:
+            return None
+        step = target.device.granularity
+        return train_counts(engine, wanted, write.strength, step, write.update, draws, as_input=rows)
+
+    def count(self, j: int, columns: int, sent: int) -> None:
+        """Keep account of ``columns`` read for transfer ``j``, of which ``sent`` sent pulses."""
+        reads = columns * self.chain.tiles[j].instances
+        length = self.chain.tiles[j].weight.shape[-2]
+        self.done.slice_reads += reads
+        self.done.transfers += sent
+        self.done.digital_operations += self.program.transfers[j].what.operations * reads * length
+
+
+@dataclass(frozen=True, kw_only=True)
+class Read:
+    """Columns as they were read, and what the schedule says of them.
+
+    Args:
+        value: what was read [..., O, r].
+        columns: which [r].
+        rows: choppers of the rows [..., O]; None: there are none.
+        sign: choppers of the columns [..., r].
+        scale: as ``Schedule`` [..., r].
+        fresh: as ``Schedule`` [..., r].
+        gate: as ``Schedule`` [r].
+    """
+
+    value: Tensor
+    columns: Tensor | slice
+    rows: Tensor | None
+    sign: Tensor
+    scale: Tensor
+    fresh: Tensor
+    gate: Tensor
+
+    def chopped(self, values: Tensor) -> Tensor:
+        """``values [..., O, r]`` with the choppers' signs."""
+        signed = values * self.sign.unsqueeze(-2)
+        return signed if self.rows is None else signed * self.rows.unsqueeze(-1)
+
+
+def digest(what: Buffered | Smoothed | Own, read: Read, state: TransferState) -> Tensor:
+    """What is written of a read [..., O, r]; the digital numbers of its columns move on."""
+    if isinstance(what, Own):
+        wanted, state.held[..., read.columns] = what.digest(
+            read.chopped(read.value), state.held[..., read.columns]
+        )
+        return wanted * read.gate
+    return _sum(what, read, state) if isinstance(what, Buffered) else _average(what, read, state)
+
+
+def _sum(what: Buffered, read: Read, state: TransferState) -> Tensor:
+    at, value = read.columns, read.value
+    if what.past is not None:
+        mean = state.mean[..., at]
+        past = torch.where(read.fresh.unsqueeze(-2), mean, state.past[..., at])
+        state.past[..., at], state.mean[..., at] = past, (1 - what.past) * mean + what.past * value
+        value = value - past
+    added = read.chopped(value * read.scale.unsqueeze(-2))
+    filled = added if what.no_buffer else state.held[..., at] + added
+    longest = what.write.update.desired_bl
+    n = filled.trunc().clamp(-longest, longest)
+    rest = what.momentum * filled if what.forget else filled - (1 - what.momentum) * n
+    if what.cap:
+        rest = rest.clamp(-what.cap, what.cap)
+    state.held[..., at] = torch.where(n == 0, filled, rest)
+    return n * read.gate
+
+
+def _average(what: Smoothed, read: Read, state: TransferState) -> Tensor:
+    u = read.value
+    if what.rate is not None:
+        weight = read.scale.unsqueeze(-2)
+        average = (1 - weight) * state.held[..., read.columns] + weight * u
+        state.held[..., read.columns] = average
+        u = u - average if what.excess else torch.where(average.abs() > what.least, average, 0.0)
+    return read.chopped(u)
+
+
+def _chopped(chain: Chain, program: Program, passes: Any, reads: Flags) -> tuple[Tensor, Tensor]:
+    """Signs of the columns, and reads that are the first after a flip [..., windows, I]; choppers move on."""
+    state, like = chain.states[0], chain.chop_in
+    shape = (*like.shape[:-1], *reads.shape)
+    drawn = program.chopper.flips(torch.from_numpy(passes), shape, chain.flips.fork("columns"), like)
+    read = torch.from_numpy(reads).to(like.device)
+    flips = drawn & read
+    turns = torch.where(flips, -1.0, 1.0).to(like.dtype)
+    signs = torch.cat((like.unsqueeze(-2), turns), -2).cumprod(-2)
+    chain.chop_in = signs[..., -1, :].clone()
+    if "mean" not in state.memory:
+        return signs[..., :-1, :], torch.zeros_like(flips)
+    fresh = torch.cat((state.switched.unsqueeze(-2), flips[..., :-1, :]), -2)
+    # a column that is read no more in this batch keeps what its last read left behind
+    many = read.sum(0)
+    last = (many.clamp(min=1) - 1).expand(like.shape).unsqueeze(-2)
+    state.switched = torch.where(many > 0, flips.gather(-2, last).squeeze(-2), state.switched)
+    return signs[..., :-1, :], fresh
+
+
+def _agenda(schedules: dict[int, Schedule], head: int) -> Agenda:
+    """What the later transfers read, and between which reads of the first one.
+
+    Columns do not interact: only the order of what happens to the same column counts. Where a column comes several times at
+    one place, it takes several turns.
+    """
+    first = schedules[head]
+    turns: dict[tuple[int, int], int] = {}
+    found: dict[int, dict[tuple[int, int], list[tuple[int, int]]]] = {}
+    due = sorted(
+        (int(s.until[m, column]), j, int(m), int(column))
+        for j, s in schedules.items()
+        if j > head
+        for m, column in zip(*np.nonzero(s.reads), strict=True)
+    )
+    for sample, j, m, column in due:
+        place = int(np.count_nonzero(first.reads[:, column] & (first.until[:, column] <= sample)))
+        turn = turns.get((place, column), 0)
+        turns[place, column] = turn + 1
+        found.setdefault(place, {}).setdefault((turn, j), []).append((m, column))
+    return {
+        place: [
+            (j, torch.tensor(which)[:, 0], torch.tensor(which)[:, 1]) for (_, j), which in sorted(own.items())
+        ]
+        for place, own in found.items()
+    }

@@ -1,0 +1,67 @@
+# mypy: ignore-errors
+"""Where a mean path ends once noise, the order of its pulses and the bounds are added: as in ``engine.response``."""
+
+import numpy as np
+
+from crossweep.engine.cpu.kernels.affine import ROUNDING, held, phi
+from crossweep.engine.cpu.kernels.bits import square_root
+from crossweep.engine.cpu.kernels.jit import inline
+from crossweep.engine.cpu.kernels.maths import exp
+
+F = np.float32
+SUBSTEPS = 4  # of the midpoint rule, as in ``engine.response``
+
+
+@inline
+def ended(
+    start,
+    v,
+    up,
+    down,
+    n,
+    relax,
+    jump,
+    noise_up,
+    noise_down,
+    counted,
+    unbiased,
+    outward,
+    high,
+    low,
+    kappa,
+    xi,
+    word,
+):
+    """The state after a path.
+
+    Args:
+        start: state before.
+        v: mean state after, if there were no bounds.
+        up: number of up pulses.
+        down: number of down pulses.
+        n: both, > 0.
+        relax: how much of a deviation is forgotten, in e-folds.
+        jump: up and down step at the end, together.
+        noise_up: standard deviation of an up pulse half-way.
+        noise_down: the same of a down pulse.
+        counted: variance that unknown counts add.
+        unbiased: n and n - 1 where the share of ups is estimated from the counts, else 1 and 1.
+        outward: step outwards at the nearer bound, (up, down).
+        high: upper bound.
+        low: lower bound.
+        kappa: mean number of same-direction pulses that come together.
+        xi: a standard normal number.
+        word: 32 random bits.
+    """
+    share, decay = up / n, relax / n
+    e_one, e_decay = exp(-relax), exp(-decay)
+    one = n * phi(relax, e_one) / phi(decay, e_decay)
+    two = n * phi(F(2.0) * relax, e_one * e_one) / phi(F(2.0) * decay, e_decay * e_decay)
+    order = max(two - one * one / n - ROUNDING * two, F(0.0)) * unbiased[0] / unbiased[1]
+    noise = max((share * noise_up * noise_up + (F(1.0) - share) * noise_down * noise_down) * two, F(0.0))
+    mixed = share * (F(1.0) - share) * kappa
+    end = v + square_root(noise + counted + jump * jump * mixed * order) * xi
+    upper = start + end > high + low
+    wiggle = min(F(2.0) * (outward[0] if upper else outward[1]), jump)
+    path = noise + wiggle * wiggle * mixed * n
+    return held(start, end, n, path, high, low, upper, word)

@@ -1,0 +1,278 @@
+"""From an engine's tensors to the compiled kernels and back, one leading instance after the other."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from itertools import pairwise, product
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from crossweep.devices.base import Cells
+from crossweep.devices.response import Affine, Exponential, Table
+from crossweep.engine.base import Crossbar
+from crossweep.engine.cpu.blocks import TALL, column_blocks, covering
+from crossweep.engine.cpu.kernels.scalars import AFFINE, EXPONENTIAL, TABLE, Scalars
+from crossweep.engine.cpu.words import (
+    Expected,
+    PulseWords,
+    at,
+    column_slots,
+    expected_words,
+    pulse_words,
+    turned,
+)
+from crossweep.engine.pulse_plan import PulsePlan
+from crossweep.engine.reference.respond import respond
+from crossweep.rng import Stream
+
+Floats = NDArray[np.float32]
+Work = Callable[..., Any]
+_NO_LINE, _NO_FLOATS, _NO_WORDS, _NO_SLOTS = (
+    np.zeros(0, np.float32), np.zeros((0, 0), np.float32), np.zeros((0, 0), np.uint64), np.zeros((0, 0, 0), np.uint64)
+)  # fmt: skip
+_OPERATIONS = 100.0  # elementary operations of one response, in units of those of one pulse word
+
+
+# responses that the kernels know, by level
+_KNOWN = {"count": Affine | Exponential | Table, "mean": Affine | Table, "pulse": Affine}
+
+
+def closed(bar: Crossbar, level: str) -> bool:
+    """Whether compiled kernels know what pulses do to these devices at a level."""
+    return isinstance(bar.response, _KNOWN[level])
+
+
+@dataclass(frozen=True)
+class Part:
+    """One leading instance of a plan, as the kernels take it."""
+
+    words: PulseWords
+    first: int
+    last: int
+    plan: PulsePlan
+    place: tuple[int, ...]
+
+    @classmethod
+    def of(cls, plan: PulsePlan, stream: Stream, place: tuple[int, ...], *, expected: bool = False) -> "Part":
+        """The part at leading index ``place``; draws the pulses if nobody has, or takes what is expected."""
+        words = expected_words(plan, place) if expected else pulse_words(plan, stream, place)
+        return cls(words, plan.first, plan.first + plan.bl.shape[-1], plan, place)
+
+    @property
+    def trains(self) -> tuple[Any, ...]:
+        """Pulses and signs of the rows, then of the columns."""
+        x, d = self.words.x, self.words.d
+        return d.pulses, d.signs, x.pulses, x.signs
+
+    @property
+    def lines(self) -> tuple[Any, ...]:
+        """What counts are made of: the trains, or expected pulses of rows and columns; slots of the rows of a tall
+        crossbar."""
+        if isinstance(self.words, Expected):
+            return (_NO_WORDS,) * 4 + (self.words.d.pulses, self.words.x.pulses, _NO_SLOTS)
+        tall = self.plan.d.shape[-1] >= TALL
+        return (*self.uncounted[:-1], self.words.d.slots) if tall else self.uncounted
+
+    @property
+    def uncounted(self) -> tuple[Any, ...]:
+        """The same where pulses are not counted."""
+        return (*self.trains, _NO_FLOATS, _NO_FLOATS, _NO_SLOTS)
+
+    @property
+    def squares(self) -> tuple[Any, Any]:
+        """Of expected pulses."""
+        return self.words.squares if isinstance(self.words, Expected) else (_NO_LINE, _NO_LINE)
+
+    @property
+    def seen(self) -> tuple[Any, ...]:
+        """Slots from and to which each column sees, columns turned, rows turned."""
+        plan, words = self.plan, self.words
+        turns = (
+            turned(plan.turn_x, plan.x.shape[-1], self.place),
+            turned(plan.turn_d, plan.d.shape[-1], self.place),
+        )
+        return (*column_slots(plan, words), *turns)
+
+    def work(self, segments: int = 1) -> float:
+        """Elementary operations per device, roughly."""
+        used = int(self.words.slots[self.last] - self.words.slots[self.first])
+        return used / 64 + 1 + _OPERATIONS * segments
+
+
+def places(v: Tensor) -> Iterator[tuple[int, ...]]:
+    """All leading indices of states ``v [..., d, x]``."""
+    return product(*(range(size) for size in v.shape[:-2]))
+
+
+def array(tensor: Tensor, place: tuple[int, ...]) -> Floats:
+    """The ``[d, x]`` matrix of ``tensor`` at leading index ``place``, shared if contiguous."""
+    one = tensor if tensor.dim() == 2 else tensor[at(tuple(tensor.shape[:-2]), place)]
+    matrix: Floats = one.detach().contiguous().numpy()
+    return matrix
+
+
+def device_arrays(bar: Crossbar, v: Tensor, place: tuple[int, ...]) -> tuple[Floats, ...]:
+    """Steps, slopes and bounds of affine devices; units of steps, scale (twice) and bounds of exponential ones; gains,
+    scale, origin and bounds of tabulated ones."""
+    if place in bar.kept:
+        return bar.kept[place]
+    response = bar.response
+    if isinstance(response, Exponential):
+        own = response.unit_up, response.unit_down, response.scale, response.scale
+    elif isinstance(response, Table):
+        own = response.gain_up, response.gain_down, *_places(response)
+    else:
+        assert isinstance(response, Affine)
+        own = response.up, response.down, response.slope_up, response.slope_down
+    bar.kept[place] = tuple(
+        array(tensor if tensor.shape == v.shape else tensor.expand_as(v), place)
+        for tensor in (*own, bar.cells.w_max, bar.cells.w_min)
+    )
+    return bar.kept[place]
+
+
+def scalars(bar: Crossbar, kappa: float = 1.0, write: float = 0.0) -> Scalars:
+    """What a response says beside its tensors, and what belongs to one call: kappa, and the write noise [w]."""
+    one = bar.response
+    kind, relative, shape, curves = AFFINE, True, (0.0,) * 7, np.zeros((4, 2), np.float32)
+    match one:
+        case Affine():
+            relative = not one.additive
+        case Exponential():
+            kind = EXPONENTIAL
+            shape = (*one.curve_up, *one.curve_down, one.offset, one.noise_floor, one.noise_slope)
+        case Table():
+            kind, curves = TABLE, one.curves.reshape(4, -1).contiguous().numpy()
+    return Scalars(kind, curves, *map(np.float32, (one.noise, relative, kappa, write, *shape)))
+
+
+def _places(table: Table) -> tuple[Tensor, Tensor]:
+    """Scale and origin of the places of states on a table's curves, laid end to end."""
+    nodes = table.curves.shape[-1]
+    scale = (nodes - 1) / table.width
+    own = -table.low * scale
+    return scale, own if table.which is None else own + nodes * table.which
+
+
+def update_closed(
+    v: Tensor, plan: PulsePlan, bar: Crossbar, most: float, stream: Stream, *, expected: bool = False
+) -> tuple[Tensor, Tensor]:
+    """Level ``count`` for devices that the kernels know; ``mean``, with ``expected`` pulses, for affine, tabulated ones."""
+    from crossweep.engine.cpu.kernels.threads import spread
+    from crossweep.engine.cpu.kernels.update import update_blocks
+
+    v, given = v.clone(memory_format=torch.contiguous_format), torch.zeros_like(v)
+    for place in places(v):
+        part = Part.of(plan, stream, place, expected=expected)
+        edges = part.words.edges(part.first, part.last, bar.device.relative_step, most)
+        kappa = part.words.blocks(part.first, part.last)
+        state, total = v[place].numpy(), given[place].numpy()
+        constants = device_arrays(bar, v, place), scalars(bar, kappa), stream.fork("noise").next_key()
+        work: Work = partial(
+            update_blocks, part.lines, part.squares, part.seen, edges, state, total, *constants
+        )  # type: ignore[call-arg]
+        spread(work, column_blocks(v.shape[-1]), state.size * part.work(edges.size - 1))
+    return v, given
+
+
+def update_in_order(v: Tensor, plan: PulsePlan, bar: Crossbar, stream: Stream) -> tuple[Tensor, Tensor]:
+    """``pulse`` level for affine devices."""
+    from crossweep.engine.cpu.kernels.pulse import PIECE, pulse_blocks
+    from crossweep.engine.cpu.kernels.threads import spread
+
+    v, given = v.clone(memory_format=torch.contiguous_format), torch.zeros_like(v)
+    for place in places(v):
+        part = Part.of(plan, stream, place)
+        pieces = part.words.pieces(part.first, part.last, PIECE)
+        state, total = v[place].numpy(), given[place].numpy()
+        constants = device_arrays(bar, v, place), scalars(bar), stream.fork("noise").next_key()
+        work: Work = partial(pulse_blocks, part.trains, part.seen, pieces, state, total, *constants)  # type: ignore[call-arg]
+        spread(work, covering(v.shape[-2]), 50.0 * state.size * part.work(0))
+    return v, given
+
+
+def give(
+    v: Tensor, w: Tensor, reference: Tensor, counts: Tensor, columns: Tensor, bar: Crossbar, stream: Stream
+) -> tuple[Tensor, Tensor, float]:
+    """States and visible weights after ``counts [..., d, r]`` pulses of ``columns [r]``, and how many pulses
+    it were.
+
+    For affine devices; counts are positive up.
+    """
+    from crossweep.engine.cpu.kernels.sequence import give_rows
+    from crossweep.engine.cpu.kernels.threads import spread
+
+    v, w = (t.clone(memory_format=torch.contiguous_format) for t in (v, w))
+    chosen, pulses, write = columns.numpy(), 0.0, bar.device.write_noise_std * bar.device.dw_min
+    for place in places(v):
+        states = v[place].numpy(), w[place].numpy(), array(reference.expand_as(v), place)
+        constants = (*device_arrays(bar, v, place), scalars(bar), np.float32(write), stream.next_key())
+        given = np.zeros(v.shape[-2], np.float32)
+        work: Work = partial(give_rows, *states, array(counts, place), chosen, *constants, given)  # type: ignore[call-arg]
+        spread(work, v.shape[-2], 3.0 * counts[place].numel())
+        pulses += float(given.sum(dtype=np.float64))
+    return v, w, pulses
+
+
+def update_counted(
+    v: Tensor, plan: PulsePlan, bar: Crossbar, most: float, stream: Stream
+) -> tuple[Tensor, Tensor]:
+    """``count`` level for devices with a formula of their own: compiled counts, the response in torch."""
+    v, given = v.clone(memory_format=torch.contiguous_format), torch.zeros_like(v)
+    for place in places(v):
+        part = Part.of(plan, stream, place)
+        edges = part.words.edges(part.first, part.last, bar.device.relative_step, most)
+        kappa = part.words.blocks(part.first, part.last)
+        tensors = {name: t.expand_as(v)[place] for name, t in bar.cells.tensors().items()}
+        own, state = Crossbar(bar.device, Cells.from_tensors(tensors)), v[place]
+        for begin, end in pairwise(edges.tolist()):
+            up, total = count(part, begin, end, state)
+            state = torch.where(total > 0, respond(state, up, total - up, own, stream, kappa), state)
+            given[place] += total
+        v[place] = state
+    return v, given
+
+
+def count(part: Part, begin: int, end: int, like: Tensor) -> tuple[Tensor, Tensor]:
+    """Up counts and all counts between two slots, [d, x] each."""
+    from crossweep.engine.cpu.kernels.threads import spread
+    from crossweep.engine.cpu.kernels.update import count_blocks
+
+    up, total = torch.zeros_like(like), torch.zeros_like(like)
+    work: Work = partial(count_blocks, part.lines, part.seen, begin, end, up.numpy(), total.numpy())  # type: ignore[call-arg]
+    spread(work, column_blocks(like.shape[-1]), like.numel() * ((end - begin) / 64 + 1))
+    return up, total
+
+
+def count_samples(plan: PulsePlan, stream: Stream) -> Tensor:
+    """Coincidences of each sample of a plan one side of which is a single line: [..., b, lines of the other side]."""
+    from crossweep.engine.cpu.kernels.draw import count_pieces
+    from crossweep.engine.cpu.kernels.threads import spread
+
+    lead = torch.broadcast_shapes(plan.x.shape[:-2], plan.d.shape[:-2])
+    b, n = plan.x.shape[-2], max(plan.x.shape[-1], plan.d.shape[-1])
+    out = torch.empty(*lead, b, n)
+    for place in places(out):
+        words = pulse_words(plan, stream, place)
+        single, wide = (words.x, words.d) if plan.x.shape[-1] == 1 else (words.d, words.x)
+        work: Work = partial(count_pieces, single.pulses, wide.pulses, words.slots, out[place].numpy())
+        spread(work, b, 3.0 * b * n)
+    return out
+
+
+def show(v: Tensor, reference: Tensor, w: Tensor, touched: Tensor, std: float, stream: Stream) -> Tensor:
+    """Visible weights with write noise of ``std``, redrawn where ``touched`` is positive."""
+    from crossweep.engine.cpu.kernels.threads import spread
+    from crossweep.engine.cpu.kernels.update import show_rows
+
+    shown = w.clone(memory_format=torch.contiguous_format)
+    for place in places(v):
+        out = shown[place].numpy()
+        inputs = array(v, place), array(reference.expand_as(v), place), out, array(touched, place)
+        work: Work = partial(show_rows, *inputs, np.float32(std), stream.next_key())
+        spread(work, out.shape[0], 20.0 * out.size)
+    return shown

@@ -1,0 +1,243 @@
+"""A training rule as data: which tile takes the gradient, and what happens to the columns read of each tile.
+
+Tiles form a chain ``W_0 .. W_(n-1)``: pulses of the gradient go onto one of them, usually the first, A; transfer ``j``
+reads columns of ``W_j`` and writes what it makes of them to ``W_(j+1)``; the last tile, C, holds the weight. Everything
+that an engine does in a mini-batch follows from a ``Program``: there is nothing else that could be overridden.
+
+Symbols: v what is read of a column, s its choppers' sign, H the digital numbers beside a tile, I the number of slices
+(columns of the chain's tiles), O their length.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from math import ceil
+
+import torch
+from torch import Tensor
+
+from crossweep.engine.io_parameters import IOParameters
+from crossweep.engine.pulse_plan import UpdateParameters
+from crossweep.errors import FieldError
+from crossweep.rng import Stream
+
+
+@dataclass(frozen=True, kw_only=True)
+class Chopper:
+    """When the sign of a column flips: right after its own read.
+
+    Args:
+        probability: chance of a flip per read [1] in 0..1; 0 never flips.
+        random: flip at random; else regularly, once in ``max(ceil(1/probability), 2)`` passes, all columns
+            in the same pass (the last one of each period).
+        rows: flip chance of a row's sign per full pass [1] in 0..1.
+
+    Raises:
+        ConfigError: a probability lies outside 0..1.
+
+    Source: Rasch et al., Nat. Commun. 15:7133 (2024); aihwkit ``ChoppedTransferCompound``, CPU engine (its
+        CUDA engine flips in the first pass of a period).
+    """
+
+    probability: float = 0.0
+    random: bool = True
+    rows: float = 0.0
+
+    def __post_init__(self) -> None:
+        for name in ("probability", "rows"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise FieldError(name, f"must lie in 0..1, got {getattr(self, name)}")
+
+    @property
+    def period(self) -> int:
+        """Passes per period of a regular chopper; 0 if it never flips."""
+        return max(ceil(1 / self.probability), 2) if self.probability else 0
+
+    def flips(self, passes: Tensor, shape: tuple[int, ...], stream: Stream, like: Tensor) -> Tensor:
+        """Which of the reads end in a flip: bool ``shape``, whose last dimensions are those of ``passes``."""
+        if not self.probability:
+            return torch.zeros(shape, dtype=torch.bool, device=like.device)
+        if self.random:
+            return stream.uniform(*shape, like=like) < self.probability
+        regular = (passes % self.period) + 1 == self.period
+        return regular.to(like.device).expand(shape)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pulses:
+    """Write a whole number n per device: ``round(step |n|)`` pulses in the direction of n.
+
+    Args:
+        step: pulses for each unit of n [1], > 0.
+        update: pulse parameters; ``desired_bl`` is the largest number of pulses.
+    """
+
+    step: float
+    update: UpdateParameters
+
+    def is_exact(self, *, rows: bool) -> bool:
+        """Whether all wanted pulses happen, at most ``desired_bl``, without chance.
+
+        ``rows``: a row is written, so that the vector drives the columns and the one-hot side the rows.
+        """
+        update = self.update
+        if update.res:
+            return False
+        managed = update.update_management or update.update_bl_management
+        if not managed and update.desired_bl == 1 and self.step == 1:
+            return True
+        # with management the one-hot side pulses in every slot of a full train and the vector clips; the other way
+        # round, all its values shrink
+        implicit = update.pulse_type == "deterministic_implicit" and update.update_management
+        return implicit and (self.step <= 1 or not rows)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trains:
+    """Write ``strength u`` of each device by one pair of pulse trains per column.
+
+    Args:
+        strength: rate of the transfer [1], >= 0; at 0 nothing is written.
+        update: pulse parameters.
+    """
+
+    strength: float
+    update: UpdateParameters
+
+
+@dataclass(frozen=True, kw_only=True)
+class Buffered:
+    """Reads are summed in a digital buffer; where it passes its threshold of 1, pulses are written.
+
+    ``H <- H + s (v - p) scale``, ``n = clip(trunc(H), -desired_bl, desired_bl)``; where n is not 0 the buffer keeps
+    ``momentum H`` or, if the remainder stays, ``H - (1 - momentum) n``.
+
+    Args:
+        scale: what a unit of a read adds to H [1/w], > 0.
+        write: pulses for each n.
+        by_rate: divide ``scale`` by the learning rate of the gradient's tile at the sample of the read.
+        most_reads: divide it by the number of reads since the last regular flip, at most this; None: do not.
+        momentum: share that stays [1] in 0..1.
+        forget: drop the remainder.
+        no_buffer: forget H before every read.
+        cap: largest ``|H|`` that stays after a transfer; 0 is off.
+        past: weight of a read in the running mean ``mu <- (1 - past) mu + past v``; the mean at the column's last flip
+            is p, which is subtracted from reads. None: nothing is.
+        silent_passes: full passes in which nothing is written; the buffer works all the same.
+
+    Source: Gokmen, Front. Artif. Intell. 4:699148 (2021); Rasch et al., Nat. Commun. 15:7133 (2024), eqs. 10-15; aihwkit
+        ``BufferedTransferCompound`` and its chopped forms. The papers describe ``forget = False``.
+    """
+
+    scale: float
+    write: Pulses
+    by_rate: bool = False
+    most_reads: float | None = None
+    momentum: float = 0.0
+    forget: bool = True
+    no_buffer: bool = False
+    cap: float = 0.0
+    past: float | None = None
+    silent_passes: int = 0
+
+    @property
+    def memory(self) -> tuple[str, ...]:
+        """Digital numbers per weight, by name."""
+        return ("held",) if self.past is None else ("held", "mean", "past")
+
+    @property
+    def operations(self) -> int:
+        """Digital operations for each number that is read: scale and add; subtract, two products and a sum."""
+        return 2 if self.past is None else 6
+
+
+@dataclass(frozen=True, kw_only=True)
+class Smoothed:
+    """Reads, or a running average of them, are written by pulse trains of a strength in proportion.
+
+    ``H <- (1 - b) H + b v``; written is ``s u`` with u = H where ``|H|`` exceeds a least value, or the excess ``v - H``;
+    without an average u = v.
+
+    Args:
+        write: strength and pulse trains.
+        rate: b, weight of a read in the average [1] in (0, 1]; None: no average.
+        prior: the k-th read, from 1 on, has at least the weight ``1 / (k + prior)``; None: it has b.
+        least: smallest ``|H|`` that is written [w]; below 0: all.
+        excess: write the excess over the average.
+    """
+
+    write: Trains
+    rate: float | None = None
+    prior: float | None = None
+    least: float = -1.0
+    excess: bool = False
+
+    @property
+    def memory(self) -> tuple[str, ...]:
+        """Digital numbers per weight, by name."""
+        return () if self.rate is None else ("held",)
+
+    @property
+    def operations(self) -> int:
+        """Digital operations for each number that is read: two products and a sum, a difference; what is written becomes
+        chances of pulses."""
+        average = 0 if self.rate is None else 4 if self.excess else 3
+        return average + (self.write.strength > 0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Own:
+    """A rule of one's own, in torch; the reference runs it.
+
+    Args:
+        digest: ``(read, held) -> (write, held)``, all [..., O, r]: from what was read, with its choppers' sign, and the
+            digital numbers of these columns to what is written and the numbers that stay. ``write`` is n of ``Pulses`` or
+            u of ``Trains``.
+        write: how.
+        operations: digital operations for each number that is read, for the cost.
+    """
+
+    digest: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+    write: Pulses | Trains
+    operations: int = 0
+    memory: tuple[str, ...] = ("held",)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Transfer:
+    """From one tile of the chain to the next.
+
+    Args:
+        every: samples between two transfers, >= 1.
+        io: periphery of the reads.
+        what: what happens to a read.
+        at_once: columns read at every transfer, one after the other, >= 1.
+    """
+
+    every: int
+    io: IOParameters
+    what: Buffered | Smoothed | Own
+    at_once: int = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Program:
+    """What happens in one mini-batch.
+
+    Args:
+        update: pulse trains of the gradient.
+        rate: learning rate of the gradient's tile; where ``average`` is given, over the product of two running averages,
+            of the largest input and the largest error of every sample.
+        transfers: one for each tile but the last.
+        average: weight of a mini-batch in these averages [1] in (0, 1]; None: there are none.
+        chopper: signs of the gradient on the first tile.
+        gradient: the tile that takes the gradient; tiles before it rest.
+        rows: rows are read and written instead of columns; then the chain keeps all its tensors transposed.
+    """
+
+    update: UpdateParameters
+    rate: float
+    transfers: tuple[Transfer, ...]
+    average: float | None = None
+    chopper: Chopper = Chopper()
+    gradient: int = 0
+    rows: bool = False

@@ -1,0 +1,1 @@
+"""The reference: torch on any device."""

@@ -1,0 +1,147 @@
+"""Which column is read after which sample, without a loop over samples.
+
+Columns of a tile do not interact, and column ``j`` is only looked at when it is read. So a mini-batch is cut into
+*windows*: in window ``m`` each column sees the samples between its own ``m``-th and ``(m+1)``-th read. After a window every
+column that has a read left stands exactly where a sample-by-sample simulation would read it.
+"""
+
+from dataclasses import dataclass, fields
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from crossweep.engine.program import Buffered, Own, Smoothed
+
+Numbers = NDArray[np.int64]
+Flags = NDArray[np.bool_]
+
+
+@dataclass
+class TransferClock:
+    """Counters of one transfer: samples seen, next column, full passes.
+
+    Args:
+        slices: number of columns I.
+        every: samples between two transfers, >= 1.
+        at_once: columns read at every transfer, one after the other, >= 1.
+        samples: samples seen so far.
+        column: next column to read.
+        passes: completed full passes.
+    """
+
+    slices: int
+    every: int = 1
+    at_once: int = 1
+    samples: int = 0
+    column: int = 0
+    passes: int = 0
+
+    def reads_within(self, batch: int) -> int:
+        """How many reads the next ``batch`` samples bring."""
+        events = (self.samples + batch) // self.every - self.samples // self.every
+        return events * self.at_once
+
+    def advance(self, batch: int) -> None:
+        """Move on by ``batch`` samples."""
+        position = self.column + self.reads_within(batch)
+        self.passes += position // self.slices
+        self.column = position % self.slices
+        self.samples += batch
+
+    def pass_ends(self, batch: int) -> list[int]:
+        """Sample counts, within the next ``batch`` samples, after which a full pass is complete."""
+        first = self.every - self.samples % self.every  # samples until the next transfer
+        last = range(self.slices - self.column - 1, self.reads_within(batch), self.slices)
+        return [first + read // self.at_once * self.every for read in last]
+
+    def windows(self, batch: int) -> "Windows":
+        """The windows of the next ``batch`` samples."""
+        reads = self.reads_within(batch)
+        first = self.every - self.samples % self.every
+        offset = (np.arange(self.slices) - self.column) % self.slices  # reads before this column's first one
+        index = offset + self.slices * np.arange(-(-reads // self.slices) + 1)[:, None]
+        read = index < reads
+        until = np.where(read, first + index // self.at_once * self.every, batch)
+        since = np.concatenate((np.zeros_like(until[:1]), until[:-1]))
+        return Windows(
+            since=since, until=until, reads=read, passes=self.passes + (self.column + index) // self.slices
+        )
+
+    def as_dict(self) -> dict[str, int]:
+        """What a checkpoint keeps."""
+        return {"samples": self.samples, "column": self.column, "passes": self.passes}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Windows:
+    """The windows of one mini-batch, or of a part of one; all arrays are [windows, I].
+
+    Args:
+        since: first sample that the column sees.
+        until: one past the last one; a read comes after the sample before.
+        reads: whether the column is read at the end of the window.
+        passes: full passes completed before that read.
+    """
+
+    since: Numbers
+    until: Numbers
+    reads: Flags
+    passes: Numbers
+
+
+@dataclass(frozen=True, kw_only=True)
+class Schedule(Windows):
+    """Windows, and what a read at the end of each is worth; tensors are [..., windows, I] or [windows, I].
+
+    Args:
+        sign: chopper of the column in this window, +1 or -1.
+        scale: what one unit of the read adds to the buffer, without the choppers, or its weight in the average, > 0.
+        fresh: whether the column's running mean becomes what is subtracted from reads, at this read.
+        gate: whether the read may write.
+    """
+
+    sign: Tensor
+    scale: Tensor
+    fresh: Tensor
+    gate: Tensor
+
+    def part(self, begin: int, end: int) -> "Schedule":
+        """Windows ``begin`` to ``end``."""
+        if (begin, end) == (0, len(self.reads)):
+            return self
+        return Schedule(**{f.name: getattr(self, f.name)[..., begin:end, :] for f in fields(self)})
+
+
+def schedule(
+    windows: Windows, what: Buffered | Smoothed | Own, rate: Tensor, period: int, sign: Tensor, fresh: Tensor
+) -> Schedule:
+    """What each read is worth.
+
+    Args:
+        windows: when columns are read.
+        what: what happens to a read.
+        rate: learning rate of the gradient's tile for each sample of these windows [..., b].
+        period: of a regular chopper.
+        sign: chopper of each column in each window [..., windows, I].
+        fresh: whether a flip came before this read and after the one before [..., windows, I].
+    """
+    passes = torch.from_numpy(windows.passes).to(rate.device)
+    like = torch.ones(windows.reads.shape, device=rate.device)
+    gate = torch.ones_like(like, dtype=torch.bool)
+    scale = like
+    if isinstance(what, Buffered):
+        scale = like * what.scale
+        if what.by_rate:
+            sample = torch.from_numpy(np.maximum(windows.until - 1, 0)).to(rate.device)
+            scale = what.scale / rate[..., sample]
+        if what.most_reads is not None:
+            scale = scale / (passes % period + 1).clamp(max=what.most_reads)
+        gate = passes >= what.silent_passes
+    elif isinstance(what, Smoothed) and what.rate is not None:
+        scale = like * what.rate
+        if what.prior is not None:
+            scale = torch.maximum(scale, 1 / (passes + 1 + what.prior))
+    given = {f.name: getattr(windows, f.name) for f in fields(windows)}
+    return Schedule(**given, sign=sign, scale=scale, fresh=fresh, gate=gate)
