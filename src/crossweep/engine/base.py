@@ -140,7 +140,7 @@ class Engine(ABC):
         self, x: Tensor, d: Tensor, lr: Tensor | float, granularity: float, update: UpdateParameters,
         stream: Stream | None = None, tops: Pair | None = None,
     ) -> PulsePlan:  # fmt: skip
-        """Pulse probabilities of a mini-batch; see ``pulse_train.plan_pulses``."""
+        """Pulse probabilities of a mini-batch; see ``pulse_plan.plan_pulses``."""
 
     @abstractmethod
     def coincidences(self, plan: PulsePlan, stream: Stream) -> Tensor:

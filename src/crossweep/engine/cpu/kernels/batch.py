@@ -55,7 +55,7 @@ def rates_of(top_x, top_d, start_x, start_d, tau, base, out):
 
 @inline
 def balanced(rate, x, d, step, longest, shorten):
-    """Slots of a train, and scales of columns and rows, from the largest input and error: ``pulse_train.plan_pulses``."""
+    """Slots of a train, and scales of columns and rows, from the largest input and error: ``pulse_plan.plan_pulses``."""
     wanted = rate * x * d / step
     some = wanted > F(0.0)
     # a hair below the integer, so that float rounding of an exact k does not add a slot
