@@ -86,7 +86,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     forgotten = _retention(options, scale)
     measurement = fit_recording(options.files, recording, ends, options.model)
     yaml = write_yaml(measurement, folder / "device.yaml", name, forgotten)
-    figure = draw(measurement, folder / "fit.png")
+    figure = draw(measurement, folder / "fit.png", name)
     show(measurement)
     return _tell(figure, yaml)
 
@@ -198,6 +198,8 @@ def show(measurement: Measurement) -> None:
     for row in model_rows(measurement):
         models.add_row(*(escape(cell) for cell in row))
     console.print(models)
+    for label, why in measurement.objections.items():
+        console.print(f"* {label} is not offered: {escape(why)}")
     others = [m.candidate.label for m in measurement.likeliest if m is not measurement.best]
     if others:
         console.print(

@@ -41,8 +41,9 @@ def test_two_devices_live_side_by_side(files: list[str], capsys: pytest.CaptureF
     )
 
 
-def test_a_card_gives_microsiemens(files: list[str]) -> None:
+def test_a_card_gives_microsiemens(files: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     fit([files[0], "--name", "mine", *ONLY])
+    assert capsys.readouterr().out.count("uS)") == 6  # steps, bounds, noise of a reading, symmetry point
     file = "multirun/devices/mine/device.yaml"
     one = card(["device=measured", f"device.file={file}", "device.w_max=1.0", "device.w_min=-0.8"])
     shown = dict(rows(one))

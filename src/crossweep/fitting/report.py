@@ -107,16 +107,29 @@ def parameter_rows(measurement: Measurement) -> list[tuple[str, str, str, str]]:
             f"{e.low:.4g} .. {e.high:.4g}" if np.isfinite([e.low, e.high]).all() else "not met by the data"
         )
         shown = "extreme reading" if e.low == e.high == e.mean else shown
-        rows.append((_UNITS.get(name, name), f"{e.mean:.4g}", shown, f"{e.spread:.3g}"))
+        label = _UNITS.get(name, f"{name} [w]" if name.startswith(("up_", "down_")) else name)
+        rows.append(
+            (label, f"{e.mean:.4g}{_real(label, name, e.mean, measurement.scale)}", shown, f"{e.spread:.3g}")
+        )
     points = measurement.best.symmetry_points
     points = points[np.isfinite(points)]
     if points.size:
         spread = f"{points.std(ddof=1):.3g}" if points.size > 1 else "0"
-        rows.append(("symmetry point [w]", f"{points.mean():.4g}", f"of {points.size} devices", spread))
+        mean, label = float(points.mean()), "symmetry point [w]"
+        real = _real(label, "w_max", mean, measurement.scale)
+        rows.append((label, f"{mean:.4g}{real}", f"of {points.size} devices", spread))
     return rows
 
 
-def draw(measurement: Measurement, path: Path) -> Path:
+def _real(label: str, name: str, value: float, scale: Scale) -> str:
+    """A weight in microsiemens: a place on the scale, or a difference."""
+    if not label.endswith("[w]"):
+        return ""
+    place = scale.centre if name in ("w_max", "w_min") else 0.0
+    return f" ({1e6 * (place + value * scale.half):.4g} uS)"
+
+
+def draw(measurement: Measurement, path: Path, name: str = "device") -> Path:
     """Pulse response with the fit, step against weight, and residuals: one figure."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -128,7 +141,9 @@ def draw(measurement: Measurement, path: Path) -> Path:
     _steps(top[1], measurement)
     _residuals(bottom[0], bottom[1], measurement)
     best = measurement.best
-    figure.suptitle(f"{measurement.source.name}: {best.candidate.label}, {len(best.fits)} device(s)")
+    figure.suptitle(
+        f"{name}: {best.candidate.label}, {len(best.fits)} device(s) of {measurement.source.name}"
+    )
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=130)
     return path
@@ -142,10 +157,8 @@ def simulate(device: DeviceFit) -> np.ndarray:
     path, v = np.full(w.size, np.nan), float(w[first])
     path[first] = v
     for k in range(first + 1, w.size):
-        if device.readings.starts[k]:
+        if device.readings.starts[k] or not np.isfinite(v):
             v = float(w[k])  # NaN until it is read
-        if not np.isfinite(v):
-            v = float(w[k])
         up = bool(device.readings.pulses[k] > 0)
         for _ in range(abs(int(device.readings.pulses[k]))):
             size = responses.step(code, q.p, q.low, q.high, v, up)
@@ -176,7 +189,7 @@ def _steps(axes: "Axes", measurement: Measurement) -> None:
     w = np.linspace(-1, 1, 200)
     for device in measurement.best.fits[:40]:
         q, code = unpack(device.candidate, device.x, device.readings.ends), device.candidate.code
-        for up, colour in ((True, "C3"), (False, "C0")):
+        for up, colour in ((True, "C3"), (False, "C0"))[: 1 if device.readings.one_way else 2]:
             size = [
                 responses.step(code, q.p, q.low, q.high, float(v), up) if q.low < v < q.high else np.nan
                 for v in w
