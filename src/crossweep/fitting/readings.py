@@ -82,6 +82,10 @@ class Readings:
         per_pulse = way * change[use] / count
         if use.sum() < 3:
             raise ConfigError(f"device {self.device!r}: fewer than 3 {name} pulses start away from its bound")
+        if np.ptp(before[use]) < 1e-6 * width:
+            raise ConfigError(
+                f"device {self.device!r}: all {name} pulses away from its bound start at one state"
+            )
         slope, offset = np.polyfit(before[use], per_pulse, 1)
         rest = float(np.std((per_pulse - offset - slope * before[use]) * count))
         size = max(float(offset), 0.2 * abs(float(per_pulse.mean())), 1e-5)
