@@ -259,7 +259,8 @@ def train(
         cost=result.cost,
         versions=_versions(),
         git=_git(),
-        hardware=_hardware(str(experiment.torch_device)) | {"engine": experiment.factory.choice._asdict()},
+        hardware=_hardware(str(experiment.torch_device))
+        | {"engine": experiment.factory.choice._asdict() | {"refusals": dict(result.refusals)}},
         started=started,
         wall_seconds=time.perf_counter() - began,
     )

@@ -1,6 +1,7 @@
 """The experiment: pretrain digitally, transfer to crossbars, fine-tune in memory, compare with digital training."""
 
 import copy
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from math import log
@@ -70,7 +71,8 @@ class Conversion:
 class Result:
     """What an experiment found. Accuracies are shares in 0..1, errors per cent, increases percentage points.
 
-    The fields are those of the record (``crossweep.records.RunRecord``).
+    The fields are those of the record (``crossweep.records.RunRecord``), and why crossbars are trained window by window
+    instead of in one call of the compiled engine, with their number (``hardware.engine.refusals`` of the record).
     """
 
     state: str
@@ -81,6 +83,7 @@ class Result:
     cost: Mapping[str, float] = field(default_factory=dict)
     reference: str | None = None
     warnings: Sequence[str] = ()
+    refusals: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -160,6 +163,7 @@ class Experiment:
             cost=_cost(model),
             reference=None if reference is None else reference.name,
             warnings=caveats(task, fit, candidates, reference, found["test_error"]),
+            refusals={} if self.factory.choice.implementation == "reference" else _refusals(model),
         )
 
     @property
@@ -361,6 +365,12 @@ def _write_error(digital: nn.Module, model: nn.Module) -> float | None:
         error += float((written - target.view_as(written)).square().sum())
         total += float(target.square().sum())
     return (error / total) ** 0.5 if total else None
+
+
+def _refusals(model: nn.Module) -> dict[str, int]:
+    """Why weights are trained window by window, and how many."""
+    weights = (part for weight in analog_weights(model).values() for part in weight.parts())
+    return dict(Counter(reason for weight in weights if (reason := weight.refuses()) is not None))
 
 
 def _cost(model: nn.Module) -> dict[str, float]:
