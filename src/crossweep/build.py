@@ -25,7 +25,8 @@ from crossweep.rng import Stream
 from crossweep.testbeds.testbed import TestbedExperiment
 from crossweep.tiles.factory import TileFactory
 from crossweep.tiles.mapping import TileMapping
-from crossweep.training.experiment import Conversion, Experiment
+from crossweep.training.conversion import Conversion
+from crossweep.training.experiment import Experiment
 
 Node = Mapping[str, Any]
 T = TypeVar("T")

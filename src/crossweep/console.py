@@ -126,10 +126,6 @@ def show_result(record: Mapping[str, Any], folder: Path) -> None:
     console.print(result_table(record))
     for sentence in record.get("warnings", ()):
         console.print(f"note: {sentence}", highlight=False, soft_wrap=True, markup=False)
-    for reason, many in record["hardware"].get("engine", {}).get("refusals", {}).items():
-        console.print(
-            f"note: {many} crossbar weights were trained window by window: {reason}", highlight=False
-        )
     rates = ", ".join(f"{k} {v:g}" for k, v in record["learning_rates"].items() if isinstance(v, int | float))
     console.print(f"learning rates: {rates}", highlight=False)
     console.print(f"{record['wall_seconds']:.0f} s; results in {folder}", highlight=False, soft_wrap=True)

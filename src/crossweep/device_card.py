@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from hydra import compose, initialize_config_dir
+from hydra import compose
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 from rich.console import Console
@@ -20,21 +20,19 @@ from rich.table import Table
 from torch import Tensor
 
 from crossweep.build import make, plain
-from crossweep.devices import measured
+from crossweep.composition import hydra_lent
 from crossweep.devices.base import AbstractDevice, Cells
 from crossweep.devices.response import Affine, Response, pulse, step
 from crossweep.devices.response import Table as Tabulated
 from crossweep.errors import ConfigError, reported
-from crossweep.paths import conf_dir, multirun_dir, version_base
+from crossweep.paths import conf_dir, multirun_dir
 from crossweep.rng import Stream
-from crossweep.sweep.resolvers import register
 from crossweep.trust import packages
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-register("crossweep_yaml", measured.read)
 SHOWN, CENSUS = 25, (40, 50)  # devices drawn as curves; devices counted for histograms
 PAIRS = 60
 
@@ -71,7 +69,7 @@ def card(overrides: Sequence[str]) -> Card:
         raise ConfigError(
             f"device: must be one of {', '.join(names())}; e.g. crossweep-device device=reram_om"
         )
-    with initialize_config_dir(str(conf_dir()), **version_base()):
+    with hydra_lent():
         given = [f"+{text}" if text.startswith(("device=", "plugins=")) else text for text in overrides]
         config = compose(overrides=given)
     node = plain(config)

@@ -28,8 +28,8 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 import crossweep
+import crossweep.composition
 from crossweep.configured import NOT_IDENTITY
-from crossweep.devices import measured
 from crossweep.errors import ConfigError, CrossweepError, DivergedError, StudyError, one_line, reported
 from crossweep.paths import conf_dir, multirun_dir, version_base
 from crossweep.records import RECORD_NAME, RunRecord, read_record, remove_forgotten
@@ -69,8 +69,6 @@ def _kind(compute_device: str) -> str:
 
 
 register("crossweep_key", _key)
-# the content of a fitted device becomes part of the configuration, so of the record and of the folder's name
-register("crossweep_yaml", measured.read)
 
 
 def _help(*, _root_: DictConfig) -> str:
@@ -106,6 +104,25 @@ _faults: ContextVar[Faults] = ContextVar(
 
 def run(cfg: DictConfig) -> dict[str, float | str]:
     """One run in the folder that Hydra made; returns the record's metrics, and its ``state``."""
+    try:
+        record = job(cfg)
+    except CrossweepError as error:
+        faults = _faults.get(None)
+        if HydraConfig.get().mode != RunMode.RUN or faults is None:
+            raise
+        faults.mistake = error
+        return {}
+    metrics = {name: value for name, value in record["metrics"].items() if value is not None}
+    return {**metrics, "state": record["state"]}
+
+
+def job(cfg: DictConfig) -> dict[str, Any]:
+    """The record of one run in the folder that Hydra made.
+
+    Raises:
+        ConfigError: a setting breaks its rule; nothing has trained, and a folder of its own is gone again.
+        DivergedError: the run has no result, see ``RunRecord``; its record says so too.
+    """
     from crossweep.build import plain
 
     hydra_cfg = HydraConfig.get()
@@ -128,15 +145,11 @@ def run(cfg: DictConfig) -> dict[str, float | str]:
         if record["state"] == "failed":
             # in a study: a failed trial, which no sampler and no map takes for a value
             raise DivergedError(record["warnings"][0])
-    except CrossweepError as error:
-        faults = _faults.get(None)
-        if not single or faults is None:
-            raise
-        faults.mistake = error
-        _leave_nothing(folder)
-        return {}
-    metrics = {name: value for name, value in record["metrics"].items() if value is not None}
-    return {**metrics, "state": record["state"]}
+    except CrossweepError:
+        if single:
+            _leave_nothing(folder)
+        raise
+    return record
 
 
 def _leave_nothing(folder: Path) -> None:
@@ -259,8 +272,7 @@ def train(
         cost=result.cost,
         versions=_versions(),
         git=_git(),
-        hardware=_hardware(str(experiment.torch_device))
-        | {"engine": experiment.factory.choice._asdict() | {"refusals": dict(result.refusals)}},
+        hardware=_hardware(str(experiment.torch_device)) | {"engine": experiment.factory.choice._asdict()},
         started=started,
         wall_seconds=time.perf_counter() - began,
     )

@@ -81,16 +81,3 @@ def test_a_model_that_explains_nothing_is_not_offered() -> None:
 def test_long_smooth_trains_are_fitted() -> None:
     found = fitted(trains(cycles=1, length=200), "soft_bounds", "constant_step", "linear_step")
     assert found.best.fits[0].step(0.0, up=True) == pytest.approx(0.04, rel=0.15)
-
-
-def test_an_abrupt_device_is_called_so() -> None:
-    rng, v, pulses, w = np.random.default_rng(0), -0.9, [0], [-0.9]
-    for _ in range(4):
-        for sign, count in ((1, 30), (-1, 20)):
-            for _ in range(count):
-                v += 0.05 * (1 - v) if sign > 0 else -0.9 * (v + 0.9)
-                pulses.append(sign)
-                w.append(v)
-    noisy = np.array(w) + 0.003 * rng.standard_normal(len(w))
-    found = fitted(Trains("D", np.array(pulses), noisy, np.arange(len(w)) == 0), "soft_bounds")
-    assert any("abrupt: one down pulse" in note for note in found.notes)

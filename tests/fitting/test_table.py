@@ -15,13 +15,9 @@ from crossweep.fitting.published import published
 from crossweep.fitting.scale import Scale
 from crossweep.fitting.tabulated import of_trains
 from crossweep.rng import Stream
-from tests import expect
-from tests.devices import catalogue
 from tests.fitting.matrix import Case
 from tests.fitting.matrix import measured as made
 from tests.fitting.recorded import response, save, table
-from tests.fitting.synthetic import pulse_trains, write_csv
-from tests.runs import trained
 
 G = np.linspace(10e-6, 60e-6, 6)
 RISE = 2e-6 * (1 - (G - 10e-6) / 50e-6)
@@ -68,8 +64,6 @@ def test_a_published_table_is_read(layout: str, tmp_path: Path) -> None:
 
 def test_pulse_trains_are_no_published_table(tmp_path: Path) -> None:
     assert published([save(tmp_path / "pulses.csv", table(response()))]) is None
-    words = table(response(), "device;type;G", "A;{w};{g:.3f}uS")
-    assert published([save(tmp_path / "words.csv", words)]) is None
 
 
 @pytest.mark.parametrize("layout", ["quantiles", "distribution"])
@@ -109,33 +103,3 @@ def test_a_table_from_trains_follows_the_device_that_made_them(every: int) -> No
     middle = len(states) // 2
     assert np.asarray(one.up_std)[middle] == pytest.approx(0.3 * 0.04, rel=0.5)
     assert found.reading < 0.02 and abs(found.symmetry_points[0] - 0.05) < 0.1
-
-
-SMALL = (
-    "model=mlp", "model.widths=[32]", "model.activation=tanh", "algorithm=analog_sgd", "training.finetune.epochs=8",
-    "training.finetune.batch_size=8", "training.finetune.analog_lr=0.3", "training.baseline=[]",
-    "evaluation.fresh_devices=0", "quiet=true", "keep_checkpoint=false",
-)  # fmt: skip
-
-
-@pytest.mark.slow
-def test_a_table_trains_as_the_device_that_it_was_made_from(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("CROSSWEEP_MULTIRUN", str(tmp_path))
-    mean = ("dw_min_dtod", "w_max_dtod", "w_min_dtod", "up_down_dtod")
-    soft = ("device=soft_bounds", *(f"device.{key}=0.0" for key in mean), "device.n_states=100")
-    device = catalogue.alike("soft_bounds", n_states=100)
-    pulses, w = pulse_trains(device, 1, seed=23, trains=20, pulses=150)
-    main([str(write_csv(tmp_path / "soft.csv", pulses, w)), "--model", "table", "--range", "4e-6", "16e-6"])
-    table_ = ("device=measured", f"device.file={tmp_path}/devices/soft/device.yaml")
-    errors = {
-        kind: [
-            trained(
-                tmp_path / f"{kind}{seed}", *SMALL, *words, f"seed.training={seed}", f"seed.device={seed}"
-            )["metrics"]["test_error"]
-            for seed in range(5)
-        ]
-        for kind, words in (("soft", soft), ("table", table_))
-    }
-    expect.same_mean(*(np.array(errors[kind]) for kind in ("soft", "table")))

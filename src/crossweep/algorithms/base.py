@@ -81,10 +81,6 @@ class AnalogWeight(nn.Module, ABC):
             for tile in self.tiles().values():
                 tile.end_batch()
 
-    def refuses(self) -> str | None:
-        """Why the engine has no single call for a mini-batch of this weight; None: it has one."""
-        return None
-
     def end_epoch(self, loss: float) -> None:
         """Called after every epoch with its mean training loss, for rules that change course with it."""
 

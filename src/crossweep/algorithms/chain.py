@@ -126,6 +126,7 @@ class ChainWeight(AnalogWeight):
         return self.rule.program(moment)
 
     def refuses(self) -> str | None:
+        """Why mini-batches go window by window, not in one call of the engine; None: they go in one call."""
         program = self.program(1, 1.0)
         if program.gradient == len(self.states):
             return None

@@ -103,7 +103,6 @@ def _of_quantiles(rows: Sequence[Array]) -> Moments | None:
 
 
 def _of_distribution(files: Sequence[Sequence[Array]]) -> Moments | None:
-    files = [rows for rows in files if rows]
     axes = [np.concatenate(rows) for rows in files if all(row.size == 1 for row in rows) or len(rows) == 1]
     grids = [
         np.stack(rows)

@@ -20,7 +20,6 @@ PER_PARAMETER = 3  # readings
 FACTOR = 3.0  # either way, that the 95 % interval of the step in mid-range may span
 RESIDUAL = 1.25  # largest root mean square of standardised residuals of a model that explains the scatter
 SUDDEN = 3.0  # residual of a first pulse after a turn over that of the others
-ABRUPT = 0.3  # of the measured range, covered by one pulse in its middle
 MEMORY = 0.3  # correlation of consecutive residuals that is worth a word
 _CLOSE = 2.0  # difference of BIC "not worth more than a bare mention" (Kass and Raftery, JASA 90:773, 1995)
 
@@ -180,15 +179,6 @@ def _notes(measurement: Measurement) -> list[str]:
     if first.candidate.label in measurement.objections:
         label = first.candidate.label
         found.append(f"{label} explains the data better but is not offered: {measurement.objections[label]}")
-    for device in best.fits:
-        low, high = device.readings.ends
-        for up in (True, False)[: 1 if device.readings.one_way else 2]:
-            share = device.step((low + high) / 2, up=up) / (high - low)
-            if share > ABRUPT:
-                way = "up" if up else "down"
-                found.append(
-                    f"device {device.readings.device!r} is abrupt: one {way} pulse covers {share:.0%} of the range"
-                )
     if best.residual > 0.5 and abs(best.memory) > max(
         MEMORY, 4 / np.sqrt(sum(np.isfinite(f.residuals).sum() for f in best.fits))
     ):

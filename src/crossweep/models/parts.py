@@ -15,7 +15,8 @@ PARTS = ("all", "attention", "mlp", "conv", "patch_embed", "downsample", "last_s
 def parts(model: nn.Module) -> dict[str, set[str]]:
     """Names of the linear and convolution layers in each part of `model`; a part it lacks is an empty set.
 
-    Parts overlap: the attention of the last block belongs to `attention` and to `last_stage`.
+    Parts overlap: the attention of the last block belongs to `attention` and to `last_stage`. A network without
+    timm's `get_classifier` has no `head`, one without `feature_info` no `last_stage`.
 
     * `all`: every `nn.Linear` and `nn.Conv2d`
     * `attention`: query/key/value and projection layers (a path component with `attn` or `attention`)
@@ -53,7 +54,9 @@ def _below(layers: dict[str, nn.Module], prefix: str | None) -> set[str]:
 
 
 def _classifier(model: nn.Module) -> set[str]:
-    """Names of the classifier's modules; some timm models have two and return a tuple."""
+    """Names of the classifier's modules; some timm models have two and return a tuple, other networks tell none."""
+    if not hasattr(model, "get_classifier"):
+        return set()
     found: Any = cast(HasClassifier, model).get_classifier()
     heads = found if isinstance(found, tuple) else (found,)
     inner = {id(m) for head in heads for m in head.modules()}

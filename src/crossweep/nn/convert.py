@@ -60,9 +60,14 @@ def select(
         exclude: layers that stay digital, likewise; they win.
 
     Raises:
-        ConfigError: the part is unknown, a pattern matches nothing, or no layer is left although some were asked for.
+        ConfigError: the part is unknown, a pattern matches nothing, no layer is left although some were asked for, or the
+            model is a layer itself.
     """
     names = list(convertible(model))
+    if "" in names:
+        raise ConfigError(
+            f"model: must hold its layers, got a single {type(model).__name__}; put it into torch.nn.Sequential"
+        )
     if layers != "none" and layers not in parts:
         raise ConfigError(f"analog.layers: must be none or one of {tuple(parts)}, got {layers!r}")
     chosen = set(parts[layers]) & set(names) if layers != "none" else set()

@@ -25,7 +25,11 @@ OUTPUT = "the network's output"
 
 
 def self_check(
-    model: nn.Module, names: Sequence[str], mapping: TileMapping, factory: TileFactory, images: Tensor
+    model: nn.Module,
+    names: Sequence[str],
+    mapping: TileMapping,
+    factory: TileFactory,
+    inputs: Tensor | tuple[Tensor, ...],
 ) -> None:
     """Convert a copy of ``model`` to ideal devices with a perfect periphery and compare, layer by layer.
 
@@ -36,21 +40,22 @@ def self_check(
         names: layers to convert.
         mapping: splitting and scaling, as in the experiment.
         factory: of the experiment; its streams draw nothing.
-        images: a few samples [b, c, h, w].
+        inputs: a few samples [b, ...]; several where the network takes several.
 
     Raises:
         ConfigError: a layer gives another output on crossbars, or its weight is used in a way that crossbars cannot
             serve; one line with its name and the ``analog.exclude`` that helps.
     """
+    given = tuple(t.cpu() for t in (inputs if isinstance(inputs, tuple) else (inputs,)))
     digital = copy.deepcopy(model).cpu().eval()
-    expected = _outputs(digital, names, images)
+    expected = _outputs(digital, names, given)
     uses: dict[str, str] = {}
     while len(uses) < len(names):
         kept = [name for name in names if name not in uses]
         ideal = _ideal(digital, kept, mapping, factory)
         layers = {ideal.get_submodule(name): name for name in kept}
         try:
-            found = _outputs(ideal, names, images)
+            found = _outputs(ideal, names, given)
         except WeightUseError as error:
             uses[layers[error.layer]] = error.use
             continue
@@ -79,7 +84,7 @@ def _ideal(digital: nn.Module, names: Sequence[str], mapping: TileMapping, facto
     return ideal
 
 
-def _outputs(model: nn.Module, names: Sequence[str], images: Tensor) -> list[tuple[str, Tensor]]:
+def _outputs(model: nn.Module, names: Sequence[str], inputs: tuple[Tensor, ...]) -> list[tuple[str, Tensor]]:
     """What the named layers and the network give, in the order of their calls."""
     seen: list[tuple[str, Tensor]] = []
 
@@ -92,7 +97,7 @@ def _outputs(model: nn.Module, names: Sequence[str], images: Tensor) -> list[tup
     ]
     try:
         with torch.random.fork_rng(devices=[]), torch.no_grad():
-            note(OUTPUT, model(images))
+            note(OUTPUT, model(*inputs))
     finally:
         for hook in hooks:
             hook.remove()

@@ -59,9 +59,14 @@ def write_table(folder: Path | str) -> tuple[Path, ...]:
     return write_rows(Path(folder), table.rows)
 
 
+def shown(rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows without the columns that only the analysis uses."""
+    return rows.drop(columns=list(HIDDEN), errors="ignore")
+
+
 def write_rows(folder: Path, rows: pd.DataFrame) -> tuple[Path, ...]:
     """Write both table files, each whole or not at all; folders are stored relative to the study."""
-    plain = rows.drop(columns=list(HIDDEN), errors="ignore")
+    plain = shown(rows)
     plain["folder"] = [os.path.relpath(path, folder) for path in plain["folder"]]
     for column in [c for c in plain.columns if pd.api.types.is_object_dtype(plain[c])]:
         values = plain[column]

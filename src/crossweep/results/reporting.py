@@ -73,9 +73,7 @@ def build_report(
     given = [Path(folders)] if isinstance(folders, Path | str) else [Path(f) for f in folders]
     table = collect(given)
     target = Path(output) if output is not None else _default_output(given)
-    analysis = analyse(
-        table, budget=_budget(table, budget), metric=metric or default_metric(table), seed=seed
-    )
+    analysis = analysed(table, budget=budget, metric=metric, seed=seed)
     target.mkdir(parents=True, exist_ok=True)
     write_rows(target, analysis.table.rows)
     for name, sheet in (
@@ -105,20 +103,38 @@ def finish(folders: Sequence[Path | str]) -> None:
 def terminal_summary(folders: Sequence[Path | str] | Path | str, *, budget: float | None = None) -> str:
     """The answer in ten lines, without writing anything."""
     table = collect(folders)
-    return sentences.terminal(analyse(table, budget=_budget(table, budget), metric=default_metric(table)))
+    return sentences.terminal(analysed(table, budget=budget))
+
+
+def analysed(
+    table: Table, *, budget: float | None = None, metric: str | None = None, seed: int = 0
+) -> Analysis:
+    """The analysis of collected runs; budget and metric are the study's own where they are None.
+
+    Raises:
+        StudyError: no run has the metric.
+    """
+    return analyse(table, budget=_budget(table, budget), metric=metric or default_metric(table), seed=seed)
+
+
+def maps(analysis: Analysis) -> list[Figure]:
+    """The landscapes of all groups, and the bare points where no surface holds; call within `style.drawing()`."""
+    found: list[Figure] = []
+    for group in analysis.groups:
+        for fit in group.fits:
+            for contour in fit.contours:
+                found.append(landscape(analysis, group, fit, contour, len(found)))
+            if fit.reason and (drawn := bare(analysis, group, fit, len(found))):
+                found.append(drawn)
+    return found
 
 
 def all_figures(analysis: Analysis) -> list[tuple[str, list[Figure]]]:
     """Every figure that the data support, by section; call within `style.drawing()`."""
-    maps: list[Figure] = []
     shares: list[Figure] = []
     fits: list[Figure] = []
     for group in analysis.groups:
         for fit in group.fits:
-            for contour in fit.contours:
-                maps.append(landscape(analysis, group, fit, contour, len(maps)))
-            if fit.reason and (drawn := bare(analysis, group, fit, len(maps))):
-                maps.append(drawn)
             if fit.importance:
                 shares.append(importances(group, fit.importance, len(shares)))
             if fit.surface:
@@ -127,7 +143,10 @@ def all_figures(analysis: Analysis) -> list[tuple[str, list[Figure]]]:
                 )
     return [
         ("Side by side", _present([panels(analysis)])),
-        ("Landscape and tolerance", [*maps, *_present([tolerance_bars(analysis)]), *joint_curves(analysis)]),
+        (
+            "Landscape and tolerance",
+            [*maps(analysis), *_present([tolerance_bars(analysis)]), *joint_curves(analysis)],
+        ),
         ("Comparison", _present([losses(analysis), differences(analysis)])),
         ("Along each axis", curves(analysis)),
         ("Importance", shares),

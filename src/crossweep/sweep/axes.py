@@ -135,6 +135,12 @@ def _escaped(found: re.Match[str]) -> str:
     return backslashes * 2 + ("\\'" if quote else "")
 
 
+def override_text(value: Any) -> str:
+    """A value, list or mapping in Hydra's override grammar."""
+    inner = _hashable(value)
+    return inner if isinstance(value, Mapping) or _is_list(value) else literal(inner)
+
+
 def _hashable(choice: Any) -> Any:
     """Optuna's categories are scalars: lists and mappings become the text that Hydra parses back."""
     if choice is None or isinstance(choice, bool | int | float | str):

@@ -1,7 +1,5 @@
 """The experiment: pretrain digitally, transfer to crossbars, fine-tune in memory, compare with digital training."""
 
-import copy
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from math import log
@@ -19,17 +17,17 @@ from crossweep.data.base import AbstractData, Split, Task
 from crossweep.errors import ConfigError, DivergedError
 from crossweep.models.base import AbstractModel, new_head
 from crossweep.models.parts import parts
-from crossweep.nn.convert import ConvertedLayer, analog_weights, convert, select, to_digital
-from crossweep.nn.self_check import SAMPLES, self_check
+from crossweep.nn.convert import ConvertedLayer, analog_weights, to_digital
+from crossweep.nn.self_check import SAMPLES
 from crossweep.rng import Stream
 from crossweep.tiles.factory import TileFactory
-from crossweep.tiles.mapping import TileMapping
-from crossweep.training.allocation import allocating, require_memory
+from crossweep.training.allocation import allocating
 from crossweep.training.cache import once
 from crossweep.training.caveats import caveats
+from crossweep.training.conversion import Conversion
 from crossweep.training.evaluate import Score, evaluate
 from crossweep.training.fit_settings import PARAMETER_KINDS, FitSettings, OptimizerSettings
-from crossweep.training.loop import FitResult, Loop, Row
+from crossweep.training.loop import FitResult, Loop, Row, restore
 from crossweep.training.outline import Outline, fresh, outlined, outlines
 from crossweep.training.progress import Progress
 from crossweep.training.reference import Candidate, choose
@@ -45,34 +43,10 @@ _METRICS = (
 
 
 @dataclass(frozen=True, kw_only=True)
-class Conversion:
-    """Which layers become analog, and how they are laid out.
-
-    Args:
-        layers: a named part of the model (see ``crossweep.models.parts``) or ``none``.
-        include: further layers, as shell patterns on module names.
-        exclude: layers that stay digital, likewise.
-        mapping: splitting over tiles and scaling.
-        weight_transfer: standard deviation of the error when a weight is written [w_max], >= 0.
-    """
-
-    layers: str
-    include: tuple[str, ...]
-    exclude: tuple[str, ...]
-    mapping: TileMapping
-    weight_transfer: float
-
-    def names(self, model: nn.Module) -> list[str]:
-        """The chosen layers of ``model``, in its order."""
-        return select(model, self.layers, parts(model), self.include, self.exclude)
-
-
-@dataclass(frozen=True, kw_only=True)
 class Result:
     """What an experiment found. Accuracies are shares in 0..1, errors per cent, increases percentage points.
 
-    The fields are those of the record (``crossweep.records.RunRecord``), and why crossbars are trained window by window
-    instead of in one call of the compiled engine, with their number (``hardware.engine.refusals`` of the record).
+    The fields are those of the record (``crossweep.records.RunRecord``).
     """
 
     state: str
@@ -83,7 +57,6 @@ class Result:
     cost: Mapping[str, float] = field(default_factory=dict)
     reference: str | None = None
     warnings: Sequence[str] = ()
-    refusals: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -163,8 +136,24 @@ class Experiment:
             cost=_cost(model),
             reference=None if reference is None else reference.name,
             warnings=caveats(task, fit, candidates, reference, found["test_error"]),
-            refusals={} if self.factory.choice.implementation == "reference" else _refusals(model),
         )
+
+    def trained(self, checkpoint: Path, task: Task, *, draws: bool) -> nn.Module:
+        """The network of a checkpoint that `run` left.
+
+        Args:
+            checkpoint: the file.
+            task: the target task.
+            draws: whether its reads draw what would have come next in the run, or afresh.
+
+        Raises:
+            ConfigError: the file cannot be read, or is of another network.
+        """
+        network = fresh(self.model, Outline.of(task), Stream(self.pretraining_seed).generator())
+        model, _ = self.analog_model(network.to(self.torch_device), self.factory)
+        streams = [Stream(self.factory.draws.seed, "training"), self.factory.draws]
+        restore(checkpoint, model, streams if draws else [])
+        return model.eval()
 
     @property
     def metric_names(self) -> tuple[str, ...]:
@@ -204,9 +193,7 @@ class Experiment:
                     f"training.{key}.batch_size: must be at most the {found.samples} training samples of {found.name},"
                     f" got {settings.batch_size}"
                 )
-        if not self.rule.is_digital and (names := self.conversion.names(network)):
-            shapes = {name: network.get_parameter(f"{name}.weight").flatten(1).shape for name in names}
-            require_memory(shapes, self.rule, self.factory)
+        self.conversion.require_memory(network, self.rule, self.factory)
 
     def _self_check(self, source: Task, task: Task) -> None:
         """Check, convert a fresh network, and compare it with the digital one, before anything that costs time.
@@ -219,8 +206,7 @@ class Experiment:
         network = fresh(self.model, target, generator)
         self._require(Outline.of(source), target, network)
         images = torch.rand(SAMPLES, *task.input_shape, generator=generator)
-        if not self.rule.is_digital and (names := self.conversion.names(network)):
-            self_check(network, names, self.conversion.mapping, self.factory, images)
+        self.conversion.check(network, self.rule, self.factory, images)
 
     # -- the parts ---------------------------------------------------------------------------------------------
 
@@ -268,11 +254,7 @@ class Experiment:
         self, digital: nn.Module, factory: TileFactory
     ) -> tuple[nn.Module, list[ConvertedLayer]]:
         """A copy of ``digital`` with the chosen layers on crossbars."""
-        model = copy.deepcopy(digital)
-        if self.rule.is_digital or not (names := self.conversion.names(model)):
-            return model, []
-        noise = self.conversion.weight_transfer
-        return model, convert(model, names, self.rule, self.conversion.mapping, factory, transfer_noise=noise)
+        return self.conversion.convert(digital, self.rule, factory)
 
     def baseline(self, name: str, pretrained: nn.Module, task: Task, progress: Progress) -> Candidate:
         """A paired digital run, from the cache or computed now: same weights, same batches, every parameter trains."""
@@ -365,12 +347,6 @@ def _write_error(digital: nn.Module, model: nn.Module) -> float | None:
         error += float((written - target.view_as(written)).square().sum())
         total += float(target.square().sum())
     return (error / total) ** 0.5 if total else None
-
-
-def _refusals(model: nn.Module) -> dict[str, int]:
-    """Why weights are trained window by window, and how many."""
-    weights = (part for weight in analog_weights(model).values() for part in weight.parts())
-    return dict(Counter(reason for weight in weights if (reason := weight.refuses()) is not None))
 
 
 def _cost(model: nn.Module) -> dict[str, float]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from math import ceil, isfinite, sqrt
 from pathlib import Path
 from time import perf_counter
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import nn
@@ -16,7 +16,7 @@ from crossweep.rng import Stream, derive_key
 from crossweep.training.checkpoint import load_checkpoint, save_checkpoint
 from crossweep.training.evaluate import Score, evaluate
 from crossweep.training.fit_settings import FitSettings
-from crossweep.training.optimizer import HybridOptimizer
+from crossweep.training.optimizer import HybridOptimizer, train_only_
 from crossweep.training.progress import Progress
 
 Row = dict[str, float]
@@ -58,12 +58,9 @@ class Loop:
 
     def run(self) -> FitResult:
         """Train, from the checkpoint on if there is one."""
+        train_only_(self.model, self.settings.digital_parameters, self.head)
         optimizer = HybridOptimizer(
-            self.model,
-            analog_lr=self.settings.analog_lr,
-            settings=self.settings.optimizer,
-            kinds=self.settings.digital_parameters,
-            head=self.head,
+            self.model, analog_lr=self.settings.analog_lr, settings=self.settings.optimizer
         )
         history = self._restore(optimizer)
         for epoch in range(len(history), self.settings.epochs):
@@ -150,19 +147,32 @@ class Loop:
     def _restore(self, optimizer: HybridOptimizer) -> list[Row]:
         if self.checkpoint is None or not self.checkpoint.exists():
             return []
-        state = load_checkpoint(self.checkpoint)
-        try:
-            self.model.load_state_dict(state["model"])
-            optimizer.load_state_dict(state["optimizer"])
-            for stream, saved in zip(self.streams, state["streams"], strict=True):
-                stream.load_state_dict(saved)
-        except (KeyError, RuntimeError, ValueError) as error:
-            reason = str(error).splitlines()[0]
-            raise ConfigError(
-                f"checkpoint: {self.checkpoint} does not fit this run ({reason}); delete it to start afresh"
-            ) from error
+        state = restore(self.checkpoint, self.model, self.streams, optimizer)
         history: list[Row] = state["history"]
         return history
+
+
+def restore(
+    checkpoint: Path, model: nn.Module, streams: Sequence[Stream], optimizer: HybridOptimizer | None = None
+) -> dict[str, Any]:
+    """Put a model, random streams and an optimizer where a checkpoint left them; returns all that it holds.
+
+    Raises:
+        ConfigError: the file cannot be read, or is of another model.
+    """
+    state: dict[str, Any] = load_checkpoint(checkpoint)
+    try:
+        model.load_state_dict(state["model"])
+        if optimizer is not None:
+            optimizer.load_state_dict(state["optimizer"])
+        for stream, saved in zip(streams, state["streams"], strict=bool(streams)):
+            stream.load_state_dict(saved)
+    except (KeyError, RuntimeError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        raise ConfigError(
+            f"checkpoint: {checkpoint} does not fit this run ({reason}); delete it to start afresh"
+        ) from error
+    return state
 
 
 def _cuda_devices(model: nn.Module) -> list[int]:

@@ -23,36 +23,35 @@ def parameter_kind(model: nn.Module, name: str, head: Iterable[str]) -> str:
     return "bias" if leaf == "bias" else "weight"
 
 
+def train_only_(model: nn.Module, kinds: Iterable[str], head: Iterable[str]) -> None:
+    """Freeze every digital parameter but those of some kinds.
+
+    Args:
+        model: changed in place.
+        kinds: which digital parameters train.
+        head: names of the modules that count as head.
+    """
+    chosen, head = set(kinds), list(head)
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad_(parameter_kind(model, name, head) in chosen)
+
+
 class HybridOptimizer:
     """Steps tiles and digital parameters together; both learning rates follow one schedule.
 
     Args:
-        model: a model with any number of analog layers, none included.
+        model: a model with any number of analog layers, none included; of its digital parameters those train that
+            require a gradient.
         analog_lr: learning rate of the tiles.
         settings: optimizer of the digital parameters.
-        kinds: which digital parameters train; the others are frozen.
-        head: names of the modules that count as head.
     """
 
-    def __init__(
-        self,
-        model: nn.Module,
-        *,
-        analog_lr: float,
-        settings: OptimizerSettings,
-        kinds: Iterable[str],
-        head: Iterable[str],
-    ) -> None:
+    def __init__(self, model: nn.Module, *, analog_lr: float, settings: OptimizerSettings) -> None:
         self.weights = list(analog_weights(model).values())
         self.analog_lr = analog_lr
         self.settings = settings
-        chosen, head = set(kinds), list(head)
-        trained = []
-        for name, parameter in model.named_parameters():
-            parameter.requires_grad_(parameter_kind(model, name, head) in chosen)
-            if parameter.requires_grad:
-                trained.append(parameter)
-        self.digital = _torch_optimizer(trained, settings)
+        trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+        self.digital = torch_optimizer(trained, settings)
         self.trained = sum(parameter.numel() for parameter in trained)
 
     def step(self, factor: float) -> None:
@@ -86,9 +85,10 @@ class HybridOptimizer:
             self.digital.load_state_dict(state)
 
 
-def _torch_optimizer(
+def torch_optimizer(
     parameters: list[nn.Parameter], settings: OptimizerSettings
 ) -> torch.optim.Optimizer | None:
+    """The optimizer of digital parameters; None where there are none."""
     if not parameters:
         return None
     if settings.name == "adamw":
