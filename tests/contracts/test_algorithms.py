@@ -290,6 +290,20 @@ def test_buffer_in_is_transferred_plus_kept(monkeypatch: pytest.MonkeyPatch) -> 
     torch.testing.assert_close(put_in, weight.states[0].held + pulses, atol=1e-3, rtol=1e-4)
 
 
+@every
+def test_rules_with_the_same_seed_have_the_same_devices(name: str) -> None:
+    """Common random numbers: rules, chains included, are compared on the same fast and slow crossbars."""
+    weight, _ = build(name, "soft_bounds", "count")
+    wanted = CTTv2().build(SHAPE, factory(DEVICES["soft_bounds"])).tiles()
+    shared = weight.tiles().keys() & wanted.keys()
+    assert shared or set(weight.tiles()) == {"single"}
+    for role in shared:
+        for one, other in zip(
+            weight.tiles()[role].cells.tensors().values(), wanted[role].cells.tensors().values(), strict=True
+        ):
+            assert torch.equal(one, other)
+
+
 # -- zero-shifting ---------------------------------------------------------------------------------
 
 
