@@ -14,13 +14,14 @@ from hydra import compose, initialize_config_dir
 from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import HydraException
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from crossweep.devices import measured
-from crossweep.errors import ConfigError, one_line
+from crossweep.errors import ConfigError
 from crossweep.paths import conf_dir, version_base
 from crossweep.sweep.axes import override_text
+from crossweep.sweep.refusals import reason
 from crossweep.sweep.resolvers import register
 from crossweep.trust import OWN
 
@@ -64,11 +65,7 @@ def _text(key: str, value: Any) -> str:
 
 @contextmanager
 def hydra_lent() -> Iterator["Hydra"]:
-    """Hydra, ready to compose ``train``; whatever a program does with it outside is untouched.
-
-    Raises:
-        ConfigError: what Hydra refuses inside, on one line.
-    """
+    """Hydra, ready to compose ``train``; whatever a program does with it outside is untouched."""
     with _ONE_AT_A_TIME:
         outside = GlobalHydra.instance().hydra
         GlobalHydra.instance().clear()
@@ -77,10 +74,34 @@ def hydra_lent() -> Iterator["Hydra"]:
                 lent = GlobalHydra.instance().hydra
                 assert lent is not None
                 yield lent
-        except (HydraException, OmegaConfBaseException) as error:
-            raise ConfigError(one_line(error)) from error
         finally:
             GlobalHydra.instance().hydra = outside
+
+
+@contextmanager
+def understood(given: Sequence[str]) -> Iterator[None]:
+    """Around what composes ``given`` words.
+
+    Raises:
+        ConfigError: what Hydra refuses, on one line, with what may have been meant.
+    """
+    try:
+        yield
+    except (HydraException, OmegaConfBaseException) as error:
+        raise ConfigError(reason(error, lambda: _known(given))) from error
+
+
+def _known(given: Sequence[str]) -> dict[str, Any]:
+    """The configuration of the words that choose options, else the default one: where a wrong key is looked for."""
+    with hydra_lent():
+        for tried in ([word for word in given if "." not in word.partition("=")[0]], []):
+            try:
+                found = OmegaConf.to_container(compose("train", overrides=tried), resolve=False)
+            except (HydraException, OmegaConfBaseException):
+                continue
+            assert isinstance(found, dict)
+            return {str(key): value for key, value in found.items()}
+    return {}
 
 
 def composed(given: Sequence[str], objects: Mapping[str, Any] | None = None) -> dict[str, Any]:
@@ -97,7 +118,7 @@ def composed(given: Sequence[str], objects: Mapping[str, Any] | None = None) -> 
     from crossweep.build import plain
 
     objects = objects or {}
-    with hydra_lent(), _offered(objects) as choices:
+    with understood(given), hydra_lent(), _offered(objects) as choices:
         cfg = compose("train", overrides=[*choices, *given])
         assert isinstance(cfg, DictConfig)
         config = plain(cfg)

@@ -28,7 +28,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 import crossweep
-import crossweep.composition
+from crossweep.composition import understood
 from crossweep.configured import NOT_IDENTITY
 from crossweep.errors import ConfigError, CrossweepError, DivergedError, StudyError, one_line, reported
 from crossweep.paths import conf_dir, multirun_dir, version_base
@@ -387,7 +387,8 @@ def main() -> None:
     sys.argv[1:] = _arguments(sys.argv[1:])
     token = _faults.set(faults := Faults())
     try:
-        hydra.main(config_path=str(conf_dir()), config_name="train", **version_base())(run)()
+        with understood([word for word in sys.argv[1:] if not word.startswith("-")]):
+            hydra.main(config_path=str(conf_dir()), config_name="train", **version_base())(run)()
     except CrossweepError:
         if len(faults.failed) > 1:
             for line in faults.failed:

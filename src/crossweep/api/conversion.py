@@ -1,7 +1,6 @@
 """A torch model onto crossbars."""
 
 import copy
-import difflib
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypeVar
@@ -16,6 +15,7 @@ from crossweep.devices.base import AbstractDevice
 from crossweep.errors import ConfigError
 from crossweep.nn.self_check import SAMPLES
 from crossweep.rng import Stream
+from crossweep.sweep.refusals import near
 from crossweep.training.experiment import Experiment
 
 M = TypeVar("M", bound=nn.Module)
@@ -85,8 +85,7 @@ def _require_read(given: Sequence[str]) -> None:
     for word in given:
         key = re.split(r"[=@]", word.lstrip("+~"), maxsplit=1)[0].replace("/", ".")
         if key != "training" and not any(f"{key}.".startswith(f"{name}.") for name in READ):
-            near = difflib.get_close_matches(key, READ, n=1)
-            hint = f", did you mean {near[0]}?" if near else f"; what does are {', '.join(READ)}"
+            hint = near(key, READ) or f"; what does are {', '.join(READ)}"
             raise ConfigError(f"{key}: plays no part in a conversion{hint}")
 
 

@@ -5,7 +5,7 @@ from typing import Any
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from crossweep.composition import Overrides, hydra_lent, words
+from crossweep.composition import Overrides, hydra_lent, understood, words
 from crossweep.errors import CrossweepError
 from crossweep.train import job
 
@@ -41,8 +41,9 @@ def run(overrides: Overrides = (), **options: Any) -> dict[str, Any]:
         except CrossweepError as error:
             ends.append(error)
 
-    with hydra_lent() as hydra:
-        hydra.run("train", task, words(overrides, options), with_log_configuration=False)
+    given = words(overrides, options)
+    with understood(given), hydra_lent() as hydra:
+        hydra.run("train", task, given, with_log_configuration=False)
     (end,) = ends
     if isinstance(end, CrossweepError):
         raise end

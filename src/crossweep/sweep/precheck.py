@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from crossweep.errors import ConfigError
 from crossweep.sweep.axes import grid, overrides
 from crossweep.sweep.compose import is_value
+from crossweep.sweep.refusals import reason
 from crossweep.sweep.settings import Settings, parse_bound
 from crossweep.sweep.space import Space
 
@@ -81,13 +82,19 @@ def precheck(
         try:
             point = compose(values)
         except (HydraException, OmegaConfBaseException) as error:
-            lines = [line for line in str(error).splitlines() if line.strip()]
-            raise ConfigError(
-                f"a point of the search space cannot be composed: {' '.join(lines[:2])}"
-            ) from error
+            raise ConfigError(reason(error, lambda: _plain(config))) from error
         if check is not None:
             metrics.append(check(point))
     return metrics
+
+
+def _plain(config: "DictConfig") -> dict[str, Any]:
+    from omegaconf import OmegaConf
+
+    names = [name for name in config if name != "hydra"]
+    found = OmegaConf.to_container(OmegaConf.masked_copy(config, names), resolve=False)  # type: ignore[arg-type]
+    assert isinstance(found, dict)
+    return {str(key): value for key, value in found.items()}
 
 
 class _Compose:
