@@ -19,7 +19,17 @@ from omegaconf import OmegaConf
 from crossweep.build import build
 from crossweep.errors import ConfigError
 from crossweep.sweep.trial import TrialHandle, running
-from crossweep.train import CheckGrid, Faults, _check_pruner, _key, _learning_rates, _sweep_hook, main, train
+from crossweep.train import (
+    CheckGrid,
+    Faults,
+    _check_pruner,
+    _grid,
+    _key,
+    _learning_rates,
+    _sweep_hook,
+    main,
+    train,
+)
 from crossweep.training.checkpoint import load_checkpoint
 from tests.runs import configuration
 
@@ -439,6 +449,34 @@ def test_every_failed_run_of_a_grid_is_named(
     for seed in (1, 2):
         assert f"seed.training={seed}: seed {seed} went wrong" in said
     assert "2 runs of the grid failed" in said
+
+
+def test_a_grid_ends_with_a_table_of_its_runs_in_a_folder_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bed = ["task=weight_programming", "task.size=4", "task.samples=100", "task.checkpoints=2", "quiet=true"]
+    for seeds in ("0,1", "0,1,2"):  # widened, it keeps the runs that it has
+        words = ["-m", *bed, "algorithm=analog_sgd,ttv2", f"seed.device={seeds}"]
+        monkeypatch.setattr(sys, "argv", ["crossweep-train", *words])
+        main()
+    lines = capsys.readouterr().out.splitlines()
+    (folder,) = (tmp_path / "multirun" / "grid").iterdir()
+    assert folder.name.startswith("algorithm-device-") and len(list(folder.glob("*/record.json"))) == 6
+    cells = [[cell.strip() for cell in line.split("│")[1:4]] for line in lines if "complete" in line]
+    assert cells[4:] == [[rule, seed, "complete"] for rule in ("analog_sgd", "ttv2") for seed in "012"]
+    assert any(str(folder) in line for line in lines)
+
+
+def test_the_folder_of_a_grid_follows_from_what_it_computes() -> None:
+    def name(*words: str) -> str | None:
+        found = _grid(words)
+        return None if found is None else found.folder.name
+
+    first = name("algorithm=cttv2,agad", "noise.write=0.1")
+    assert first == name("noise.write=0.1", "algorithm=cttv2,agad,ttv2", "quiet=true") and first is not None
+    assert len({first, name("algorithm=cttv2,agad"), name("noise.write=0.1,0.2", "algorithm=agad")}) == 3
+    assert (name("seed.device=range(3)", "analog.exclude=[a,b]") or "").startswith("device-")
+    assert name("study=tune") is name("hydra.sweep.dir=x", "seed.device=0,1") is name("seed.device=[") is None
 
 
 def test_failed_trials_of_a_study_are_no_runs_of_a_grid(monkeypatch: pytest.MonkeyPatch) -> None:

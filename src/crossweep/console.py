@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from math import isnan
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,11 @@ from rich.table import Table
 
 from crossweep.configured import device_name, errors_over_time, time_text
 
+_OF_GRIDS = {
+    "test_error": "test error [%]",
+    "baseline_error": "reference [%]",
+    "error_increase": "increase [points]",
+}
 _SHOWN = ("train_loss", "train_accuracy", "validation_accuracy", "test_accuracy")
 
 
@@ -110,6 +116,30 @@ def result_table(record: Mapping[str, Any]) -> Table:
     for time, error in errors_over_time(metrics):
         table.add_row(f"  after {time_text(time)}", f"{error:.2f} %", f"{1 - error / 100:.4f}", "", "")
     return table
+
+
+def grid_table(rows: Sequence[Mapping[str, Any]], keys: Sequence[str]) -> Table:
+    """The closing table of a grid: one line per run.
+
+    Args:
+        rows: of the table of all runs (``crossweep.results.table``).
+        keys: that the grid varies, as they were typed.
+    """
+    metrics = {name.removeprefix("metric.") for row in rows for name in row if name.startswith("metric.")}
+    shown = [name for name in _OF_GRIDS if name in metrics] or sorted(metrics)[:3]
+    table = Table(title=f"{len(rows)} runs", title_justify="left")
+    for name in (*keys, "state", *(_OF_GRIDS.get(name, name.replace("_", " ")) for name in shown)):
+        table.add_column(name, justify="right")
+    for row in sorted(rows, key=lambda row: [str(_varied(row, key)) for key in keys]):
+        numbers = (row.get(f"metric.{name}") for name in shown)
+        cells = ["" if value is None or isnan(value) else f"{value:.4g}" for value in numbers]
+        table.add_row(*(str(_varied(row, key)) for key in keys), str(row["state"]), *cells)
+    return table
+
+
+def _varied(row: Mapping[str, Any], key: str) -> Any:
+    """What a run has for a key that was typed: a number, or a group's option."""
+    return next((row[c] for c in (f"axis.{key}", f"choice.{key}", key) if c in row), "?")
 
 
 def _score_cells(found: Mapping[str, float | None]) -> tuple[str, str, str]:

@@ -3,13 +3,14 @@
 ``python -m crossweep.train`` or ``crossweep-train``; ``--help`` shows groups and examples.
 """
 
+import hashlib
 import os
 import platform
 import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
@@ -20,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 import hydra
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.errors import HydraException
 from hydra.experimental.callback import Callback
@@ -33,12 +35,14 @@ from crossweep.configured import NOT_IDENTITY
 from crossweep.errors import ConfigError, CrossweepError, DivergedError, StudyError, one_line, reported
 from crossweep.paths import conf_dir, multirun_dir, version_base
 from crossweep.records import RECORD_NAME, RunRecord, read_record, remove_forgotten
+from crossweep.sweep.axes import literal
 from crossweep.sweep.resolvers import register
 
 if TYPE_CHECKING:
     from crossweep.testbeds.testbed import TestbedExperiment
     from crossweep.training.experiment import Experiment
 
+# several values
 # what belongs to a sweep; a study's storage may hold a password
 _OF_SWEEPS = ("study", "axis")
 
@@ -385,9 +389,13 @@ def main() -> None:
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")
     multirun_dir()  # refuses a name that Hydra cannot take
     sys.argv[1:] = _arguments(sys.argv[1:])
+    words = [word for word in sys.argv[1:] if not word.startswith("-")]
+    grid = _grid(words) if {"-m", "--multirun"} & {*sys.argv[1:]} else None
+    if grid is not None:
+        sys.argv.append(f"hydra.sweep.dir={literal(str(grid.folder))}")
     token = _faults.set(faults := Faults())
     try:
-        with understood([word for word in sys.argv[1:] if not word.startswith("-")]):
+        with understood(words):
             hydra.main(config_path=str(conf_dir()), config_name="train", **version_base())(run)()
     except CrossweepError:
         if len(faults.failed) > 1:
@@ -399,8 +407,53 @@ def main() -> None:
         raise
     finally:
         _faults.reset(token)
+        if grid is not None:
+            grid.show()
     if faults.mistake is not None:
         raise faults.mistake
+
+
+@dataclass(frozen=True)
+class _Grid:
+    """A grid of runs, Hydra's own multirun, and its folder, where the same command finds them again."""
+
+    keys: tuple[str, ...]
+    folder: Path
+
+    def show(self) -> None:
+        """Print a table of the runs that there are."""
+        from rich.console import Console
+
+        from crossweep.console import grid_table
+        from crossweep.results.collecting import collect
+
+        if not any(self.folder.glob(f"*/{RECORD_NAME}")):
+            return
+        rows = [{str(k): v for k, v in row.items()} for row in collect(self.folder).rows.to_dict("records")]
+        console = Console(file=sys.stdout)
+        console.print(grid_table(rows, self.keys))
+        console.print(
+            f"results in {self.folder}; crossweep-report draws them", highlight=False, soft_wrap=True
+        )
+
+
+def _grid(words: Sequence[str]) -> _Grid | None:
+    """The grid that the words of a command ask for; None where they say themselves how and where to sweep."""
+    if any(word.startswith(("study=", "hydra/sweeper=", "hydra.sweep.dir=")) for word in words):
+        return None
+    try:
+        parsed = OverridesParser.create().parse_overrides(list(words))
+    except HydraException:
+        return None  # Hydra says so itself
+    swept = {
+        override.input_line: override.key_or_group for override in parsed if override.is_sweep_override()
+    }
+    # by keys, not by their values: a grid that is widened keeps the runs that it has
+    own = sorted(swept.get(word, word) for word in words if word.partition("=")[0] not in NOT_IDENTITY)
+    keys = tuple(swept.values())
+    name = "-".join(key.rpartition(".")[2].replace("/", "_") for key in keys)[:60] or "runs"
+    digest = hashlib.blake2b("\n".join(own).encode(), digest_size=4).hexdigest()
+    return _Grid(keys, multirun_dir() / "grid" / f"{name}-{digest}")
 
 
 def _arguments(given: list[str]) -> list[str]:
