@@ -28,7 +28,9 @@ def test_the_command_prints_value_rule_and_meaning(
         train.main()
     assert not ended.value.code
     said = capsys.readouterr().out
-    assert "soft_bounds" in said.partition("== Values")[0] and "Examples:" in said
+    groups = said.partition("== Values")[0]
+    assert "soft_bounds" in groups and "task:           constant_gradient, " in groups and "Examples:" in said
+    assert " _" not in groups and "hydra" not in groups and max(map(len, groups.splitlines())) <= WIDTH
     values = said.partition("== Values")[2].partition("Examples:")[0].splitlines()
     assert max(map(len, values)) <= WIDTH
     assert (

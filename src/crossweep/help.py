@@ -3,7 +3,7 @@
 import inspect
 import re
 import textwrap
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, is_dataclass
 from functools import cache
 from typing import Annotated, Any, get_args, get_origin
@@ -17,6 +17,7 @@ from crossweep.sweep.axes import literal
 from crossweep.sweep.settings import Settings
 
 WIDTH = 100  # columns
+_GROUP = 16  # of them for the name of a group
 _VALUES = 36  # of them for key and value
 # nodes that stay plain in a `Configuration`, and what checks them later
 _LATER: dict[str, Any] = {"device": AbstractDevice, "study": Settings, "axis": Mapping[str, Axis]}
@@ -42,6 +43,20 @@ def text(cfg: Mapping[str, Any]) -> str:
         cfg: plain configuration; interpolations need not be resolved.
     """
     return "\n".join(line for key in keys(cfg) for line in _lines(key))
+
+
+def groups(options: Mapping[str, Sequence[str]]) -> str:
+    """One paragraph per group; options that others are made of, whose names begin with ``_``, are left out."""
+    return "\n".join(
+        textwrap.fill(
+            ", ".join(name for name in names if not name.startswith("_")),
+            WIDTH,
+            initial_indent=f"{group + ':':<{_GROUP}}",
+            subsequent_indent=" " * _GROUP,
+            break_on_hyphens=False,
+        )
+        for group, names in options.items()
+    )
 
 
 def keys(cfg: Mapping[str, Any]) -> list[Key]:

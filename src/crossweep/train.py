@@ -88,6 +88,18 @@ def _help(*, _root_: DictConfig) -> str:
 register("crossweep_help", _help)
 
 
+def _groups() -> str:
+    """The configuration groups for the template of ``--help``, those of ``--config-dir`` among them."""
+    from crossweep.help import groups
+
+    loader = GlobalHydra.instance().config_loader()
+    names = sorted(name for name in loader.list_groups("") if name != "hydra")
+    return groups({name: loader.get_group_options(name) for name in names}).replace("$", "$$")
+
+
+register("crossweep_groups", _groups)
+
+
 @dataclass
 class Faults:
     """What went wrong under one command, for ``main`` to print: Hydra would add lines of its own or drop some.
