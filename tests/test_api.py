@@ -307,19 +307,20 @@ def test_schedulers_reach_both_rates_and_the_state_is_saved(name: Any) -> None:
     optimizer.step()
     scheduler.step()
     assert [group["lr"] for group in optimizer.param_groups] == [0.1, 0.05]
-    saved, held = optimizer.state_dict(), dict(optimizer.state[bias])
+    saved = optimizer.state_dict()
+    held = {key: torch.as_tensor(value).clone() for key, value in optimizer.state[bias].items()}
     assert held
     resumed, _ = made()
     resumed.load_state_dict(saved)
     assert [group["lr"] for group in resumed.param_groups] == [0.1, 0.05]
-    assert all(
-        torch.equal(torch.as_tensor(resumed.state[bias][key]), torch.as_tensor(value))
-        for key, value in held.items()
-    )
+    assert all(torch.equal(torch.as_tensor(resumed.state[bias][key]), value) for key, value in held.items())
     resumed.param_groups[0]["lr"] = resumed.param_groups[1]["lr"] = 0.0
     before = bias.detach().clone(), analog_weights(model)["0"].logical_weight().clone()
     loss_of(model).backward()
-    resumed.step()  # the rates in use are those of this object
+    resumed.step()  # rates and state in use are those of this object
+    assert not all(
+        torch.equal(torch.as_tensor(resumed.state[bias][key]), value) for key, value in held.items()
+    )
     assert torch.equal(bias, before[0]) and torch.equal(
         analog_weights(model)["0"].logical_weight(), before[1]
     )
