@@ -28,6 +28,8 @@ class ChainWeight(AnalogWeight):
     What happens is the rule's ``program``; there is nothing to override.
 
     Attributes:
+        chain: all tiles, the finest first.
+        states: what each transfer remembers.
         chop_in: sign of each column [..., I].
         chop_out: sign of each row [..., O].
         scale_x: running average of the largest input, where the rule has one [...].
@@ -57,6 +59,7 @@ class ChainWeight(AnalogWeight):
         for k in range(1, rule.length - 1):
             setattr(self, f"middle_{k}", factory.tile("slow", self.inner, f"middle_{k}"))
         self.slow = factory.tile("slow", self.inner)
+        self.chain = list(self.tiles().values())
         like = self.fast.weight
         self.register_buffer("chop_in", torch.ones_like(like[..., 0, :]))
         self.register_buffer("chop_out", torch.ones_like(like[..., 0]))
@@ -68,18 +71,9 @@ class ChainWeight(AnalogWeight):
         self.losses: list[float] = []
         fading = self.fast.device.symmetry_point(self.fast.cells) is not None
         self.shares = rule.shares(fading=fading)
-        for j, transfer in enumerate(self.program(1, 1.0).transfers):
-            setattr(self, f"transfer_{j}", TransferState(transfer, like))
-
-    @property
-    def chain(self) -> list[AnalogTile]:
-        """All tiles, the finest first."""
-        return list(self.tiles().values())
-
-    @property
-    def states(self) -> list[TransferState]:
-        """What each transfer remembers."""
-        return [module for module in self.children() if isinstance(module, TransferState)]
+        self.states = [TransferState(transfer, like) for transfer in self.program(1, 1.0).transfers]
+        for j, state in enumerate(self.states):
+            setattr(self, f"transfer_{j}", state)
 
     # -- what layers see ---------------------------------------------------------------------------
 
