@@ -92,6 +92,7 @@ def test_a_training_run_tells_every_weight_the_loss_of_its_epochs(
 
 
 def test_rates_and_periods_grow_from_tile_to_tile() -> None:
-    chain = MRL(n_tiles=4, transfer_lr=0.1, lr_growth=2.0, transfer_every=3.0, transfer_growth=5.0).chain()
-    assert chain.transfer_lr_vec == pytest.approx((0.1, 0.2, 0.4))
-    assert chain.transfer_every_vec == pytest.approx((3.0, 15.0, 75.0))
+    rule = MRL(n_tiles=4, transfer_lr=0.1, lr_growth=2.0, transfer_every=3.0, transfer_growth=5.0)
+    transfers = rule.build(SHAPE, factory(DEVICES["soft_bounds"])).program(1, 1.0).transfers
+    assert [transfer.what.write.strength for transfer in transfers] == pytest.approx([0.1, 0.2, 0.4])
+    assert [transfer.every for transfer in transfers] == [3, 15, 75]

@@ -11,7 +11,6 @@ from crossweep.algorithms.moment import Moment
 from crossweep.engine.chain import Chain, TransferState
 from crossweep.engine.program import Program
 from crossweep.engine.pulse_plan import micro_batches
-from crossweep.tiles.analog_tile import AnalogTile
 from crossweep.tiles.factory import TileFactory
 
 if TYPE_CHECKING:

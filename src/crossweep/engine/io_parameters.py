@@ -1,6 +1,7 @@
 """Parameters of the periphery of a crossbar."""
 
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Literal
 
 from crossweep.errors import FieldError
@@ -84,11 +85,7 @@ class IOParameters(Checked):
         Differs: aihwkit's ``transfer_forward`` takes the parameters as they are, so that noise and bins made for sums of
             hundreds of weights meet a single one; its presets for training leave the noise out there.
         """
-        gain = self.out_bound / reach if self.out_bound > 0 else 1.0
-        return replace(
-            self, inp_bound=1.0, inp_noise=self.inp_noise / self.inp_bound, out_bound=self.out_bound / gain,
-            out_noise=self.out_noise / gain, noise_management="none", bound_management="none",
-        )  # fmt: skip
+        return _of_one_line(self, reach)
 
     @property
     def inp_bin(self) -> float:
@@ -112,3 +109,12 @@ def _bin_width(res: float, bound: float) -> float:
     if res <= 0:
         return 0.0
     return (1 / res if res > 1 else res) * 2 * bound
+
+
+@lru_cache(maxsize=256)
+def _of_one_line(io: IOParameters, reach: float) -> IOParameters:
+    gain = io.out_bound / reach if io.out_bound > 0 else 1.0
+    return replace(
+        io, inp_bound=1.0, inp_noise=io.inp_noise / io.inp_bound, out_bound=io.out_bound / gain,
+        out_noise=io.out_noise / gain, noise_management="none", bound_management="none",
+    )  # fmt: skip
