@@ -177,6 +177,11 @@ class AbstractDevice(Checked, ABC):
         return cells
 
     @property
+    def write_noise(self) -> float:
+        """Standard deviation of what a device shows around its state [w]."""
+        return self.write_noise_std * self.dw_min
+
+    @property
     def granularity(self) -> float:
         """The step that pulse trains and transfers are scaled with [w]: the mean one in mid-range."""
         return self.dw_min

@@ -37,11 +37,6 @@ class Crossbar:
     cells: Cells
     kept: dict[tuple[int, ...], tuple[Any, ...]] = field(default_factory=dict, compare=False, repr=False)
 
-    @property
-    def write_noise(self) -> float:
-        """Standard deviation of what a device shows around its state [w]."""
-        return self.device.write_noise_std * self.device.dw_min
-
     @cached_property
     def response(self) -> Response:
         """What pulses do to these devices."""

@@ -88,7 +88,7 @@ class AnalogTile(nn.Module):
     @property
     def write_noise(self) -> float:
         """Standard deviation of what a device shows around its state [w]."""
-        return self.bar.write_noise
+        return self.device.write_noise
 
     @property
     def instances(self) -> int:

@@ -90,15 +90,15 @@ class CPUEngine(ReferenceEngine):
         self, v: Tensor, plan: PulsePlan, bar: Crossbar, update: UpdateParameters, stream: Stream
     ) -> tuple[Tensor, Tensor]:
         level, most = self.parameters.level, self.parameters.max_relaxation
-        closed = updates.closed(bar, level)
-        shared = plan.x.shape[:-2] != v.shape[:-2]  # several devices on the same lines count alike
-        trains = fits(v) and update.pulse_type == "stochastic"
+        fit, closed = fits(v), updates.closed(bar, level)
+        trains = fit and update.pulse_type == "stochastic"
         if trains and level == "count":
             whole = updates.update_closed if closed else updates.update_counted
             return whole(v, plan, bar, most, stream)
         if trains and closed and level == "pulse":
             return updates.update_in_order(v, plan, bar, stream)
-        if fits(v) and closed and level == "mean" and not shared:
+        shared = plan.x.shape[:-2] != v.shape[:-2]  # several devices on the same lines count alike
+        if fit and closed and level == "mean" and not shared:
             return updates.update_closed(v, plan, bar, most, stream, expected=True)
         return super().update(v, plan, bar, update, stream)
 

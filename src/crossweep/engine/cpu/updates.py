@@ -207,7 +207,7 @@ def give(
     from crossweep.engine.cpu.kernels.threads import spread
 
     v, w = (t.clone(memory_format=torch.contiguous_format) for t in (v, w))
-    chosen, pulses, write = columns.numpy(), 0.0, bar.device.write_noise_std * bar.device.dw_min
+    chosen, pulses, write = columns.numpy(), 0.0, bar.device.write_noise
     for place in places(v):
         states = v[place].numpy(), w[place].numpy(), array(reference.expand_as(v), place)
         constants = (*device_arrays(bar, v, place), scalars(bar), np.float32(write), stream.next_key())

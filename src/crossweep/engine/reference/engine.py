@@ -90,7 +90,7 @@ class ReferenceEngine(Engine):
         state, given = v.clone(), torch.zeros_like(v)
         state[..., columns] = pulse_in_turn(v[..., columns], counts, Crossbar(bar.device, cells), stream)
         given[..., columns] = counts.abs()
-        shown = self.show(state, reference, w, given, bar.write_noise, stream.fork("write_noise"))
+        shown = self.show(state, reference, w, given, bar.device.write_noise, stream.fork("write_noise"))
         return state, shown, float(given.sum(-1).sum(dtype=torch.float64))
 
     def show(
