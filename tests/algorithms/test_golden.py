@@ -9,7 +9,7 @@ from torch import Tensor
 
 from crossweep.algorithms.agad import AGAD
 from crossweep.algorithms.analog_sgd import AnalogSGD
-from crossweep.algorithms.chain import ChainWeight
+from crossweep.algorithms.chain_weight import ChainWeight
 from crossweep.algorithms.cttv2 import CTTv2
 from crossweep.algorithms.erider import COARSE, ERIDER
 from crossweep.algorithms.mixed_precision import MixedPrecision, quantise

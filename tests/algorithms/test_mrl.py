@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from crossweep.algorithms.chain import ChainWeight
+from crossweep.algorithms.chain_weight import ChainWeight
 from crossweep.algorithms.mrl import MRL
 from tests.algorithms.rigs import DEVICES, factory, normal
 from tests.runs import trained

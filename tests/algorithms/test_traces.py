@@ -9,7 +9,7 @@ from _pytest.mark import ParameterSet
 from torch import Tensor
 
 from crossweep.algorithms.base import AnalogWeight
-from crossweep.algorithms.chain import ChainWeight
+from crossweep.algorithms.chain_weight import ChainWeight
 from crossweep.algorithms.mixed_precision import MixedPrecisionWeight
 from crossweep.engine.choose import Backend
 from tests.algorithms.traces import FOLDER, Trace, build

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from crossweep.algorithms.base import AbstractAlgorithm, AnalogWeight
-from crossweep.algorithms.chain import ChainWeight
+from crossweep.algorithms.chain_weight import ChainWeight
 from crossweep.algorithms.cttv2 import CTTv2
 from crossweep.algorithms.erider import ERIDER
 from crossweep.algorithms.tiki_taka import TikiTaka

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from crossweep.algorithms.agad import AGAD
 from crossweep.algorithms.base import AnalogWeight
-from crossweep.algorithms.chain import ChainWeight
+from crossweep.algorithms.chain_weight import ChainWeight
 from crossweep.algorithms.chopper import Chopped
 from crossweep.algorithms.cttv2 import CTTv2
 from crossweep.algorithms.erider import ERIDER

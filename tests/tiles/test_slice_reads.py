@@ -11,7 +11,7 @@ from tests.algorithms.catalogue import NAMES, load
 from tests.algorithms.rigs import COUNT, EXACT, factory, normal
 from torch import Tensor
 
-from crossweep.algorithms.chain import ChainWeight
+from crossweep.algorithms.chain_weight import ChainWeight
 from crossweep.algorithms.ttv1 import TTv1
 from crossweep.algorithms.ttv2 import TTv2
 from crossweep.devices.soft_bounds import SoftBounds

@@ -6,7 +6,7 @@ from math import ceil
 from typing import Literal
 
 from crossweep.algorithms.base import AbstractAlgorithm
-from crossweep.algorithms.chain import ChainWeight
+from crossweep.algorithms.chain_weight import ChainWeight
 from crossweep.algorithms.moment import Moment
 from crossweep.engine.io_parameters import IOParameters
 from crossweep.engine.program import Buffered, Chopper, Own, Program, Pulses, Smoothed, Trains, Transfer

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from crossweep.algorithms.base import AbstractAlgorithm, AnalogWeight
-from crossweep.algorithms.chain import ChainWeight
+from crossweep.algorithms.chain_weight import ChainWeight
 from crossweep.rng import Stream
 from crossweep.schema import Checked, Count, NotNegative
 from crossweep.tiles.factory import TileFactory
