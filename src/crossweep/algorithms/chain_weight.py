@@ -110,7 +110,6 @@ class ChainWeight(AnalogWeight):
             length=self.inner[-2],
             batch=batch,
             lr=lr,
-            scale=self.scale,
             gradient=self.gradient,
             shares=self.shares,
             forward_io=self.forward_io,
@@ -134,6 +133,7 @@ class ChainWeight(AnalogWeight):
         if program.rows:
             plan = plan.transposed()
         chain = Chain(self.chain, self.states, self.chop_in, self.chop_out, self.draws, self.flips)
+        chain.begin(program)
         most, cuts = engine.micro_batch, chain.cuts(program, batch)
         for start, stop in pairwise((0, *sorted(cuts | set(micro_batches(batch, most))))):
             # else all parts share the pulses of the mini-batch

@@ -2,8 +2,6 @@
 
 from dataclasses import dataclass
 
-from torch import Tensor
-
 from crossweep.devices.base import AbstractDevice
 from crossweep.engine.io_parameters import IOParameters
 
@@ -18,7 +16,6 @@ class Moment:
         length: length of a column O.
         batch: samples.
         lr: learning rate, > 0.
-        scale: digital factor between this weight and the one it stands for, [d, 1] or [].
         gradient: the tile that takes the gradient.
         shares: share of each tile in the visible weight.
         forward_io: periphery of forward reads.
@@ -30,7 +27,6 @@ class Moment:
     length: int
     batch: int
     lr: float
-    scale: Tensor
     gradient: int
     shares: tuple[float, ...]
     forward_io: IOParameters

@@ -89,10 +89,13 @@ class Chain:
     draws: Stream
     flips: Stream
 
-    def cuts(self, program: Program, batch: int) -> set[int]:
-        """Sample counts, within the next ``batch`` samples, after which choppers of rows flip: the ends of full passes."""
+    def begin(self, program: Program) -> None:
+        """A mini-batch: clocks take the periods of its program."""
         for state, transfer in zip(self.states, program.transfers, strict=True):
             state.clock.every = transfer.every
+
+    def cuts(self, program: Program, batch: int) -> set[int]:
+        """Sample counts, within the next ``batch`` samples, after which choppers of rows flip: the ends of full passes."""
         return set(self.states[program.gradient].clock.pass_ends(batch)) if program.chopper.rows else set()
 
     def flip_rows(self, program: Program) -> None:
@@ -101,7 +104,7 @@ class Chain:
         self.chop_out = torch.where(draw < program.chopper.rows, -self.chop_out, self.chop_out)
 
     def run(self, program: Program, plan: PulsePlan, rate: Tensor) -> Events:
-        """A mini-batch, or a part of one in which the signs of rows stay; ``cuts`` comes first.
+        """A mini-batch, or a part of one in which the signs of rows stay; ``begin`` comes first.
 
         Args:
             program: what happens.
