@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import pytest
 
@@ -18,6 +18,7 @@ from crossweep.sweep.worker import THREAD_LIMITS
 APP = Path(__file__).resolve().parent / "app" / "main.py"
 BASE = ("-m", "study=map", "+study.progress=none")
 Sweep = Callable[..., Path]
+Value = TypeVar("Value")
 
 
 class Database(NamedTuple):
@@ -131,21 +132,28 @@ def optuna_states(folder: Path, storage: Any = "journal") -> dict[str, int]:
     return states
 
 
-def wait_for(condition: Callable[[], object]) -> None:
-    """Block until it is true; how long that may take is the runner's business."""
-    while not condition():
+def wait_for(condition: Callable[[], Value]) -> Value:
+    """Block until it is true and return what it gave; how long that may take is the runner's business."""
+    while not (found := condition()):
         time.sleep(0.05)
+    return found
 
 
-def workers_of(folder: Path) -> list[int]:
-    """Process numbers of the workers that hold a trial."""
-    found = []
+def workers_of(folder: Path) -> set[int]:
+    """Process numbers of the workers that hold a trial; a folder listed while it changes may repeat a name."""
+    found = set()
     for lease in (folder / ".leases").glob("*.json"):
         try:
-            found.append(json.loads(lease.read_text())["pid"])
+            found.add(json.loads(lease.read_text())["pid"])
         except (OSError, ValueError):
             continue
     return found
+
+
+def workers_at_work(folder: Path, count: int) -> set[int]:
+    """Wait until so many workers are inside the job of a trial each; their process numbers."""
+    wait_for(lambda: len(list(folder.glob("trial_*/.hydra/overrides.yaml"))) == count)
+    return wait_for(lambda: found if len(found := workers_of(folder)) == count else set())
 
 
 @pytest.fixture

@@ -105,8 +105,8 @@ def test_a_launchers_workers_are_killed(launcher: str, package: str, tmp_path: P
     process = command(*options, "+study.max_retries=8", "+study.lease_timeout=10")
     folder, kills = tmp_path / "multirun" / "map", 0
     for enough in (1, 4):
-        wait_for(lambda: len(finished(folder)) >= enough and workers_of(folder))  # noqa: B023
-        for victim in workers_of(folder)[:1]:
+        victims = wait_for(lambda: len(finished(folder)) >= enough and workers_of(folder))  # noqa: B023
+        for victim in sorted(victims)[:1]:
             os.kill(victim, signal.SIGKILL)
             kills += 1
     done(process)

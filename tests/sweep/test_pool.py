@@ -7,7 +7,15 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.sweep.conftest import done, finished, optuna_states, trials_of, wait_for, workers_of
+from tests.sweep.conftest import (
+    done,
+    finished,
+    optuna_states,
+    trials_of,
+    wait_for,
+    workers_at_work,
+    workers_of,
+)
 
 Start = Callable[..., "subprocess.Popen[str]"]
 
@@ -15,8 +23,7 @@ Start = Callable[..., "subprocess.Popen[str]"]
 def test_two_workers_one_killed(tmp_path: Path, command: Start) -> None:
     folder = tmp_path / "multirun" / "map"
     process = command("study.workers=2", "study.n_trials=5", "sleep=[0.5]", "+study.gpus=[4,7]")
-    wait_for(lambda: workers_of(folder) and list(folder.glob("trial_*/.hydra")))
-    victim = workers_of(folder)[0]
+    victim = min(wait_for(lambda: list(folder.glob("trial_*/.hydra")) and workers_of(folder)))
     os.kill(victim, signal.SIGKILL)
     done(process)
     trials = trials_of(folder)
@@ -37,8 +44,7 @@ def test_ctrl_c_puts_trials_back_and_the_next_start_goes_on(tmp_path: Path, comm
     folder = tmp_path / "multirun" / "map"
     options = ("study.workers=2", "study.n_trials=3", "sleep=[0.2]", "+study.allow_changes=true")
     process = command(*options, "sleep=[60.0]")
-    wait_for(lambda: len(workers_of(folder)) == 2)
-    children = workers_of(folder)
+    children = workers_at_work(folder, 2)
     process.send_signal(signal.SIGINT)
     output, _ = process.communicate()
     assert process.returncode == 128 + signal.SIGINT, output
@@ -54,8 +60,7 @@ def test_workers_end_with_a_killed_controller(tmp_path: Path, command: Start) ->
     folder = tmp_path / "multirun" / "map"
     options = ("study.workers=2", "study.n_trials=3", "+study.lease_timeout=4")
     process = command(*options, "sleep=[60.0]")
-    wait_for(lambda: len(workers_of(folder)) == 2)
-    children = workers_of(folder)
+    children = workers_at_work(folder, 2)
     process.kill()
     process.communicate()
     wait_for(lambda: not any(Path(f"/proc/{pid}").exists() for pid in children))
