@@ -3,6 +3,8 @@
 import errno
 import os
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -61,6 +63,24 @@ def test_a_signal_ends_with_128_and_its_number(number: int) -> None:
     assert ended.value.code == 128 + number
     assert signal.getsignal(signal.SIGTERM) == before[1]
     signal.signal(signal.SIGINT, before[0])
+
+
+@pytest.mark.parametrize("command", ["train", "report", "fit_device", "device_card", "gallery", "bench"])
+def test_a_reader_that_has_gone_leaves_no_traceback(command: str) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    words = [sys.executable, "-m", f"crossweep.{command}", "--help"]
+    ended = subprocess.run(words, stdout=writer, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(writer)
+    assert ended.stderr == "" and ended.returncode in (
+        0,
+        128 + signal.SIGPIPE,
+    )  # argparse says nothing itself
+
+
+def test_a_pipe_that_breaks_elsewhere_is_no_reader_that_has_gone() -> None:
+    with pytest.raises(BrokenPipeError):
+        failing(BrokenPipeError(errno.EPIPE, "to a worker"))
 
 
 def test_a_disk_behind_other_errors_is_found(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import pytest
 from hydra.core.global_hydra import GlobalHydra
 
 from crossweep import train
-from crossweep.help import WIDTH, keys
+from crossweep.help import WIDTH, keys, text
 from tests.runs import configuration
 
 
@@ -34,13 +34,25 @@ def test_the_command_prints_value_rule_and_meaning(
     values = said.partition("== Values")[2].partition("Examples:")[0].splitlines()
     assert max(map(len, values)) <= WIDTH
     assert (
-        "  omega: 0.6                        a number in (0, 1]; share of the mean device range that the"
+        "  omega: 0.6                        [1]           share of the mean device range that the ..."
         in values
     )
-    assert "  auto_granularity: ${oc.select:training.auto_granularity,300.0}" in values
     assert any(
-        line.startswith("    dw_min_dtod: ") and "a number >= 0; device-to-device" in line for line in values
+        line.startswith("  auto_granularity: ${oc.select:training.auto_granularity,300.0}") for line in values
     )
+    assert any(
+        line.startswith("    dw_min_dtod: ") and line.endswith("device-to-device spread of the step")
+        for line in values
+    )
+
+
+def test_every_key_has_one_line_with_its_unit_and_the_words_it_takes() -> None:
+    made = configuration("training.baseline=[sgd]")
+    lines = text(made).splitlines()
+    assert len(lines) == len(keys(made))
+    (skew,) = (line for line in lines if line.startswith("  skew:"))
+    assert "[w_max] " in skew and skew.endswith("mean of the visible symmetry point")
+    assert any(line.startswith("  level: count") and "pulse, count, mean: pulse" in line for line in lines)
 
 
 def test_a_study_explains_its_own_keys() -> None:

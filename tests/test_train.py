@@ -17,6 +17,7 @@ from hydra.core.utils import JobReturn, JobStatus
 from omegaconf import OmegaConf
 
 from crossweep.build import build
+from crossweep.console import epoch_line
 from crossweep.errors import ConfigError
 from crossweep.sweep.trial import TrialHandle, running
 from crossweep.train import (
@@ -423,7 +424,7 @@ def test_killed_run_goes_on_and_ends_like_an_undisturbed_one(
     (record,) = (tmp_path / "multirun" / "runs").glob("*/record.json")
     assert "results in" in out and str(record.parent) in out.replace("\n", "")
     # each went on where the one before had been killed
-    assert [err.count(f"fine-tune        epoch {epoch}/5") for epoch in range(1, 6)] == [0, 0, 0, 1, 1]
+    assert [err.count(f"fine-tune {epoch}/5") for epoch in range(1, 6)] == [0, 0, 0, 1, 1]
     undisturbed = run(tmp_path / "whole", *many)
     assert json.loads(record.read_text())["metrics"] == undisturbed["metrics"]
     assert not list((tmp_path / "multirun").rglob("*.tmp")) and not list(
@@ -449,6 +450,55 @@ def test_every_failed_run_of_a_grid_is_named(
     for seed in (1, 2):
         assert f"seed.training={seed}: seed {seed} went wrong" in said
     assert "2 runs of the grid failed" in said
+
+
+def test_one_failed_run_of_a_grid_is_named_and_so_is_one_that_broke(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["-m", "data=synthetic", "model=mlp", "seed.training=0,1", f"hydra.sweep.dir={tmp_path}"]
+    for error, ending in ((ConfigError("wrong"), SystemExit), (ValueError("a bug"), ValueError)):
+
+        def fails(cfg: dict[str, Any], *_: Any, error: Exception = error, **__: Any) -> dict[str, Any]:
+            if cfg["seed"]["training"]:
+                raise error
+            return {"state": "complete", "metrics": {}}
+
+        monkeypatch.setattr("crossweep.train.train", fails)
+        monkeypatch.setattr(sys, "argv", ["crossweep-train", *words])
+        with pytest.raises(ending):
+            main()
+        assert f"seed.training=1: {error}" in capsys.readouterr().err
+
+
+def test_the_log_of_a_run_holds_what_the_terminal_showed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    words = [*tiny("training.baseline=[momentum]", "evaluation.fresh_devices=0"), "quiet=false"]
+    monkeypatch.setattr(sys, "argv", ["crossweep-train", *words])
+    main()
+    out, err = capsys.readouterr()
+    (log,) = (tmp_path / "multirun" / "runs").glob("*/train.log")
+    kept = log.read_text()
+    lines = err.splitlines()
+    assert [line[:21] for line in lines if " 1/" in line] == [
+        *("pretrain 1/2         ", "baseline momentum 1/3", "fine-tune 1/3        "),
+    ]
+    assert max(map(len, lines)) <= 80 and all(line in kept for line in lines)
+    assert "on crossbars: 2 layers" in out and "analog layers" not in out
+    for said in ("on crossbars: 2 layers", "test error", "learning rates: ", f"results in {log.parent}"):
+        assert said in out and said in kept
+    monkeypatch.setattr(sys, "argv", ["crossweep-train", *words, "show_layers=true"])
+    main()  # the same run, shown again
+    assert "analog layers" in capsys.readouterr().out and log.read_text() == kept
+
+
+def test_an_epoch_fits_into_80_columns() -> None:
+    row = {"epoch": 100.0, "train_loss": 123.45678, "train_accuracy": 1.0, "seconds": 12345.6}
+    row |= {"validation_accuracy": 0.98765, "test_accuracy": 0.98765}
+    line = epoch_line("baseline momentum", row, 100)
+    assert line == ("baseline momentum 100/100 loss 123.45 train 1.0000 val 0.9877 test 0.9877 12346 s")
+    assert len(epoch_line("baseline momentum", row | {"epoch": 99.0}, 99)) <= 80
 
 
 def test_a_grid_ends_with_a_table_of_its_runs_in_a_folder_of_its_own(

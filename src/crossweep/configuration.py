@@ -161,6 +161,7 @@ class Configuration(Checked):
         compute_device: ``auto``, ``cpu``, ``cuda``, ``cuda:1``, ...
         keep_checkpoint: keep the trained model beside the record.
         quiet: no progress, no tables.
+        show_layers: list at the end which layers are on crossbars, instead of counting them.
         plugins: packages whose classes a ``_target_`` may name, beside crossweep's.
         task: a small test-bed instead of a network.
         study: settings of a sweep; not the run's business.
@@ -184,6 +185,7 @@ class Configuration(Checked):
     compute_device: str
     keep_checkpoint: bool
     quiet: bool
+    show_layers: bool
     plugins: tuple[str, ...]
     task: AbstractTestbed | None = None
     study: Mapping[str, Any] | None = None

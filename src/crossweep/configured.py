@@ -13,7 +13,10 @@ from typing import Any
 Flat = Mapping[str, Any]
 
 # how a run is carried out, not what it computes
-NOT_IDENTITY = ("hydra", "plugins", "resume", "compute_device", "quiet", "keep_checkpoint", "study", "axis")
+NOT_IDENTITY = (
+    *("hydra", "plugins", "resume", "compute_device", "quiet", "show_layers", "keep_checkpoint"),
+    *("study", "axis"),
+)
 DEVICE_OVERLAY = {
     "noise.write": "write_noise_std",
     "noise.pulse": "dw_min_std",

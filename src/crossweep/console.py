@@ -1,12 +1,14 @@
 """What a person sees while a run goes on and when it is over."""
 
+import logging
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from math import isnan
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
@@ -17,32 +19,86 @@ _OF_GRIDS = {
     "baseline_error": "reference [%]",
     "error_increase": "increase [points]",
 }
-_SHOWN = ("train_loss", "train_accuracy", "validation_accuracy", "test_accuracy")
+_ACCURACIES = {"train_accuracy": "train", "validation_accuracy": "val", "test_accuracy": "test"}
+LOG_NAME = "train.log"  # as Hydra calls it, which keeps log lines there
+_LOG_WIDTH = 100  # columns
+
+
+class StderrHandler(logging.Handler):
+    """Log lines on what is the standard error at the moment: bars that are being drawn take its place.
+
+    Args:
+        stream: not used; Hydra's own description of the handler has one.
+    """
+
+    def __init__(self, stream: object = None) -> None:
+        super().__init__()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        print(self.format(record), file=sys.stderr, flush=True)
+
+
+class Screen:
+    """The terminal, and a file that keeps what it showed.
+
+    Args:
+        log: the file, appended to; None for none.
+        quiet: show and keep nothing.
+    """
+
+    def __init__(self, log: Path | None = None, *, quiet: bool = False) -> None:
+        self.console = Console(stderr=True, quiet=quiet)
+        self._results = Console(file=sys.stdout, quiet=quiet)
+        self._log = None if quiet else log
+
+    def say(self, what: RenderableType, *, result: bool = False) -> None:
+        """Show a text as it is, or a table; results go to the standard output, the rest to the standard error."""
+        consoles = [self._results if result else self.console]
+        if self._log is None:
+            return _print(what, consoles)
+        with self._log.open("a", encoding="utf-8") as file:
+            return _print(what, [*consoles, Console(file=file, width=_LOG_WIDTH)])
+
+
+def _print(what: RenderableType, consoles: Sequence[Console]) -> None:
+    for console in consoles:
+        console.print(what, highlight=False, soft_wrap=isinstance(what, str), markup=False)
+
+
+@contextmanager
+def working(on: str) -> Iterator[None]:
+    """A life sign while something takes long: a spinner on a terminal, one line elsewhere."""
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        console.print(f"{on} ...", highlight=False, soft_wrap=True, markup=False)
+        yield
+        return
+    with console.status(on):
+        yield
 
 
 class ConsoleProgress:
-    """A bar per loop on a terminal, a line per epoch elsewhere.
+    """A bar per loop on a terminal, a line per epoch everywhere.
 
     Args:
+        screen: where it is shown.
         on_epoch: called with the epoch's number and row for the fine-tuning only; True stops it (a pruned trial).
-        quiet: show nothing.
     """
 
     def __init__(
-        self, on_epoch: Callable[[int, Mapping[str, float]], bool] | None = None, *, quiet: bool = False
+        self, screen: Screen, on_epoch: Callable[[int, Mapping[str, float]], bool] | None = None
     ) -> None:
-        self.console = Console(stderr=True, quiet=quiet)
-        self.on_epoch = on_epoch
+        self.screen, self.on_epoch = screen, on_epoch
         self.bars: Progress | None = None
         self.tasks: dict[str, TaskID] = {}
-        if self.console.is_terminal and not quiet:
+        if screen.console.is_terminal and not screen.console.quiet:
             columns = (
                 TextColumn("{task.description}"),
                 BarColumn(),
                 MofNCompleteColumn(),
                 TimeRemainingColumn(),
             )
-            self.bars = Progress(*columns, console=self.console, transient=True)
+            self.bars = Progress(*columns, console=screen.console, transient=True)
             self.bars.start()
 
     def batch(self, title: str, done: int, total: int) -> None:
@@ -53,10 +109,7 @@ class ConsoleProgress:
         self.bars.update(self.tasks[title], completed=done, total=total)
 
     def epoch(self, title: str, row: Mapping[str, float], epochs: int) -> bool:
-        shown = "  ".join(f"{name.replace('_', ' ')} {row[name]:.4f}" for name in _SHOWN if name in row)
-        self.console.print(
-            f"{title:<16} epoch {row['epoch']:.0f}/{epochs}  {shown}  {row['seconds']:.1f} s", highlight=False
-        )
+        self.screen.say(epoch_line(title, row, epochs))
         if self.on_epoch is None or title != "fine-tune":
             return False
         return self.on_epoch(int(row["epoch"]), row)
@@ -65,6 +118,27 @@ class ConsoleProgress:
         """Remove the bars."""
         if self.bars is not None:
             self.bars.stop()
+
+
+def epoch_line(title: str, row: Mapping[str, float], epochs: int) -> str:
+    """One epoch in 80 columns: training loss, accuracies as shares, seconds."""
+    shares = [f"{word} {row[name]:.4f}" for name, word in _ACCURACIES.items() if name in row]
+    numbers = [f"loss {row['train_loss']:.4f}"[:11], *shares, f"{_rounded(row['seconds'])} s"]
+    return f"{title} {row['epoch']:.0f}/{epochs}".ljust(23) + " ".join(["", *numbers])
+
+
+def _rounded(seconds: float) -> str:
+    return f"{seconds:.1f}" if seconds < 100 else f"{seconds:.0f}"
+
+
+def conversion_line(rows: Sequence[Mapping[str, Any]]) -> str:
+    """What became analog, in one line."""
+    analog = [row for row in rows if row["tiles"]]
+    tiles, devices, share = _sums(analog)
+    return (
+        f"on crossbars: {len(analog)} layers, {share} of the weights, {devices} devices on {tiles} tiles "
+        "(show_layers=true lists them)"
+    )
 
 
 def conversion_table(rows: Sequence[Mapping[str, Any]]) -> Table:
@@ -101,7 +175,7 @@ def result_table(record: Mapping[str, Any]) -> Table:
         for name, value in metrics.items():
             table.add_row(name.replace("_", " "), f"{value:.4g}")
         return table
-    for name in ("", "test error", "test accuracy", "validation loss", "increase"):
+    for name in ("", "test error", "validation loss", "increase"):
         table.add_column(name, justify="left" if not name else "right")
     for name, found in record["baselines"].items():
         chosen = " (reference)" if name == record.get("reference") else ""
@@ -112,9 +186,9 @@ def result_table(record: Mapping[str, Any]) -> Table:
     if (fresh := metrics.get("fresh_error_mean")) is not None:
         spread = metrics.get("fresh_error_std")
         text = f"{fresh:.2f} %" if spread is None else f"{fresh:.2f} +- {spread:.2f} %"
-        table.add_row("  on fresh devices", text, f"{1 - fresh / 100:.4f}", "", "")
+        table.add_row("  on fresh devices", text, "", "")
     for time, error in errors_over_time(metrics):
-        table.add_row(f"  after {time_text(time)}", f"{error:.2f} %", f"{1 - error / 100:.4f}", "", "")
+        table.add_row(f"  after {time_text(time)}", f"{error:.2f} %", "", "")
     return table
 
 
@@ -142,20 +216,21 @@ def _varied(row: Mapping[str, Any], key: str) -> Any:
     return next((row[c] for c in (f"axis.{key}", f"choice.{key}", key) if c in row), "?")
 
 
-def _score_cells(found: Mapping[str, float | None]) -> tuple[str, str, str]:
-    """Test error, test accuracy and validation loss, as far as there are any."""
-    error, accuracy, loss = (found.get(k) for k in ("test_error", "test_accuracy", "validation_loss"))
-    if error is None or accuracy is None:
-        return "no result", "", ""
-    return f"{error:.2f} %", f"{accuracy:.4f}", "" if loss is None else f"{loss:.4f}"
+def _score_cells(found: Mapping[str, float | None]) -> tuple[str, str]:
+    """Test error and validation loss, as far as there are any."""
+    error, loss = (found.get(k) for k in ("test_error", "validation_loss"))
+    if error is None:
+        return "no result", ""
+    return f"{error:.2f} %", "" if loss is None else f"{loss:.4f}"
 
 
-def show_result(record: Mapping[str, Any], folder: Path) -> None:
-    """Print the closing table and where the run lies."""
-    console = Console(file=sys.stdout)
-    console.print(result_table(record))
+def show_result(record: Mapping[str, Any], folder: Path, screen: Screen, *, layers: bool) -> None:
+    """Show what is analog (``layers``: every layer), the closing table and where the run lies."""
+    if record["conversion"]:
+        screen.say((conversion_table if layers else conversion_line)(record["conversion"]), result=True)
+    screen.say(result_table(record), result=True)
     for sentence in record.get("warnings", ()):
-        console.print(f"note: {sentence}", highlight=False, soft_wrap=True, markup=False)
+        screen.say(f"note: {sentence}", result=True)
     rates = ", ".join(f"{k} {v:g}" for k, v in record["learning_rates"].items() if isinstance(v, int | float))
-    console.print(f"learning rates: {rates}", highlight=False)
-    console.print(f"{record['wall_seconds']:.0f} s; results in {folder}", highlight=False, soft_wrap=True)
+    screen.say(f"learning rates: {rates}", result=True)
+    screen.say(f"{record['wall_seconds']:.0f} s; results in {folder}", result=True)

@@ -274,6 +274,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if given in (["--help"], ["-h"]):
         print("usage: crossweep-device device=NAME [device.key=value ...] | gallery")
         print(f"devices: {', '.join(names())}")
+        print("examples:\n  crossweep-device device=reram_om\n  crossweep-device gallery")
+        print("  crossweep-device device=measured device.file=multirun/devices/my_rram/device.yaml")
     elif given == ["gallery"]:
         _gallery()
     else:

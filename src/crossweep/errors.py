@@ -6,12 +6,14 @@ And the one place where an entry point turns a mistake, a full disk or a signal 
 import errno
 import os
 import re
+import select
 import signal
 import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import TextIO
 
 # user:password@ of an address, and the password that some drivers take behind the question mark; an
 # interpolation is no secret
@@ -116,6 +118,8 @@ def file_error(error: BaseException | None, below: str | os.PathLike[str] | None
 def reported(program: str, *others: type[Exception]) -> Iterator[None]:
     """The body of an entry point: what a user can mend is one line and exit code 2; signals exit with 128 + number.
 
+    A reader that has gone (``| head``) ends it without a word, as SIGPIPE would.
+
     Args:
         program: its name, which begins the line.
         others: further exceptions that a user causes.
@@ -123,7 +127,15 @@ def reported(program: str, *others: type[Exception]) -> Iterator[None]:
     mine = threading.current_thread() is threading.main_thread()
     before = signal.signal(signal.SIGTERM, _stop) if mine else None
     try:
-        yield
+        try:
+            yield
+        finally:
+            sys.stdout.flush()  # here, where a reader that has gone is understood; not when Python ends
+    except BrokenPipeError:
+        if not _unread(sys.stdout):
+            raise
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what is still to be flushed
+        sys.exit(128 + signal.SIGPIPE)
     except KeyboardInterrupt as error:
         print(f"{program}: interrupted; the same command goes on from where it stopped", file=sys.stderr)
         sys.exit(128 + getattr(error, "number", signal.SIGINT))
@@ -136,6 +148,13 @@ def reported(program: str, *others: type[Exception]) -> Iterator[None]:
     finally:
         if mine:
             signal.signal(signal.SIGTERM, before)
+
+
+def _unread(stream: TextIO) -> bool:
+    """Whether nobody reads a stream any more, as after ``| head``; a pipe to a process of ours may break as well."""
+    pipe = select.poll()
+    pipe.register(stream.fileno(), 0)  # an error is told unasked
+    return bool(pipe.poll(0))
 
 
 class Interrupted(KeyboardInterrupt):

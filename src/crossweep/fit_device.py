@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from crossweep.console import working
 from crossweep.devices.measured import read as read_device
 from crossweep.errors import ConfigError, reported
 from crossweep.fitting.candidates import NAMES, choose
@@ -32,6 +33,12 @@ _EPILOG = """\
 Any table with a conductance (or a current, or a resistance) after every pulse, in the order of measurement: pulse
 number and polarity as columns, cycles as columns, SET and RESET in files of their own, potentiation and depression
 side by side. What was understood is printed first.
+
+examples:
+  crossweep-fit-device pulses.csv --name my_rram
+  crossweep-fit-device pulses.csv --name my_rram --retention retention.csv
+  crossweep-fit-device set.csv reset.csv --unit uS --columns pulse=n,conductance=G,device=chip+cell
+  crossweep-train device=measured device.file=multirun/devices/my_rram/device.yaml
 """
 _MODEL = (
     "compare only this model; may be repeated. table, alone: the measured change per pulse as it is, also from published "
@@ -66,7 +73,7 @@ def fit_recording(
     return fit_all(sources[0], recording.trains, Scale.of(recording.trains, ends), choose(models))
 
 
-@reported("crossweep")
+@reported("crossweep-fit-device")
 def main(arguments: Sequence[str] | None = None) -> None:
     """Parse the command line, read, show what was understood, fit, write and show."""
     options = _parser().parse_args(arguments)
@@ -84,7 +91,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         tabulated = of_trains([scale.readings(t) for t in recording.trains])
         return finish_table(tabulated, scale, options, folder, name)
     forgotten = _retention(options, scale)
-    measurement = fit_recording(options.files, recording, ends, options.model)
+    many = len(choose(options.model))
+    with working(f"fitting {many} model{'s' * (many > 1)} to {len(recording.trains)} train(s) of pulses"):
+        measurement = fit_recording(options.files, recording, ends, options.model)
     yaml = write_yaml(measurement, folder / "device.yaml", name, forgotten)
     figure = draw(measurement, folder / "fit.png", name)
     show(measurement)
@@ -147,6 +156,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="crossweep-fit-device",
         description="Fit a measured pulse response to device models.",
         epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
     add("files", metavar="FILE", nargs="+", type=Path, help="tables of one measurement, also .gz")

@@ -1,4 +1,4 @@
-"""What ``--help`` says about every key: value, rule and meaning, from the annotations and docstrings that check it."""
+"""What ``--help`` says about every key, on one line: value, unit and meaning, from the annotations and docstrings."""
 
 import inspect
 import re
@@ -19,10 +19,12 @@ from crossweep.sweep.settings import Settings
 WIDTH = 100  # columns
 _GROUP = 16  # of them for the name of a group
 _VALUES = 36  # of them for key and value
+_UNITS = 14  # of them for the unit
 # nodes that stay plain in a `Configuration`, and what checks them later
 _LATER: dict[str, Any] = {"device": AbstractDevice, "study": Settings, "axis": Mapping[str, Axis]}
 
 _NUMBER = r"-?\d[\d.]*"
+_UNIT = re.compile(r" ?\[([^][]+)\]")
 _RANGE = re.compile(rf",? (?:in )?(?:[<>]=? {_NUMBER}|[\[(]?{_NUMBER}(?:\.\.|, ){_NUMBER}[\])]?)(?=;|$)")
 
 
@@ -37,12 +39,12 @@ class Key:
 
 
 def text(cfg: Mapping[str, Any]) -> str:
-    """The whole list, at most ``WIDTH`` columns where words can be broken.
+    """The whole list, a line of at most ``WIDTH`` columns for each key unless its value alone is longer.
 
     Args:
         cfg: plain configuration; interpolations need not be resolved.
     """
-    return "\n".join(line for key in keys(cfg) for line in _lines(key))
+    return "\n".join(_line(key) for key in keys(cfg))
 
 
 def groups(options: Mapping[str, Sequence[str]]) -> str:
@@ -141,10 +143,25 @@ def meanings(owner: Any) -> dict[str, str]:
     return found
 
 
-def _lines(key: Key) -> list[str]:
+def _line(key: Key) -> str:
     *outer, name = key.name.split(".")
     left = f"{'  ' * len(outer)}{name}:" + ("" if key.value is None else f" {key.value}")
-    right = "; ".join(part for part in (key.rule, key.meaning) if part)
-    beside = textwrap.wrap(right, WIDTH - _VALUES, break_on_hyphens=False)
-    first = beside.pop(0) if beside and len(left) < _VALUES else ""
-    return [f"{left:<{_VALUES}}{first}".rstrip(), *(" " * _VALUES + line for line in beside)]
+    unit = _UNIT.search(key.meaning)
+    left = f"{left:<{_VALUES - 1}} {f'[{unit[1]}]' if unit else '':<{_UNITS - 1}} "
+    return (left + _brief(key, WIDTH - len(left))).rstrip()
+
+
+def _brief(key: Key, room: int) -> str:
+    """What fits of the meaning without its unit: all of it, else its first clause or words.
+
+    Of a key that takes one of a few words, these words come first.
+    """
+    words = _UNIT.sub("", key.meaning)
+    clause = re.split(r"; | \(|: ", words)[0]
+    options = key.rule.removeprefix("one of ").replace("'", "") if key.rule.startswith("one of ") else ""
+    tries = [f"{options}: {words}", f"{options}: {clause}", options] if options else [words, clause]
+    return next((one for one in tries if len(one) <= room), _cut(options or clause, room))
+
+
+def _cut(text: str, room: int) -> str:
+    return textwrap.shorten(text, room, placeholder=" ...") if room > len(" ...") else ""

@@ -127,6 +127,7 @@ def _collect(options: argparse.Namespace) -> None:
 
 
 def _report(options: argparse.Namespace) -> None:
+    from crossweep.console import working
     from crossweep.results import sentences
     from crossweep.results.collecting import study_folders
     from crossweep.results.reporting import build_report
@@ -143,14 +144,15 @@ def _report(options: argparse.Namespace) -> None:
     failed = 0
     for studies in jobs:
         try:
-            report = build_report(
-                studies,
-                budget=options.budget,
-                metric=options.metric,
-                output=options.output,
-                figures=not options.no_figures,
-                seed=options.seed,
-            )
+            with working(f"reading {', '.join(map(str, studies))}, fitting and drawing"):
+                report = build_report(
+                    studies,
+                    budget=options.budget,
+                    metric=options.metric,
+                    output=options.output,
+                    figures=not options.no_figures,
+                    seed=options.seed,
+                )
         except StudyError as problem:
             if len(jobs) == 1:
                 raise

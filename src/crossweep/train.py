@@ -250,7 +250,7 @@ def train(
         on_epoch: called after every epoch of the fine-tuning; True stops it.
     """
     from crossweep.build import build
-    from crossweep.console import ConsoleProgress, conversion_table, show_result
+    from crossweep.console import LOG_NAME, ConsoleProgress, Screen, show_result
     from crossweep.training.experiment import CHECKPOINT_NAME
 
     experiment = build(cfg)
@@ -260,13 +260,14 @@ def train(
             (folder / name).unlink(missing_ok=True)
     elif done.exists():
         record = read_record(done)
-        if not cfg["quiet"]:
-            print("already finished; resume=never runs it again")
-            show_result(record, folder)
+        screen = Screen(quiet=cfg["quiet"])
+        screen.say("already finished; resume=never runs it again", result=True)
+        show_result(record, folder, screen, layers=cfg["show_layers"])
         return record
     remove_forgotten(folder)
     began, started = time.perf_counter(), datetime.now(UTC).isoformat(timespec="seconds")
-    progress = ConsoleProgress(on_epoch, quiet=cfg["quiet"])
+    screen = Screen(folder / LOG_NAME, quiet=cfg["quiet"])
+    progress = ConsoleProgress(screen, on_epoch)
     try:
         result = experiment.run(folder, progress)
     finally:
@@ -295,10 +296,7 @@ def train(
     record_.write(folder)
     if not cfg["keep_checkpoint"]:
         (folder / CHECKPOINT_NAME).unlink(missing_ok=True)
-    if not cfg["quiet"]:
-        if result.conversion:
-            progress.console.print(conversion_table([asdict(row) for row in result.conversion]))
-        show_result(asdict(record_), folder)
+    show_result(asdict(record_), folder, screen, layers=cfg["show_layers"])
     return asdict(record_)
 
 
@@ -410,14 +408,15 @@ def main() -> None:
         with understood(words):
             hydra.main(config_path=str(conf_dir()), config_name="train", **version_base())(run)()
     except CrossweepError:
-        if len(faults.failed) > 1:
-            for line in faults.failed:
-                print(f"crossweep: {line}", file=sys.stderr)
+        if faults.failed:
+            many = len(faults.failed)
             raise StudyError(
-                f"{len(faults.failed)} runs of the grid failed; the others are complete"
+                f"{many} run{'s' * (many > 1)} of the grid failed; the others are complete"
             ) from None
         raise
     finally:
+        for line in faults.failed:
+            print(f"crossweep: {line}", file=sys.stderr)
         _faults.reset(token)
         if grid is not None:
             grid.show()

@@ -138,6 +138,10 @@ PARTS: dict[str, tuple[str, Callable[[], Rows]]] = {
 
 def main(arguments: list[str]) -> None:
     """Measure the named parts, or all."""
+    if arguments in (["--help"], ["-h"]):
+        print("usage: python -m crossweep.bench [PART ...]; without a part all of them, in minutes")
+        print("\n".join(f"  {name:<10} {title}" for name, (title, _) in PARTS.items()))
+        return
     unknown = [name for name in arguments if name not in PARTS]
     if unknown:
         raise ConfigError(f"bench: parts are {', '.join(PARTS)}, got {', '.join(unknown)}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -96,6 +97,7 @@ def build_report(
 
 def finish(folders: Sequence[Path | str]) -> None:
     """What a study does when it ends, however it ends: build the report, say the answer and where it is."""
+    print("writing the report ...", file=sys.stderr, flush=True)
     report = build_report(folders)
     print("\n".join([report.summary, *sentences.skipped(report.analysis), f"report: {report.path}"]))
 

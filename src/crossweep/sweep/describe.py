@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from crossweep.axis import Axis
+from crossweep.configured import flattened
 from crossweep.errors import StudyError
 from crossweep.records import read_json, write_json
 from crossweep.study_folder import STUDY
@@ -98,7 +99,10 @@ def check_same(
     }
     for key, value in new.items():
         if value != old[key]:
-            raise StudyError(f"study.name: {earlier['name']} has other {key}: {_difference(old[key], value)}")
+            raise StudyError(
+                f"study.name: {earlier['name']} has other {key}: {_difference(old[key], value)}; "
+                "study.name=ANOTHER begins a study of its own"
+            )
     changes = changed(earlier["config"], config)
     began = earlier.get("threads")
     if began is not None and settings.threads not in (None, began):
@@ -107,7 +111,7 @@ def check_same(
         more = f" and {len(changes) - SHOWN} more" if len(changes) > SHOWN else ""
         raise StudyError(
             f"study.name: {earlier['name']} began with other settings: {'; '.join(changes[:SHOWN])}{more}; "
-            "choose another study.name, or go on with study.allow_changes=true"
+            "study.name=ANOTHER begins a study of its own, study.allow_changes=true goes on with this one"
         )
     return changes
 
@@ -135,6 +139,14 @@ def _essence(axis: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _difference(old: Any, new: Any) -> str:
-    if isinstance(old, Mapping):
-        return "; ".join(changed(old, new)[:SHOWN])
-    return f"{old} -> {new}"
+    """Only what differs; an axis that one of them lacks is named, not described."""
+    if not isinstance(old, Mapping):
+        return f"{old} -> {new}"
+    parts = []
+    for name in sorted({*old, *new}):
+        before, after = (flattened({name: side[name]}) if name in side else None for side in (old, new))
+        if before is None or after is None:
+            parts.append(f"{name} is {'new' if before is None else 'absent'}")
+        else:
+            parts += changed(before, after)
+    return "; ".join(parts[:SHOWN]) + (f" and {len(parts) - SHOWN} more" if len(parts) > SHOWN else "")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from crossweep.errors import ConfigError
 from crossweep.sweep.axes import grid, overrides
 from crossweep.sweep.compose import is_value
-from crossweep.sweep.refusals import reason
+from crossweep.sweep.refusals import near, reason
 from crossweep.sweep.settings import Settings, parse_bound
 from crossweep.sweep.space import Space
 
@@ -142,4 +142,5 @@ def require_metrics(settings: Settings, metrics: Sequence[str]) -> None:
     for key, names in named.items():
         for name in names:
             if name not in metrics:
-                raise ConfigError(f"{key}: must name metrics of a run ({', '.join(metrics)}), got {name!r}")
+                rule = f"must name metrics of a run ({', '.join(metrics)})"
+                raise ConfigError(f"{key}: {rule}, got {name!r}{near(name, metrics)}")

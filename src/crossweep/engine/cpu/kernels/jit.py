@@ -1,5 +1,6 @@
 """How kernels are compiled: without the interpreter's lock, kept on disk, with arithmetic that vectorises."""
 
+import logging
 import os
 from collections.abc import Callable
 from hashlib import blake2b
@@ -8,7 +9,9 @@ from typing import Any, TypeVar, cast
 
 from numba import config as _config
 from numba import njit
+from numba.core import event
 
+log = logging.getLogger(__name__)
 config: Any = _config  # its fields appear at run time
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 _CONTRACT = {
@@ -34,6 +37,25 @@ def _folder() -> str:
 
 
 _FOLDER = _folder()
+
+
+class _Announcement(event.Listener):
+    """Says once in a process that kernels are compiled: numba starts its event only for what lies in no cache."""
+
+    said = False
+
+    def on_start(self, happening: Any) -> None:
+        ours = happening.data["dispatcher"].py_func.__module__.startswith("crossweep.engine.")
+        if ours and not self.said:
+            self.said = True
+            # a warning, because programs that configure no logging show it too
+            log.warning("compiling kernels for this machine, once: about a minute")
+
+    def on_end(self, happening: Any) -> None:
+        """Nothing: the next kernel follows at once."""
+
+
+event.register("numba:compile", _Announcement())
 
 
 def kernel(function: _Function) -> _Function:
