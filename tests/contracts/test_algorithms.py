@@ -112,7 +112,7 @@ def test_weights_move_stay_finite_and_within_reach(name: str, device: str, engin
         cells = tile.cells
         assert bool(torch.isfinite(tile.state).all())
         assert bool(((tile.state >= cells.w_min) & (tile.state <= cells.w_max)).all())
-        pulses = float(tile.pulses_given)
+        pulses = tile.pulses
         assert pulses >= 0
         assert engine == "mean" or pulses == round(pulses)  # mean counts expected ones
 
@@ -258,7 +258,7 @@ def test_flipping_all_choppers_leaves_the_expected_update(name: str) -> None:
         train(weight, range(12), 2)
     plain, flipped = (dict(weight.named_buffers()) for weight in weights)
     assert torch.equal(plain["fast.state"], -flipped["fast.state"])
-    assert float(plain["slow.pulses_given"]) > 0
+    assert float(plain["slow.pulses_given"].sum()) > 0
     assert torch.equal(plain["slow.state"], flipped["slow.state"])
     torch.testing.assert_close(weights[0].weight, weights[1].weight)
     held = "transfer_0.held"
@@ -323,7 +323,7 @@ def test_zero_shifting_approaches_the_symmetry_point_as_it_should(pulses: int) -
     cycle = ((1 - q) * cells.step_up - cells.step_down) / (u + q - u * q)  # value after the down pulse
     expected = cycle * (1 - ((1 - u) * (1 - q)) ** (pulses // 2))
     torch.testing.assert_close(tile.reference, expected, atol=1e-5, rtol=1e-4)
-    assert float(tile.pulses_given) == pulses * 400
+    assert tile.pulses == pulses * 400
     assert torch.equal(tile.weight, torch.zeros_like(tile.weight))
 
 
@@ -335,7 +335,7 @@ def test_zero_shifting_pulses_every_device_of_a_cell() -> None:
     off = tile.reference - point
     assert off.shape == (2, 20, 20)
     assert bool((off.abs() < torch.maximum(tile.cells.step_up, tile.cells.step_down)).all())
-    assert float(tile.pulses_given) == 200 * 2 * 400
+    assert tile.pulses == 200 * 2 * 400
 
 
 def test_zero_shifting_keeps_skew_and_variability_as_programming_errors() -> None:

@@ -78,4 +78,4 @@ def test_single_pulse_recipe(sign: float, rng: Stream) -> None:
     expected = sign * response.step(tile.bar.response, tile.state, up=sign > 0)
     moved = step(tile, torch.ones(1, 40), -sign * torch.ones(1, 30), device.dw_min, update)
     torch.testing.assert_close(moved, expected, rtol=1e-4, atol=1e-8)
-    assert float(tile.pulses_given) == 30 * 40
+    assert tile.pulses == 30 * 40

@@ -145,5 +145,5 @@ def test_every_transfer_rule_is_read_through_the_periphery(name: str, way: str) 
         weight = rule.build((ROWS, COLUMNS), factory(DEVICE, engine=COUNT))
         for t in range(12):
             weight.update(normal(t, 40, COLUMNS), normal(1000 + t, 40, ROWS), 0.3)
-        moved.append(float(weight.tiles()["slow"].pulses_given))
+        moved.append(weight.tiles()["slow"].pulses)
     assert moved[0] == 0 < moved[1]

@@ -63,7 +63,7 @@ def test_all_devices_take_every_pulse_and_average_their_noise(rng: Stream) -> No
     tile.pulse(torch.ones(200, 200))
     expect.mean(tile.weight, 0.01, std=0.5 * 0.01 / 2, detects=0.01 * 0.01)
     expect.variance(tile.weight, (0.5 * 0.01) ** 2 / 4, detects=0.1)
-    assert float(tile.pulses_given) == 4 * 200 * 200
+    assert tile.pulses == 4 * 200 * 200
 
 
 def test_single_policies_give_each_sample_to_one_device(rng: Stream) -> None:
@@ -174,7 +174,7 @@ def test_a_pair_only_ever_grows(rng: Stream) -> None:
     tile.pulse(-torch.ones(3, 4))
     assert torch.equal(tile.state[0], middle[0])
     assert (tile.state[1] < middle[1]).all()
-    assert float(tile.pulses_given) == 2 * 12
+    assert tile.pulses == 2 * 12
 
 
 @every_engine
@@ -240,3 +240,20 @@ def test_cells_survive_save_and_load(rng: Stream) -> None:
         tile.draws = Stream(5)
         tile.pulse(torch.ones(4, 5))
     assert torch.equal(first.state, second.state) and torch.equal(first.weight, second.weight)
+
+
+@every_engine
+@pytest.mark.parametrize("backend", ["auto", "reference"])
+def test_each_device_of_a_one_sided_pair_is_charged_with_the_pulses_of_its_own_direction(
+    engine: EngineParameters, backend: str, rng: Stream
+) -> None:
+    device = SoftBounds(n_devices=2, update_policy="one_sided", dw_min=0.001, w_min=0.0, w_max=10.0, **ALIKE)
+    tile = cell(device, (3, 5), rng, replace(engine, backend=backend))
+    d = torch.tensor([1.0, -1.0, -1.0]).expand(40, 3)  # the first row is only ever pulsed down
+    update = UpdateParameters(desired_bl=10)
+    tile.update(plan_pulses(torch.ones(40, 5), d, 0.005, 0.001, update), update)
+    up, down = tile.pulses_given
+    assert (up[1:] > 0).all() and (down[0] > 0).all()
+    assert not up[0].any() and not down[1:].any()
+    # what did not pulse did not move, and each pulse is a step
+    torch.testing.assert_close(tile.state.abs(), 0.001 * tile.pulses_given, rtol=0.05, atol=0.002)

@@ -102,7 +102,7 @@ class AnalogWeight(nn.Module, ABC):
             every tile, ``pulses_<tile>``.
         """
         tiles, weights = self.tiles(), prod(self.shape)
-        given = {f"pulses_{name}": float(tile.pulses_given) for name, tile in tiles.items()}
+        given = {f"pulses_{name}": tile.pulses for name, tile in tiles.items()}
         return {
             **self.tally.as_dict(),
             "weights": weights,

@@ -125,4 +125,4 @@ def updater(case: Case, torch_device: str = "cpu") -> tuple[Callable[[], None], 
 def pulses_per_update(weight: AnalogWeight, updates: int) -> float:
     """Mean pulses per device and update on the tile that takes the gradient."""
     tile = next(iter(weight.tiles().values()))
-    return float(tile.pulses_given) / updates / (weight.shape[-1] * weight.shape[-2])
+    return tile.pulses / updates / (weight.shape[-1] * weight.shape[-2])

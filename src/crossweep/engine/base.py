@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
+import torch
 from torch import Tensor
 
 from crossweep.devices.base import AbstractDevice, Cells
@@ -41,6 +42,11 @@ class Crossbar:
     def response(self) -> Response:
         """What pulses do to these devices."""
         return self.device.response(self.cells)
+
+    def received(self, up: Tensor, down: Tensor) -> Tensor:
+        """Pulses that devices receive of ``up`` and ``down`` ones on their lines; those of a one-sided pair share them."""
+        mirror = self.cells.extra.get("mirror")
+        return up + down if mirror is None else torch.where(mirror > 0, up, down)
 
 
 class Tile(Protocol):
@@ -170,9 +176,8 @@ class Engine(ABC):
         columns: Tensor | slice,
         bar: Crossbar,
         stream: Stream,
-    ) -> tuple[Tensor, Tensor, float]:
-        """States and visible weights [..., d, x] after ``counts [..., d, r]`` pulses of ``columns``, positive up, and how
-        many pulses it were."""
+    ) -> tuple[Tensor, Tensor]:
+        """States and visible weights [..., d, x] after ``counts [..., d, r]`` pulses of ``columns``, positive up."""
 
     @abstractmethod
     def show(

@@ -40,6 +40,10 @@ class AnalogTile(nn.Module):
         population: stream of the devices' parameters.
         draws: stream of pulses and noise.
         torch_device: where the tensors live.
+
+    Attributes:
+        pulses_given: pulses that each device has received since it was made, of the state's shape; float32, so whole
+            numbers are exact up to 16.7 million, and beyond each mini-batch's pulses to one part in 10^7.
     """
 
     state: Tensor
@@ -73,7 +77,7 @@ class AnalogTile(nn.Module):
         if parameters.device.drift_nu:  # since when, and from where, each state drifts
             self.register_buffer("age", torch.ones_like(self.state))
             self.register_buffer("settled", torch.full_like(self.state, torch.nan))
-        self.register_buffer("pulses_given", torch.zeros((), dtype=torch.float64, device=torch_device))
+        self.register_buffer("pulses_given", torch.zeros_like(self.state))
 
     @property
     def device(self) -> AbstractDevice:
@@ -89,6 +93,11 @@ class AnalogTile(nn.Module):
     def write_noise(self) -> float:
         """Standard deviation of what a device shows around its state [w]."""
         return self.device.write_noise
+
+    @property
+    def pulses(self) -> float:
+        """Pulses that all devices together have received."""
+        return float(self.pulses_given.sum(dtype=torch.float64))
 
     @property
     def instances(self) -> int:
@@ -152,8 +161,8 @@ class AnalogTile(nn.Module):
         """Give the devices of ``columns`` a known number of pulses, positive up: [..., d, number of
         columns]."""
         before = self.state, self.weight, self.reference
-        self.state, self.weight, pulses = self.engine.pulse(*before, counts, columns, self.bar, self.draws)
-        self.pulses_given += pulses
+        self.state, self.weight = self.engine.pulse(*before, counts, columns, self.bar, self.draws)
+        self.pulses_given[..., columns] += counts.abs()
 
     def pulse_devices(self, counts: Tensor, columns: Tensor | slice = slice(None)) -> None:
         """As ``pulse``, with counts of the state's shape: where several devices make a weight, each has its own."""
@@ -178,9 +187,7 @@ class AnalogTile(nn.Module):
         self._show(torch.ones_like(self.state))
 
     def _account(self, pulses: Tensor) -> None:
-        self.pulses_given += pulses.sum(-1).sum(
-            dtype=torch.float64
-        )  # float32 within a row: whole numbers stay exact
+        self.pulses_given += pulses
         self._show(pulses)
 
     def _show(self, touched: Tensor) -> None:

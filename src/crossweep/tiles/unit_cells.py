@@ -106,13 +106,8 @@ class UnitCellTile(AnalogTile):
             chosen = self._choose(plan.bl.shape[-1])
             each = torch.arange(self.device.n_devices, device=chosen.device).unsqueeze(-1)
             shared = shared.where_columns((chosen == each).unsqueeze(-1))
-        before = self.state
-        self.state, pulses = self.engine.update(before, shared, self.bar, update, self.draws)
-        if self.one_sided:  # a pulse reaches one of the two, whichever it is
-            self.pulses_given += pulses.sum(dtype=torch.float64) / 2
-            self._show(self.state != before)
-        else:
-            self._account(pulses)
+        self.state, pulses = self.engine.update(self.state, shared, self.bar, update, self.draws)
+        self._account(pulses)
 
     def pulse(self, counts: Tensor, columns: Tensor | slice = slice(None)) -> None:
         """Give the cells of ``columns`` a known number of pulses, positive up: [..., d, columns]."""

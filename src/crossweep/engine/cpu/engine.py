@@ -111,7 +111,7 @@ class CPUEngine(ReferenceEngine):
         columns: Tensor | slice,
         bar: Crossbar,
         stream: Stream,
-    ) -> tuple[Tensor, Tensor, float]:
+    ) -> tuple[Tensor, Tensor]:
         if not (fits(v, counts) and updates.closed(bar, "pulse")):
             return super().pulse(v, w, reference, counts, columns, bar, stream)
         every = torch.arange(v.shape[-1])[columns]

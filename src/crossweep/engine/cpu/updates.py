@@ -176,6 +176,7 @@ def update_closed(
             update_blocks, part.lines, part.squares, part.seen, edges, state, total, *constants
         )  # type: ignore[call-arg]
         spread(work, column_blocks(v.shape[-1]), state.size * part.work(edges.size - 1))
+        _one_way(part, int(edges[0]), int(edges[-1]), bar, given, place)
     return v, given
 
 
@@ -192,14 +193,23 @@ def update_in_order(v: Tensor, plan: PulsePlan, bar: Crossbar, stream: Stream) -
         constants = device_arrays(bar, v, place), scalars(bar), stream.fork("noise").next_key()
         work: Work = partial(pulse_blocks, part.trains, part.seen, pieces, state, total, *constants)  # type: ignore[call-arg]
         spread(work, covering(v.shape[-2]), 50.0 * state.size * part.work(0))
+        slots = part.words.slots
+        _one_way(part, int(slots[part.first]), int(slots[part.last]), bar, given, place)
     return v, given
+
+
+def _one_way(part: Part, begin: int, end: int, bar: Crossbar, given: Tensor, place: tuple[int, ...]) -> None:
+    """Of a one-sided pair each device receives the pulses of one direction: count them apart, in place."""
+    if "mirror" in bar.cells.extra:
+        up, total = count(part, begin, end, given[place])
+        own = bar.cells.extra["mirror"].expand_as(given)[place]
+        given[place] = torch.where(own > 0, up, total - up)
 
 
 def give(
     v: Tensor, w: Tensor, reference: Tensor, counts: Tensor, columns: Tensor, bar: Crossbar, stream: Stream
-) -> tuple[Tensor, Tensor, float]:
-    """States and visible weights after ``counts [..., d, r]`` pulses of ``columns [r]``, and how many pulses
-    it were.
+) -> tuple[Tensor, Tensor]:
+    """States and visible weights after ``counts [..., d, r]`` pulses of ``columns [r]``.
 
     For affine devices; counts are positive up.
     """
@@ -207,15 +217,13 @@ def give(
     from crossweep.engine.cpu.kernels.threads import spread
 
     v, w = (t.clone(memory_format=torch.contiguous_format) for t in (v, w))
-    chosen, pulses, write = columns.numpy(), 0.0, bar.device.write_noise
+    chosen, write = columns.numpy(), bar.device.write_noise
     for place in places(v):
         states = v[place].numpy(), w[place].numpy(), array(reference.expand_as(v), place)
         constants = (*device_arrays(bar, v, place), scalars(bar), np.float32(write), stream.next_key())
-        given = np.zeros(v.shape[-2], np.float32)
-        work: Work = partial(give_rows, *states, array(counts, place), chosen, *constants, given)  # type: ignore[call-arg]
+        work: Work = partial(give_rows, *states, array(counts, place), chosen, *constants)  # type: ignore[call-arg]
         spread(work, v.shape[-2], 3.0 * counts[place].numel())
-        pulses += float(given.sum(dtype=np.float64))
-    return v, w, pulses
+    return v, w
 
 
 def update_counted(
@@ -232,7 +240,7 @@ def update_counted(
         for begin, end in pairwise(edges.tolist()):
             up, total = count(part, begin, end, state)
             state = torch.where(total > 0, respond(state, up, total - up, own, stream, kappa), state)
-            given[place] += total
+            given[place] += own.received(up, total - up)
         v[place] = state
     return v, given
 

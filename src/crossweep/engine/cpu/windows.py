@@ -75,7 +75,7 @@ def run_(job: "Job", begin: int, end: int) -> None:
     buffers = tuple(getattr(state, name).numpy() if name in state.memory else none for name in _BUFFERS)
     threshold, train = _threshold(what), _train(what, target.device.granularity, rows=job.program.rows)
     blocks = column_blocks(columns)
-    given, hit = np.zeros((2, blocks)), np.zeros(due.reads.shape, np.uint8)
+    hit = np.zeros(due.reads.shape, np.uint8)
     (states, device, noise), (slow_states, slow_device, slow_noise) = (
         _side(tile, kappa) for tile, kappa in ((source, drawn.blocks(part.first, part.last)), (target, 1.0))
     )
@@ -83,11 +83,9 @@ def run_(job: "Job", begin: int, end: int) -> None:
     work: Any = partial(
         window_blocks, lines, part.squares, pieces, turns, plan_of_columns, parts, (states, device), noise,
         (_reads(io, columns), disturbance), buffers, threshold, train, isinstance(what, Smoothed),
-        (*slow_states, *slow_device), slow_noise, job.chain.chop_out.numpy(), stream.next_key(), (given, hit),
+        (*slow_states, *slow_device), slow_noise, job.chain.chop_out.numpy(), stream.next_key(), hit,
     )  # fmt: skip
     spread(work, blocks, rows * columns * (work_of_a_slot * part.work(0) + 100.0 * parts.size))
-    for tile, pulses in zip((source, target), given.sum(1), strict=True):
-        tile.pulses_given.numpy()[...] += pulses
     job.count(head, int(due.reads.sum()), int(np.count_nonzero(hit)))
 
 
@@ -113,9 +111,9 @@ def _train(what: Buffered | Smoothed | Own, granularity: float, *, rows: bool) -
 
 
 def _side(tile: Tile, kappa: float) -> tuple[Any, Any, Scalars]:
-    """States, devices and noise of a tile; the states are changed in place."""
+    """States, devices and noise of a tile; states and pulse counts are changed in place."""
     bar, state = tile.bar, tile.state
-    held = (state.numpy(), tile.weight.numpy(), tile.reference.numpy())
+    held = (state.numpy(), tile.weight.numpy(), tile.reference.numpy(), tile.pulses_given.numpy())
     return held, updates.device_arrays(bar, state, ()), updates.scalars(bar, kappa, tile.write_noise)
 
 

@@ -85,13 +85,13 @@ class ReferenceEngine(Engine):
         columns: Tensor | slice,
         bar: Crossbar,
         stream: Stream,
-    ) -> tuple[Tensor, Tensor, float]:
+    ) -> tuple[Tensor, Tensor]:
         cells = Cells.from_tensors({name: t[..., columns] for name, t in bar.cells.tensors().items()})
         state, given = v.clone(), torch.zeros_like(v)
         state[..., columns] = pulse_in_turn(v[..., columns], counts, Crossbar(bar.device, cells), stream)
         given[..., columns] = counts.abs()
         shown = self.show(state, reference, w, given, bar.device.write_noise, stream.fork("write_noise"))
-        return state, shown, float(given.sum(-1).sum(dtype=torch.float64))
+        return state, shown
 
     def show(
         self, v: Tensor, reference: Tensor, w: Tensor, touched: Tensor, std: float, stream: Stream
@@ -119,7 +119,7 @@ def in_order(
     for sample in range(plan.bl.shape[-1]):
         counts = sample_counts(plan, sample, update, stream)
         v = pulse_in_turn(v, counts, bar, stream)
-        pulses += counts.abs()
+        pulses += bar.received(counts.clamp(min=0), -counts.clamp(max=0))
     return v, pulses
 
 
@@ -143,7 +143,7 @@ def at_once(
             up, down, spread = (pulses + net) / 2, (pulses - net) / 2, None
         moved = respond(v, up, down, bar, stream, blocks(part), spread)
         v = torch.where(up + down > 0, moved, v)
-        given += up + down
+        given += bar.received(up, down)
     return v, given
 
 

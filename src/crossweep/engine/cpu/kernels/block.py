@@ -72,6 +72,20 @@ def store(f, place, matrix, row, first):
 
 
 @kernel
+def store_sum(f, place, matrix, row, first):
+    """Add a block to that of a matrix."""
+    rows, width = min(ROWS, matrix.shape[0] - row), min(LANES, matrix.shape[1] - first)
+    if width == LANES:
+        for i in range(rows):
+            for j in range(LANES):
+                matrix[row + i, first + j] += f[place + i * LANES + j]
+        return
+    for i in range(rows):
+        for j in range(width):
+            matrix[row + i, first + j] += f[place + i * LANES + j]
+
+
+@kernel
 def ask_for(matrices, row, first):
     """Have a block of each matrix on its way while another one is worked on."""
     for matrix in matrices:

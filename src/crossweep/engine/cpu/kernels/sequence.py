@@ -21,9 +21,7 @@ def one_pulse(v, up, su, sd, mu, md, high, low, sigma, relative, xi):
 
 
 @kernel
-def give_rows(
-    v, w, r, counts, columns, su, sd, mu, md, high, low, scalars, write, key, given, first_row, last_row
-):
+def give_rows(v, w, r, counts, columns, su, sd, mu, md, high, low, scalars, write, key, first_row, last_row):
     """Give devices a known number of pulses, one after the other.
 
     Args:
@@ -36,7 +34,6 @@ def give_rows(
         scalars: as ``scalars.Scalars``.
         write: standard deviation of the write noise [w].
         key: 63-bit key.
-        given: out, pulses of each row [rows].
         first_row: first row.
         last_row: one past the last row.
     """
@@ -47,7 +44,6 @@ def give_rows(
         some = np.int64(0)
         for q in range(row.shape[0]):
             some += np.int64(abs(row[q]))  # whole numbers, so that the sum vectorises
-        given[i] = F(some)
         if some == 0:
             continue
         for q in range(row.shape[0]):

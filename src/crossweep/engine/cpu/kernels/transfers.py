@@ -114,11 +114,11 @@ def digest_block(f, reads, gain, gate, row_sign, threshold, row, first):
 
 @kernel
 def give_block(f, ids, hit, slow, scalars, step, longest, row, first, key):
-    """Pulses of C where ``VALUE`` wants them, ``step`` for each that is wanted and ``longest`` at most; how many."""
-    v, w, r = slow[:3]
-    device = slow[3:]
+    """Pulses of C where ``VALUE`` wants them, ``step`` for each that is wanted and ``longest`` at most."""
+    v, w, r, given = slow[:4]
+    device = slow[4:]
     chosen = _wanted(f, ids, slow, row, first)
-    write, given = scalars.write, F(0.0)
+    write = scalars.write
     for base in range(CHOSEN, CHOSEN + chosen, LANES):
         n, most = min(LANES, CHOSEN + chosen - base), F(0.0)
         for k in range(LANES):
@@ -141,8 +141,7 @@ def give_block(f, ids, hit, slow, scalars, step, longest, row, first, key):
                 v[i, j], noise = f[STATE + k], write * f[DRAWN + k] if write > F(0.0) else F(0.0)
                 w[i, j] = f[STATE + k] - r[i, j] + noise
                 hit[j] = 1
-                given += pulses
-    return given
+                given[i, j] += pulses
 
 
 @kernel
@@ -207,12 +206,12 @@ def _chances(most, reads, train, first, lengths, single, scales):
 
 @kernel
 def pulse_columns(f, ids, wanted, most, counts, chances, reads, train, hit, slow, slow_scalars, first, key):
-    """Write the columns that were read, each by one pair of pulse trains; how many pulses C got."""
+    """Write the columns that were read, each by one pair of pulse trains."""
     lengths, single, scales, limits = chances
     _chances(most, reads, train, first, lengths, single, scales)
     slots, (rows, n) = np.int64(lengths.max()), slow[0].shape
     if slots == 0:
-        return 0
+        return
     end = -(-rows // ROWS) * SIZE
     for e in range(0, end, LANES):
         for j in range(LANES):
@@ -238,11 +237,9 @@ def pulse_columns(f, ids, wanted, most, counts, chances, reads, train, hit, slow
             for j in range(LANES):
                 r = mix(np.uint32(base + np.uint32(j)), own) >> np.uint32(1)
                 counts[e + j] += on[j] if r < limits[e + j] else np.int32(0)
-    given = 0
     for row in range(0, rows, ROWS):
         place = row // ROWS * SIZE
         for e in range(SIZE):
             count = F(counts[place + e])
             f[VALUE + e] = count if wanted[place + e] > F(0.0) else -count
-        given += give_block(f, ids, hit, slow, slow_scalars, F(1.0), F(2.0**30), row, first, mix(SLOW, key))
-    return given
+        give_block(f, ids, hit, slow, slow_scalars, F(1.0), F(2.0**30), row, first, mix(SLOW, key))

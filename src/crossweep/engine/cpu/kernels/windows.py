@@ -29,6 +29,7 @@ from crossweep.engine.cpu.kernels.block import (
     number,
     scratch,
     store,
+    store_sum,
     two_normals,
 )
 from crossweep.engine.cpu.kernels.counters import block_counts, count_tall, room_for_counts, room_to_count
@@ -72,30 +73,33 @@ def tables(slots, since, until, sign, reads, scale, fresh, gate, n):
 
 @kernel
 def _respond(f, ids, scalars, key):
-    """Devices of A after the counted pulses; how many these were."""
+    """Devices of A after the counted pulses; ``GIVEN`` counts them."""
     if scalars.write > F(0.0):  # a second number for the write noise
         two_normals(f, ids, key)
     else:
         normals(f, ids, key)
     move(f, ids, scalars, key)
-    return _show(f, scalars.write)
+    for e in range(SIZE):
+        f[GIVEN + e] += f[ALL + e]
+    _show(f, scalars.write)
 
 
 @kernel
 def _run(f, ids, room, trains, pieces, since, until, turn_x, turn_d, device, scalars, key, row, first):
-    """Devices of A after all pulses in order; how many these were."""
-    clear(f, GIVEN)
-    run_block(f, ids, room, trains, pieces, since, until, turn_x, turn_d, device, scalars, key, row, first)
+    """Devices of A after all pulses in order; ``GIVEN`` counts them."""
     for e in range(SIZE):
         f[ALL + e] = f[GIVEN + e]
+    run_block(f, ids, room, trains, pieces, since, until, turn_x, turn_d, device, scalars, key, row, first)
+    for e in range(SIZE):
+        f[ALL + e] = f[GIVEN + e] - f[ALL + e]
     if scalars.write > F(0.0):
         two_normals(f, ids, mix(_WRITE, line_key(key, 0)))
-    return _show(f, scalars.write)
+    _show(f, scalars.write)
 
 
 @kernel
 def _show(f, write):
-    """Visible weights; write noise is redrawn where a device was pulsed. How many pulses there were."""
+    """Visible weights; write noise is redrawn where a device was pulsed."""
     if write > F(0.0):
         for e in range(SIZE):
             shown = f[V + e] - f[R + e] + write * f[SHOWN + e]
@@ -103,10 +107,6 @@ def _show(f, write):
     else:
         for e in range(SIZE):
             f[W + e] = f[V + e] - f[R + e]
-    total = np.int32(0)  # whole numbers, so that the sum vectorises
-    for e in range(SIZE):
-        total = np.int32(total + np.int32(F(64.0) * f[ALL + e]))
-    return total / 64.0
 
 
 @kernel
@@ -134,7 +134,7 @@ def _stretches(since, until, parts, first, stop):
 def window_blocks(
     lines, squares, pieces, turn_d, plan, parts, fast, fast_scalars, io, buffers, threshold, train, by_trains, slow,
     slow_scalars,
-    row_sign, key, out, start, end,
+    row_sign, key, hit, start, end,
 ):  # fmt: skip
     """Run the column blocks ``start`` to ``end``, in place.
 
@@ -147,7 +147,7 @@ def window_blocks(
             (bool), whether it is read at the end, what a unit of the read adds to H, whether its running mean
             becomes what is subtracted, whether it may send pulses (float32) [windows, n, in whole blocks].
         parts: in how many parts, of equal slots, devices respond [windows].
-        fast: A: state, visible weight, reference [rows, n]; steps, slopes and bounds.
+        fast: A: state, visible weight, reference, pulses so far [rows, n]; steps, slopes and bounds.
         fast_scalars: as ``scalars.Scalars``.
         io: periphery of the reads and what other lines add to them, as ``read_block``.
         buffers: H, running mean, subtracted mean [rows, n]; each may be empty.
@@ -158,14 +158,13 @@ def window_blocks(
         slow_scalars: as ``fast_scalars``.
         row_sign: chopper of each row [rows].
         key: 63-bit key.
-        out: pulses of A and of C [2, column blocks], and whether a read of a column sent any [windows, n] (uint8).
+        hit: out, whether a read of a column sent any pulses [windows, n] (uint8).
         start: first column block.
         end: one past the last.
     """
     since, until, turn_x, reads, gain, fresh, gate = plan
     states, device = fast
     hidden, mean, past = buffers
-    given_out, hit = out
     in_order, trains = pieces[0].shape[0] > 0, (lines[0], lines[1], lines[2], lines[3])
     tall, buffered, means = lines[6].shape[0] > 0, hidden.shape[0] > 0, mean.shape[0] > 0
     rows, n = states[0].shape
@@ -208,13 +207,16 @@ def window_blocks(
                 if squares[0].shape[0] > 0:
                     load_spread(f, squares[0], squares[1], row, first)
                 number(ids, row, first, n)
+                clear(f, GIVEN)
+                pulsed = False
                 ask_for((*device, *states), row + ROWS, first)
                 for k in range(now.shape[0]):
                     m, part, begin, end_slot = now[k, 0], now[k, 1], now[k, 2], now[k, 3]
                     if begin >= end_slot:
                         pass  # nothing but, perhaps, a read
                     elif in_order:
-                        given_out[0, column] += _run(
+                        pulsed = True
+                        _run(
                             f, ids, slots, trains, pieces, since[m], until[m], turn_x[m], turn_d, device, fast_scalars,
                             key ^ np.int64(line_key(key, m)), row, first,
                         )  # fmt: skip
@@ -233,7 +235,8 @@ def window_blocks(
                         room,
                     ):
                         own = line_key(key, m * 65536 + part)
-                        given_out[0, column] += _respond(f, ids, fast_scalars, own)
+                        _respond(f, ids, fast_scalars, own)
+                        pulsed = True
                     if now[k, 4] == 0 or reads[m, first : first + LANES].max() <= F(0.0):
                         continue
                     own = line_key(key, m)
@@ -244,10 +247,12 @@ def window_blocks(
                     if means:
                         excess_block(f, reads[m], fresh[m], threshold.past, first)
                     if digest_block(f, reads[m], gain[m], gate[m], row_sign, threshold, row, first):
-                        given_out[1, column] += give_block(
+                        give_block(
                             f, ids, hit[m], slow, slow_scalars, threshold.step, threshold.longest, row, first,
                             mix(SLOW, own),
                         )  # fmt: skip
+                if pulsed:
+                    store_sum(f, GIVEN, states[3], row, first)
                 store(f, V, states[0], row, first)
                 store(f, W, states[1], row, first)
                 if buffered and some_read:
@@ -257,7 +262,7 @@ def window_blocks(
                     store(f, PAST, past, row, first)
             m = now[0, 0]
             if by_trains and now[0, 4] == 1 and reads[m, first : first + LANES].max() > F(0.0):
-                given_out[1, column] += pulse_columns(
+                pulse_columns(
                     f, ids, wanted, most, pulses, chances, reads[m], train, hit[m], slow, slow_scalars, first,
                     mix(_TRAIN, line_key(key, m)),
                 )  # fmt: skip
