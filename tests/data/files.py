@@ -43,13 +43,17 @@ def places(root: Path) -> dict[str, dict[str, Any]]:
     """For every option that reads files: the keys that make it read those `write_all` wrote."""
     folder = {"root": str(root)}
     images = {"source_root": str(root / "pets"), "target_root": str(root / "birds"), "size": 12}
-    return {"cifar": folder, "cifar_second": folder, "fashion_mnist": folder, "image_folder": images}
+    return {
+        **dict.fromkeys(("cifar", "cifar_second", "fashion_mnist", "mnist"), folder),
+        "image_folder": images,
+    }
 
 
 def write_all(root: Path, patch: pytest.MonkeyPatch) -> None:
     """The files of every option below `root`."""
     write_cifar(root, patch)
-    write_fashion_mnist(root)
+    write_idx(root, "FashionMNIST")
+    write_idx(root, "MNIST")
     write_image_folder(root / "pets", ["cat", "dog"])
     write_image_folder(root / "birds", ["crow", "duck", "wren"])
 
@@ -92,10 +96,10 @@ def _write_pickles(
     patch.setattr(dataset, "meta", dataset.meta | {"md5": sums[meta]})
 
 
-def write_fashion_mnist(root: Path, *, packed: bool = True) -> None:
-    """Fashion-MNIST as idx files, gzipped where `packed`; the first pixel shows the class."""
+def write_idx(root: Path, name: str, *, packed: bool = True) -> None:
+    """A data set of torchvision's as idx files, gzipped where `packed`; the first pixel shows the class."""
     rng = np.random.default_rng(0)
-    raw = root / "FashionMNIST" / "raw"
+    raw = root / name / "raw"
     raw.mkdir(parents=True, exist_ok=True)
     for part in ("train", "t10k"):
         labels = rng.permutation(np.arange(10).repeat(PER_CLASS)).astype(np.uint8)

@@ -56,6 +56,7 @@ CHANGES: dict[str, dict[str, Any]] = {  # another value of every key
     },
 }
 CHANGES["cifar_second"] = CHANGES["cifar"]
+CHANGES["mnist"] = CHANGES["fashion_mnist"] | {"crop_padding": 1, "flip": True}
 NEEDS = {("image_folder", "channels"): {"mean": [0.5], "std": [0.5]}}  # keys that have to change together
 ELSEWHERE = {"_target_", "root", "source_root", "target_root", "download", "max_gib"}  # change no tensor
 
@@ -155,15 +156,15 @@ def test_fingerprint_is_plain(name: str, root: Path) -> None:
 @pytest.mark.parametrize(
     ("names", "changes", "key"),
     [
-        (["digits", "cifar", "fashion_mnist"], {"target_classes": []}, "data.target_classes"),
-        (["digits", "cifar", "fashion_mnist"], {"target_classes": [1]}, "data.target_classes"),
-        (["digits", "cifar", "fashion_mnist"], {"target_classes": [0, 100]}, "data.target_classes"),
-        (["digits", "cifar", "fashion_mnist"], {"target_classes": [0, -1]}, "data.target_classes"),
-        (["digits", "cifar", "fashion_mnist"], {"target_classes": [3, 4, 3]}, "data.target_classes"),
-        (["digits", "cifar", "fashion_mnist"], {"target_classes": 3}, "data.target_classes"),
-        (["digits", "cifar", "fashion_mnist"], {"target_classes": "0,1"}, "data.target_classes"),
-        (["digits", "cifar", "fashion_mnist"], {"target_classes": [0.5, 1]}, "data.target_classes"),
-        (["digits", "fashion_mnist"], {"source_classes": [0, 10]}, "data.source_classes"),
+        (["digits", "cifar", "fashion_mnist", "mnist"], {"target_classes": []}, "data.target_classes"),
+        (["digits", "cifar", "fashion_mnist", "mnist"], {"target_classes": [1]}, "data.target_classes"),
+        (["digits", "cifar", "fashion_mnist", "mnist"], {"target_classes": [0, 100]}, "data.target_classes"),
+        (["digits", "cifar", "fashion_mnist", "mnist"], {"target_classes": [0, -1]}, "data.target_classes"),
+        (["digits", "cifar", "fashion_mnist", "mnist"], {"target_classes": [3, 4, 3]}, "data.target_classes"),
+        (["digits", "cifar", "fashion_mnist", "mnist"], {"target_classes": 3}, "data.target_classes"),
+        (["digits", "cifar", "fashion_mnist", "mnist"], {"target_classes": "0,1"}, "data.target_classes"),
+        (["digits", "cifar", "fashion_mnist", "mnist"], {"target_classes": [0.5, 1]}, "data.target_classes"),
+        (["digits", "fashion_mnist", "mnist"], {"source_classes": [0, 10]}, "data.source_classes"),
         (["digits"], {"test": 0.0}, "data.test"),
         (["synthetic"], {"target_classes": 1}, "data.target_classes"),
         (["synthetic"], {"shared": 1.5}, "data.shared"),
@@ -174,9 +175,9 @@ def test_fingerprint_is_plain(name: str, root: Path) -> None:
         (["image_folder"], {"mean": [0.5]}, "data.mean"),
         (["image_folder"], {"std": [0.5, 0.0, 0.5]}, "data.std"),
         (["image_folder"], {"max_gib": "much"}, "data.max_gib"),
-        (["cifar", "fashion_mnist", "image_folder"], {"crop_padding": -1}, "data.crop_padding"),
-        (["cifar", "fashion_mnist", "image_folder"], {"flip": "sometimes"}, "data.flip"),
-        (["cifar", "fashion_mnist"], {"download": "please"}, "data.download"),
+        (["cifar", "fashion_mnist", "mnist", "image_folder"], {"crop_padding": -1}, "data.crop_padding"),
+        (["cifar", "fashion_mnist", "mnist", "image_folder"], {"flip": "sometimes"}, "data.flip"),
+        (["cifar", "fashion_mnist", "mnist"], {"download": "please"}, "data.download"),
         (files.NAMES, {"validation": 1.0}, "data.validation"),
         (files.NAMES, {"validation": -0.1}, "data.validation"),
         (files.NAMES, {"validation": "half"}, "data.validation"),

@@ -12,7 +12,7 @@ from PIL import Image
 from torchvision.datasets import CIFAR10
 
 from crossweep.data.base import Task
-from crossweep.data.fashion_mnist import read_idx
+from crossweep.data.idx import read_idx
 from crossweep.errors import ConfigError
 from tests.data import files
 
@@ -64,6 +64,7 @@ def test_cifar_source_holds_all_ten_classes(root: Path) -> None:
         ("cifar", "cifar-100-python/meta", "cifar-100-python/meta"),
         ("cifar", "cifar-100-python/train", "cifar-100-python/train"),
         ("fashion_mnist", "FashionMNIST/raw/t10k-labels-idx1-ubyte.gz", "t10k-labels-idx1-ubyte"),
+        ("mnist", "MNIST/raw/train-images-idx3-ubyte.gz", "MNIST/raw/train-images-idx3-ubyte"),
     ],
 )
 def test_a_missing_file_is_named_with_the_remedy(name: str, missing: str, names_it: str, root: Path) -> None:
@@ -101,15 +102,20 @@ def test_a_failed_download_is_one_line(tmp_path: Path, monkeypatch: pytest.Monke
 
 def test_plain_and_gzipped_idx_files_are_the_same(tmp_path: Path) -> None:
     for folder, packed in (("gz", True), ("plain", False)):
-        files.write_fashion_mnist(tmp_path / folder, packed=packed)
-    first, second = (load("fashion_mnist", tmp_path / folder) for folder in ("gz", "plain"))
+        files.write_idx(tmp_path / folder, "MNIST", packed=packed)
+    first, second = (load("mnist", tmp_path / folder) for folder in ("gz", "plain"))
     assert torch.equal(first.train.images, second.train.images)
     assert torch.equal(first.test.labels, second.test.labels)
 
 
-def test_fashion_mnist_pixels_and_labels_belong_together(root: Path) -> None:
-    task = load("fashion_mnist", root, target_classes=[9, 2])
-    assert task.class_names == ("Ankle boot", "Pullover")
+@pytest.mark.parametrize(
+    ("name", "words"), [("fashion_mnist", ("Ankle boot", "Pullover")), ("mnist", ("9 - nine", "2 - two"))]
+)
+def test_pixels_and_labels_of_idx_files_belong_together(
+    name: str, words: tuple[str, str], root: Path
+) -> None:
+    task = load(name, root, target_classes=[9, 2])
+    assert task.class_names == words
     assert [[9, 2][y] for y in task.train.labels.tolist()] == task.train.images[:, 0, 0, 0].tolist()
     assert task.input_shape == (1, 28, 28)
 
@@ -180,7 +186,7 @@ def test_images_that_do_not_fit_the_memory_are_an_error(root: Path) -> None:
     assert load("image_folder", root, max_gib=needed).classes == 3
 
 
-@pytest.mark.parametrize("name", ["cifar", "cifar_second", "fashion_mnist", "image_folder"])
+@pytest.mark.parametrize("name", ["cifar", "cifar_second", "fashion_mnist", "mnist", "image_folder"])
 def test_a_file_changed_in_place_changes_the_fingerprint(name: str, root: Path) -> None:
     data = files.load(name, **files.places(root)[name])
     before = data.fingerprint()
@@ -189,14 +195,16 @@ def test_a_file_changed_in_place_changes_the_fingerprint(name: str, root: Path) 
         "cifar": "cifar-100-python/train",
         "cifar_second": "cifar-100-python/train",
         "image_folder": "birds/**/*.png",
+        "mnist": "MNIST/raw/*",
+        "fashion_mnist": "FashionMNIST/raw/*",
     }
-    path = sorted(root.glob(changed.get(name, "FashionMNIST/raw/*")))[0]
+    path = sorted(root.glob(changed[name]))[0]
     content = bytearray(path.read_bytes())
     content[-1] ^= 1  # the size stays
     path.write_bytes(content)
     after = data.fingerprint()
     assert after["target"] != before["target"]
-    if name != "fashion_mnist":  # its two tasks share their files
+    if "mnist" not in name:  # both tasks share their files
         assert after["source"] == before["source"]
 
 

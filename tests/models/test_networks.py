@@ -30,6 +30,9 @@ def test_sizes_are_those_of_the_literature() -> None:
     # Gokmen and Vlasov, 2016: 784-256-128-10 with biases
     model = load("mlp").build((1, 28, 28), 10, torch.Generator())
     assert weights(model) == 784 * 256 + 256 + 256 * 128 + 128 + 128 * 10 + 10
+    # Rasch et al., Nat. Commun. 15:7133 (2024), Fig. 5: 80 K for LeNet on MNIST
+    model = load("lenet5").build((1, 28, 28), 10, torch.Generator())
+    assert weights(model) == 16 * 25 + 16 + 32 * 16 * 25 + 32 + 512 * 128 + 128 + 128 * 10 + 10
 
 
 def test_swin_micro_is_smaller_on_small_images() -> None:

@@ -11,10 +11,10 @@ from typing import Any, Literal
 import timm
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from crossweep.errors import ConfigError, FieldError
 from crossweep.models.base import AbstractModel, InputShape, first_line
+from crossweep.models.resize import Resize
 from crossweep.schema import Count, Whole
 
 Size = tuple[int, int]
@@ -138,17 +138,6 @@ class TimmModel(AbstractModel):
                 f"model.kwargs: must suit timm's {self.name}, got {arguments}: {message}{cure}"
             ) from error
         return model
-
-
-@dataclass(frozen=True)
-class Resize:
-    """A forward hook that resizes images to `size` [pixel] (bilinear, smoothed where they shrink)."""
-
-    size: Size
-
-    def __call__(self, module: nn.Module, given: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-        images, *rest = given
-        return F.interpolate(images, self.size, mode="bilinear", antialias=True), *rest
 
 
 def _takes(model: nn.Module, shape: InputShape) -> bool:
