@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from crossweep.errors import ConfigError
-from crossweep.schema import Checked, Positive, Range
+from crossweep.schema import Checked, Items, Positive, Range
 
 Array = NDArray[np.float64]
 PLAIN_UNITS = (None, "", "1", "none", "None")
@@ -32,7 +32,7 @@ class Axis(Checked):
         integer: whole numbers only.
         step: spacing [unit] of a stepped axis.
         choices: the values of a categorical axis, instead of a range.
-        points: number of grid cells along a continuous axis, for the grid sampler.
+        points: number of grid cells along a continuous axis, for the grid sampler, or the cells themselves [unit].
         unit, label, source: for tables and figures, and where the range comes from.
         ideal: the harmless end, where tolerances start [unit]; default ``low`` for an anchor, found from the data for a
             tolerance.
@@ -55,7 +55,7 @@ class Axis(Checked):
     integer: bool = False
     step: Positive | None = None
     choices: tuple[Any, ...] | None = None
-    points: Annotated[int, Range(least=2, most=10_000)] = 7
+    points: Annotated[int, Range(least=2, most=10_000)] | Annotated[tuple[float, ...], Items(least=1)] = 7
     unit: str | None = None
     label: str | None = None
     source: str | None = None
@@ -76,6 +76,10 @@ class Axis(Checked):
             raise ConfigError(f"axis.{self.name}: low < high must hold, got low={self.low}, high={self.high}")
         if self.log and self.low <= 0:
             raise ConfigError(f"axis.{self.name}.low: positive on a log scale, got {self.low}")
+        if isinstance(self.points, tuple) and not all(self.low <= cell <= self.high for cell in self.points):
+            raise ConfigError(
+                f"axis.{self.name}.points: within {self.low}..{self.high}, got {list(self.points)}"
+            )
         if self.step is not None and self.log:
             raise ConfigError(f"axis.{self.name}.step: only on a linear scale, got {self.step}, {self.scale}")
 

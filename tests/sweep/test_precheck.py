@@ -10,6 +10,7 @@ from hydra.core.global_hydra import GlobalHydra
 from crossweep import train
 from crossweep.build import build
 from crossweep.errors import ConfigError
+from crossweep.sweep.axes import from_yaml, grid
 from crossweep.sweep.precheck import require_reaches_the_run
 from crossweep.sweep.space import parse
 from tests.runs import configuration, trained
@@ -120,3 +121,24 @@ def test_an_experiment_knows_the_metrics_of_its_runs(
     record = trained(tmp_path / "run", *words, *quick)
     found = {name for name, value in record["metrics"].items() if value is not None}
     assert found == set(build(configuration(*words, *quick)).metric_names)
+
+
+def test_two_axes_share_a_key_where_no_trial_has_both() -> None:
+    nodes = {
+        "rule": {"keys": ["algorithm"], "choices": ["a", "b"]},
+        "slow": {"keys": ["algorithm.lr"], "choices": [0.1], "when": {"rule": "a"}},
+        "quick": {"keys": ["algorithm.lr"], "choices": [0.5], "when": {"rule": ["b"]}},
+    }
+    space, _ = parse([], {}, nodes, {}, {})
+    assert {axis.name for axis in space.axes} == set(nodes)
+    for when in ({"rule": ["a", "b"]}, None):
+        both = nodes | {"quick": {**nodes["quick"], "when": when}}
+        with pytest.raises(ConfigError, match=r"algorithm\.lr: driven by two axes, slow and quick"):
+            parse([], {}, both, {}, {})
+
+
+def test_the_cells_of_an_axis_may_be_named() -> None:
+    axis = from_yaml("x", {"keys": ["a"], "low": 1, "high": 100, "scale": "log", "points": [1, 2, 100]})
+    assert grid(axis) == [1, 2, 100]
+    with pytest.raises(ConfigError, match=r"axis\.x\.points: within 1\.\.100"):
+        from_yaml("x", {"keys": ["a"], "low": 1, "high": 100, "points": [0.5, 2]})

@@ -15,6 +15,7 @@ from crossweep.build import build, plain
 from crossweep.paths import conf_dir, version_base
 from crossweep.sweep.axes import contains, from_yaml, grid, overrides
 from crossweep.training.experiment import Experiment
+from tests.data.files import write_idx
 
 STUDIES = sorted(path.stem for path in (conf_dir() / "study").glob("[!_]*.yaml"))
 AXES = sorted(path.stem for path in (conf_dir() / "axis").glob("[!_]*.yaml"))
@@ -27,6 +28,7 @@ def command(
 ) -> Iterator[Command]:
     """Run ``crossweep-train`` with these words in this process; returns what it printed."""
     monkeypatch.chdir(tmp_path)
+    write_idx(tmp_path / "data", "MNIST")  # where options of data look for files
     monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
 
     def run(*words: str) -> str:

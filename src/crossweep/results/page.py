@@ -17,6 +17,7 @@ import pandas as pd
 from crossweep.axis import PLAIN_UNITS, number_text
 from crossweep.configured import configured, device_name, errors_over_time, flattened, metric_after, time_text
 from crossweep.results import sentences
+from crossweep.results.agreement import agreement, departures, published
 from crossweep.results.analysis import Analysis
 from crossweep.results.sheets import comparison_sheet, importance_sheet, tolerance_sheet
 from crossweep.results.table import Study
@@ -64,6 +65,7 @@ def page(
         *_importance(analysis),
         *_over_time(analysis),
         *_comparison(analysis),
+        *_published(analysis),
         *_trials(analysis, link),
         *_skipped(analysis),
         *_provenance(analysis),
@@ -207,6 +209,26 @@ def _comparison(analysis: Analysis) -> list[str]:
         html_table(shown),
         '<p class="sub">First minus second on the same conditions and seeds (same devices, same batches); '
         "interval and effect size over the units named. Empty: fewer than three units.</p>",
+    ]
+
+
+def _published(analysis: Analysis) -> list[str]:
+    """Cell by cell against what others have printed."""
+    sheet = agreement(analysis.table)
+    if sheet.empty:
+        return []
+    names = {a.name: a.title for a in analysis.table.axes}
+    notes = []
+    for study in analysis.table.studies:
+        if (told := published(study)) is None:
+            continue
+        other = departures(study)
+        kept = f" Not as printed there: {'; '.join(other)}." if other else ""
+        notes.append(f"{study.name}, in {told.unit}: {told.source}.{kept}")
+    return [
+        "<h2>Against published numbers</h2>",
+        html_table(sheet.rename(columns=names), words_in=["verdict"]),
+        *(f'<p class="sub">{escape(note)} Interval: 95 %, over seeds.</p>' for note in notes),
     ]
 
 

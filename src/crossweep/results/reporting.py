@@ -12,6 +12,7 @@ import pandas as pd
 
 from crossweep.records import write_bytes
 from crossweep.results import sentences, sheets
+from crossweep.results.agreement import agreement
 from crossweep.results.analysis import METRIC, Analysis, analyse
 from crossweep.results.collecting import collect, csv_bytes, write_rows
 from crossweep.results.page import figure_element, link_from, page
@@ -83,6 +84,7 @@ def build_report(
         ("importance.csv", sheets.importance_sheet(analysis)),
         ("comparison.csv", sheets.comparison_sheet(analysis)),
         ("points.csv", sheets.point_sheet(analysis)),
+        ("published.csv", agreement(analysis.table)),
     ):
         _write_sheet(target / name, sheet)
     with drawing():

@@ -37,7 +37,9 @@ def grid(axis: Axis) -> list[Any]:
     if axis.choices is not None:
         return [_hashable(choice) for choice in axis.choices]
     low, high = axis.ends
-    if axis.step is not None:
+    if isinstance(axis.points, tuple):
+        values = list(axis.points)
+    elif axis.step is not None:
         count = math.floor((high - low) / axis.step + 1e-9) + 1
         # rounded, because 3 * 0.1 is not 0.3 and would fall off the end of the axis
         values = [min(round(low + i * axis.step, 12), high) for i in range(count)]
@@ -94,6 +96,8 @@ def from_yaml(name: str, node: Mapping[str, Any]) -> Axis:
     checked(when, Mapping[str, Any] | None, f"axis.{name}.when")
     if not keys and choices is None:
         raise ConfigError(f"axis.{name}.keys: at least one configuration key")
+    if isinstance(content.get("points"), list):
+        content["points"] = tuple(content["points"])
     try:
         return Axis(
             name=name,

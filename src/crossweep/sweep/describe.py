@@ -65,6 +65,7 @@ def write(
         "budget": settings.budget,
         "n_trials": settings.n_trials,
         "threads": settings.threads,
+        "published": settings.published,
         "started": earlier["started"] if earlier else start["at"],
         "starts": [*(earlier["starts"] if earlier else []), start],
         "config": dict(config),

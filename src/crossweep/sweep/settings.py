@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from crossweep.errors import ConfigError
+from crossweep.published import Published
 from crossweep.schema import Checked, Count, Items, Positive, Range, Seed, Whole, checked, hints_of
 
 if TYPE_CHECKING:
@@ -60,6 +61,7 @@ class Settings(Checked):
         retry_failed: queue the points that failed in earlier starts again.
         allow_changes: go on although the configuration differs from the one the study began with.
         dry_run: list what would run, and stop.
+        published: what others measured at these points, for the report; see ``Published``.
         progress: ``auto`` (live on a terminal, lines elsewhere), ``plain`` or ``none``.
         table: keeps the results table, a dotted name called with the study folder (see `hooks`); null for
             none.
@@ -98,6 +100,7 @@ class Settings(Checked):
     retry_failed: bool = False
     allow_changes: bool = False
     dry_run: bool = False
+    published: Mapping[str, Any] | None = None
     progress: Literal["auto", "plain", "none"] = "auto"
     table: str | None = "crossweep.results.TableWriter"
     report: str | None = None
@@ -114,6 +117,8 @@ class Settings(Checked):
             seconds(getattr(self, key), f"study.{key}")
         for text in self.constraints:
             parse_bound(text)
+        if self.published is not None:
+            Published.of(self.published, "study.published")
 
     @property
     def seed_list(self) -> tuple[int, ...]:

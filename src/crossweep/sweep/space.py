@@ -167,7 +167,7 @@ def _choice(item: Any) -> Any:
 
 
 def _no_double_use(axes: Mapping[str, Axis], swept: Mapping[str, Axis], fixed: Mapping[str, str]) -> None:
-    owner: dict[str, str] = {}
+    owners: dict[str, list[Axis]] = {}
     for axis in axes.values():
         for key in axis.keys:
             if key in swept or key in fixed:
@@ -175,11 +175,19 @@ def _no_double_use(axes: Mapping[str, Axis], swept: Mapping[str, Axis], fixed: M
                 raise ConfigError(
                     f"{key}: {how} by an override and driven by axis {axis.name}; drop one of the two"
                 )
-            if key in owner:
-                raise ConfigError(
-                    f"{key}: driven by two axes, {owner[key]} and {axis.name}; drop one of the two"
-                )
-            owner[key] = axis.name
+            for other in owners.setdefault(key, []):
+                if not _exclusive(axis, other):
+                    raise ConfigError(
+                        f"{key}: driven by two axes, {other.name} and {axis.name}; drop one of the two, or let"
+                        " conditions (when) keep them apart"
+                    )
+            owners[key].append(axis)
+
+
+def _exclusive(one: Axis, other: Axis) -> bool:
+    """Whether conditions see to it that no trial has both axes."""
+    own, theirs = one.when or {}, other.when or {}
+    return any(not {*own[key]} & {*theirs[key]} for key in own.keys() & theirs.keys())
 
 
 def _settle_fixed_conditions(axes: Mapping[str, Axis], config: Mapping[str, Any]) -> dict[str, Axis]:
