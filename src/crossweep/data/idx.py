@@ -84,8 +84,11 @@ class IdxData(AbstractData):
         files = [
             gz if gz.is_file() and not idx.is_file() else idx for gz, idx in zip(packed, plain, strict=True)
         ]
-        require_files(files, fetch=partial(self.dataset, self.root, download=True) if self.download else None)
+        require_files(files, fetch=self._fetch if self.download else None)
         return files
+
+    def _fetch(self) -> object:
+        return self.dataset(self.root, download=True)
 
     def _task(self, name: str, classes: Sequence[int]) -> Task:
         images, labels, test_images, test_labels = (read(partial(read_idx, f)) for f in self._require())
