@@ -46,6 +46,8 @@ def rule(name: str) -> AbstractAlgorithm:
         return load(name, "algorithm.pulses=20", "algorithm.then.auto_granularity=20.0")
     made = load(name)
     keys = {key: value for key, value in QUICK.items() if key in type(made).__dataclass_fields__}
+    if getattr(made, "normalise", "none") != "none":  # no granularity, but a rate
+        keys |= {"auto_granularity": 0.0, "transfer_lr": 1.0}
     return type(made)(**(vars(made) | keys))
 
 
@@ -202,6 +204,9 @@ FOLLOWS: dict[str, dict[str, Any]] = {
     "cttv2": {"in_chop_prob": 0.01}, "agad": {"in_chop_prob": 0.05},
     "ttv1": SLOWLY, "residual_learning": SLOWLY, "rlv2": SLOWLY, "mrl": SLOWLY,
     "erider": SLOWLY | {"in_chop_prob": 0.01},
+    # a least root far above all reads: nothing is left of the geometry of Adam
+    "tt_adam": {"transfer_lr": 1e3, "eps": 1e5, "in_chop_prob": 0.01},
+    "agad_adam": {"transfer_lr": 1e3, "eps": 1e5, "in_chop_prob": 0.05},
 }  # fmt: skip
 
 

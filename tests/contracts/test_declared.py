@@ -19,6 +19,7 @@ from crossweep.algorithms.moment import Moment
 from crossweep.algorithms.mrl import MRL
 from crossweep.algorithms.rlv2 import RLv2
 from crossweep.algorithms.tiki_taka import TikiTaka
+from crossweep.algorithms.tt_adam import TTAdam
 from crossweep.algorithms.ttv1 import TTv1
 from crossweep.algorithms.ttv2 import TTv2
 from crossweep.devices.base import Cells
@@ -29,7 +30,7 @@ from crossweep.engine.program import Buffered, Own
 from crossweep.engine.pulse_plan import UpdateParameters
 from tests.algorithms.rigs import COUNT, factory, ideal, normal, soft
 
-RULES = (TTv1, TTv2, CTTv2, AGAD, RLv2, ERIDER, MRL)
+RULES = (TTv1, TTv2, CTTv2, AGAD, RLv2, ERIDER, MRL, TTAdam)
 
 
 def methods(kind: type) -> list[str]:

@@ -35,6 +35,7 @@ CHANGES = {
         "held",
         "mean",
         "past",
+        "second",
         "switched",
         "chi",
     ),

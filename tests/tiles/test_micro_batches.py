@@ -11,6 +11,7 @@ from crossweep.algorithms.analog_sgd import AnalogSGD
 from crossweep.algorithms.base import AbstractAlgorithm
 from crossweep.algorithms.cttv2 import CTTv2
 from crossweep.algorithms.rlv2 import RLv2
+from crossweep.algorithms.tt_adam import TTAdam
 from crossweep.algorithms.ttv1 import TTv1
 from crossweep.devices.soft_bounds import SoftBounds
 from crossweep.engine.base import EngineParameters
@@ -21,6 +22,7 @@ CERTAIN = UpdateParameters(pulse_type="deterministic_implicit", desired_bl=7)
 RULES: dict[str, AbstractAlgorithm] = {
     "analog_sgd": AnalogSGD(update=CERTAIN),
     "cttv2": CTTv2(update=CERTAIN, auto_granularity=40.0, **REGULAR),
+    "adam": TTAdam(update=CERTAIN, transfer_lr=0.1, **REGULAR),
     "agad_rows": AGAD(update=CERTAIN, auto_granularity=40.0, transfer_columns=False, **REGULAR),
     "chain": TTv1(
         update=CERTAIN, n_tiles=3, gamma=0.4, transfer_every_vec=(1.0, 5.0), transfer_update=SEVERAL

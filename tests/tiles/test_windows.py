@@ -11,6 +11,7 @@ from crossweep.algorithms.cttv2 import CTTv2
 from crossweep.algorithms.erider import ERIDER
 from crossweep.algorithms.rlv2 import RLv2
 from crossweep.algorithms.tiki_taka import BufferedTransfer, TikiTaka
+from crossweep.algorithms.tt_adam import TTAdam
 from crossweep.algorithms.ttv1 import TTv1
 from crossweep.algorithms.ttv2 import TTv2
 from crossweep.devices.base import AbstractDevice
@@ -46,6 +47,10 @@ RULES: dict[str, BufferedTransfer] = {
     "agad": AGAD(update=UPDATE, auto_granularity=40.0, **REGULAR),
     "agad_sums": AGAD(update=UPDATE, correct_accumulation=True, forget_buffer=False, **REGULAR),
     "ttv2": TTv2(update=UPDATE, auto_granularity=40.0, n_reads_per_transfer=2),
+    "adam": TTAdam(update=UPDATE, transfer_io=COARSE_READ, **REGULAR),
+    "agad_adam": AGAD(
+        update=UPDATE, normalise="device", transfer_lr=0.02, step=2.0, transfer_update=SEVERAL, **REGULAR
+    ),
     "several_pulses": TTv2(update=UPDATE, auto_granularity=10.0, step=3.4, transfer_update=SEVERAL),
 }
 UNMANAGED = UpdateParameters(desired_bl=10, update_management=False, update_bl_management=False)

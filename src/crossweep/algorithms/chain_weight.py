@@ -132,7 +132,16 @@ class ChainWeight(AnalogWeight):
         plan = engine.plan(x, d, rate, tile.device.granularity, program.update, tile.draws, tops)
         if program.rows:
             plan = plan.transposed()
-        chain = Chain(self.chain, self.states, self.chop_in, self.chop_out, self.draws, self.flips)
+        unit = self.scale.mT if program.rows and self.scale.dim() else self.scale
+        chain = Chain(
+            self.chain,
+            self.states,
+            self.chop_in,
+            self.chop_out,
+            torch.atleast_2d(unit),
+            self.draws,
+            self.flips,
+        )
         chain.begin(program)
         most, cuts = engine.micro_batch, chain.cuts(program, batch)
         for start, stop in pairwise((0, *sorted(cuts | set(micro_batches(batch, most))))):

@@ -1,7 +1,7 @@
 """What the whole Tiki-Taka family shares: a fast tile that takes the gradient, read column by column into a slow one."""
 
 from abc import abstractmethod
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import ceil
 from typing import Literal
 
@@ -9,10 +9,20 @@ from crossweep.algorithms.base import AbstractAlgorithm
 from crossweep.algorithms.chain_weight import ChainWeight
 from crossweep.algorithms.moment import Moment
 from crossweep.engine.io_parameters import IOParameters
-from crossweep.engine.program import Buffered, Chopper, Own, Program, Pulses, Smoothed, Trains, Transfer
+from crossweep.engine.program import (
+    Buffered,
+    Chopper,
+    Normalised,
+    Own,
+    Program,
+    Pulses,
+    Smoothed,
+    Trains,
+    Transfer,
+)
 from crossweep.engine.pulse_plan import UpdateParameters
 from crossweep.errors import FieldError
-from crossweep.schema import NotNegative, Positive, Share
+from crossweep.schema import NotNegative, Positive, ProperShare, Share
 from crossweep.tiles.factory import TileFactory
 
 PERFECT = IOParameters(is_perfect=True)
@@ -200,6 +210,14 @@ class BufferedTransfer(TikiTaka):
             than one needs ``transfer_update.desired_bl`` of as many.
         momentum: share of H that stays after a transfer.
         forget_buffer: drop the remainder of H at a transfer.
+        normalise: ``device``: reads, less their reference where the rule has one, are divided by the root of a running
+            mean of their squares, which every device has of its own (``program.Normalised``): the geometry of Adam. If all
+            reads of a device had one sign, its logical weight would move by the transfer's rate, ``transfer_lr`` times
+            the learning rate, per mini-batch [logical w], whatever the size of gradients, of A or of the tile; so no
+            granularity has a part in it, and ``buffer_granularity``, ``auto_granularity`` and
+            ``correct_gradient_magnitudes`` must be 1, 0 and false. ``none``: they are not.
+        beta2: with ``normalise``, what a mini-batch leaves of that mean [1] in 0..1, below 1.
+        eps: with ``normalise``, least root in steps of A, > 0: reads far below it are not enlarged.
 
     Raises:
         ConfigError: a parameter breaks its rule.
@@ -215,13 +233,36 @@ class BufferedTransfer(TikiTaka):
     step: Positive | None = 1.0
     momentum: Share = 0.0
     forget_buffer: bool = True
+    normalise: Literal["none", "device"] = "none"
+    beta2: ProperShare = 0.99
+    eps: Positive = 1e-3
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.normalise == "none":
+            return
+        without: dict[str, float | bool] = {
+            "buffer_granularity": 1.0, "auto_granularity": 0.0, "correct_gradient_magnitudes": False,
+        }  # fmt: skip
+        for name, neutral in without.items():
+            if getattr(self, name) != neutral:
+                message = f"must be {neutral} with normalise={self.normalise}, got {getattr(self, name)}"
+                raise FieldError(name, message)
 
     def what(self, j: int, now: Moment) -> Buffered:
-        slow = now.devices[1]
+        fast, slow = now.devices
         step = max(1.0, slow.states / FINE) if self.step is None else self.step
-        return Buffered(
+        made = Buffered(
             scale=self.buffer_scale(j, now), by_rate=self.correct_gradient_magnitudes, momentum=self.momentum,
             forget=self.forget_buffer, write=Pulses(step=step, update=self.transfer_update),
+        )  # fmt: skip
+        if self.normalise == "none":
+            return made
+        samples = self.samples_between(self.every(j, now), now)
+        reads = now.batch * self.at_once / (samples * now.slices)  # of a column, in the mean
+        return replace(
+            made, scale=self.transfer_rate(j, now) / (reads * step * slow.granularity),
+            normalise=Normalised(decay=self.beta2 ** (1 / reads), floor=self.eps * fast.granularity),
         )  # fmt: skip
 
     def transfer_rate(self, j: int, now: Moment) -> float:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from crossweep.algorithms.moment import Moment
 from crossweep.algorithms.tiki_taka import BufferedTransfer
+from crossweep.errors import FieldError
 from crossweep.schema import Count, NotNegative
 
 
@@ -35,6 +36,13 @@ class TTv2(BufferedTransfer):
     thres_scale: NotNegative = 0.0
     n_reads_per_transfer: Count = 1
     gamma_unfading: NotNegative = 0.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.thres_scale and self.normalise != "none":
+            raise FieldError(
+                "thres_scale", f"must be 0 with normalise={self.normalise}, got {self.thres_scale}"
+            )
 
     @property
     def at_once(self) -> int:

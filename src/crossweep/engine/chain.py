@@ -29,6 +29,7 @@ class TransferState(nn.Module):
         held: digital numbers that reads change: buffer, or running average [..., O, I].
         mean: running mean of the reads [..., O, I].
         past: what is subtracted from them [..., O, I].
+        second: mean square that they are normalised by [..., O, I].
         switched: columns whose chopper flipped after their last read, where there is a mean [..., I].
         clock: which column is next.
     """
@@ -36,6 +37,7 @@ class TransferState(nn.Module):
     held: Tensor
     mean: Tensor
     past: Tensor
+    second: Tensor
     switched: Tensor
 
     def __init__(self, transfer: Transfer, like: Tensor) -> None:
@@ -78,6 +80,7 @@ class Chain:
         states: of each transfer.
         chop_in: sign of each column of the first tile, +1 or -1 [..., I].
         chop_out: sign of each of its rows [..., O].
+        unit: what a unit of the last tile is of the weight that it stands for, broadcastable to [..., O, I].
         draws: stream of what transfers draw.
         flips: stream of the choppers.
     """
@@ -86,6 +89,7 @@ class Chain:
     states: Sequence[TransferState]
     chop_in: Tensor
     chop_out: Tensor
+    unit: Tensor
     draws: Stream
     flips: Stream
 
@@ -225,7 +229,8 @@ class Job:
         value = source.read_columns(chosen, self.program.transfers[j].io)
         read = Read(
             value=value, columns=chosen, rows=chain.chop_out if j == 0 else None,
-            **{name: getattr(due, name)[..., m, chosen] for name in ("sign", "scale", "fresh", "gate")},
+            unit=chain.unit.expand(*chain.unit.shape[:-1], source.state.shape[-1])[..., chosen],
+            **{name: getattr(due, name)[..., m, chosen] for name in ("sign", "scale", "fresh", "gate", "share")},
         )  # fmt: skip
         wanted = digest(what, read, chain.states[j])
         counts = self._counts(what.write, wanted, target)
@@ -260,19 +265,23 @@ class Read:
         value: what was read [..., O, r].
         columns: which [r].
         rows: choppers of the rows [..., O]; None: there are none.
+        unit: as ``Chain``, broadcastable to [..., O, r].
         sign: choppers of the columns [..., r].
         scale: as ``Schedule`` [..., r].
         fresh: as ``Schedule`` [..., r].
         gate: as ``Schedule`` [r].
+        share: as ``Schedule`` [r].
     """
 
     value: Tensor
     columns: Tensor | slice
     rows: Tensor | None
+    unit: Tensor
     sign: Tensor
     scale: Tensor
     fresh: Tensor
     gate: Tensor
+    share: Tensor
 
     def chopped(self, values: Tensor) -> Tensor:
         """``values [..., O, r]`` with the choppers' signs."""
@@ -297,6 +306,10 @@ def _sum(what: Buffered, read: Read, state: TransferState) -> Tensor:
         past = torch.where(read.fresh.unsqueeze(-2), mean, state.past[..., at])
         state.past[..., at], state.mean[..., at] = past, (1 - what.past) * mean + what.past * value
         value = value - past
+    if what.normalise is not None:
+        square = (1 - read.share) * state.second[..., at] + read.share * value.square()
+        state.second[..., at] = square
+        value = value / (square.sqrt() + what.normalise.floor) / read.unit
     added = read.chopped(value * read.scale.unsqueeze(-2))
     filled = added if what.no_buffer else state.held[..., at] + added
     longest = what.write.update.desired_bl

@@ -105,11 +105,35 @@ class Trains:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Normalised:
+    """Reads are divided by the root of a running mean of their squares: the geometry of Adam.
+
+    ``V <- (1 - w) V + w u^2``, then ``u / (sqrt(V) + floor)``, dimensionless. The n-th read of a column since the weight
+    was written has ``w = (1 - b) / (1 - b^n)``, so that V is a mean from the first one on: this is Adam's correction of
+    its bias.
+
+    Args:
+        decay: b, what a read leaves of the mean before it [1] in 0 <= b < 1; 0 keeps the sign of a read only.
+        floor: of the root [w], > 0.
+
+    Source: Kingma and Ba, arXiv 1412.6980 (2014), algorithm 1, for its second moment.
+    """
+
+    decay: float
+    floor: float
+
+    @property
+    def operations(self) -> int:
+        """Digital operations for each number: square, two products and a sum; root, sum, quotient."""
+        return 7
+
+
+@dataclass(frozen=True, kw_only=True)
 class Buffered:
     """Reads are summed in a digital buffer; where it passes its threshold of 1, pulses are written.
 
-    ``H <- H + s (v - p) scale``, ``n = clip(trunc(H), -desired_bl, desired_bl)``; where n is not 0 the buffer keeps
-    ``momentum H`` or, if the remainder stays, ``H - (1 - momentum) n``.
+    ``H <- H + s u scale`` with ``u = v - p``, or with what this is normalised to; ``n = clip(trunc(H), -desired_bl,
+    desired_bl)``; where n is not 0 the buffer keeps ``momentum H`` or, if the remainder stays, ``H - (1 - momentum) n``.
 
     Args:
         scale: what a unit of a read adds to H [1/w], > 0.
@@ -123,6 +147,9 @@ class Buffered:
         past: weight of a read in the running mean ``mu <- (1 - past) mu + past v``; the mean at the column's last flip
             is p, which is subtracted from reads. None: nothing is.
         silent_passes: full passes in which nothing is written; the buffer works all the same.
+        normalise: how u is made dimensionless; ``scale`` is then a change of the weight that the tiles stand for, in
+            units of n on the next tile, and is divided by what a unit of the tile is there. None: it is not. Reads of
+            silent passes leave nothing in its mean.
 
     Source: Gokmen, Front. Artif. Intell. 4:699148 (2021); Rasch et al., Nat. Commun. 15:7133 (2024), eqs. 10-15; aihwkit
         ``BufferedTransferCompound`` and its chopped forms. The papers describe ``forget = False``.
@@ -138,16 +165,19 @@ class Buffered:
     cap: float = 0.0
     past: float | None = None
     silent_passes: int = 0
+    normalise: Normalised | None = None
 
     @property
     def memory(self) -> tuple[str, ...]:
         """Digital numbers per weight, by name."""
-        return ("held",) if self.past is None else ("held", "mean", "past")
+        relative = () if self.past is None else ("mean", "past")
+        return ("held", *relative, *(() if self.normalise is None else ("second",)))
 
     @property
     def operations(self) -> int:
-        """Digital operations for each number that is read: scale and add; subtract, two products and a sum."""
-        return 2 if self.past is None else 6
+        """Digital operations for each number that is read: scale and add; subtract, two products and a sum; normalise."""
+        own = 2 if self.past is None else 6
+        return own if self.normalise is None else own + self.normalise.operations
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -100,12 +100,14 @@ class Schedule(Windows):
         scale: what one unit of the read adds to the buffer, without the choppers, or its weight in the average, > 0.
         fresh: whether the column's running mean becomes what is subtracted from reads, at this read.
         gate: whether the read may write.
+        share: weight of the read's square in the mean that reads are normalised by [1] in (0, 1].
     """
 
     sign: Tensor
     scale: Tensor
     fresh: Tensor
     gate: Tensor
+    share: Tensor
 
     def part(self, begin: int, end: int) -> "Schedule":
         """Windows ``begin`` to ``end``."""
@@ -130,7 +132,7 @@ def schedule(
     passes = torch.from_numpy(windows.passes).to(rate.device)
     like = torch.ones(windows.reads.shape, device=rate.device)
     gate = torch.ones_like(like, dtype=torch.bool)
-    scale = like
+    scale = share = like
     if isinstance(what, Buffered):
         scale = like * what.scale
         if what.by_rate:
@@ -139,9 +141,19 @@ def schedule(
         if what.most_reads is not None:
             scale = scale / (passes % period + 1).clamp(max=what.most_reads)
         gate = passes >= what.silent_passes
+        if what.normalise is not None:
+            share = _shares(what.normalise.decay, windows.passes - what.silent_passes).to(rate.device)
     elif isinstance(what, Smoothed) and what.rate is not None:
         scale = like * what.rate
         if what.prior is not None:
             scale = torch.maximum(scale, 1 / (passes + 1 + what.prior))
     given = {f.name: getattr(windows, f.name) for f in fields(windows)}
-    return Schedule(**given, sign=sign, scale=scale, fresh=fresh, gate=gate)
+    return Schedule(**given, sign=sign, scale=scale, fresh=fresh, gate=gate, share=share)
+
+
+def _shares(decay: float, reads: Numbers) -> Tensor:
+    """``(1 - b) / (1 - b^n)`` of each read, where ``n - 1`` reads came before; one where fewer than none did."""
+    n = np.maximum(reads + 1, 1)
+    with np.errstate(divide="ignore"):
+        log = np.log(decay)
+    return torch.from_numpy((np.expm1(log) / np.expm1(n * log)).astype(np.float32))

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from crossweep.engine.chain import Job
 
 F = np.float32
-_BUFFERS = ("held", "mean", "past")
+Floats = NDArray[np.float32]
+_BUFFERS = ("held", "mean", "past", "second")
 
 
 def refuses(program: Program, source: Tile, target: Tile) -> str | None:
@@ -60,9 +61,21 @@ def run_(job: "Job", begin: int, end: int) -> None:
     drawn, (rows, columns) = part.words, source.state.shape
     disturbance = _of_other_lines(source, io, due.reads, stream.fork("inputs"))
     since, until = due.since + plan.first, due.until + plan.first
-    sign, scale, fresh, gate = (t.numpy() for t in (due.sign, due.scale, due.fresh, due.gate))
+    sign, scale, fresh, gate, share = (
+        t.numpy() for t in (due.sign, due.scale, due.fresh, due.gate, due.share)
+    )
+    row_sign, scale = _in_units(what, job.chain.chop_out.numpy(), scale, job.chain.unit.numpy())
     plan_of_columns = tables(
-        drawn.slots, since, until, sign, due.reads, scale, fresh, gate.astype(np.float32), padded(columns)
+        drawn.slots,
+        since,
+        until,
+        sign,
+        due.reads,
+        scale,
+        fresh,
+        gate.astype(np.float32),
+        share,
+        padded(columns),
     )
     none, nothing = np.zeros((0, 0), np.float32), np.zeros(0, np.int64)
     if engine.level == "pulse":
@@ -83,10 +96,19 @@ def run_(job: "Job", begin: int, end: int) -> None:
     work: Any = partial(
         window_blocks, lines, part.squares, pieces, turns, plan_of_columns, parts, (states, device), noise,
         (_reads(io, columns), disturbance), buffers, threshold, train, isinstance(what, Smoothed),
-        (*slow_states, *slow_device), slow_noise, job.chain.chop_out.numpy(), stream.next_key(), hit,
+        (*slow_states, *slow_device), slow_noise, row_sign, stream.next_key(), hit,
     )  # fmt: skip
     spread(work, blocks, rows * columns * (work_of_a_slot * part.work(0) + 100.0 * parts.size))
     job.count(head, int(due.reads.sum()), int(np.count_nonzero(hit)))
+
+
+def _in_units(
+    what: Buffered | Smoothed | Own, signs: Floats, scale: Floats, unit: Floats
+) -> tuple[Floats, Floats]:
+    """Signs of the rows [O] and scales of the columns [windows, I], one of them over the unit that the rule has to know."""
+    if not isinstance(what, Buffered) or what.normalise is None:
+        return signs, scale
+    return (signs / unit[:, 0], scale) if unit.shape[1] == 1 else (signs, scale / unit[0])
 
 
 def _threshold(what: Buffered | Smoothed | Own) -> Threshold:
@@ -95,6 +117,7 @@ def _threshold(what: Buffered | Smoothed | Own) -> Threshold:
     return Threshold(
         momentum=F(what.momentum), forget=what.forget, longest=F(what.write.update.desired_bl),
         limit=F(what.cap or np.inf), no_buffer=what.no_buffer, past=F(what.past or 0.0), step=F(what.write.step),
+        floor=F(what.normalise.floor if what.normalise else 1.0),
     )  # fmt: skip
 
 

@@ -35,8 +35,8 @@ RESPONSE = 11 * STRIDE  # all of these
 END, RELAX, HARD = (
     STRIDE * k for k in range(11, 14)
 )  # new state, relaxation, whether the full formulas are needed
-R, W, SHOWN, VALUE, HIDDEN, MEAN, PAST, GIVEN = (STRIDE * k for k in range(14, 22))
-NEAR = 22 * STRIDE  # a response and its new states for the devices that need the full formulas
+R, W, SHOWN, VALUE, HIDDEN, MEAN, PAST, SECOND, GIVEN = (STRIDE * k for k in range(14, 23))
+NEAR = 23 * STRIDE  # a response and its new states for the devices that need the full formulas
 # what a table knows of its devices (``tabulated``); where a response lies as it is for one visit
 GAIN_UP, GAIN_DOWN, SCALE, ORIGIN = (NEAR + STRIDE * k for k in range(12, 16))
 ROOM = NEAR + 16 * STRIDE

@@ -51,6 +51,7 @@ class Threshold(NamedTuple):
     limit: np.float32 = F(np.inf)  # of what stays after a transfer
     no_buffer: bool = False
     past: np.float32 = F(0)
+    floor: np.float32 = F(1)  # of the root that normalises
     step: np.float32 = F(0)
 
 

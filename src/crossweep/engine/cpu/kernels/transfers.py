@@ -9,7 +9,19 @@ import numpy as np
 from crossweep.engine.cpu.blocks import LANES, ROWS, SIZE
 from crossweep.engine.cpu.kernels.batch import balanced
 from crossweep.engine.cpu.kernels.bits import as_bits, as_float, line_key, mix, square_root
-from crossweep.engine.cpu.kernels.block import CHOSEN, HIDDEN, MEAN, PAST, VALUE, XI, W, clear, load, normals
+from crossweep.engine.cpu.kernels.block import (
+    CHOSEN,
+    HIDDEN,
+    MEAN,
+    PAST,
+    SECOND,
+    VALUE,
+    XI,
+    W,
+    clear,
+    load,
+    normals,
+)
 from crossweep.engine.cpu.kernels.jit import kernel
 from crossweep.engine.cpu.kernels.periphery import nearest
 from crossweep.engine.cpu.kernels.together import (
@@ -90,8 +102,23 @@ def excess_block(f, reads, fresh, beta, first):
 
 
 @kernel
+def normalise_block(f, reads, share, floor, first):
+    """Reads over the root of their running mean square, which moves on."""
+    for i in range(ROWS):
+        for j in range(LANES):
+            e = i * LANES + j
+            weight, u, before = share[first + j], f[VALUE + e], f[SECOND + e]
+            square = (F(1.0) - weight) * before + weight * u * u
+            f[SECOND + e] = square if reads[first + j] > F(0.0) else before
+            f[VALUE + e] = u / (square_root(square) + floor)
+
+
+@kernel
 def digest_block(f, reads, gain, gate, row_sign, threshold, row, first):
-    """Buffer and threshold; wanted pulses of C go to ``VALUE``. Whether there is any."""
+    """Buffer and threshold; wanted pulses of C go to ``VALUE``. Whether there is any.
+
+    ``row_sign``: choppers of the rows, over their unit where reads are normalised.
+    """
     momentum, longest, limit = threshold.momentum, threshold.longest, threshold.limit
     keep = F(0.0) if threshold.no_buffer else F(1.0)
     some = np.uint32(0)

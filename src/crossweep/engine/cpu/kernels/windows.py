@@ -17,6 +17,7 @@ from crossweep.engine.cpu.kernels.block import (
     HIDDEN,
     MEAN,
     PAST,
+    SECOND,
     SHOWN,
     R,
     V,
@@ -41,6 +42,7 @@ from crossweep.engine.cpu.kernels.transfers import (
     digest_block,
     excess_block,
     give_block,
+    normalise_block,
     pulse_columns,
     read_block,
     smooth_block,
@@ -51,7 +53,7 @@ _READ, _TRAIN, _WRITE = np.uint32(0x85EBCA6B), np.uint32(0x27D4EB2F), np.uint32(
 
 
 @kernel
-def tables(slots, since, until, sign, reads, scale, fresh, gate, n):
+def tables(slots, since, until, sign, reads, scale, fresh, gate, share, n):
     """A schedule as ``window_blocks`` takes it, from samples to slots and in whole blocks of columns; see
     ``windows.Schedule``."""
     shape = since.shape[0], n
@@ -62,13 +64,14 @@ def tables(slots, since, until, sign, reads, scale, fresh, gate, n):
     )
     read, gain = np.zeros(shape, np.float32), np.zeros(shape, np.float32)
     renewed, open_gate = np.zeros(shape, np.float32), np.zeros(shape, np.float32)
+    shares = np.zeros(shape, np.float32)
     for m in range(since.shape[0]):
         for j in range(since.shape[1]):
             since_slot[m, j], until_slot[m, j] = slots[since[m, j]], slots[until[m, j]]
             turned[m, j] = sign[m, j] < F(0.0)
             read[m, j], gain[m, j] = F(reads[m, j]), sign[m, j] * scale[m, j]
-            renewed[m, j], open_gate[m, j] = F(fresh[m, j]), gate[m, j]
-    return since_slot, until_slot, turned, read, gain, renewed, open_gate
+            renewed[m, j], open_gate[m, j], shares[m, j] = F(fresh[m, j]), gate[m, j], share[m, j]
+    return since_slot, until_slot, turned, read, gain, renewed, open_gate, shares
 
 
 @kernel
@@ -145,28 +148,30 @@ def window_blocks(
         turn_d: rows whose sign is turned.
         plan: for every window and column: first slot, one past the last slot (int64), whether the sign is turned
             (bool), whether it is read at the end, what a unit of the read adds to H, whether its running mean
-            becomes what is subtracted, whether it may send pulses (float32) [windows, n, in whole blocks].
+            becomes what is subtracted, whether it may send pulses, the read's weight in the mean square (float32)
+            [windows, n, in whole blocks].
         parts: in how many parts, of equal slots, devices respond [windows].
         fast: A: state, visible weight, reference, pulses so far [rows, n]; steps, slopes and bounds.
         fast_scalars: as ``scalars.Scalars``.
         io: periphery of the reads and what other lines add to them, as ``read_block``.
-        buffers: H, running mean, subtracted mean [rows, n]; each may be empty.
+        buffers: H, running mean, subtracted mean, mean square [rows, n]; each may be empty.
         threshold: ``scalars.Threshold``.
         train: ``scalars.Train``.
         by_trains: whether reads are written by pulse trains; else by ``threshold``.
         slow: C, as ``fast`` but in one tuple.
         slow_scalars: as ``fast_scalars``.
-        row_sign: chopper of each row [rows].
+        row_sign: chopper of each row, see ``digest_block`` [rows].
         key: 63-bit key.
         hit: out, whether a read of a column sent any pulses [windows, n] (uint8).
         start: first column block.
         end: one past the last.
     """
-    since, until, turn_x, reads, gain, fresh, gate = plan
+    since, until, turn_x, reads, gain, fresh, gate, share = plan
     states, device = fast
-    hidden, mean, past = buffers
+    hidden, mean, past, second = buffers
     in_order, trains = pieces[0].shape[0] > 0, (lines[0], lines[1], lines[2], lines[3])
     tall, buffered, means = lines[6].shape[0] > 0, hidden.shape[0] > 0, mean.shape[0] > 0
+    normalised = second.shape[0] > 0
     rows, n = states[0].shape
     f, ids, room = scratch()
     counters, slots = room_to_count(tall), room_for_pieces()
@@ -204,6 +209,8 @@ def window_blocks(
                 if means and some_read:
                     load(f, MEAN, mean, row, first, F(0.0))
                     load(f, PAST, past, row, first, F(0.0))
+                if normalised and some_read:
+                    load(f, SECOND, second, row, first, F(0.0))
                 if squares[0].shape[0] > 0:
                     load_spread(f, squares[0], squares[1], row, first)
                 number(ids, row, first, n)
@@ -246,6 +253,8 @@ def window_blocks(
                         continue
                     if means:
                         excess_block(f, reads[m], fresh[m], threshold.past, first)
+                    if normalised:
+                        normalise_block(f, reads[m], share[m], threshold.floor, first)
                     if digest_block(f, reads[m], gain[m], gate[m], row_sign, threshold, row, first):
                         give_block(
                             f, ids, hit[m], slow, slow_scalars, threshold.step, threshold.longest, row, first,
@@ -260,6 +269,8 @@ def window_blocks(
                 if means and some_read:
                     store(f, MEAN, mean, row, first)
                     store(f, PAST, past, row, first)
+                if normalised and some_read:
+                    store(f, SECOND, second, row, first)
             m = now[0, 0]
             if by_trains and now[0, 4] == 1 and reads[m, first : first + LANES].max() > F(0.0):
                 pulse_columns(
