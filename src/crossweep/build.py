@@ -80,6 +80,9 @@ def build(cfg: Node) -> Experiment | TestbedExperiment:
         pretraining_seed=found.seed.pretraining,
         fresh_devices=found.evaluation.fresh_devices,
         times=found.evaluation.times,
+        trainings=found.evaluation.trainings,
+        target_loss=found.evaluation.target_loss,
+        hardware=found.hardware,
         cache=cache_dir(),
         torch_device=device,
     )

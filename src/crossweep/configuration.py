@@ -15,9 +15,10 @@ from crossweep.engine.base import EngineParameters
 from crossweep.engine.io_parameters import IOParameters
 from crossweep.errors import FieldError
 from crossweep.models.base import AbstractModel
-from crossweep.schema import Checked, Items, NotNegative, Positive, Range, Seed
+from crossweep.schema import Checked, Count, Items, NotNegative, Positive, Range, Seed
 from crossweep.testbeds.base import AbstractTestbed
 from crossweep.tiles.mapping import TileMapping
+from crossweep.training.estimate import Hardware
 from crossweep.training.fit_settings import FitSettings, OptimizerSettings
 
 
@@ -120,10 +121,14 @@ class Evaluation(Checked):
     Args:
         fresh_devices: new device populations that the trained weights are written to [1], 0..1000.
         times: after which the trained network is evaluated again, its devices unpulsed [s]; a mini-batch counts as 1 s.
+        trainings: that the same devices must endure in their life, calibrated once [1], >= 1.
+        target_loss: pulses are also counted up to the first epoch with this training loss [nat]; null: not.
     """
 
     fresh_devices: Annotated[int, Range(least=0, most=1000)]
     times: Annotated[Sequence[Positive], Items(distinct=True)]
+    trainings: Count
+    target_loss: NotNegative | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -158,6 +163,7 @@ class Configuration(Checked):
     Args:
         device: the device of every tile; ``fast`` and ``slow`` below it change one of them.
         resume: ``auto`` goes on where an interrupted run stopped, ``never`` starts afresh.
+        hardware: constants for estimates of time and energy; no result depends on them.
         compute_device: ``auto``, ``cpu``, ``cuda``, ``cuda:1``, ...
         keep_checkpoint: keep the trained model beside the record.
         quiet: no progress, no tables.
@@ -181,6 +187,7 @@ class Configuration(Checked):
     analog: Analog
     seed: Seeds
     evaluation: Evaluation
+    hardware: Hardware
     resume: Literal["auto", "never"]
     compute_device: str
     keep_checkpoint: bool

@@ -192,6 +192,30 @@ def result_table(record: Mapping[str, Any]) -> Table:
     return table
 
 
+def endurance_table(record: Mapping[str, Any]) -> Table:
+    """What the devices of each array had to endure, counted."""
+    table = Table(title="pulses per device", title_justify="left")
+    for name in ("array", "mean", "99.9 %", "most", "never pulsed", "calibration", "endurance needed"):
+        table.add_column(name, justify="left" if name == "array" else "right")
+    trainings = record["config"]["evaluation"]["trainings"]
+    for row in record["endurance"]:
+        most, calibration = row["most"], row["calibration"]
+        life = calibration + trainings * (most - calibration)
+        counts = (f"{row[name]:.4g}" for name in ("mean", "high", "most"))
+        table.add_row(row["array"], *counts, f"{row['never']:.1%}", f"{calibration:.4g}", f"{life:.3g}")
+    table.caption, table.caption_justify = f"endurance needed: for {trainings:,} trainings", "left"
+    return table
+
+
+def estimate_line(record: Mapping[str, Any]) -> str:
+    """Time and energy of the training on a chip."""
+    found, option = record["estimate"], record["choices"].get("hardware", "its constants")
+    return (
+        f"estimated on a chip (hardware={option}): {found['time_s']:.3g} s, layers at once {found['pipelined_s']:.3g} s, "
+        f"{found['energy_j']:.3g} J"
+    )
+
+
 def grid_table(rows: Sequence[Mapping[str, Any]], keys: Sequence[str]) -> Table:
     """The closing table of a grid: one line per run.
 
@@ -229,6 +253,9 @@ def show_result(record: Mapping[str, Any], folder: Path, screen: Screen, *, laye
     if record["conversion"]:
         screen.say((conversion_table if layers else conversion_line)(record["conversion"]), result=True)
     screen.say(result_table(record), result=True)
+    if record.get("endurance"):
+        screen.say(endurance_table(record), result=True)
+        screen.say(estimate_line(record), result=True)
     for sentence in record.get("warnings", ()):
         screen.say(f"note: {sentence}", result=True)
     rates = ", ".join(f"{k} {v:g}" for k, v in record["learning_rates"].items() if isinstance(v, int | float))

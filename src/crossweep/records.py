@@ -28,7 +28,9 @@ class RunRecord:
     """One finished run. Accuracies are shares in 0..1, errors are in per cent, increases in percentage points.
 
     ``failed``: it has no result, because the pretraining or the reference has none; all metrics are null and the first of
-    ``warnings`` says why. ``reference`` names the baseline that ``error_increase`` refers to; ``warnings`` are sentences.
+    ``warnings`` says why. ``endurance``: pulses of the devices of each array, counted; ``estimate``: time and energy on a
+    chip, from constants of ``config.hardware``, not measured.
+    ``reference`` names the baseline that ``error_increase`` refers to; ``warnings`` are sentences.
     """
 
     state: State
@@ -48,6 +50,8 @@ class RunRecord:
     hardware: Mapping[str, Any]
     started: str
     wall_seconds: float
+    endurance: Sequence[Mapping[str, Any]] = ()
+    estimate: Mapping[str, float] = field(default_factory=dict)
     reference: str | None = None
     warnings: Sequence[str] = ()
     format: int = field(default=FORMAT)

@@ -287,6 +287,8 @@ def train(
         learning_rates=_learning_rates(cfg, experiment),
         conversion=[asdict(row) for row in result.conversion],
         cost=result.cost,
+        endurance=[asdict(array) for array in result.endurance],
+        estimate=result.estimate,
         versions=_versions(),
         git=_git(),
         hardware=_hardware(str(experiment.torch_device)) | {"engine": experiment.factory.choice._asdict()},

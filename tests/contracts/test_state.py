@@ -26,7 +26,7 @@ EXTRAS = {
 }
 # What a rule or a tile is there to change; the drawn devices and their references are not among it.
 CHANGES = {
-    *("state", "weight", "shown", "pulses_given", "age", "settled", "batches", "turn"),
+    *("state", "weight", "shown", "pulses_given", "slots", "age", "settled", "batches", "turn"),
     *(
         "chop_in",
         "chop_out",

@@ -46,5 +46,6 @@ class AnalogSGDWeight(AnalogWeight):
     def train_on(self, x: Tensor, d: Tensor, lr: float) -> None:
         tile, engine = self.single, self.engine
         plan = engine.plan(x, d, lr, tile.device.granularity, self.rule.update, tile.draws)
+        self.slots += plan.bl.sum(-1)
         for start, stop in pairwise((0, *micro_batches(x.shape[-2], engine.micro_batch))):
             tile.update(plan.samples(start, stop, alone=True), self.rule.update)

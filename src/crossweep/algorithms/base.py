@@ -24,9 +24,11 @@ class AnalogWeight(nn.Module, ABC):
         scale: digital factor between this weight and the one it stands for, [d, 1] or []; set by the layer.
             Only rules whose step does not grow with the gradient need it.
         tally: events so far.
+        slots: of the gradient's pulse trains so far [...].
     """
 
     scale: Tensor
+    slots: Tensor
 
     def __init__(self, shape: tuple[int, ...], factory: TileFactory) -> None:
         super().__init__()
@@ -37,6 +39,8 @@ class AnalogWeight(nn.Module, ABC):
         self.reads = factory.draws.fork("reads")
         self.tally = Tally()
         self.register_buffer("scale", torch.ones((), device=factory.torch_device))
+        counter = torch.zeros(shape[:-2], dtype=torch.float64, device=factory.torch_device)
+        self.register_buffer("slots", counter)
 
     @property
     @abstractmethod
@@ -91,6 +95,11 @@ class AnalogWeight(nn.Module, ABC):
     # -- cost --------------------------------------------------------------------------------------
 
     @property
+    def slice_length(self) -> int:
+        """Numbers that one read for a transfer gives."""
+        return self.shape[-2]
+
+    @property
     def digital_values(self) -> int:
         """Numbers that the rule keeps in digital memory per weight."""
         return 0
@@ -98,13 +107,14 @@ class AnalogWeight(nn.Module, ABC):
     def cost(self) -> dict[str, float]:
         """What training has cost so far; every number may be summed over the weights of a model.
 
-        Keys: those of ``Tally``; ``weights``; ``devices``; ``digital_memory`` [values]; ``pulses`` and, for
+        Keys: those of ``Tally``; ``slots``; ``weights``; ``devices``; ``digital_memory`` [values]; ``pulses`` and, for
             every tile, ``pulses_<tile>``.
         """
         tiles, weights = self.tiles(), prod(self.shape)
         given = {f"pulses_{name}": tile.pulses for name, tile in tiles.items()}
         return {
             **self.tally.as_dict(),
+            "slots": float(self.slots.sum()),
             "weights": weights,
             "devices": weights * sum(tile.device.n_devices for tile in tiles.values()),
             "digital_memory": weights * self.digital_values,

@@ -132,6 +132,7 @@ class ChainWeight(AnalogWeight):
         plan = engine.plan(x, d, rate, tile.device.granularity, program.update, tile.draws, tops)
         if program.rows:
             plan = plan.transposed()
+        self.slots += plan.bl.sum(-1)
         unit = self.scale.mT if program.rows and self.scale.dim() else self.scale
         chain = Chain(
             self.chain,
@@ -150,6 +151,7 @@ class ChainWeight(AnalogWeight):
             done = chain.run(program, part, rate[..., start:stop])
             self.tally.slice_reads += done.slice_reads
             self.tally.transfers += done.transfers
+            self.tally.transfer_slots += done.transfer_slots
             self.tally.digital_operations += done.digital_operations
             if stop in cuts:
                 chain.flip_rows(program)
@@ -169,6 +171,10 @@ class ChainWeight(AnalogWeight):
             self.gradient, self.losses = following, []
 
     # -- cost and checkpoints ----------------------------------------------------------------------
+
+    @property
+    def slice_length(self) -> int:
+        return self.inner[-2]
 
     @property
     def digital_values(self) -> int:

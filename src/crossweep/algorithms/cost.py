@@ -19,6 +19,7 @@ class Tally:
         slice_reads: columns (or rows) of a fast tile read for a transfer.
         transfers: slices written to the next tile (or rows, in mixed precision) that asked for a pulse at
             all.
+        transfer_slots: slots of the pulse trains of these transfers, at most: ``desired_bl`` for each.
         digital_operations: additions and multiplications outside the crossbar, conversions to pulses
             included.
     """
@@ -28,6 +29,7 @@ class Tally:
     backward_reads: int = 0
     slice_reads: int = 0
     transfers: int = 0
+    transfer_slots: int = 0
     digital_operations: int = 0
 
     def as_dict(self) -> dict[str, int]:

@@ -179,7 +179,9 @@ class MixedPrecisionWeight(AnalogWeight):
         counts[..., rows, :] = pulses.transpose(-1, -2)
         tile.pulse(counts)
         self.tally.digital_operations += n.numel()
-        self.tally.transfers += int((n != 0).any(-1).sum())
+        sent = int((n != 0).any(-1).sum())
+        self.tally.transfers += sent
+        self.tally.transfer_slots += sent * update.desired_bl
 
     def counters(self) -> dict[str, Any]:
         own: dict[str, Any] = {"row": self.row, "batches": self.batches}

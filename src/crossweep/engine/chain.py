@@ -68,6 +68,7 @@ class Events:
 
     slice_reads: int = 0
     transfers: int = 0
+    transfer_slots: int = 0
     digital_operations: int = 0
 
 
@@ -254,6 +255,7 @@ class Job:
         length = self.chain.tiles[j].weight.shape[-2]
         self.done.slice_reads += reads
         self.done.transfers += sent
+        self.done.transfer_slots += sent * self.program.transfers[j].what.write.update.desired_bl
         self.done.digital_operations += self.program.transfers[j].what.operations * reads * length
 
 

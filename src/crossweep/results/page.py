@@ -19,6 +19,7 @@ from crossweep.configured import configured, device_name, errors_over_time, flat
 from crossweep.results import sentences
 from crossweep.results.agreement import agreement, departures, published
 from crossweep.results.analysis import Analysis
+from crossweep.results.endurance import COLUMNS, endurance_sheet
 from crossweep.results.sheets import comparison_sheet, importance_sheet, tolerance_sheet
 from crossweep.results.table import Study
 
@@ -61,6 +62,7 @@ def page(
         if cautions
         else "",
         *_specification(analysis),
+        *_endurance(analysis),
         *(_section(title, figures) for title, figures in sections if figures),
         *_importance(analysis),
         *_over_time(analysis),
@@ -166,6 +168,20 @@ def _specification(analysis: Analysis) -> list[str]:
         f"<h2>Specification for a loss of at most {analysis.limit}</h2>",
         html_table(shown, words_in=["requirement (95 % sure)", "tolerance with 95 % interval", "others at"]),
         '<p class="sub">Each axis alone, from its harmless end; also as <code>tolerance.csv</code>.</p>',
+    ]
+
+
+def _endurance(analysis: Analysis) -> list[str]:
+    """Pulses per device of every group."""
+    sheet = endurance_sheet(analysis)
+    if sheet.empty:
+        return []
+    return [
+        "<h2>Pulses that devices endure</h2>",
+        html_table(sheet.rename(columns=COLUMNS)),
+        '<p class="sub">Counted, calibration and refresh included, on the array of which each is largest; means over the '
+        "runs, but of the endurance needed (<code>evaluation.trainings</code> trainings on the same devices) the largest. "
+        "Also as <code>endurance.csv</code>; time and energy estimates are in each run's record.</p>",
     ]
 
 

@@ -15,9 +15,11 @@ from crossweep.results import sentences, sheets
 from crossweep.results.agreement import agreement
 from crossweep.results.analysis import METRIC, Analysis, analyse
 from crossweep.results.collecting import collect, csv_bytes, write_rows
+from crossweep.results.endurance import endurance_sheet
 from crossweep.results.page import figure_element, link_from, page
 from crossweep.results.plots.comparison import differences, losses
 from crossweep.results.plots.curves import curves
+from crossweep.results.plots.endurance import front
 from crossweep.results.plots.fits import importances, left_out
 from crossweep.results.plots.landscape import landscape
 from crossweep.results.plots.measured import bare, panels
@@ -84,6 +86,7 @@ def build_report(
         ("importance.csv", sheets.importance_sheet(analysis)),
         ("comparison.csv", sheets.comparison_sheet(analysis)),
         ("points.csv", sheets.point_sheet(analysis)),
+        ("endurance.csv", endurance_sheet(analysis)),
         ("published.csv", agreement(analysis.table)),
     ):
         _write_sheet(target / name, sheet)
@@ -151,6 +154,7 @@ def all_figures(analysis: Analysis) -> list[tuple[str, list[Figure]]]:
             "Landscape and tolerance",
             [*maps(analysis), *_present([tolerance_bars(analysis)]), *joint_curves(analysis)],
         ),
+        ("Endurance", _present([front(analysis)])),
         ("Comparison", _present([losses(analysis), differences(analysis)])),
         ("Along each axis", curves(analysis)),
         ("Importance", shares),

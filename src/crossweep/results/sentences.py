@@ -9,6 +9,7 @@ from itertools import pairwise
 import numpy as np
 import pandas as pd
 
+from crossweep.results import endurance
 from crossweep.results.analysis import METRIC, Analysis, Fit, Group
 from crossweep.results.configurations import seed_labels
 from crossweep.results.stats import FEW
@@ -28,6 +29,7 @@ def summary(analysis: Analysis) -> list[str]:
     lines += best_group(analysis)
     for group in analysis.groups:
         lines += group_lines(analysis, group)
+    lines += endurance.sentences(analysis)
     lines += cautions(analysis)
     return lines
 

@@ -21,10 +21,13 @@ from crossweep.nn.convert import ConvertedLayer, analog_weights, to_digital
 from crossweep.nn.self_check import SAMPLES
 from crossweep.rng import Stream
 from crossweep.tiles.factory import TileFactory
+from crossweep.training import endurance
 from crossweep.training.allocation import allocating
 from crossweep.training.cache import once
 from crossweep.training.caveats import caveats
 from crossweep.training.conversion import Conversion
+from crossweep.training.endurance import PULSES, Wear
+from crossweep.training.estimate import Hardware, estimate
 from crossweep.training.evaluate import Score, evaluate
 from crossweep.training.fit_settings import PARAMETER_KINDS, FitSettings, OptimizerSettings
 from crossweep.training.loop import FitResult, Loop, Row, restore
@@ -55,6 +58,8 @@ class Result:
     history: Sequence[Row] = ()
     conversion: Sequence[ConvertedLayer] = ()
     cost: Mapping[str, float] = field(default_factory=dict)
+    endurance: Sequence[Wear] = ()
+    estimate: Mapping[str, float] = field(default_factory=dict)
     reference: str | None = None
     warnings: Sequence[str] = ()
 
@@ -76,6 +81,9 @@ class Experiment:
         pretraining_seed: seed of the pretrained network.
         fresh_devices: number of fresh device populations at the end.
         times: when the trained network is evaluated again [mini-batch].
+        trainings: that the same devices must endure [1].
+        target_loss: training loss up to which pulses are counted [nat]; None: there is none.
+        hardware: constants for estimates of time and energy.
         cache: folder of shared artefacts.
         torch_device: where to compute.
     """
@@ -92,6 +100,9 @@ class Experiment:
     pretraining_seed: int
     fresh_devices: int
     times: Sequence[float]
+    trainings: int
+    target_loss: float | None
+    hardware: Hardware
     cache: Path
     torch_device: torch.device
 
@@ -117,10 +128,12 @@ class Experiment:
         streams = [training, self.factory.draws]
         kinds = PARAMETER_KINDS if self.rule.is_digital else self.finetune.digital_parameters
         settings = replace(self.finetune, digital_parameters=kinds)
-        checkpoint = folder / CHECKPOINT_NAME
+        checkpoint, calibrated = folder / CHECKPOINT_NAME, endurance.wear(model)
         fit = self._loop("fine-tune", model, task, settings, streams, checkpoint, progress, head=head).run()
         found = scores(model, task, fit)
         metrics: dict[str, float | None] = {**found, "transfer_weight_error": written}
+        arrays = endurance.wear(model, calibrated)
+        metrics |= endurance.metrics(arrays, fit.history, self.trainings, self.target_loss)
         if fit.state == "complete" and table:
             metrics |= self._fresh(model, task) | errors_after(model, task, self.times)
         if reference is not None:
@@ -134,6 +147,8 @@ class Experiment:
             history=fit.history,
             conversion=table,
             cost=_cost(model),
+            endurance=arrays,
+            estimate=estimate(model, self.hardware),
             reference=None if reference is None else reference.name,
             warnings=caveats(task, fit, candidates, reference, found["test_error"]),
         )
@@ -164,7 +179,8 @@ class Experiment:
         if self.finetune.epochs:
             names += ["train_loss"]
         if not self.rule.is_digital and (self.conversion.layers != "none" or self.conversion.include):
-            names += ["transfer_weight_error"]
+            names += ["transfer_weight_error", *PULSES]
+            names += ["pulses_to_target"] * (self.target_loss is not None)
             names += ["fresh_error_mean"] * (self.fresh_devices > 0) + ["fresh_error_std"] * (
                 self.fresh_devices > 1
             )

@@ -13,6 +13,7 @@ from torch import nn
 from crossweep.data.base import Split, Task, batches
 from crossweep.errors import ConfigError, DivergedError
 from crossweep.rng import Stream, derive_key
+from crossweep.training import endurance
 from crossweep.training.checkpoint import load_checkpoint, save_checkpoint
 from crossweep.training.evaluate import Score, evaluate
 from crossweep.training.fit_settings import FitSettings
@@ -111,7 +112,7 @@ class Loop:
             "train_accuracy": float(correct) / samples,
         }
         optimizer.end_epoch(row["train_loss"])
-        row |= self._scores()
+        row |= self._scores() | endurance.row(self.model)
         row |= {"analog_lr": settings.analog_lr * factor, "digital_lr": settings.optimizer.lr * factor}
         return row | {"seconds": perf_counter() - began}
 
