@@ -16,6 +16,7 @@ from crossweep.errors import ConfigError
 from crossweep.schema import Checked, Items, Positive, Range
 
 Array = NDArray[np.float64]
+_RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 PLAIN_UNITS = (None, "", "1", "none", "None")
 
 
@@ -132,13 +133,19 @@ class Axis(Checked):
         return self.short if self.unit in PLAIN_UNITS else f"{self.short} [{self.unit}]"
 
     def text(self, value: float) -> str:
-        """A value with unit: `0.12 w_max`; with a measured device `0.12 w_max (3.1 uS)`."""
+        """A value with unit: `0.12 w_max`; with a measured device `0.12 w_max (3.1 µS)`."""
         number = number_text(value)
-        real = "" if self.microsiemens is None else f" ({number_text(value * self.microsiemens)} uS)"
+        real = "" if self.microsiemens is None else f" ({number_text(value * self.microsiemens)} µS)"
         return number if self.unit in PLAIN_UNITS else f"{number} {self.unit}{real}"
 
 
 def number_text(value: float, digits: int = 3) -> str:
-    """A number as people write it: `2000`, not `2e+03`; powers of ten from a million on and below a thousandth."""
+    """A number as people write it: `2000`, not `2e+03`; `3×10⁷` from a million on, `2×10⁻⁵` below a ten-thousandth."""
     text = f"{value:.{digits}g}"
-    return f"{value:.0f}" if "e+" in text and abs(value) < 1e6 else text
+    if "e" not in text:
+        return text
+    if 1 <= abs(value) < 1e6:
+        return f"{value:.0f}"
+    factor, _, power = text.partition("e")
+    ten = "10" + str(int(power)).translate(_RAISED)
+    return ten if factor == "1" else f"{factor}×{ten}"

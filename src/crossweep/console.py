@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console, RenderableType
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
@@ -67,13 +68,8 @@ def _print(what: RenderableType, consoles: Sequence[Console]) -> None:
 
 @contextmanager
 def working(on: str) -> Iterator[None]:
-    """A life sign while something takes long: a spinner on a terminal, one line elsewhere."""
-    console = Console(stderr=True)
-    if not console.is_terminal:
-        console.print(f"{on} ...", highlight=False, soft_wrap=True, markup=False)
-        yield
-        return
-    with console.status(on):
+    """A life sign while something takes long: a spinner on a terminal, nothing elsewhere."""
+    with Console(stderr=True).status(escape(on)):
         yield
 
 

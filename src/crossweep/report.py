@@ -51,7 +51,7 @@ def parser() -> argparse.ArgumentParser:
         "--budget",
         type=float,
         metavar="POINTS",
-        help=f"acceptable loss in percentage points (default: the study's own, else {BUDGET})",
+        help=f"acceptable error increase in percentage points (default: the study's own, else {BUDGET})",
     )
     made.add_argument(
         "--metric",
@@ -128,7 +128,6 @@ def _collect(options: argparse.Namespace) -> None:
 
 def _report(options: argparse.Namespace) -> None:
     from crossweep.console import working
-    from crossweep.results import sentences
     from crossweep.results.collecting import study_folders
     from crossweep.results.reporting import build_report
 
@@ -159,7 +158,7 @@ def _report(options: argparse.Namespace) -> None:
             failed += 1
             print(f"crossweep-report: {problem}", file=sys.stderr)
             continue
-        print("\n".join([report.summary, *sentences.skipped(report.analysis), f"report: {report.path}"]))
+        print(report.told)
     if failed == len(jobs):
         raise StudyError(f"none of the {failed} folders could be reported")
 

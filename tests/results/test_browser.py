@@ -17,12 +17,20 @@ pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(BROWSER is None, reason="no Chromium here; `apt-get install chromium` brings it"),
 ]
+# a PNG of one pixel
+PIXEL = (
+    "89504e470d0a1a0a0000000d494844520000000100000001080600000"
+    "01f15c4890000000d49444154789c6360606060000000050001a5f645400000000049454e44ae426082"
+)
 # what the page says about itself once it is laid out; written into the title, which the dumped document shows
 PROBE = """
 <script>{
 const wide = [...document.querySelectorAll("main *")].filter(e => !e.closest(".table, pre, svg")
   && e.getBoundingClientRect().right > innerWidth + 1).length;
-const texts = [...document.querySelectorAll("svg text")];
+// tables that are wider than the place they have, and the first one, the specification
+const cut = [...document.querySelectorAll(".table")].filter(e => e.scrollWidth > e.clientWidth + 1);
+const answer = cut.includes(document.querySelector(".table"));
+const texts = [...document.querySelectorAll(":not(details) > .figures svg text")];
 const size = Math.min(...texts.map(e => e.getBoundingClientRect().height));
 const table = document.querySelectorAll("table.sorts")[document.querySelectorAll("table.sorts").length - 1];
 const column = [...table.tHead.rows[0].cells].findIndex(c => c.textContent.startsWith("error increase"));
@@ -36,6 +44,8 @@ const mark = document.querySelector(".mark");
 mark.dispatchEvent(new PointerEvent("pointerover", {bubbles: true}));
 const tip = document.getElementById("tip");
 document.title = JSON.stringify({scroll: document.documentElement.scrollWidth, inner: innerWidth, wide, size,
+  cut: cut.length, answer, folded: [...document.querySelectorAll("details svg")].length,
+  live: document.querySelectorAll("a[href]").length,
   up, down, tip: tip.style.display + " " + tip.textContent, figures: document.querySelectorAll("svg").length,
   paper: getComputedStyle(document.body).backgroundColor, ink: getComputedStyle(texts[0]).fill});
 }</script>
@@ -71,13 +81,15 @@ def look(page: Path, width: int, scheme: str) -> tuple[dict[str, object], str]:
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [500, 1400])
+@pytest.mark.parametrize("width", [500, 1000, 1400])
 def test_renders_quietly_and_fits(page: Path, width: int, scheme: str) -> None:
     """500 is the narrowest window that desktop Chromium opens; 400 is tested in a frame below."""
     said, console = look(page, width, scheme)
     assert console == ""
     assert said["figures"] == 11 and said["up"] and said["down"]
-    assert said["scroll"] <= said["inner"] and said["wide"] == 0
+    assert said["scroll"] <= said["inner"] and said["wide"] == 0 and not said["answer"]
+    assert width < 1000 or said["cut"] == 0
+    assert said["folded"] == 2 and said["live"] == 0  # no figures/ beside this page, as where it was mailed
     assert float(str(said["size"])) >= 8.0  # pixels of line height of the smallest label
     assert str(said["tip"]).startswith("block trial")
     paper, ink = ([int(v) for v in re.findall(r"\d+", str(said[k]))[:3]] for k in ("paper", "ink"))
@@ -99,8 +111,24 @@ def test_fits_a_phone(page: Path) -> None:
         timeout=120,
         check=True,
     )
-    found = re.search(r'<title>\{"scroll":(\d+),"inner":(\d+),"wide":(\d+),"size":([\d.]+)', done.stdout)
+    shape = r'<title>\{"scroll":(\d+),"inner":(\d+),"wide":(\d+),"size":([\d.]+),"cut":\d+,"answer":false'
+    found = re.search(shape, done.stdout)
     assert found, done.stdout[:300]
     scroll, inner, wide = (int(v) for v in found.groups()[:3])
     assert inner == 400 and scroll <= 400 and wide == 0
     assert float(found.group(4)) >= 8.0
+
+
+def test_links_work_where_the_figures_lie_beside_the_page(page: Path) -> None:
+    beside = page.with_name("at_home.html")
+    image = page.parent / "figures" / "probe.png"
+    image.parent.mkdir(exist_ok=True)
+    image.write_bytes(bytes.fromhex(PIXEL))
+    beside.write_text(
+        page.read_text("utf-8").replace('data-home=""', 'data-home="figures/probe.png"'), "utf-8"
+    )
+    flags = ["--headless", "--no-sandbox", "--disable-gpu", "--dump-dom", "--virtual-time-budget=5000"]
+    done = subprocess.run(
+        [str(BROWSER), *flags, beside.as_uri()], capture_output=True, text=True, timeout=120, check=True
+    )
+    assert re.search(r'<a data-to="trial_0/"[^>]* href="trial_0/"', done.stdout)

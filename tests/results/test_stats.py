@@ -20,7 +20,7 @@ def test_intervals_cover_as_stated_even_with_two_seeds(n: int) -> None:
 
 
 def test_few_seeds_are_said() -> None:
-    assert "no interval" in estimate([1.0]).text() and np.isnan(estimate([1.0]).low)
+    assert "no likely range" in estimate([1.0]).text() and np.isnan(estimate([1.0]).low)
     assert "two seeds" in estimate([1.0, 2.0]).text() and estimate([1.0, 2.0]).few
     assert not estimate([1.0, 2.0, 3.0]).few
     assert estimate([np.nan, np.inf]).text() == "no value"

@@ -156,11 +156,15 @@ def test_a_device_that_misses_the_budget_itself_gets_no_specification(run: Run) 
     (group,) = report.analysis.groups
     assert group.configured is not None and group.configured.n == 2 and not group.tolerances
     first = report.summary.splitlines()[1]
-    assert first.startswith("The device as configured already loses 2.0")
+    assert first.startswith("The device as configured already has an error increase of 2.0")
     assert "training longer or a larger budget comes before any specification" in first
     sheet = tolerance_sheet(report.analysis)
     assert list(sheet["axis"]) == list(few[1:]) and sheet["specification"].isna().all()
-    assert sheet["answer"].str.startswith("none: The device as configured already loses 2.0").all()
+    assert (
+        sheet["answer"]
+        .str.startswith("none: The device as configured already has an error increase of 2.0")
+        .all()
+    )
 
 
 def test_a_study_whose_configuration_changed_is_answered_in_parts(folder: Path, tmp_path: Path) -> None:

@@ -92,6 +92,9 @@ def test_a_study_does_not_silently_change_what_it_is(sweep: Sweep) -> None:
             sweep("study.n_trials=2", other, "+study.allow_changes=true")
     sweep("study.n_trials=2", "depth=4", "+study.allow_changes=true")
     assert len(trials_of(folder)) == 2
+    # and it keeps how it was asked for
+    said = json.loads((folder / "study.json").read_text())["command"]
+    assert said.startswith("python ") and said.endswith("study.n_trials=2 depth=4 +study.allow_changes=true")
 
 
 def test_seeds_run_inside_one_trial_and_are_averaged(sweep: Sweep) -> None:

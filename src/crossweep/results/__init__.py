@@ -4,7 +4,7 @@ here.
 Map: ``collect`` (folders to one tidy table) -> ``points``, ``stats`` (seeds, intervals, paired comparison)
 -> ``surface`` (Gaussian-process fit and its quality) -> ``contour``, ``tolerance``, ``importance`` (the
 answers) -> ``analysis`` (all of it for one table) -> ``plots`` (figures by what they tell), ``sentences``, ``sheets``,
-``page`` -> ``reporting``.
+``page`` -> ``reporting``; a search for parameters is answered by ``tuning``.
 
 Public: ``collect(dirs)``, ``write_table(study_dir)``, ``TableWriter(study_dir)``, ``analyse(table, ...)``,
 ``build_report(dirs, ...)``, ``terminal_summary(dirs, ...)``, ``finish(dirs)``.

@@ -35,6 +35,7 @@ MAX_GROUPS = 12
 MAX_PLANES = 3  # planes drawn per surface, the costliest axes first
 STAR_SHARE = 0.9  # of points that move at most one axis: then each axis is looked at alone
 GROUP = "group"
+OF_RUNS = ("choice.device", "choice.model", "choice.data")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,6 +126,11 @@ class Analysis:
         return known.get(self.metric, self.metric.replace("_", " "))
 
     @property
+    def what(self) -> str:
+        """The metric in words."""
+        return self.metric.replace("_", " ")
+
+    @property
     def unit(self) -> str:
         """What follows a number of the metric."""
         return {"error_increase": " points", "test_error": " %"}.get(self.metric, "")
@@ -165,6 +171,8 @@ def analyse(table: Table, *, budget: float = BUDGET, metric: str = METRIC, seed:
     kept = names[:MAX_GROUPS]
     groups = tuple(_group(n, shown[shown[GROUP] == n], table, column, budget, seed) for n in kept)
     conditions = [c for a in table.axes if a.numeric and (c := f"axis.{a.name}") in rows]
+    # errors on other data, or of another network, are no condition in common
+    conditions += [c for c in ("choice.model", "choice.data") if c in rows]
     usable = shown[shown[column].notna() & shown[GROUP].isin(kept)]
     return Analysis(
         table=table,
@@ -186,6 +194,8 @@ def grouped(table: Table) -> tuple[pd.DataFrame, dict[str, list[Hashable]]]:
     parts = [algorithm]
     if len(table.studies) > 1:
         parts.insert(0, rows["study"])
+    # single runs that nobody made a study of may differ in anything
+    parts += [rows[c] for c in OF_RUNS if c in rows and not any(s.described for s in table.studies)]
     selectors = _selectors(table)
     for axis in table.axes:
         column = f"axis.{axis.name}"

@@ -36,7 +36,7 @@ class Share:
 
     @property
     def text(self) -> str:
-        return f"{self.value:.0%} [{self.low:.0%}, {self.high:.0%}]"
+        return f"{self.value:.0%} (likely range {self.low:.0%} to {self.high:.0%})"
 
 
 @dataclass(frozen=True, kw_only=True)

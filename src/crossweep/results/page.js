@@ -1,4 +1,10 @@
 "use strict";
+// links to trial folders: only where this page lies beside its figures, not where it was mailed
+if (document.body.dataset.home) {
+  const probe = new Image();
+  probe.onload = () => document.querySelectorAll("a[data-to]").forEach(a => a.setAttribute("href", a.dataset.to));
+  probe.src = document.body.dataset.home;
+}
 // tables: a click on a heading sorts, a second click turns it round
 for (const table of document.querySelectorAll("table.sorts")) {
   const heads = [...table.tHead.rows[0].cells];

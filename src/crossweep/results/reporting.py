@@ -16,17 +16,20 @@ from crossweep.results.agreement import agreement
 from crossweep.results.analysis import METRIC, Analysis, analyse
 from crossweep.results.collecting import collect, csv_bytes, write_rows
 from crossweep.results.endurance import endurance_sheet
-from crossweep.results.page import figure_element, link_from, page
+from crossweep.results.html import figure_element
+from crossweep.results.page import FOLDED, link_from, page
 from crossweep.results.plots.comparison import differences, losses
 from crossweep.results.plots.curves import curves
 from crossweep.results.plots.endurance import front
 from crossweep.results.plots.fits import importances, left_out
+from crossweep.results.plots.history import history
 from crossweep.results.plots.landscape import landscape
 from crossweep.results.plots.measured import bare, panels
 from crossweep.results.plots.style import Figure, drawing
 from crossweep.results.plots.svg import inline
 from crossweep.results.plots.tolerances import joint_curves, tolerance_bars
 from crossweep.results.table import Table
+from crossweep.results.tuning import Tuning, is_tuning, tuned, tuning_page
 from crossweep.schema import LARGEST
 from crossweep.study_folder import FIGURES, REPORT
 from crossweep.sweep.settings import BUDGET
@@ -40,16 +43,20 @@ class Report:
 
     Args:
         path: of the page.
-        analysis: what it says.
+        table: the runs.
+        summary: the answer in ten lines.
+        analysis: what a map says; None for a search.
     """
 
     path: Path
-    analysis: Analysis
+    table: Table
+    summary: str
+    analysis: Analysis | None = None
 
     @property
-    def summary(self) -> str:
-        """The answer in ten lines."""
-        return sentences.terminal(self.analysis)
+    def told(self) -> str:
+        """What a terminal is told."""
+        return "\n".join([self.summary, *sentences.skipped(self.table), f"report: {self.path}"])
 
 
 def build_report(
@@ -77,8 +84,10 @@ def build_report(
     given = [Path(folders)] if isinstance(folders, Path | str) else [Path(f) for f in folders]
     table = collect(given)
     target = Path(output) if output is not None else _default_output(given)
-    analysis = analysed(table, budget=budget, metric=metric, seed=seed)
     target.mkdir(parents=True, exist_ok=True)
+    if metric is None and is_tuning(table) and (search := tuned(table, seed=seed)) is not None:
+        return _tuning_report(search, target, figures=figures)
+    analysis = analysed(table, budget=budget, metric=metric, seed=seed)
     write_rows(target, analysis.table.rows)
     for name, sheet in (
         ("tolerance.csv", sheets.tolerance_sheet(analysis)),
@@ -94,17 +103,36 @@ def build_report(
         drawn = all_figures(analysis)
         link = link_from(target)
         sections = [(title, [_element(f, link) for f in part]) for title, part in drawn]
-        content = page(analysis, sections, link)
+        everything = [f for _, part in drawn for f in part]
+        content = page(analysis, sections, link, at_home=_at_home(everything) if figures else "")
         if figures:
-            _write_figures(target / FIGURES, [f for _, part in drawn for f in part])
-    return Report(path=write_bytes(target / REPORT, content.encode()), analysis=analysis)
+            _write_figures(target / FIGURES, everything)
+    path = write_bytes(target / REPORT, content.encode())
+    return Report(path=path, table=table, summary=sentences.terminal(analysis), analysis=analysis)
+
+
+def _tuning_report(search: Tuning, target: Path, *, figures: bool) -> Report:
+    write_rows(target, search.table.rows)
+    with drawing():
+        drawn, link = history(search), link_from(target)
+        elements = [_element(f, link) for f in drawn]
+        content = tuning_page(search, elements, link, at_home=_at_home(drawn) if figures else "")
+        if figures:
+            _write_figures(target / FIGURES, drawn)
+    lines = [sentences.what_was_run(search.table), *search.summary]
+    path = write_bytes(target / REPORT, content.encode())
+    return Report(path=path, table=search.table, summary=sentences.shortened(lines))
+
+
+def _at_home(figures: Sequence[Figure]) -> str:
+    """The image that tells the page where it lies."""
+    return f"{FIGURES}/{figures[0].name}.png" if figures else ""
 
 
 def finish(folders: Sequence[Path | str]) -> None:
     """What a study does when it ends, however it ends: build the report, say the answer and where it is."""
     print("writing the report ...", file=sys.stderr, flush=True)
-    report = build_report(folders)
-    print("\n".join([report.summary, *sentences.skipped(report.analysis), f"report: {report.path}"]))
+    print(build_report(folders).told)
 
 
 def terminal_summary(folders: Sequence[Path | str] | Path | str, *, budget: float | None = None) -> str:
@@ -158,7 +186,7 @@ def all_figures(analysis: Analysis) -> list[tuple[str, list[Figure]]]:
         ("Comparison", _present([losses(analysis), differences(analysis)])),
         ("Along each axis", curves(analysis)),
         ("Importance", shares),
-        ("How well the surfaces fit", fits),
+        (FOLDED, fits),
     ]
 
 

@@ -13,7 +13,9 @@ from crossweep.results import endurance
 from crossweep.results.analysis import METRIC, Analysis, Fit, Group
 from crossweep.results.configurations import seed_labels
 from crossweep.results.stats import FEW
-from crossweep.results.tolerance import Tolerance
+from crossweep.results.surface import least_points
+from crossweep.results.table import Table
+from crossweep.results.tolerance import SURE, Tolerance
 
 MOST_LINES = 10
 MOST_KINDS = 5  # of warnings
@@ -24,7 +26,7 @@ WORST_FIRST = ("failed", "diverged", "pruned", "complete")
 
 def summary(analysis: Analysis) -> list[str]:
     """What was run, what it says, and how far to trust it."""
-    lines = [what_was_run(analysis)]
+    lines = [what_was_run(analysis.table)]
     lines += [line for group in analysis.groups for line in as_configured(analysis, group)]
     lines += best_group(analysis)
     for group in analysis.groups:
@@ -35,23 +37,27 @@ def summary(analysis: Analysis) -> list[str]:
 
 
 def terminal(analysis: Analysis) -> str:
-    """The answer in ten lines: the most important kept, the rest counted."""
-    lines = summary(analysis)
+    """The answer in ten lines."""
+    return shortened(summary(analysis))
+
+
+def shortened(lines: list[str]) -> str:
+    """The most important ten lines, the rest counted."""
     if len(lines) > MOST_LINES:
         cut = len(lines) - MOST_LINES + 1
         lines = [*lines[: MOST_LINES - 1], f"... and {cut} more statements in the report"]
     return "\n".join(lines)
 
 
-def what_was_run(analysis: Analysis) -> str:
+def what_was_run(table: Table) -> str:
     """Trials, seeds and states on one line."""
-    rows = analysis.table.rows
-    names = ", ".join(dict.fromkeys(s.name for s in analysis.table.studies))
+    rows = table.rows
+    names = ", ".join(dict.fromkeys(s.name for s in table.studies))
     trials = rows.groupby(["study", "trial"], dropna=False)["state"].agg(_of_trial)
     states = Counter(map(str, trials))
     told = ", ".join(f"{count} {state}" for state, count in states.most_common())
-    seeds = _seeds(analysis)
-    skipped = len(analysis.table.skipped)
+    seeds = _seeds(table)
+    skipped = len(table.skipped)
     tail = f"; {skipped} folder{'s' * (skipped != 1)} skipped" if skipped else ""
     return f"{names}: {len(trials)} trials ({told}), {seeds} seed{'s' * (seeds != 1)}{tail}."
 
@@ -61,8 +67,8 @@ def _of_trial(states: pd.Series) -> str:
     return min(map(str, states), key=lambda s: WORST_FIRST.index(s) if s in WORST_FIRST else len(WORST_FIRST))
 
 
-def _seeds(analysis: Analysis) -> int:
-    rows = analysis.table.rows
+def _seeds(table: Table) -> int:
+    rows = table.rows
     return int(seed_labels(rows[rows["seed"].notna()]).nunique())
 
 
@@ -73,13 +79,13 @@ def as_configured(analysis: Analysis, group: Group) -> list[str]:
         if any(f.withheld for f in group.fits):
             return [f"{lead}{withheld(analysis, group)}."]
         return [
-            f"{lead}The device as configured: {_what(analysis)} {group.configured.text(analysis.unit)} "
+            f"{lead}The device as configured: {analysis.what} {group.configured.text(analysis.unit)} "
             f"(budget {analysis.limit})."
         ]
     if group.alone:
         return [
             f"{lead}The device as configured was not run: each specification assumes that it is within "
-            f"{analysis.limit}."
+            f"{analysis.limit}; study.anchors=[nominal] runs it first."
         ]
     return []
 
@@ -89,17 +95,13 @@ def withheld(analysis: Analysis, group: Group) -> str:
     assert group.configured is not None, "only what was measured can miss the budget"
     if analysis.metric != METRIC:
         lost = (
-            f"misses the budget of {analysis.limit}: {_what(analysis)} {group.configured.text(analysis.unit)}"
+            f"misses the budget of {analysis.limit}: {analysis.what} {group.configured.text(analysis.unit)}"
         )
         return f"The device as configured {lost}; nothing is specified per axis"
     return (
-        f"The device as configured already loses {group.configured.text(analysis.unit)}, more than the budget of "
-        f"{analysis.limit}; training longer or a larger budget comes before any specification"
+        f"The device as configured already has an error increase of {group.configured.text(analysis.unit)}, more than "
+        f"the budget of {analysis.limit}; training longer or a larger budget comes before any specification"
     )
-
-
-def _what(analysis: Analysis) -> str:
-    return analysis.metric.replace("_", " ")
 
 
 def group_lines(analysis: Analysis, group: Group) -> list[str]:
@@ -114,7 +116,7 @@ def group_lines(analysis: Analysis, group: Group) -> list[str]:
         if fit.importance:
             lines.append(lead + importance_sentence(fit))
     if not group.fits or all(not f.points.axes for f in group.fits):
-        lines = [f"{group.name}: {_what(analysis)} {group.loss.text()} (budget {analysis.limit})."]
+        lines = [f"{group.name}: {analysis.what} {group.loss.text()} (budget {analysis.limit})."]
     return lines
 
 
@@ -122,9 +124,9 @@ def tolerance_sentence(analysis: Analysis, t: Tolerance) -> str:
     """One tolerance with specification."""
     name, budget = t.axis.short, analysis.limit
     if t.status == "undetermined":
-        return f"{name}: {t.text}; more seeds or trials are needed."
+        return f"{name}: {t.text}; more seeds or trials would help."
     if t.status == "above":
-        return f"{name}: the loss exceeds {budget} from the start ({t.starts_above:.0%} sure)."
+        return f"{name}: above {budget} from the start ({t.starts_above:.0%} sure)."
     if t.status == "beyond":
         over = f"{name}: within {budget} up to the end of the range, {t.axis.text(t.end)}"
         chance = f" ({t.crosses:.0%} chance that it is exceeded before)" if t.crosses >= 0.005 else ""
@@ -141,7 +143,21 @@ def refusal(analysis: Analysis, fit: Fit) -> str:
         said = f" All {len(y)} points are within the budget, though (largest {y.max():.2f}{analysis.unit})."
     elif len(y) and (y > analysis.budget).all():
         said = f" All {len(y)} points exceed the budget, though (smallest {y.min():.2f}{analysis.unit})."
-    return f"no answer for {names}: {fit.reason}.{said}"
+    return f"no answer for {names}: {fit.reason}.{said} {remedy(fit)}".rstrip()
+
+
+def remedy(fit: Fit) -> str:
+    """What would help where there is no surface."""
+    points = fit.points
+    missing = least_points(len(points.axes)) - points.n
+    if not points.axes:
+        return ""
+    if fit.surface is not None:
+        return "More seeds (study.seeds) or more trials (study.n_trials) would help."
+    if missing <= 0:
+        names = " and ".join(f"axis.{a.name}" for a in points.axes)
+        return f"Other values would help: low, high and points of {names}."
+    return f"{missing} more trials would help: study.n_trials={points.n + missing}."
 
 
 def importance_sentence(fit: Fit) -> str:
@@ -150,7 +166,7 @@ def importance_sentence(fit: Fit) -> str:
     if shares is None:
         return ""
     first = shares.order[0]
-    text = f"{shares.axes[first].short} costs most: {shares.total[first].text} of the loss's variance"
+    text = f"{shares.axes[first].short} costs most: {shares.total[first].text} of the variation"
     if shares.pairs:
         (i, j), share = max(shares.pairs.items(), key=lambda item: item[1].value)
         text += f"; together {shares.axes[i].short} and {shares.axes[j].short} add {share.text}"
@@ -168,30 +184,28 @@ def best_group(analysis: Analysis) -> list[str]:
         # where all are above the budget from the start, or all beyond the range, there is nothing to rank
         if len(told) > 1 and {t.status for _, t in told} not in ({"above"}, {"beyond"}):
             ranked = sorted(told, key=lambda item: (-np.median(item[1].samples), item[1].crosses))
-            lines.append(_ranked(ranked))
+            lines += _ranked(ranked)
     for c in analysis.comparisons:
         d = c.difference
         if d.n >= FEW and (d.low > 0 or d.high < 0):
             better, worse = (c.first, c.second) if d.mean < 0 else (c.second, c.first)
             low, high = sorted((abs(d.low), abs(d.high)))
             lines.append(
-                f"On the same devices and conditions {better} loses {abs(d.mean):.2f}{analysis.unit} less "
-                f"than {worse} (95 % interval {low:.2f} to {high:.2f}, {d.n} {c.units})."
+                f"On the same devices and conditions the {analysis.what} of {better} is {abs(d.mean):.2f}"
+                f"{analysis.unit} smaller than that of {worse} (likely range {low:.2f} to {high:.2f}, {d.n} {c.units})."
             )
     return lines
 
 
-def _ranked(ranked: list[tuple[str, Tolerance]]) -> str:
-    order = ranked[0][0] + f" ({ranked[0][1].bound(ranked[0][1].value)})"
+def _ranked(ranked: list[tuple[str, Tolerance]]) -> list[str]:
+    """The order of the groups, as far as it is decided; none where nothing is."""
+    order, decided = f"{ranked[0][0]} ({ranked[0][1].bound(ranked[0][1].value)})", False
     for (_, laxer), (name, t) in pairwise(ranked):
-        tied = laxer.status == t.status != "crossed"
-        order += f"{', ' if tied else ' > '}{name} ({t.bound(t.value)})"
-    text = f"{ranked[0][1].axis.short}: {order}"
-    (_, first), (_, second) = ranked[:2]
-    if first.status == second.status != "crossed":
-        return f"{text}."
-    sure = probability_laxer(first, second)
-    return f"{text}; the first tolerates more than the second with probability {sure:.0%}."
+        sure = probability_laxer(laxer, t) >= SURE
+        decided |= sure
+        order += f"{' tolerates more than ' if sure else ', '}{name} ({t.bound(t.value)})"
+    axis = ranked[0][1].axis.short
+    return [f"{axis}: {order} (with a probability of at least {SURE:.0%} each)."] if decided else []
 
 
 def probability_laxer(one: Tolerance, other: Tolerance) -> float:
@@ -234,7 +248,7 @@ def cautions(analysis: Analysis) -> list[str]:
     """What a reader must know before believing it."""
     found = []
     rows = analysis.table.rows
-    seeds = _seeds(analysis)
+    seeds = _seeds(analysis.table)
     found += _mixtures(analysis)
     found += _unplaced(analysis)
     if seeds < FEW:
@@ -284,9 +298,9 @@ def _references(rows: pd.DataFrame) -> list[str]:
     if not names:
         return []
     if len(names) == 1:
-        return [f"The loss is measured against digital training with {next(iter(names))}."]
+        return [f"The digital reference is training with {next(iter(names))}."]
     counted = ", ".join(f"{name} ({count} runs)" for name, count in names.most_common())
-    return [f"The loss is measured against the better digital training of each run: {counted}."]
+    return [f"The digital reference is the best digital training of each run: {counted}."]
 
 
 def _told(rows: pd.DataFrame) -> list[str]:
@@ -306,8 +320,8 @@ def _told(rows: pd.DataFrame) -> list[str]:
     return [f"{same[0].rstrip('.')} ({len(same)} of {len(rows)} runs)." for same in often[:MOST_KINDS]] + more
 
 
-def skipped(analysis: Analysis) -> list[str]:
+def skipped(table: Table) -> list[str]:
     """A line for every folder or file that could not be used, the first ones in full."""
-    left = analysis.table.skipped
+    left = table.skipped
     lines = [f"skipped {s.folder}: {s.reason}" for s in left[:MOST_SKIPPED]]
     return lines + ([f"and {len(left) - MOST_SKIPPED} more"] if len(left) > MOST_SKIPPED else [])

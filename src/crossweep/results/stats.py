@@ -43,13 +43,13 @@ class MeanEstimate:
         return self.n < FEW
 
     def text(self, unit: str = "") -> str:
-        """`1.3 [0.9, 1.8], n = 5`, or what is missing."""
+        """`1.3 (likely range 0.9 to 1.8, 5 seeds)`, or what is missing."""
         if not self.n:
             return "no value"
         if self.n == 1:
-            return f"{self.mean:.2f}{unit} (one seed: no interval)"
-        note = " (two seeds: a wide guess)" if self.n == 2 else ""
-        return f"{self.mean:.2f}{unit} [{self.low:.2f}, {self.high:.2f}], n = {self.n}{note}"
+            return f"{self.mean:.2f}{unit} (one seed: no likely range)"
+        note = "two seeds, so a guess" if self.n == 2 else f"{self.n} seeds"
+        return f"{self.mean:.2f}{unit} (likely range {self.low:.2f} to {self.high:.2f}, {note})"
 
 
 def estimate(values: ArrayLike) -> MeanEstimate:

@@ -230,14 +230,10 @@ def _problems(quality: Quality) -> tuple[str, ...]:
     found = []
     if not quality.q2 >= LEAST_Q2:
         found.append(
-            f"the surface predicts left-out points too badly (Q² = {quality.q2:.2f}, needed {LEAST_Q2}): "
-            "the axes explain too little of the scatter, or there are too few points"
+            "the trials scatter too much for a surface: these axes explain too little, or there are too few trials"
         )
     if quality.n >= 20 and quality.coverage < LEAST_COVERAGE:
-        found.append(
-            f"only {quality.coverage:.0%} of left-out points lie in their 95 % interval: "
-            "its band cannot be trusted"
-        )
+        found.append("a surface misses its own trials too often for its likely ranges to be trusted")
     return tuple(found)
 
 

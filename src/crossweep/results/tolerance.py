@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import qmc
 
-from crossweep.axis import Axis
+from crossweep.axis import Axis, number_text
 from crossweep.results.contour import Contour
 from crossweep.results.surface import Surface, nominal
 
@@ -132,11 +132,12 @@ class Tolerance:
     @property
     def text(self) -> str:
         """Value with interval, in words."""
-        interval = f"[{self.bound(self.low)}, {self.bound(self.high)}]"
+        low = number_text(self.low) if np.isfinite([self.low, self.high]).all() else self.bound(self.low)
+        interval = f"likely range {low} to {self.bound(self.high)}"
         if not self.determined:
-            return f"not determined: the 95 % interval {interval} spans the whole range"
+            return f"not determined: the {interval} covers everything that was examined"
         if self.status == "crossed":
-            return f"{self.axis.text(self.value)} {interval}"
+            return f"{self.axis.text(self.value)} ({interval})"
         if self.status == "beyond":
             chance = f" ({self.crosses:.0%} chance that it is)" if self.crosses >= 0.005 else ""
             return f"{self.bound(self.value)}: not crossed within the range{chance}"

@@ -3,6 +3,7 @@
 import logging
 import os
 import re
+import shlex
 import signal
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -173,7 +174,9 @@ class Controller:
             raise StudyError(
                 f"study.name: the storage holds a study {self._name!r} that does not belong to {directory}"
             )
-        describe.write(directory, self._name, settings, self._space, self._plain, earlier)
+        describe.write(
+            directory, self._name, settings, self._space, self._plain, command(self._config), earlier
+        )
         ledger = Ledger(create(settings, self._name, storage), directory, settings, self._space)
         with ledger.locked():
             restored = restore(ledger.study, directory, self._space, settings)
@@ -361,6 +364,18 @@ class Controller:
                 f"{os.path.relpath(self._directory)}/trial_*/{ERROR}; study.retry_failed=true repeats them"
             )
         return {"finished": tally.finished, "failed": tally.failed, "reason": reason}
+
+
+def command(config: "DictConfig") -> str:
+    """What was typed to start the study, without passwords."""
+    from omegaconf import OmegaConf
+
+    # unresolved: an environment variable in a word may hold a password
+    words = OmegaConf.to_container(config.hydra.overrides.task, resolve=False)
+    assert isinstance(words, list)
+    name = str(config.hydra.job.name)
+    program = "crossweep-train" if name == "train" else f"python {name}.py"
+    return masked(f"{program} -m {shlex.join(map(str, words))}")
 
 
 def base_config(config: "DictConfig") -> dict[str, Any]:

@@ -42,6 +42,7 @@ def write(
     settings: Settings,
     space: Space,
     config: Mapping[str, Any],
+    command: str,
     earlier: Mapping[str, Any] | None,
 ) -> None:
     """Describe the study; earlier starts are kept in ``starts``."""
@@ -66,6 +67,7 @@ def write(
         "n_trials": settings.n_trials,
         "threads": settings.threads,
         "published": settings.published,
+        "command": command,
         "started": earlier["started"] if earlier else start["at"],
         "starts": [*(earlier["starts"] if earlier else []), start],
         "config": dict(config),

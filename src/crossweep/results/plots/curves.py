@@ -41,17 +41,17 @@ def _figure(analysis: Analysis, found: list[Found]) -> Figure:
     made, ax = canvas(COLUMN, COLUMN * (0.75 + 0.08 * (len(found) > 1)))
     axis = found[0][2].points.axes[found[0][3]]
     tips: dict[str, list[Tip]] = {}
-    highest, lowest = analysis.budget, 0.0
+    seen = [np.zeros(0)]
     ax.axhline(analysis.budget, color=MUTED, lw=0.8, ls="--")
     for order, (i, _, fit, j) in enumerate(found):
         middle = _curve(ax, fit, j, LINES[i % 6], alone=len(found) == 1)
-        highest, lowest = max(highest, float(middle.max())), min(lowest, float(middle.min()))
+        seen += [middle, fit.points.y] if len(found) == 1 else [middle]
         tips |= _marks(ax, analysis, fit, j, i, f"on{order}", alone=len(found) == 1)
         for tolerance in fit.tolerances:
             if tolerance.axis is fit.points.axes[j]:
                 _bar(ax, tolerance, analysis.budget, LINES[1] if len(found) == 1 else LINES[i % 6])
     label_axis(ax, axis, "x")
-    loss_axis(ax, analysis.metric_title, "y", analysis.budget, (lowest, highest))
+    loss_axis(ax, analysis.metric_title, "y", analysis.budget, np.concatenate(seen))
     if len(found) > 1:
         entries = [
             Line2D([], [], color=LINES[i % 6], marker=MARKERS[i % 6], ms=3.5, label=g.name)
@@ -62,13 +62,9 @@ def _figure(analysis: Analysis, found: list[Found]) -> Figure:
         name=f"along_{axis.name.replace('.', '_').replace('/', '_')}",
         title=f"Along {axis.short}",
         caption=(
-            "Line: posterior median, the other axes at their nominal or harmless value; pale: pointwise 95 % "
-            "interval. "
-            f"Dashed: the budget of {analysis.budget:g}; bar on it: the tolerance with its 95 % interval. "
-            "Marks: "
-            "trials on this line"
-            + (" (dark) and elsewhere (pale)" if len(found) == 1 else "")
-            + ". The loss is linear up to four budgets, logarithmic beyond."
+            "Line: what the trials say together, the other flaws at their nominal or harmless value; pale: its likely "
+            f"range. Dashed: the budget of {analysis.limit}; bar on it: what is tolerated, with its likely range. "
+            "Marks: trials on this line" + (" (dark) and elsewhere (pale)." if len(found) == 1 else ".")
         ),
         canvas=made,
         tips=tips,

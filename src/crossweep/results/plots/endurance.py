@@ -38,7 +38,7 @@ def front(analysis: Analysis) -> Figure | None:
     if every[:, 0].min() > 0:
         ax.set_xscale("log")
     ax.axhline(analysis.budget, color=MUTED, lw=0.8, ls="--")
-    loss_axis(ax, analysis.metric_title, "y", analysis.budget, (every[:, 1].min(), every[:, 1].max()))
+    loss_axis(ax, analysis.metric_title, "y", analysis.budget, every[:, 1])
     ax.set_xlabel("pulses of a device, 99.9th percentile of the array pulsed most")
     if len(groups) > 1:
         ax.legend()

@@ -6,7 +6,7 @@ import numpy as np
 
 from crossweep.results.analysis import Analysis, Group
 from crossweep.results.importance import Importance
-from crossweep.results.plots.style import COLUMN, INK, LINES, MUTED, Figure, canvas, loss_axis
+from crossweep.results.plots.style import COLUMN, INK, LINES, MUTED, Figure, canvas, loss_axis, wrapped
 from crossweep.results.surface import Surface
 
 
@@ -22,12 +22,13 @@ def left_out(analysis: Analysis, name: str, surface: Surface, number: int) -> Fi
     ax.plot(ends, ends, color=MUTED, lw=0.8)
     for draw in (ax.axhline, ax.axvline):
         draw(analysis.budget, color=MUTED, lw=0.6, ls="--")
-    limits = (float(min(ends[0], np.quantile(q.low, 0.05))), float(max(ends[1], np.quantile(q.high, 0.9))))
-    loss_axis(ax, f"measured {analysis.metric_title}", "x", analysis.budget, (ends[0], ends[1]))
-    loss_axis(ax, "predicted from all others", "y", analysis.budget, limits)
+    loss_axis(ax, f"measured {analysis.metric_title}", "x", analysis.budget, np.concatenate([y, ends]))
+    loss_axis(
+        ax, "predicted from the other trials", "y", analysis.budget, np.concatenate([q.predicted, ends])
+    )
     return Figure(
         name=f"fit_{number}",
-        title=(f"{name}: " if name else "") + "prediction of what was left out",
+        title=(f"{name}: " if name else "") + "each trial predicted from the others",
         caption=q.text[0].upper() + q.text[1:] + ". Orange: outside its 95 % interval. Dashed: the budget.",
         canvas=made,
     )
@@ -47,19 +48,18 @@ def importances(group: Group, shares: Importance, number: int) -> Figure:
     low = np.array([shares.total[j].low for j in order])
     high = np.array([shares.total[j].high for j in order])
     ax.hlines(y, low, high, color=INK, lw=1.0)
-    ax.set_yticks(y, [shares.axes[j].short for j in order])
+    ax.set_yticks(y, [wrapped(shares.axes[j].short) for j in order])
     ax.invert_yaxis()
     ax.set_xlim(0, max(1.0, float(high.max())))
     ax.set_xticks(np.linspace(0, 1, 5), ["0", "25", "50", "75", "100"])
-    ax.set_xlabel("share of the loss's variance [%]")
+    ax.set_xlabel("share of the variation [%]")
     made.legend(loc="outside upper right", ncols=2)
     return Figure(
         name=f"importance_{number}",
-        title=f"{group.name}: which axis costs most",
+        title=f"{group.name}: which flaw costs most",
         caption=(
-            "Sobol indices of the fitted surface, all axes varied evenly over their ranges. Dark: what "
-            "the axis causes "
-            "alone; light: what it adds together with others; line: 95 % interval of the sum."
+            "How much of the variation each flaw causes when all vary evenly over their ranges (Sobol indices). Dark: "
+            "alone; light: together with others; line: likely range of the sum."
         ),
         canvas=made,
     )

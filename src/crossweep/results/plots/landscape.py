@@ -15,11 +15,13 @@ from scipy.ndimage import zoom
 from crossweep.axis import number_text
 from crossweep.results.analysis import Analysis, Fit, Group
 from crossweep.results.contour import Contour
-from crossweep.results.plots.style import COLUMN, INK, MAP, MUTED, PAPER, Figure, Tip, canvas, label_axis
+from crossweep.results.plots.style import COLUMN, INK, MAP, MUTED, Figure, Tip, canvas, label_axis
 from crossweep.results.points import Points
 
 Array = NDArray[np.float64]
 FINE = 4  # subdivisions of the drawn grid
+SURE = 0.95  # probability that a place marked as safe keeps the budget
+HATCH = "xxxx"
 MAX_MARKS = 1500  # with tips; more marks are drawn small and mute
 
 
@@ -43,8 +45,9 @@ def landscape(analysis: Analysis, group: Group, fit: Fit, contour: Contour, numb
     loss = unit * np.sinh(_fine(np.arcsinh(contour.loss / unit)))
     clipped = np.clip(loss, norm.boundaries[0] + 1e-9, norm.boundaries[-1] - 1e-9)
     filled = ax.contourf(fine, fine, clipped, levels=list(norm.boundaries), norm=norm, cmap=MAP)
-    _not_seen(ax, contour)
-    drawn = _line_and_band(ax, contour, fine)
+    _undecided(ax, contour, fine)
+    drawn = _line(ax, contour, fine)
+    safe = _safe(ax, contour, fine)
     tips = marks(ax, fit.points, contour.pair, norm, analysis)
     bar = made.colorbar(filled, ax=ax, pad=0.02, aspect=28, spacing="uniform")
     bar.set_ticks(list(norm.boundaries), labels=[number_text(v) for v in norm.boundaries])
@@ -52,11 +55,11 @@ def landscape(analysis: Analysis, group: Group, fit: Fit, contour: Contour, numb
     bar.outline.set_linewidth(0.4)
     label_axis(ax, across, "x")
     label_axis(ax, up, "y")
-    _legend(made, fit.points, contour, drawn, analysis.budget)
+    _legend(made, fit.points, drawn, safe, analysis)
     return Figure(
         name=f"landscape_{number}",
         title=f"{group.name}: {analysis.metric_title} over {across.short} and {up.short}",
-        caption=_caption(analysis, fit, contour, drawn),
+        caption=_caption(analysis, fit, contour, drawn, safe),
         canvas=made,
         tips=tips,
     )
@@ -85,33 +88,37 @@ def _fine(values: Array) -> Array:
     return np.asarray(zoom(values, size / values.shape[0], order=3, grid_mode=False, mode="nearest"))
 
 
-def _not_seen(ax: Axes, contour: Contour) -> None:
-    """Hatch where no trial was near: the surface says no more there than it would without data."""
-    if not contour.seen.all():
-        away = (~contour.seen).astype(float)
-        ax.contourf(
-            contour.grid,
-            contour.grid,
-            away,
-            levels=[0.5, 1.5],
-            colors=["#9a9a9a"],
-            hatches=["////"],
-            alpha=0.6,
-        )
+def _undecided(ax: Axes, contour: Contour, fine: Array) -> None:
+    """Hatch what the trials do not decide: the band of the budget's line, and where no trial was near."""
+    distance = _fine(np.abs(contour.mean) - contour.factor * contour.std)
+    open_ = np.where(_fine(contour.seen.astype(float)) > 0.5, distance, -1.0)
+    if (open_ < 0).any():
+        ax.contourf(fine, fine, open_, levels=[-1e9, 0], colors=["none"], hatches=[HATCH])
+        if (open_ > 0).any():
+            ax.contour(fine, fine, open_, levels=[0], colors=["white"], linewidths=0.6)
 
 
-def _line_and_band(ax: Axes, contour: Contour, fine: Array) -> bool:
+def _line(ax: Axes, contour: Contour, fine: Array) -> bool:
     if not contour.drawable:
         return False
-    mean, std = _fine(contour.mean), _fine(contour.std)
-    distance = np.abs(mean) - contour.factor * std
-    if (distance < 0).any():
-        ax.contourf(fine, fine, distance, levels=[-1e9, 0], colors=["white"], alpha=0.38)
-        if (distance > 0).any():
-            ax.contour(fine, fine, distance, levels=[0], colors=["white"], linewidths=0.6, linestyles="--")
-    line = ax.contour(fine, fine, mean, levels=[0], colors=["white"], linewidths=1.8)
-    line.set_path_effects([patheffects.Stroke(linewidth=3.2, foreground="black"), patheffects.Normal()])
+    line = ax.contour(fine, fine, _fine(contour.mean), levels=[0], colors=["white"], linewidths=1.8)
+    line.set_path_effects(_outlined(3.2))
     return True
+
+
+def _safe(ax: Axes, contour: Contour, fine: Array) -> bool:
+    """Where each place is within the budget with 95 % probability: dotted, and on its good side."""
+    sure = _fine(np.where(contour.seen, contour.within, 0.0))
+    if not (sure > SURE).any():
+        return False
+    if (sure < SURE).any():
+        line = ax.contour(fine, fine, sure, levels=[SURE], colors=["white"], linewidths=1.4, linestyles=":")
+        line.set_path_effects(_outlined(2.6))
+    return True
+
+
+def _outlined(width: float) -> list[patheffects.AbstractPathEffect]:
+    return [patheffects.Stroke(linewidth=width, foreground="black"), patheffects.Normal()]
 
 
 def marks(
@@ -170,14 +177,21 @@ def point_tip(points: Points, i: int, analysis: Analysis) -> Tip:
     return Tip(text=text, folder=points.folders[i])
 
 
-def _legend(made: mpl.figure.Figure, points: Points, contour: Contour, drawn: bool, budget: float) -> None:
-    entries: list[Line2D | Patch] = []
+def _legend(made: mpl.figure.Figure, points: Points, drawn: bool, safe: bool, analysis: Analysis) -> None:
+    entries: list[Line2D | Patch] = [
+        Patch(facecolor="#c9c9c9", hatch=HATCH, edgecolor="#1b1b1b", lw=0, label="not decided")
+    ]
     if drawn:
-        effects = [patheffects.Stroke(linewidth=3.0, foreground="black"), patheffects.Normal()]
-        entries.append(
-            Line2D([], [], color="white", lw=1.6, path_effects=effects, label=f"budget {budget:g}")
+        entries.insert(
+            0,
+            Line2D(
+                [], [], color="white", lw=1.6, path_effects=_outlined(3.0), label=f"budget {analysis.limit}"
+            ),
         )
-        entries.append(Patch(facecolor="#c9c9c9", edgecolor=MUTED, ls="--", lw=0.6, label="95 % band"))
+    if safe:
+        entries.append(
+            Line2D([], [], color="white", lw=1.4, ls=":", path_effects=_outlined(2.6), label="safe with 95 %")
+        )
     for marker, label, present in (("o", "trial", True), ("^", "diverged", points.diverged.any())):
         if present:
             entries.append(Line2D([], [], marker=marker, ls="", mec=MUTED, mfc="#8d8d8d", ms=4, label=label))
@@ -186,28 +200,26 @@ def _legend(made: mpl.figure.Figure, points: Points, contour: Contour, drawn: bo
         entries.append(Line2D([], [], marker="x", ls="", color=INK, ms=4, label="failed"))
     if pruned.any():
         entries.append(Line2D([], [], marker="+", ls="", color=INK, ms=5, label="pruned"))
-    if not contour.seen.all():
-        entries.append(Patch(facecolor="#9a9a9a", hatch="////", edgecolor=PAPER, label="not explored"))
     made.legend(handles=entries, loc="outside lower center", ncols=3, handlelength=1.4, columnspacing=1.0)
 
 
-def _caption(analysis: Analysis, fit: Fit, contour: Contour, drawn: bool) -> str:
+def _caption(analysis: Analysis, fit: Fit, contour: Contour, drawn: bool, safe: bool) -> str:
     axes = fit.points.axes
     held = [
         f"{a.short} = {a.text(float(a.from_unit(fit.at[j])))}"
         for j, a in enumerate(axes)
         if j not in contour.pair
     ]
-    text = "Colour: posterior median loss; dots: trials, in the colour of what they measured. "
+    text = f"Colour: {analysis.what}; dots: trials, in the colour of what they measured. "
     if drawn:
-        text += (
-            f"White line: a loss of {analysis.limit}. Pale band: the whole line lies inside it "
-            "with 95 % probability (simultaneous, not pointwise). "
-        )
+        text += f"White line: the budget of {analysis.limit}. "
     else:
         text += (
-            f"No line at {analysis.limit}: within this plane the loss crosses it with "
-            f"{contour.crossing:.0%} probability only. "
+            f"No line at {analysis.limit}: the {analysis.what} crosses it somewhere in this plane with a probability of "
+            f"{contour.crossing:.0%} only. "
         )
-    text += f"{contour.safe_share:.0%} of the plane is within the budget. "
+    text += "Hatched: not decided, more trials there would help; the whole line lies inside with 95 % probability. "
+    if safe:
+        text += "Inside the dotted line, on the dark side, each place is within the budget with 95 % probability. "
+    text += f"About {contour.safe_share:.0%} of the plane is within the budget. "
     return text + (f"Held at {', '.join(held)}." if held else "")

@@ -43,8 +43,7 @@ def bare(analysis: Analysis, group: Group, fit: Fit, number: int) -> Figure | No
         drawn.set_gid("done")
         tips = {"done": [point_tip(points, i, analysis) for i in range(points.n)]}
         ax.axhline(analysis.budget, color=MUTED, lw=0.8, ls="--")
-        limits = (float(np.min(points.y)), float(np.max([points.y.max(), analysis.budget])))
-        loss_axis(ax, analysis.metric_title, "y", analysis.budget, limits)
+        loss_axis(ax, analysis.metric_title, "y", analysis.budget, points.y)
         what = points.axes[0].short
     return Figure(
         name=f"trials_{number}",
@@ -136,7 +135,6 @@ def _draw(ax: Axes, table: Array, norm: Normalize) -> None:
             number_text(value),
             ha="center",
             va="center",
-            fontsize=6,
             color="white" if dark else "black",
         )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -21,6 +22,7 @@ COLUMN = 8.5 / 2.54  # width of a paper column [inch]
 # Three colours that stand for the page's own in SVG (see `svg.py`); in PNG and PDF they are what they are.
 INK, MUTED, PAPER = "#1b1b1c", "#6a6a6d", "#fefefd"
 MAP = "cividis"
+NEAR = 0.25  # share of the values near the budget from which on a scale spreads them out
 # Okabe and Ito's colours without yellow (too pale on white) and black (the ink)
 LINES = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00")
 MARKERS = ("o", "s", "D", "^", "v", "P")
@@ -29,9 +31,9 @@ RC: dict[Any, Any] = {
     "font.family": "sans-serif",
     "axes.labelsize": 8,
     "axes.titlesize": 8,
-    "xtick.labelsize": 7,
-    "ytick.labelsize": 7,
-    "legend.fontsize": 7,
+    "xtick.labelsize": 8,
+    "ytick.labelsize": 8,
+    "legend.fontsize": 8,
     "legend.frameon": False,
     "axes.linewidth": 0.6,
     "xtick.major.width": 0.6,
@@ -129,24 +131,43 @@ def _ticks(axis: Axis) -> NDArray[np.float64]:
     return inside if len(inside) > 1 else np.array([low, high])
 
 
-def loss_axis(ax: Axes, title: str, which: str, budget: float, limits: tuple[float, float]) -> None:
-    """A loss, linear up to a few budgets and logarithmic beyond: a cliff must not hide the budget.
+def loss_axis(ax: Axes, title: str, which: str, budget: float, values: NDArray[np.float64]) -> None:
+    """What is judged, on the scale that its values ask for.
+
+    Linear, unless the values spread over many budgets and a good part of them lies near the budget: a cliff must not
+    hide it. Then logarithmic beyond four budgets, and the linear part is as long as its share of the values.
 
     Args:
         ax: the plot.
         title: of the axis.
         which: "x" or "y".
-        budget: sets where the logarithm begins.
-        limits: smallest and largest loss to show.
+        budget: the acceptable value.
+        values: everything that is to be seen.
     """
-    unit = max(abs(budget), 1e-3)
-    target = ax.xaxis if which == "x" else ax.yaxis
-    (ax.set_xscale if which == "x" else ax.set_yscale)("symlog", linthresh=4 * unit, linscale=2)
-    low, high = min(limits[0], 0.0) - 0.25 * unit, max(limits[1], 2 * unit)
-    high = high * 1.2 if high > 4 * unit else high + 0.25 * unit
-    (ax.set_xlim if which == "x" else ax.set_ylim)(low, high)
-    steps = (-50, -20, -10, *(f * unit for f in (-4, -2, -1, 0, 1, 2, 4)), 10, 20, 50, 100)
-    kept = [t for t in steps if low <= t <= high and (abs(t) <= 4 * unit or abs(t) > 6 * unit)]
-    target.set_ticks(kept, [number_text(t) for t in kept])
+    unit, target = max(abs(budget), 1e-3), ax.xaxis if which == "x" else ax.yaxis
+    low, high = (float(f(values[np.isfinite(values)], initial=budget)) for f in (np.min, np.max))
+    low = min(low, 0.0) if low > -budget else low
+    near, knee = float((np.abs(values) <= 4 * unit).mean()), 4 * unit
+    if high - low <= 12 * unit or near < NEAR or low < -knee:
+        margin = 0.04 * (high - low)
+        (ax.set_xlim if which == "x" else ax.set_ylim)(low - margin, high + margin)
+        target.set_major_locator(MaxNLocator(6, steps=[1, 2, 2.5, 5, 10]))
+    else:
+        high, share = 1.15 * high, min(max(near, 0.35), 0.7)
+        length = share / (1 - share) * float(np.log10(high / knee))
+        (ax.set_xscale if which == "x" else ax.set_yscale)("symlog", linthresh=knee, linscale=length)
+        (ax.set_xlim if which == "x" else ax.set_ylim)(low - 0.2 * unit, high)
+        steps = [
+            *(f * unit for f in (-2, 0, 1, 2, 4)),
+            *(s * 10.0**d for d in range(-2, 6) for s in (1, 2, 5)),
+        ]
+        kept = [t for i, t in enumerate(steps) if low <= t <= high and (i < 5 or t > 1.5 * knee)]
+        target.set_ticks(kept)
+    target.set_major_formatter(lambda value, _: number_text(value))
     target.set_minor_locator(NullLocator())
     target.set_label_text(title)
+
+
+def wrapped(name: str, width: int = 22) -> str:
+    """A name for a tick: broken into lines where it is long."""
+    return "\n".join(textwrap.wrap(name, width, break_long_words=False)) or name

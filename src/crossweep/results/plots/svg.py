@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from crossweep.results.plots.style import INK, LINES, MUTED, PAPER, Figure, Tip
 
 SVG, XLINK = "http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"
+PIXELS = 1.65  # on the page for each point of a figure: type of 8 points is 13 pixels high
 THEME = {INK: "var(--ink)", MUTED: "var(--muted)", PAPER: "var(--paper)"}
 THEME |= {colour: f"var(--c{i})" for i, colour in enumerate(LINES)}
 
@@ -31,8 +32,9 @@ def inline(figure: Figure, link: Callable[[str], str]) -> str:
         _annotate(root, name, tips, link)
     for stale in root.findall(f"{{{SVG}}}metadata"):
         root.remove(stale)
-    root.attrib.pop("width", None)
     root.attrib.pop("height", None)
+    # one size of type on the whole page: every figure is drawn at the same scale, whatever its width
+    root.set("width", f"{PIXELS * figure.canvas.get_figwidth() * 72:.0f}")
     root.set("role", "img")
     root.set("aria-label", figure.title)
     return _themed(_unique(ET.tostring(root, encoding="unicode"), figure.name))
@@ -56,7 +58,7 @@ def _annotate(root: ET.Element, gid: str, tips: Sequence[Tip], link: Callable[[s
             parent = parents[mark]
             at = list(parent).index(mark)
             parent.remove(mark)
-            anchor = ET.Element(f"{{{SVG}}}a", {"href": target})
+            anchor = ET.Element(f"{{{SVG}}}a", {"data-to": target})
             anchor.append(mark)
             parent.insert(at, anchor)
 

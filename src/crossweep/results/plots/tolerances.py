@@ -7,7 +7,18 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
 from crossweep.results.analysis import Analysis, Group
-from crossweep.results.plots.style import COLUMN, INK, LINES, MARKERS, MUTED, Figure, Tip, canvas, label_axis
+from crossweep.results.plots.style import (
+    COLUMN,
+    INK,
+    LINES,
+    MARKERS,
+    MUTED,
+    Figure,
+    Tip,
+    canvas,
+    label_axis,
+    wrapped,
+)
 from crossweep.results.tolerance import Joint, Tolerance
 
 
@@ -22,7 +33,7 @@ def tolerance_bars(analysis: Analysis) -> Figure | None:
     made, ax = canvas(COLUMN * 1.1, max(1.3, height + 0.3 * (len(groups) > 1)))
     tips = [_bar(ax, g, t, rows, groups) for g, t in answers]
     ax.set_ylim(len(rows) - 0.45, -0.55)
-    ax.set_yticks(range(len(rows)), rows)
+    ax.set_yticks(range(len(rows)), [wrapped(row) for row in rows])
     ax.set_xlim(0, 1.36)
     ax.set_xticks(np.linspace(0, 1, 5), ["0", "25", "50", "75", "100"])
     ax.set_xlabel("share of the examined range [%]")
@@ -36,14 +47,12 @@ def tolerance_bars(analysis: Analysis) -> Figure | None:
         made.legend(handles=entries, loc="outside upper left", ncols=min(3, len(groups)))
     return Figure(
         name="tolerance",
-        title=f"What the device must achieve for a loss of at most {analysis.limit}",
+        title=f"What the device must achieve for an {analysis.what} of at most {analysis.limit}",
         caption=(
-            "Thick bar: the specification, kept with 95 % probability. Mark and thin line: median "
-            "tolerance and its "
-            "95 % interval, dotted where it spans the whole range and so determines nothing. Arrow: the loss "
-            "does not reach the budget within the examined range. Numbers are the "
-            "specification in the axis's own unit; each axis alone, the others at their nominal or "
-            "harmless value."
+            "Thick bar: specify this much, kept with 95 % probability. Mark and thin line: what is tolerated and its "
+            "likely range, dotted where that covers everything and so determines nothing. Arrow: not reached within "
+            "the examined range. Numbers: the specification in its own unit. Each flaw alone, the others at their "
+            "nominal or harmless value."
         ),
         canvas=made,
         tips={f"t{i}": [tip] for i, tip in enumerate(tips)},
@@ -68,7 +77,7 @@ def _bar(ax: Axes, group: Group, t: Tolerance, rows: list[str], groups: list[str
     mark = ax.scatter([min(value, 1.0)], [y], s=16, marker=MARKERS[which % 6], color=colour, zorder=4, lw=0)
     mark.set_alpha(1.0 if t.determined else 0.0)
     mark.set_gid(f"t{len(ax.collections) - 1}")
-    ax.text(1.05, y, t.short, va="center", ha="left", fontsize=7, color=INK)
+    ax.text(1.05, y, t.short.replace(" (", "\n("), linespacing=0.95, va="center", ha="left", color=INK)
     return Tip(text=f"{group.name}: {t.axis.short}: {t.text}; {t.requirement}")
 
 
@@ -101,8 +110,8 @@ def _joint(analysis: Analysis, found: list[tuple[int, str, Joint]], number: int)
         name=f"joint_{number}",
         title=f"Joint tolerance of {across.short} and {up.short}",
         caption=(
-            f"Both flaws at once: a device must lie {side} the curve for its loss to stay within "
-            f"{analysis.limit}. Band: pointwise 95 % interval of {up.short}, given {across.short}."
+            f"Both flaws at once: a device must lie {side} the curve for the {analysis.what} to stay within "
+            f"{analysis.limit}. Pale: likely range of {up.short}, given {across.short}."
         ),
         canvas=made,
     )
