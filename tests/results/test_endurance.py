@@ -45,7 +45,7 @@ def test_each_group_has_its_counts(root: Path) -> None:
     assert sheet.loc["cttv2", "endurance"] == 1.8e6 and sheet.loc["cttv2", "runs"] == 4
     # only the runs within 1.2 points: 900 and 300 pulses
     assert sentences(analysis)[0].startswith(
-        "cttv2: a device must endure 1800 pulses for one training, 1.8e+06 for 1000 trainings"
+        "cttv2: a device must endure 1800 pulses for one training, 1.8×10⁶ for 1000 trainings"
     )
 
 
