@@ -36,7 +36,7 @@ def trials(table: Table, judged: Mapping[str, str], link: Link) -> list[str]:
         if f"choice.{name}" in shown and shown[f"choice.{name}"].nunique() > 1
     }
     columns |= _places(table.axes, shown)
-    for name, title in (judged | {k: v for k, v in _MEASURED.items() if k not in judged}).items():
+    for name, title in ({**judged, **{k: v for k, v in _MEASURED.items() if k not in judged}}).items():
         if name in shown:
             columns[title] = shown[name]
     note = f" (the first {MOST_ROWS}; all are in results.csv)" if len(table.rows) > MOST_ROWS else ""
