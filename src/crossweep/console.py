@@ -190,17 +190,23 @@ def result_table(record: Mapping[str, Any]) -> Table:
 
 def endurance_table(record: Mapping[str, Any]) -> Table:
     """What the devices of each array had to endure, counted."""
+    rows, trainings = record["endurance"], record["config"]["evaluation"]["trainings"]
+    calibrated = any(row["calibration"] for row in rows)
     table = Table(title="pulses per device", title_justify="left")
-    for name in ("array", "mean", "99.9 %", "most", "never pulsed", "calibration", "endurance needed"):
+    for name in ("array", "mean", "99.9 %", "most", "never pulsed", *["calibration"] * calibrated, "needed"):
         table.add_column(name, justify="left" if name == "array" else "right")
-    trainings = record["config"]["evaluation"]["trainings"]
-    for row in record["endurance"]:
+    for row in rows:
         most, calibration = row["most"], row["calibration"]
-        life = calibration + trainings * (most - calibration)
-        counts = (f"{row[name]:.4g}" for name in ("mean", "high", "most"))
-        table.add_row(row["array"], *counts, f"{row['never']:.1%}", f"{calibration:.4g}", f"{life:.3g}")
-    table.caption, table.caption_justify = f"endurance needed: for {trainings:,} trainings", "left"
+        counts = (_pulses(row[name]) for name in ("mean", "high", "most"))
+        before = [_pulses(calibration)] * calibrated
+        life = _pulses(calibration + trainings * (most - calibration))
+        table.add_row(row["array"], *counts, f"{row['never']:.1%}", *before, life)
+    table.caption, table.caption_justify = f"needed: endurance for {trainings:,} trainings", "left"
     return table
+
+
+def _pulses(count: float) -> str:
+    return f"{count:.3g}" if count < 1000 or count >= 1e7 else f"{count:,.0f}"
 
 
 def estimate_line(record: Mapping[str, Any]) -> str:

@@ -44,7 +44,7 @@ def places(root: Path) -> dict[str, dict[str, Any]]:
     folder = {"root": str(root)}
     images = {"source_root": str(root / "pets"), "target_root": str(root / "birds"), "size": 12}
     return {
-        **dict.fromkeys(("cifar", "cifar_second", "fashion_mnist", "mnist"), folder),
+        **dict.fromkeys(("cifar", "cifar_second", "fashion_mnist", "mnist", "sequences"), folder),
         "image_folder": images,
     }
 
@@ -54,6 +54,8 @@ def write_all(root: Path, patch: pytest.MonkeyPatch) -> None:
     write_cifar(root, patch)
     write_idx(root, "FashionMNIST")
     write_idx(root, "MNIST")
+    for name in ("JapaneseVowels", "Other"):
+        write_sequences(root, name)
     write_image_folder(root / "pets", ["cat", "dog"])
     write_image_folder(root / "birds", ["crow", "duck", "wren"])
 
@@ -126,3 +128,19 @@ def write_image_folder(root: Path, classes: list[str], *, side: int = 12) -> Non
                 Image.fromarray(rng.integers(0, 256, (side, side, 3), dtype=np.uint8)).save(
                     folder / f"{i}.png"
                 )
+
+
+def write_sequences(root: Path, name: str) -> None:
+    """Nine classes of series as `.ts` files, 3 channels, 4 to 9 times; the first channel is about the class modulo 5."""
+    rng = np.random.default_rng(len(name))
+    folder = root / name
+    folder.mkdir(parents=True, exist_ok=True)
+    for part in ("TRAIN", "TEST"):
+        lines = ["# made up", f"@problemName {name}", "@classLabel true 1 2 3 4 5 6 7 8 9", "@data"]
+        for label in rng.permutation(np.arange(1, 10).repeat(PER_CLASS)):
+            values = rng.normal(size=(3, int(rng.integers(4, 10)))).round(4)
+            values[0] += label % 5
+            lines.append(
+                ":".join([*(",".join(map(str, channel)) for channel in values.tolist()), str(label)])
+            )
+        (folder / f"{name}_{part}.ts").write_text("\n".join(lines) + "\n")

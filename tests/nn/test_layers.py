@@ -78,7 +78,7 @@ def test_two_backward_passes_before_a_step_count_twice(rng: Stream) -> None:
     x, d = rng.normal(2, 4, like=torch.empty(0)), rng.normal(2, 3, like=torch.empty(0))
     for _ in range(2):
         net(x).backward(d)
-    assert [part[0].shape[0] for part in weight.pending] == [2, 2]
+    assert [part[1].shape[0] for part in weight.pending] == [2, 2]
     weight.update(0.1)
     assert not weight.pending
 
@@ -206,3 +206,18 @@ def test_an_error_in_one_of_several_layers_is_raised_when_all_are_done() -> None
         assert torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(before)
+
+
+def test_a_weight_of_many_time_steps_learns_in_the_order_of_time(rng: Stream) -> None:
+    """Errors travel backwards through time; samples reach the devices forwards, two sequences of each step together."""
+    net = nn.Sequential(build(0, lambda: nn.Linear(3, 3, bias=False)))
+    convert(net, ["0"], AnalogSGD(), TileMapping(), factory())
+    weight, seen = analog_weights(net)["0"], []
+    weight.parts()[0].update = lambda x, d, lr: seen.append(x)
+    state, steps = rng.normal(2, 3, like=torch.empty(0)).requires_grad_(), []
+    for _ in range(4):
+        steps.append(state.detach().clone())
+        state = torch.tanh(net(state))
+    state.sum().backward()
+    weight.update(0.1)
+    torch.testing.assert_close(seen[0], torch.cat(steps))

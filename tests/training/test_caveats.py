@@ -58,7 +58,7 @@ def test_nothing_is_said_of_a_sound_run() -> None:
 def test_a_negative_increase_is_judged_by_the_sampling_error() -> None:
     # two errors of about 4 % on 400 images: 2 sqrt(2 * 4 * 96 / 400) = 2.8 points
     (small,) = found(error=3.5)
-    assert "negative, -0.50 points, within the sampling error of 400 test images" in small
+    assert "negative, -0.50 points, within the sampling error of 400 test samples" in small
     (large,) = found(error=0.5)
     assert "-3.50 points, beyond the sampling error" in large and "study=tune_digital" in large
     assert found(error=4.0) == []

@@ -163,7 +163,7 @@ def test_every_constant_counts(key: str) -> None:
     for weight in analog_weights(model).values():
         x, d = torch.ones(4, weight.x_size), torch.ones(4, weight.d_size)
         weight.read(x), weight.read_transposed(d)
-        weight.remember(x, d)
+        weight.remember(x, d, 1)
         weight.update(0.1)
     before = estimate(model, CONSTANTS)
     assert before != estimate(model, replace(CONSTANTS, **{key: 2 * getattr(CONSTANTS, key)}))

@@ -23,7 +23,7 @@ class Split:
 
     Args:
         images: [n, channels, height, width], uint8 (0..255) or float32.
-        labels: [n] int64 in 0..classes-1.
+        labels: [n] int64 in 0..classes-1, or [n, t]: one for every place of a sequence.
         mean: mean of each channel [1], after uint8 images are divided by 255.
         std: standard deviation of each channel [1], same unit.
     """
@@ -35,11 +35,16 @@ class Split:
 
     def __post_init__(self) -> None:
         assert self.images.ndim == 4 and self.images.dtype in (torch.uint8, torch.float32)
-        assert self.labels.shape == self.images.shape[:1] and self.labels.dtype == torch.int64
+        assert self.labels.shape[:1] == self.images.shape[:1] and self.labels.dtype == torch.int64
         assert len(self.mean) == len(self.std) == self.images.shape[1]
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    @property
+    def labelled(self) -> int:
+        """Number of labels: of samples, or of all places of all sequences."""
+        return self.labels.numel()
 
     def to(self, device: torch.device | str) -> Split:
         """The same set on another device."""

@@ -94,8 +94,10 @@ def _check_output(model: nn.Module, input_shape: InputShape, classes: int) -> No
         raise ConfigError(
             f"model: must take images of {size} (channels x height x width), got: {first_line(error)}"
         ) from error
-    if shape != (2, classes):
-        raise ConfigError(f"model: must give {classes} numbers per image, got an output of {list(shape[1:])}")
+    if shape[:1] != (2,) or shape[-1:] != (classes,) or len(shape) > 3:
+        raise ConfigError(
+            f"model: must give {classes} numbers per image or place, got an output of {list(shape[1:])}"
+        )
 
 
 def first_line(error: Exception) -> str:

@@ -12,13 +12,13 @@ class _AnalogProduct(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, anchor: Tensor, weight: TiledWeight) -> Tensor:
         ctx.save_for_backward(x)
-        ctx.weight = weight
+        ctx.weight, ctx.turn = weight, weight.next_turn()
         return weight.read(x)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, None, None]:
         (d,), (x,) = grads, ctx.saved_tensors
-        ctx.weight.remember(x, d)
+        ctx.weight.remember(x, d, ctx.turn)
         return (ctx.weight.read_transposed(d) if ctx.needs_input_grad[0] else None), None, None
 
 

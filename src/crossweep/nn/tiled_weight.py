@@ -54,7 +54,8 @@ class TiledWeight(nn.Module):
                 block = rule.build(shape, factory.within(f"tile_{i}_{j}"))
                 block.register_buffer("scale", torch.ones(*shape[:-1], 1, device=weight.device))
                 self.blocks.append(block)
-        self.pending: list[tuple[Tensor, Tensor]] = []
+        self.pending: list[tuple[int, Tensor, Tensor]] = []
+        self.turns = 0
         self.set_weight(weight)
 
     def parts(self) -> list[AnalogWeight]:
@@ -116,9 +117,14 @@ class TiledWeight(nn.Module):
 
     # -- train -------------------------------------------------------------------------------------------------
 
-    def remember(self, x: Tensor, d: Tensor) -> None:
-        """Keep one backward pass for the next ``update``."""
-        self.pending.append((x.detach(), d.detach()))
+    def next_turn(self) -> int:
+        """Number of a forward pass."""
+        self.turns += 1
+        return self.turns
+
+    def remember(self, x: Tensor, d: Tensor, turn: int) -> None:
+        """Keep the backward pass of forward pass ``turn`` for the next ``update``."""
+        self.pending.append((turn, x.detach(), d.detach()))
 
     def forget(self) -> None:
         """Drop what was kept."""
@@ -130,10 +136,13 @@ class TiledWeight(nn.Module):
             block.end_epoch(loss)
 
     def update(self, lr: float) -> None:
-        """Train every tile on all backward passes since the last update, in their order."""
+        """Train every tile on all backward passes since the last update, in the order of their forward passes.
+
+        A weight that is used over many time steps sees its samples in time order, although errors travel backwards.
+        """
         if not self.pending:
             return
-        xs, ds = zip(*self.pending)
+        _, xs, ds = zip(*sorted(self.pending, key=lambda part: part[0]))
         x, d = (part[0] if len(part) == 1 else torch.cat(part, -2) for part in (xs, ds))
         self.forget()
         for block, rows, columns in self._grid():
@@ -142,7 +151,7 @@ class TiledWeight(nn.Module):
     @property
     def work(self) -> int:
         """Weights times samples of the next ``update``."""
-        return self.d_size * self.x_size * sum(prod(x.shape[:-1]) for x, _ in self.pending)
+        return self.d_size * self.x_size * sum(prod(x.shape[:-1]) for _, x, _ in self.pending)
 
 
 def update_all(weights: Sequence[TiledWeight], lr: float) -> None:
@@ -156,7 +165,7 @@ def update_all(weights: Sequence[TiledWeight], lr: float) -> None:
     total = sum(weight.work for weight in by_work)
     # a weight that is most of the model uses the threads better alone
     alike = bool(by_work) and by_work[0].work * torch.get_num_threads() <= total
-    if alike and all(x.device.type == "cpu" for weight in by_work for x, _ in weight.pending):
+    if alike and all(x.device.type == "cpu" for weight in by_work for _, x, _ in weight.pending):
         side_by_side([partial(weight.update, lr) for weight in by_work])
         return
     for weight in weights:

@@ -122,7 +122,12 @@ class Analysis:
     @property
     def metric_title(self) -> str:
         """For figures and tables."""
-        known = {"error_increase": "error increase [points]", "test_error": "test error [%]"}
+        known = {
+            "error_increase": "error increase [points]",
+            "test_error": "test error [%]",
+            "loss_increase": "loss increase [nat]",
+            "test_loss": "test loss [nat]",
+        }
         return known.get(self.metric, self.metric.replace("_", " "))
 
     @property
@@ -133,7 +138,12 @@ class Analysis:
     @property
     def unit(self) -> str:
         """What follows a number of the metric."""
-        return {"error_increase": " points", "test_error": " %"}.get(self.metric, "")
+        return {
+            "error_increase": " points",
+            "test_error": " %",
+            "loss_increase": " nat",
+            "test_loss": " nat",
+        }.get(self.metric, "")
 
     @property
     def limit(self) -> str:

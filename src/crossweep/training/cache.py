@@ -11,7 +11,7 @@ from filelock import FileLock
 from crossweep.records import remove_forgotten
 from crossweep.training.checkpoint import load_checkpoint, save_checkpoint
 
-_FORMAT = 2  # of what the entries hold
+_FORMAT = 3  # of what the entries hold
 
 
 def fingerprint(content: Mapping[str, Any]) -> str:

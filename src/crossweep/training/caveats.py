@@ -34,7 +34,7 @@ def caveats(
     if reference is not None:
         reference_error = reference.scores["test_error"]
         assert reference_error is not None
-        found += _negative(error, reference_error, len(task.test))
+        found += _negative(error, reference_error, task.test.labelled)
         found += _unconverged(reference, task.classes)
     if fit.state == "complete":
         found += _unsettled(fit.history, task.classes)
@@ -57,11 +57,12 @@ def _negative(error: float, reference: float, n: int) -> list[str]:
         return []
     # of two independent counts; the runs share their test images, so the truth is smaller
     deviation = sqrt(sum(e * (100 - e) / n for e in (error, reference)))
+    errors = f"2 standard errors: {2 * deviation:.2f}"
     if -increase <= 2 * deviation:
-        verdict = f"within the sampling error of {n} test images (2 standard errors: {2 * deviation:.2f}); take it for none"
+        verdict = f"within the sampling error of {n} test samples ({errors}); take it for none"
     else:
         verdict = (
-            f"beyond the sampling error of {n} test images (2 standard errors: {2 * deviation:.2f}); the digital "
+            f"beyond the sampling error of {n} test samples ({errors}); the digital "
             "reference is not at its best here: tune it (study=tune_digital)"
         )
     return [f"The error increase is negative, {increase:.2f} points, {verdict}."]

@@ -3,14 +3,14 @@
 from dataclasses import dataclass
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from crossweep.data.base import Split, batches
 
 
 @dataclass(frozen=True)
 class Score:
-    """Share of correctly classified samples in 0..1, and mean cross entropy [nat]."""
+    """Share of correctly classified samples (or places) in 0..1, and mean cross entropy [nat]."""
 
     accuracy: float
     loss: float
@@ -25,6 +25,15 @@ def evaluate(model: nn.Module, split: Split, *, batch_size: int = 256) -> Score:
     for images, labels in batches(split, batch_size):
         logits = model(images)
         correct += int((logits.argmax(-1) == labels).sum())
-        loss += float(nn.functional.cross_entropy(logits, labels, reduction="sum"))
+        loss += float(cross_entropy(logits, labels, reduction="sum"))
     model.train(training)
-    return Score(correct / len(split), loss / len(split))
+    return Score(correct / split.labelled, loss / split.labelled)
+
+
+def cross_entropy(
+    logits: Tensor, labels: Tensor, *, reduction: str = "mean", label_smoothing: float = 0.0
+) -> Tensor:
+    """Of one label for each sample or for each of its places: ``logits [b, ..., classes]``, ``labels [b, ...]``."""
+    return nn.functional.cross_entropy(
+        logits.flatten(0, -2), labels.flatten(), reduction=reduction, label_smoothing=label_smoothing
+    )

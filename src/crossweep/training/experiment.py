@@ -42,6 +42,8 @@ _METRICS = (
     "test_error",
     "baseline_error",
     "error_increase",
+    "test_loss",
+    "loss_increase",
 )  # null where there is no result
 
 
@@ -137,9 +139,10 @@ class Experiment:
         if fit.state == "complete" and table:
             metrics |= self._fresh(model, task) | errors_after(model, task, self.times)
         if reference is not None:
-            baseline = reference.scores["test_error"]
-            assert baseline is not None
+            baseline, loss = (reference.scores[name] for name in ("test_error", "test_loss"))
+            assert baseline is not None and loss is not None
             metrics |= {"baseline_error": baseline, "error_increase": found["test_error"] - baseline}
+            metrics |= {"loss_increase": found["test_loss"] - loss}
         return Result(
             state=fit.state,
             metrics=metrics,
@@ -173,7 +176,7 @@ class Experiment:
     @property
     def metric_names(self) -> tuple[str, ...]:
         """Metrics of a complete run."""
-        names = ["test_accuracy", "test_error"]
+        names = ["test_accuracy", "test_error", "test_loss"]
         if getattr(self.data, "validation", True):
             names += ["validation_accuracy", "validation_loss"]
         if self.finetune.epochs:
@@ -186,7 +189,7 @@ class Experiment:
             )
             names += [metric_after(time) for time in self.times]
         if self.baselines:
-            names += ["baseline_error", "error_increase"]
+            names += ["baseline_error", "error_increase", "loss_increase"]
         return tuple(names)
 
     def check(self) -> None:
@@ -346,7 +349,7 @@ def scores(model: nn.Module, task: Task, fit: FitResult) -> dict[str, float]:
         )
 
     test = score(task.test)
-    found = {"test_accuracy": test.accuracy, "test_error": 100 * (1 - test.accuracy)}
+    found = {"test_accuracy": test.accuracy, "test_error": 100 * (1 - test.accuracy), "test_loss": test.loss}
     if task.validation is not None:
         validation = score(task.validation)
         found |= {"validation_accuracy": validation.accuracy, "validation_loss": validation.loss}

@@ -15,7 +15,7 @@ from crossweep.errors import ConfigError, DivergedError
 from crossweep.rng import Stream, derive_key
 from crossweep.training import endurance
 from crossweep.training.checkpoint import load_checkpoint, save_checkpoint
-from crossweep.training.evaluate import Score, evaluate
+from crossweep.training.evaluate import Score, cross_entropy, evaluate
 from crossweep.training.fit_settings import FitSettings
 from crossweep.training.optimizer import HybridOptimizer, train_only_
 from crossweep.training.progress import Progress
@@ -92,17 +92,17 @@ class Loop:
             ):
                 factor = settings.schedule.at(epoch + i / total, settings.epochs)
                 logits = self.model(images)
-                loss = nn.functional.cross_entropy(logits, labels, label_smoothing=settings.label_smoothing)
+                loss = cross_entropy(logits, labels, label_smoothing=settings.label_smoothing)
                 # before the update: pulses from a non-finite error mean nothing
                 if not bool(torch.isfinite(loss)):
                     raise DivergedError(f"loss is {loss.item()} in epoch {epoch + 1}")
                 loss.backward()
                 optimizer.step(factor)
-                loss_sum += loss.detach() * len(labels)
-                square_sum += loss.detach().square() * len(labels)
+                loss_sum += loss.detach() * labels.numel()
+                square_sum += loss.detach().square() * labels.numel()
                 correct += (logits.detach().argmax(-1) == labels).sum()
                 self.progress.batch(self.title, i + 1, total)
-        samples = len(self.task.train)
+        samples = self.task.train.labelled
         mean = float(loss_sum) / samples
         variance = max(float(square_sum) / samples - mean**2, 0.0)  # of one mini-batch's loss
         row = {

@@ -64,8 +64,8 @@ def learned(row: Row, train: Split) -> bool:
     The loss of a guess is the entropy of the labels [nat], its accuracy the share of the largest class; the accuracy must
     be 3 standard errors above.
     """
-    n = len(train)
-    counts: list[int] = train.labels.bincount().tolist()
+    n = train.labelled
+    counts: list[int] = train.labels.flatten().bincount().tolist()
     shares = [count / n for count in counts if count]
     guess = max(shares)
     better = row["train_accuracy"] > guess + _Z * sqrt(guess * (1 - guess) / n)
