@@ -4,6 +4,7 @@ Pulse response with spread, step against weight, symmetry points, pulse pairs at
 """
 
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -161,41 +162,48 @@ def pairs(one: Card) -> np.ndarray:
 
 
 def draw(one: Card, path: Path) -> Path:
-    """The card as a figure of four panels; the format follows the name."""
-    figure = _figure((11, 7))
-    axes = figure.subplots(2, 2).flatten()
-    _draw_response(axes[0], one)
-    _draw_steps(axes[1], one)
-    _draw_points(axes[2], one)
-    _draw_pairs(axes[3], one)
-    text = f"{one.name}: {type(one.device).__name__}, {_states(one.device.states)} states"
-    figure.suptitle(text)
+    """The card as a figure of the panels that the device has something for; the format follows the name."""
+    panels = [_draw_response, _draw_steps]
+    panels += [_draw_points] * (one.points is not None) + [_draw_pairs] * (not one.one_sided)
+    lines = -(-len(panels) // 2)
+    figure = _figure((8.6, 2.9 * lines))
+    places = figure.subplots(lines, 2, squeeze=False).flatten()
+    for place, panel in zip(places, panels, strict=False):
+        panel(place, one)
+    for place in places[len(panels) :]:
+        place.remove()
+    figure.suptitle(
+        f"{one.name}: {type(one.device).__name__}, {_states(one.device.states)} states", x=0.02, ha="left"
+    )
+    _legend(figure, places[0])
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=130)
     return path
 
 
 def gallery(cards: Sequence[Card], path: Path) -> Path:
-    """All devices side by side: pulse response, noise-free and noisy."""
-    columns = 5
+    """The pulse response of all devices, those of a family side by side: of one formula for their steps."""
+    columns = 4
+    families = Counter(type(one.device).__name__ for one in cards)
+
+    def order(one: Card) -> tuple[int, str, float]:
+        family = type(one.device).__name__
+        return -families[family], family, one.device.states
+
     lines = -(-len(cards) // columns)
-    figure = _figure((3.0 * columns, 2.3 * lines))
-    axes = figure.subplots(lines, columns, squeeze=False).flatten()
-    for place, one in zip(axes, cards, strict=False):
+    figure = _figure((2.2 * columns, 1.85 * lines))
+    places = figure.subplots(lines, columns, squeeze=False).flatten()
+    for place, one in zip(places, sorted(cards, key=order), strict=False):
         _draw_response(place, one, few=8)
-        place.set(title=f"{one.name} ({_states(one.device.states)} states)", xlabel="", ylabel="")
-    for place in axes[len(cards) :]:
-        place.axis("off")
-    drawn = axes[0].get_lines()
-    figure.legend(
-        [drawn[-1], drawn[-2], drawn[0]],
-        ["mean device", "single devices", "with pulse noise"],
-        loc="outside lower right",
-        ncols=3,
-        frameon=False,
-    )
-    figure.supxlabel("pulse (up, then down)")
-    figure.supylabel("state [w]")
+        title = f"{one.name}\n{type(one.device).__name__}, {_states(one.device.states)} states"
+        place.set_title(title, fontsize=9)
+        place.set(xlabel="", ylabel="")
+        place.tick_params(labelsize=8)
+    for place in places[len(cards) :]:
+        place.remove()
+    _legend(figure, places[0])
+    figure.supylabel("state [w]", fontsize=9)
+    figure.supxlabel("pulses, first up, then down", fontsize=9)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=110)
     return path
@@ -214,15 +222,33 @@ def _figure(size: tuple[float, float]) -> "Figure":
     return figure
 
 
+def _legend(figure: "Figure", drawn: "Axes") -> None:
+    lines = drawn.get_lines()
+    names = ["mean device", "single devices", "with pulse noise"]
+    figure.legend(
+        [lines[-1], lines[-2], lines[0]], names, loc="outside upper right", ncols=3, frameon=False, fontsize=9
+    )
+
+
+def _real(axes: "Axes", one: Card, which: str) -> None:
+    """A second axis in microsiemens, where they are known."""
+    if one.siemens is None:
+        return
+    zero, per_w = (1e6 * value for value in one.siemens)
+    ways = (lambda w: zero + per_w * w), (lambda g: (g - zero) / per_w)
+    made = axes.secondary_yaxis("right", ways) if which == "y" else axes.secondary_xaxis("top", ways)
+    (made.set_ylabel if which == "y" else made.set_xlabel)("conductance [µS]")
+
+
 def _draw_response(axes: "Axes", one: Card, few: int = SHOWN) -> None:
     x, noisy = response(one, noisy=True)
     _, quiet = response(one, noisy=False)
     axes.plot(x, noisy[:, :few], color="0.75", lw=0.7)
     axes.plot(x, quiet[:, :few], color="C0", lw=0.6, alpha=0.5)
     axes.plot(x, quiet.mean(1), color="C3", lw=1.6)
-    axes.set(
-        xlabel="pulse (up, then down)", ylabel="state [w]", title="pulse response: noisy, noise-free, mean"
-    )
+    axes.locator_params(nbins=4)
+    axes.set(xlabel="pulses" if one.one_sided else "pulses, first up, then down", ylabel="state [w]")
+    _real(axes, one, "y")
 
 
 def _draw_steps(axes: "Axes", one: Card) -> None:
@@ -235,17 +261,15 @@ def _draw_steps(axes: "Axes", one: Card) -> None:
     for label, size, colour in ways:
         axes.plot(v.numpy(), size.numpy(), color=colour, lw=0.7, alpha=0.4)
         axes.plot(v.mean(1).numpy(), size.mean(1).numpy(), color=colour, lw=2, label=label)
-    axes.set(xlabel="state [w]", ylabel="step [w]", title="step size")
+    axes.set(xlabel="state [w]", ylabel="step of one pulse [w]")
     axes.set_ylim(bottom=0)
-    axes.legend(frameon=False, loc="lower center")  # a search for the best place takes as long as it likes
+    # above the plot: a search for the best place takes as long as it likes
+    axes.legend(frameon=False, loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=2)
 
 
 def _draw_points(axes: "Axes", one: Card) -> None:
-    axes.set(xlabel="symmetry point [w]", ylabel="devices", title="symmetry points, before any subtraction")
-    if one.points is None:
-        axes.text(0.5, 0.5, "no symmetry point", ha="center", transform=axes.transAxes)
-        axes.set(xticks=[], yticks=[])
-        return
+    axes.set(xlabel="symmetry point before any subtraction [w]", ylabel="devices")
+    assert one.points is not None, "a panel of its own only for devices that have them"
     low, high = np.quantile(one.points.numpy(), (0.005, 0.995))
     pad = max(0.05 * (high - low), 0.02)
     axes.hist(one.points.flatten().numpy(), bins=50, range=(low - pad, high + pad), color="0.6")
@@ -253,15 +277,12 @@ def _draw_points(axes: "Axes", one: Card) -> None:
 
 
 def _draw_pairs(axes: "Axes", one: Card) -> None:
-    axes.set(title="alternating pulses fall to the symmetry point", ylabel="state [w]")
-    if one.one_sided:
-        axes.text(0.5, 0.5, "pulsed upwards only", ha="center", transform=axes.transAxes)
-        axes.set(xticks=[], yticks=[])
-        return
+    axes.set(ylabel="state [w]")
     path = pairs(one)
     many = max(1, round(one.device.states / PAIRS))
     axes.plot(many * np.arange(path.shape[0]), path, color="C0", lw=0.6, alpha=0.6)
     axes.set(xlabel="pairs of one pulse up, one down")
+    _real(axes, one, "y")
 
 
 # -- command line ----------------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ Writes ``multirun/algorithms/``: ``correlation.png``, ``constant_gradient.png``,
 
 import argparse
 import csv
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
 from io import StringIO
 from pathlib import Path
@@ -41,6 +41,11 @@ DEVICE = SoftBounds(  # 40 states, spreads of Rasch et al., Nat. Commun. 15:7133
     w_max=1.0, w_min=-1.0, w_max_dtod=0.3, w_min_dtod=0.3,
 )  # fmt: skip
 COLOURS = {"centred": "#4477aa", "skewed": "#cc6677"}
+KINDS = (  # solid and dashed lines of the two tasks
+    ("weights with a gradient (diagonal)", "weights without"),
+    ("weights of correlated inputs (diagonal)", "of uncorrelated ones"),
+)
+FLAT = 2 * DEVICE.dw_min
 COLUMNS = (
     *("algorithm", "symmetry_point", "diagonal", "diagonal_std", "elsewhere", "elsewhere_std", "separation"),
     *("pulses_per_device_and_sample", "column_reads_per_sample", "digital_operations_per_sample"),
@@ -119,7 +124,8 @@ def draw(axes: Axes, outcomes: Mapping[str, BedResult], off: int, title: str) ->
         axes.plot(steps, curve[:, off], color=COLOURS[point], linestyle="--")
     axes.axhline(0.0, color="0.8", linewidth=0.8, zorder=0)
     axes.set_title(title, fontsize=9)
-    axes.tick_params(labelsize=7)
+    axes.tick_params(labelsize=8)
+    axes.locator_params(nbins=4)
 
 
 def sheet(results: Mapping[str, Mapping[str, BedResult]], off: int, title: str) -> Figure:
@@ -130,6 +136,9 @@ def sheet(results: Mapping[str, Mapping[str, BedResult]], off: int, title: str) 
     grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).ravel()
     for axes, (name, outcomes) in zip(grid, results.items(), strict=False):
         draw(axes, outcomes, off, name)
+        if max(float(outcome.curve[:, [0, off]].abs().max()) for outcome in outcomes.values()) < FLAT:
+            text = "moves by less than two\nsteps of a device in this time"
+            axes.text(0.5, 0.75, text, ha="center", transform=axes.transAxes, fontsize=8, color="0.35")
     for axes in grid[len(results) :]:
         axes.set_axis_off()
     figure.suptitle(title, fontsize=10)
@@ -137,17 +146,17 @@ def sheet(results: Mapping[str, Mapping[str, BedResult]], off: int, title: str) 
         axes.set_xlabel("training samples", fontsize=8)
         axes.tick_params(labelbottom=True)
     figure.supylabel("weight [w]", fontsize=9)
-    _legend(figure, 4)
+    _legend(figure, 4, KINDS[off - 1])
     return figure
 
 
-def _legend(figure: Figure, columns: int) -> None:
+def _legend(figure: Figure, columns: int, kinds: Sequence[str]) -> None:
     from matplotlib.lines import Line2D
 
     lines = [Line2D([], [], color=colour) for colour in COLOURS.values()]
     lines += [Line2D([], [], color="0.3", linestyle=style) for style in ("-", "--")]
     labels = [f"symmetry point {'at 0' if not OFFSETS[p] else f'off by {OFFSETS[p]:g}'}" for p in COLOURS]
-    labels += ["correlated weights (diagonal)", "uncorrelated weights"]
+    labels += kinds
     figure.legend(
         lines, labels, loc="outside lower center", ncols=columns, fontsize=8, frameon=False, handlelength=3.0
     )
@@ -162,7 +171,7 @@ def single(name: str, both: tuple[Mapping[str, BedResult], Mapping[str, BedResul
         draw(axes, outcomes, off, title)
         axes.set_xlabel("training samples", fontsize=8)
     figure.suptitle(name, fontsize=10)
-    _legend(figure, 2)
+    _legend(figure, 2, ("diagonal: gradient, correlated inputs", "elsewhere"))
     return figure
 
 

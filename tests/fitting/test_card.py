@@ -1,10 +1,12 @@
 """Device cards and the gallery."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from matplotlib.figure import Figure
 
-from crossweep.device_card import card, gallery, main, names, rows
+from crossweep.device_card import card, draw, gallery, main, names, rows
 from tests.devices import catalogue
 
 
@@ -34,3 +36,20 @@ def test_an_unknown_device_is_one_line(capsys: pytest.CaptureFixture[str]) -> No
     with pytest.raises(SystemExit):
         main([])
     assert "device: must be one of" in capsys.readouterr().err
+
+
+def test_a_card_has_the_panels_that_the_device_has_something_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: list[list[str]] = []
+
+    def keep(figure: Figure, *_: object, **__: object) -> None:
+        drawn.append([axes.get_xlabel() or axes.get_ylabel() for axes in figure.axes])
+        assert figure.legends, "nobody says which line is the mean"
+
+    monkeypatch.setattr(Figure, "savefig", keep)
+    for name in ("soft_bounds", "constant_step", "pcm"):
+        draw(card([f"device={name}"]), Path("card.png"))
+    assert [len(panels) for panels in drawn] == [4, 3, 2]
+    one = replace(card(["device=soft_bounds"]), siemens=(3.5e-5, 2.5e-5))
+    draw(one, Path("card.png"))
+    gallery([one, card(["device=pcm"])], Path("gallery.png"))
+    assert len(drawn[-1]) == 2
