@@ -113,7 +113,7 @@ def test_record_holds_what_a_reader_asks_for(tmp_path: Path) -> None:
     ("words", "names"),
     [
         (("algorithm=cttv2",), {"analog", "fast_lr", "transfer_lr", "digital", "baselines"}),
-        (("algorithm=erider",), {"analog", "fast_change", "transfer_lr", "digital", "baselines"}),
+        (("algorithm=rlv2",), {"analog", "fast_change", "transfer_lr", "digital", "baselines"}),
         (("algorithm=cttv2", "algorithm.fast_lr=0"), {"analog", "transfer_lr", "digital", "baselines"}),
         (("algorithm=analog_sgd",), {"analog", "digital", "baselines"}),
         (("algorithm=digital",), {"digital", "baselines"}),

@@ -64,7 +64,15 @@ def test_pulses_are_counted_on_their_tiles() -> None:
     ("algorithm", "values"),
     [
         *(("analog_sgd", 0), ("ttv1", 0), ("residual_learning", 0), ("mrl", 0)),
-        *(("ttv2", 1), ("cttv2", 1), ("rlv2", 1), ("erider", 1), ("mixed_precision", 1), ("agad", 3)),
+        *(
+            ("ttv2", 1),
+            ("cttv2", 1),
+            ("rlv2", 1),
+            ("rider", 2),
+            ("erider", 3),
+            ("mixed_precision", 1),
+            ("agad", 3),
+        ),
         *(("tt_adam", 2), ("agad_adam", 4)),
     ],
 )

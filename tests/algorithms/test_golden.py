@@ -11,7 +11,6 @@ from crossweep.algorithms.agad import AGAD
 from crossweep.algorithms.analog_sgd import AnalogSGD
 from crossweep.algorithms.chain_weight import ChainWeight
 from crossweep.algorithms.cttv2 import CTTv2
-from crossweep.algorithms.erider import COARSE, ERIDER
 from crossweep.algorithms.mixed_precision import MixedPrecision, quantise
 from crossweep.algorithms.mrl import MRL
 from crossweep.algorithms.rlv2 import RLv2
@@ -126,23 +125,6 @@ def test_ttv1_hands_over_exactly_the_fast_tile() -> None:
         torch.testing.assert_close(weight.weight, wanted, atol=1e-6, rtol=0)
 
 
-@pytest.mark.parametrize("backend", ["cpu", "reference"])
-def test_the_tracked_point_is_the_mean_of_the_first_reads_and_then_fades(
-    backend: Literal["cpu", "reference"],
-) -> None:
-    """A read has the weight ``max(eta, 1 / (k + n))``; no pulses, so that A is what was written."""
-    contents = [normal(seed, 2, 3).clamp(-0.9, 0.9) for seed in range(5)]
-    rule = ERIDER(reference_rate=0.2, in_chop_prob=0.0)
-    device = ideal(2 / (2 * COARSE))  # n = 2
-    weight = rule.build((2, 3), factory(device, engine=EngineParameters(level="count", backend=backend)))
-    for content in contents:
-        set_fast(weight, content)
-        weight.update(*still(3, 3, 2), 0.1)
-    mean = torch.stack(contents[:3]).sum(0) / 5
-    wanted = 0.8 * (0.8 * mean + 0.2 * contents[3]) + 0.2 * contents[4]
-    torch.testing.assert_close(weight.states[0].held, wanted, atol=1e-6, rtol=0)
-
-
 @pytest.mark.parametrize("content", [0.11, 0.5, -0.11, 0.09])
 def test_one_transfer_pulse_is_one_step(content: float) -> None:
     """With single pulses any ``|H| >= 1`` is exactly one step of C; below, nothing happens."""
@@ -203,7 +185,7 @@ def test_fast_change_moves_every_device_alike() -> None:
         RLv2(fast_change=0.1, auto_scale=False)
 
 
-@pytest.mark.parametrize("rule", [TTv1, RLv2, MRL, ERIDER])
+@pytest.mark.parametrize("rule", [TTv1, RLv2, MRL])
 def test_few_states_slow_the_transfer_by_their_number_to_the_power_three_halves(rule: type) -> None:
     """5 of 20 states: an eighth; with 20 or more, or without a limit, the whole rate."""
     for step, limit, share in ((0.4, 20.0, 1 / 8), (0.1, 20.0, 1.0), (0.01, 20.0, 1.0), (0.4, 0.0, 1.0)):

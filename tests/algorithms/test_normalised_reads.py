@@ -174,6 +174,51 @@ def test_rows_that_are_read_instead_of_columns_take_the_scale_of_their_rows(engi
     torch.testing.assert_close(logical, wanted, atol=2.1e-4, rtol=1e-3)
 
 
+@ON_EVERY_ENGINE
+def test_factors_of_the_mean_square_follow_their_formulas(engine: EngineParameters) -> None:
+    """C_j: the mean square of a column's reads; R_i: the row's share in it; both move at the end of a mini-batch."""
+    weight = built(TTAdam(normalise="factored", transfer_lr=0.2, in_chop_prob=0.0, beta2=0.8), engine)
+    state, step = weight.states[0], weight.slow.device.granularity
+    contents = 0.3 * normal(1, BATCHES, 4, 5)
+    rows, columns, written = torch.zeros(4), torch.zeros(5), torch.zeros(4, 5)
+    reads_so_far = torch.zeros(5)
+    b = 0.8 ** (1 / (BATCH / (2 * 5)))
+    samples = 0
+    for content in contents:
+        weight.fast.set_weight(content)
+        v = weight.fast.weight.clone()
+        root = (rows.unsqueeze(-1) * columns).sqrt()
+        each = torch.bincount(torch.arange(samples // 2, (samples + BATCH) // 2) % 5, minlength=5)
+        samples += BATCH
+        weight.update(torch.zeros(BATCH, 5), torch.zeros(BATCH, 4), 0.1)
+        rate = 0.1 * 0.2 / (BATCH / 10) / step
+        written += torch.where(root > 0, rate * each * v / (root + 1e-3 * 0.02), 0.0)
+        reads_so_far += each
+        columns += (1 - b**each) / (1 - b**reads_so_far) * (v.square().mean(0) - columns)
+        share = (each * v.square()).sum(-1) / (each * columns).sum()
+        rows += (1 - b ** each.float().mean()) / (1 - b ** reads_so_far.mean()) * (share - rows)
+        torch.testing.assert_close(state.column_factor, columns, atol=1e-5, rtol=1e-4)
+        torch.testing.assert_close(state.row_factor, rows, atol=1e-5, rtol=1e-4)
+    assert float(written.abs().max()) > 30
+    torch.testing.assert_close(weight.slow.weight / step + state.held, written, atol=2e-2, rtol=1e-3)
+
+
+@ON_EVERY_ENGINE
+def test_factors_are_exact_where_the_mean_square_is_a_product(engine: EngineParameters) -> None:
+    """Of rank one, as outer products of a typical x and d are: every device then gets steps of the same size."""
+    weight = built(TTAdam(normalise="factored", transfer_lr=0.2, in_chop_prob=0.0, eps=1e-6), engine, 1e-4)
+    size = torch.logspace(-1, 0, 4).unsqueeze(-1) * torch.logspace(-1, 0, 5)
+    put(weight, (size * normal(1, 4, 5).sign()).expand(BATCHES, 4, 5), 0.1)
+    moved = weight.slow.weight.abs() / weight.slow.weight.abs().mean(0)
+    assert float(weight.slow.weight.abs().min()) > 0.1
+    torch.testing.assert_close(moved, torch.ones(4, 5), atol=5e-3, rtol=0)
+
+
+def test_factors_need_memory_for_rows_and_columns_only() -> None:
+    weight = built(TTAdam(normalise="factored"), ENGINES[0])
+    assert weight.cost()["digital_memory"] == 20 + 4 + 5
+
+
 def test_a_weight_that_is_written_anew_begins_its_mean_anew() -> None:
     """The first read after that counts alone, as the first one ever did."""
     weight = built(TTAdam(in_chop_prob=0.0), ENGINES[0])

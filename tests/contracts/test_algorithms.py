@@ -14,7 +14,6 @@ from torch import Tensor
 from crossweep.algorithms.base import AbstractAlgorithm, AnalogWeight
 from crossweep.algorithms.chain_weight import ChainWeight
 from crossweep.algorithms.cttv2 import CTTv2
-from crossweep.algorithms.erider import ERIDER
 from crossweep.algorithms.tiki_taka import TikiTaka
 from crossweep.algorithms.zero_shifting import ZeroShifting
 from crossweep.devices.soft_bounds import SoftBounds
@@ -203,7 +202,7 @@ FOLLOWS: dict[str, dict[str, Any]] = {
     # a constant-step tile forgets nothing, so its content cancels over two chopper phases: flip seldom
     "cttv2": {"in_chop_prob": 0.01}, "agad": {"in_chop_prob": 0.05},
     "ttv1": SLOWLY, "residual_learning": SLOWLY, "rlv2": SLOWLY, "mrl": SLOWLY,
-    "erider": SLOWLY | {"in_chop_prob": 0.01},
+    "rider": {"reference_rate": 0.001}, "erider": {"in_chop_prob": 0.05},
     # a least root far above all reads: nothing is left of the geometry of Adam
     "tt_adam": {"transfer_lr": 1e3, "eps": 1e5, "in_chop_prob": 0.01},
     "agad_adam": {"transfer_lr": 1e3, "eps": 1e5, "in_chop_prob": 0.05},
@@ -267,7 +266,7 @@ def test_flipping_all_choppers_leaves_the_expected_update(name: str) -> None:
     assert torch.equal(plain["slow.state"], flipped["slow.state"])
     torch.testing.assert_close(weights[0].weight, weights[1].weight)
     held = "transfer_0.held"
-    assert torch.equal(plain[held], -flipped[held] if name == "erider" else flipped[held])
+    assert torch.equal(plain[held], flipped[held])
 
 
 def test_buffer_in_is_transferred_plus_kept(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -383,7 +382,7 @@ def test_zero_shifting_needs_a_symmetry_point_and_an_even_budget() -> None:
         ("ttv1", "gamma_vec=[0.1]", r"gamma_vec: must hold 2 numbers, got \[0.1\]"),
         ("mrl", "gamma=1.0", r"gamma: must be a number in \(0, 1\), got 1.0"),
         ("rlv2", "buffer_rate=0.0", r"buffer_rate: must be a number in \(0, 1\], got 0.0"),
-        ("erider", "reference_rate=2.0", r"reference_rate: must be a number in \(0, 1\], got 2.0"),
+        ("rider", "reference_rate=2.0", r"reference_rate: must be a number in \(0, 1\], got 2.0"),
         ("mixed_precision", "transfer_every=0", r"transfer_every: must be a whole number >= 1, got 0"),
         ("mixed_precision", "n_x_bins=1", r"n_x_bins: must be 0 or a whole number >= 2, got 1"),
     ],
@@ -393,7 +392,3 @@ def test_messages_name_the_key_the_rule_and_the_value(name: str, override: str, 
         load(name, f"algorithm.{override}")
     causes = (caught.value, caught.value.__cause__)
     assert any(isinstance(cause, ConfigError) for cause in causes)
-
-
-def test_rider_is_erider_without_choppers() -> None:
-    assert ERIDER(in_chop_prob=0.0).chopper.probability == 0

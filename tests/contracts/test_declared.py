@@ -17,6 +17,7 @@ from crossweep.algorithms.cttv2 import CTTv2
 from crossweep.algorithms.erider import ERIDER
 from crossweep.algorithms.moment import Moment
 from crossweep.algorithms.mrl import MRL
+from crossweep.algorithms.rider import RIDER
 from crossweep.algorithms.rlv2 import RLv2
 from crossweep.algorithms.tiki_taka import TikiTaka
 from crossweep.algorithms.tt_adam import TTAdam
@@ -30,7 +31,7 @@ from crossweep.engine.program import Buffered, Own
 from crossweep.engine.pulse_plan import UpdateParameters
 from tests.algorithms.rigs import COUNT, factory, ideal, normal, soft
 
-RULES = (TTv1, TTv2, CTTv2, AGAD, RLv2, ERIDER, MRL, TTAdam)
+RULES = (TTv1, TTv2, CTTv2, AGAD, RLv2, RIDER, ERIDER, MRL, TTAdam)
 
 
 def methods(kind: type) -> list[str]:

@@ -36,6 +36,8 @@ CHANGES = {
         "mean",
         "past",
         "second",
+        "row_factor",
+        "column_factor",
         "switched",
         "chi",
     ),

@@ -10,6 +10,7 @@ from crossweep.algorithms.agad import AGAD
 from crossweep.algorithms.analog_sgd import AnalogSGD
 from crossweep.algorithms.base import AbstractAlgorithm
 from crossweep.algorithms.cttv2 import CTTv2
+from crossweep.algorithms.rider import RIDER
 from crossweep.algorithms.rlv2 import RLv2
 from crossweep.algorithms.tt_adam import TTAdam
 from crossweep.algorithms.ttv1 import TTv1
@@ -23,6 +24,8 @@ RULES: dict[str, AbstractAlgorithm] = {
     "analog_sgd": AnalogSGD(update=CERTAIN),
     "cttv2": CTTv2(update=CERTAIN, auto_granularity=40.0, **REGULAR),
     "adam": TTAdam(update=CERTAIN, transfer_lr=0.1, **REGULAR),
+    "factored": TTAdam(update=CERTAIN, transfer_lr=0.1, normalise="factored", **REGULAR),
+    "rider": RIDER(update=CERTAIN, auto_granularity=40.0),
     "agad_rows": AGAD(update=CERTAIN, auto_granularity=40.0, transfer_columns=False, **REGULAR),
     "chain": TTv1(
         update=CERTAIN, n_tiles=3, gamma=0.4, transfer_every_vec=(1.0, 5.0), transfer_update=SEVERAL

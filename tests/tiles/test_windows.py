@@ -9,6 +9,7 @@ from crossweep.algorithms.agad import AGAD
 from crossweep.algorithms.base import AbstractAlgorithm, AnalogWeight
 from crossweep.algorithms.cttv2 import CTTv2
 from crossweep.algorithms.erider import ERIDER
+from crossweep.algorithms.rider import RIDER
 from crossweep.algorithms.rlv2 import RLv2
 from crossweep.algorithms.tiki_taka import BufferedTransfer, TikiTaka
 from crossweep.algorithms.tt_adam import TTAdam
@@ -51,6 +52,12 @@ RULES: dict[str, BufferedTransfer] = {
     "agad_adam": AGAD(
         update=UPDATE, normalise="device", transfer_lr=0.02, step=2.0, transfer_update=SEVERAL, **REGULAR
     ),
+    "factored": TTAdam(update=UPDATE, normalise="factored", transfer_columns=False, **REGULAR),
+    "rider": RIDER(update=UPDATE, auto_granularity=40.0),
+    "erider": ERIDER(update=UPDATE, auto_granularity=40.0, **REGULAR),
+    "erider_rows": ERIDER(
+        update=UPDATE, auto_granularity=10.0, transfer_columns=False, out_chop_prob=0.5, in_chop_prob=0.5
+    ),
     "several_pulses": TTv2(update=UPDATE, auto_granularity=10.0, step=3.4, transfer_update=SEVERAL),
 }
 UNMANAGED = UpdateParameters(desired_bl=10, update_management=False, update_bl_management=False)
@@ -64,8 +71,6 @@ BY_TRAINS: dict[str, TikiTaka] = {
     ),
     "rlv2": RLv2(update=UPDATE, gamma=0.1),
     "rlv2_rows": RLv2(update=UPDATE, transfer_columns=False, buffer_rate=1.0),
-    "erider": ERIDER(update=UPDATE, **REGULAR),
-    "erider_rows": ERIDER(update=UPDATE, transfer_columns=False, out_chop_prob=0.5, **REGULAR),
 }
 KINDS: dict[str, AbstractDevice] = {
     "constant": ConstantStep(dw_min=0.01, w_max=5.0, w_min=-5.0, **IDEAL),

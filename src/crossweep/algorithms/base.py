@@ -100,7 +100,7 @@ class AnalogWeight(nn.Module, ABC):
         return self.shape[-2]
 
     @property
-    def digital_values(self) -> int:
+    def digital_values(self) -> float:
         """Numbers that the rule keeps in digital memory per weight."""
         return 0
 
@@ -117,7 +117,7 @@ class AnalogWeight(nn.Module, ABC):
             "slots": float(self.slots.sum()),
             "weights": weights,
             "devices": weights * sum(tile.device.n_devices for tile in tiles.values()),
-            "digital_memory": weights * self.digital_values,
+            "digital_memory": round(weights * self.digital_values),
             "pulses": sum(given.values()),
             **given,
         }

@@ -86,8 +86,8 @@ class ChainWeight(AnalogWeight):
 
     def _shown_of_fast(self) -> Tensor:
         """A with its choppers' signs, less what it is read relative to."""
-        held = self.states[0].held if self.rule.shows_excess else 0.0
-        return self.chop_out.unsqueeze(-1) * self.chop_in.unsqueeze(-2) * (self.fast.weight - held)
+        shown = self.fast.weight - self.states[0].reference if self.rule.shows_excess else self.fast.weight
+        return self.chop_out.unsqueeze(-1) * self.chop_in.unsqueeze(-2) * shown
 
     def set_weight(self, weight: Tensor) -> None:
         """Write C, erase the other tiles, restart the clocks; buffer, choppers and averages stay (as in the reference)."""
@@ -98,7 +98,7 @@ class ChainWeight(AnalogWeight):
         for state in self.states:
             state.restart()
             if self.rule.shows_excess:
-                state.held = torch.zeros_like(state.held)
+                state.forget_reference()
 
     # -- training ----------------------------------------------------------------------------------
 
@@ -155,6 +155,7 @@ class ChainWeight(AnalogWeight):
             self.tally.digital_operations += done.digital_operations
             if stop in cuts:
                 chain.flip_rows(program)
+        chain.finish(program)
         self.chop_in, self.chop_out = chain.chop_in, chain.chop_out
 
     def _rate(self, program: Program, tops: tuple[Tensor, Tensor]) -> Tensor:
@@ -177,8 +178,8 @@ class ChainWeight(AnalogWeight):
         return self.inner[-2]
 
     @property
-    def digital_values(self) -> int:
-        return sum(len(state.memory) for state in self.states)
+    def digital_values(self) -> float:
+        return sum(state.values for state in self.states)
 
     def counters(self) -> dict[str, Any]:
         return super().counters() | {"gradient": self.gradient, "losses": list(self.losses)}

@@ -1,45 +1,21 @@
-"""E-RIDER: residual learning with a tracked symmetry point. A reconstruction, see below."""
+"""E-RIDER: RIDER with choppers, or AGAD with a visible fast tile."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-from crossweep.algorithms.chopper import Chopped
-from crossweep.algorithms.moment import Moment
-from crossweep.algorithms.tiki_taka import PulsedTransfer
-from crossweep.engine.program import Smoothed
-from crossweep.schema import PositiveShare
-
-COARSE = 20  # states of A whose first read tells as much of its symmetry point as is known before; chosen
+from crossweep.algorithms.agad import AGAD
+from crossweep.algorithms.rider import Residual
 
 
 @dataclass(frozen=True, kw_only=True)
-class ERIDER(Chopped, PulsedTransfer):
-    """The gradient, with chopped signs, is taken at ``C + gamma c (A - Q)`` and goes onto A; at each read of
-    a column ``Q <- (1 - eta) Q + eta v`` follows A's symmetry point, and ``C += transfer_lr c (v - Q)`` by a
-    pulsed update.
+class ERIDER(Residual, AGAD):
+    """The gradient, with chopped signs, is taken at ``C + g c (A - Qt)`` and goes onto A; at each read v of a column
+    ``Q <- (1 - eta) Q + eta v`` follows A's symmetry point, C moves, through the buffer, by ``transfer_lr c (v - Qt)``,
+    and at a flip of the chopper ``Qt <- Q``.
 
-    Because the chopper inverts the signal on A but not its symmetry point, the slow average Q keeps the
-    point and loses the signal. ``in_chop_prob = 0`` is RIDER.
+    ``eta = min(tail_weightening in_chop_prob, 1)`` for a regular chopper. With ``gamma = 0`` this is AGAD, state by
+    state (Q is its running mean, Qt its past mean): what E-RIDER adds is that the gradient is taken where A acts.
 
-    Args:
-        reference_rate: least eta, weight of a new read in Q [1], in (0, 1]; the k-th read since the weight was
-            written has ``max(eta, 1 / (k + n))``: Q is at first the mean of these reads and n zeros, n = states /
-            ``COARSE``, because A of many states does not show its symmetry point before it has forgotten.
-
-    Raises:
-        ConfigError: a parameter breaks its rule.
-
-    Source: Xiao et al., arXiv 2602.21321 (ICML 2026), of which only the abstract was at hand: **the equations
-        are a reconstruction from third-party notes** and no published number has been compared. Q is one
-        digital number per device here (the paper keeps an analog copy that is corrected now and then).
+    Source: Xiao et al., arXiv 2602.21321 (ICML 2026), algorithm 2.
+    Differs: Qt is a digital number per device here; theirs is an array of its own that is programmed at flips. As in AGAD,
+        nothing is written before each column has seen a full period of its chopper.
     """
-
-    gamma: float = 0.1
-    reference_rate: PositiveShare = 0.05
-
-    @property
-    def shows_excess(self) -> bool:
-        return True
-
-    def what(self, j: int, now: Moment) -> Smoothed:
-        prior = now.devices[0].states / COARSE
-        return replace(super().what(j, now), rate=self.reference_rate, prior=prior, excess=True)

@@ -153,7 +153,7 @@ class TikiTaka(AbstractAlgorithm):
 
     @property
     def shows_excess(self) -> bool:
-        """Whether the visible weight contains A less its digital numbers, which then begin at zero with it."""
+        """Whether the visible weight contains A less what its reads are relative to, which then begins at zero with it."""
         return False
 
     @property
@@ -215,7 +215,8 @@ class BufferedTransfer(TikiTaka):
             reads of a device had one sign, its logical weight would move by the transfer's rate, ``transfer_lr`` times
             the learning rate, per mini-batch [logical w], whatever the size of gradients, of A or of the tile; so no
             granularity has a part in it, and ``buffer_granularity``, ``auto_granularity`` and
-            ``correct_gradient_magnitudes`` must be 1, 0 and false. ``none``: they are not.
+            ``correct_gradient_magnitudes`` must be 1, 0 and false. ``factored``: by roots of one mean per row and one per
+            column, which needs O + I numbers instead of O I. ``none``: they are not.
         beta2: with ``normalise``, what a mini-batch leaves of that mean [1] in 0..1, below 1.
         eps: with ``normalise``, least root in steps of A, > 0: reads far below it are not enlarged.
 
@@ -233,7 +234,7 @@ class BufferedTransfer(TikiTaka):
     step: Positive | None = 1.0
     momentum: Share = 0.0
     forget_buffer: bool = True
-    normalise: Literal["none", "device"] = "none"
+    normalise: Literal["none", "device", "factored"] = "none"
     beta2: ProperShare = 0.99
     eps: Positive = 1e-3
 
@@ -262,7 +263,10 @@ class BufferedTransfer(TikiTaka):
         reads = now.batch * self.at_once / (samples * now.slices)  # of a column, in the mean
         return replace(
             made, scale=self.transfer_rate(j, now) / (reads * step * slow.granularity),
-            normalise=Normalised(decay=self.beta2 ** (1 / reads), floor=self.eps * fast.granularity),
+            normalise=Normalised(
+                decay=self.beta2 ** (1 / reads), floor=self.eps * fast.granularity,
+                factored=self.normalise == "factored",
+            ),
         )  # fmt: skip
 
     def transfer_rate(self, j: int, now: Moment) -> float:
@@ -280,7 +284,7 @@ class BufferedTransfer(TikiTaka):
 
 @dataclass(frozen=True, kw_only=True)
 class PulsedTransfer(TikiTaka):
-    """Parameters of a transfer by pulse trains of a strength in proportion to what is written: TTv1, RLv2, MRL, E-RIDER.
+    """Parameters of a transfer by pulse trains of a strength in proportion to what is written: TTv1, RLv2, MRL.
 
     Args:
         few_states: below so many states of C the rate of the transfer is multiplied by ``(states /

@@ -39,4 +39,4 @@ class TTAdam(CTTv2):
     auto_granularity: NotNegative = 0.0
     transfer_lr: NotNegative = 0.01
     forget_buffer: bool = False
-    normalise: Literal["none", "device"] = "device"
+    normalise: Literal["none", "device", "factored"] = "device"

@@ -12,9 +12,9 @@ import torch
 from torch import Tensor, nn
 
 from crossweep.engine.base import Tile
-from crossweep.engine.program import Buffered, Own, Program, Pulses, Smoothed, Trains, Transfer
+from crossweep.engine.program import Buffered, Normalised, Own, Program, Pulses, Smoothed, Trains, Transfer
 from crossweep.engine.pulse_plan import PulsePlan
-from crossweep.engine.schedule import Flags, Schedule, TransferClock, schedule
+from crossweep.engine.schedule import Flags, Schedule, TransferClock, schedule, shares
 from crossweep.engine.slice_pulses import pulse_counts, train_counts
 from crossweep.rng import Stream
 
@@ -31,6 +31,10 @@ class TransferState(nn.Module):
         past: what is subtracted from them [..., O, I].
         second: mean square that they are normalised by [..., O, I].
         switched: columns whose chopper flipped after their last read, where there is a mean [..., I].
+        row_factor: where the mean square is factored, share of each row in that of a column [..., O].
+        column_factor: mean square of each column [..., I].
+        row_sums: squares of the reads of a mini-batch, summed over its columns [..., O].
+        column_sums: summed over rows [..., I].
         clock: which column is next.
     """
 
@@ -39,15 +43,67 @@ class TransferState(nn.Module):
     past: Tensor
     second: Tensor
     switched: Tensor
+    row_factor: Tensor
+    column_factor: Tensor
+    row_sums: Tensor
+    column_sums: Tensor
 
     def __init__(self, transfer: Transfer, like: Tensor) -> None:
         super().__init__()
         self.memory = transfer.what.memory
+        self.follows = isinstance(transfer.what, Buffered) and transfer.what.follows
         for name in self.memory:
             self.register_buffer(name, torch.zeros_like(like))
         if "mean" in self.memory:
             self.register_buffer("switched", torch.zeros_like(like[..., 0, :], dtype=torch.bool))
+        normalise = transfer.what.normalise if isinstance(transfer.what, Buffered) else None
+        self.factored = normalise is not None and normalise.factored
+        if self.factored:
+            self.register_buffer("row_factor", torch.zeros_like(like[..., 0]))
+            self.register_buffer("column_factor", torch.zeros_like(like[..., 0, :]))
         self.clock = TransferClock(slices=like.shape[-1], at_once=transfer.at_once)
+
+    @property
+    def values(self) -> float:
+        """Digital numbers per weight."""
+        if not self.factored:
+            return len(self.memory)
+        return len(self.memory) + 1 / self.row_factor.shape[-1] + 1 / self.column_factor.shape[-1]
+
+    def begin(self) -> None:
+        """A mini-batch: nothing has been read yet."""
+        if self.factored:
+            self.row_sums, self.column_sums = map(torch.zeros_like, (self.row_factor, self.column_factor))
+            self.before = self.clock.reads
+
+    def finish(self, what: Buffered) -> None:
+        """The end of a mini-batch: the factors of the mean square move."""
+        assert what.normalise is not None
+        decay, known, rows = what.normalise.decay, self.before - what.silent_passes, self.row_factor.shape[-1]
+        reads = self.clock.reads - self.before
+        if not reads.any():
+            return
+        device = self.row_factor.device
+        many = torch.from_numpy(reads).to(device, self.row_factor.dtype)
+        own = self.column_sums / (many * rows).clamp(min=1)
+        weight = shares(decay, known, reads).to(device)
+        self.column_factor = self.column_factor + weight * (own - self.column_factor)
+        expected = (many * self.column_factor).sum(-1, keepdim=True)
+        share = self.row_sums / torch.where(expected > 0, expected, 1.0)
+        passes = np.maximum(known, 0).mean(), reads.mean()
+        weight = shares(decay, *passes).to(device)
+        self.row_factor = self.row_factor + weight * (share - self.row_factor)
+
+    @property
+    def reference(self) -> Tensor:
+        """What the next reads are relative to, where there is a mean [..., O, I]."""
+        return self.mean if self.follows else torch.where(self.switched.unsqueeze(-2), self.mean, self.past)
+
+    def forget_reference(self) -> None:
+        """Reads are relative to zero again."""
+        for name in {"mean", "past"} & set(self.memory):
+            setattr(self, name, torch.zeros_like(self.mean))
+        self.switched = torch.zeros_like(self.switched)
 
     def restart(self) -> None:
         """Begin with the first column again; the numbers stay."""
@@ -98,6 +154,14 @@ class Chain:
         """A mini-batch: clocks take the periods of its program."""
         for state, transfer in zip(self.states, program.transfers, strict=True):
             state.clock.every = transfer.every
+            state.begin()
+
+    def finish(self, program: Program) -> None:
+        """The end of the mini-batch."""
+        for state, transfer in zip(self.states, program.transfers, strict=True):
+            if state.factored:
+                assert isinstance(transfer.what, Buffered)
+                state.finish(transfer.what)
 
     def cuts(self, program: Program, batch: int) -> set[int]:
         """Sample counts, within the next ``batch`` samples, after which choppers of rows flip: the ends of full passes."""
@@ -305,13 +369,14 @@ def _sum(what: Buffered, read: Read, state: TransferState) -> Tensor:
     at, value = read.columns, read.value
     if what.past is not None:
         mean = state.mean[..., at]
-        past = torch.where(read.fresh.unsqueeze(-2), mean, state.past[..., at])
-        state.past[..., at], state.mean[..., at] = past, (1 - what.past) * mean + what.past * value
-        value = value - past
+        past = mean if what.follows else torch.where(read.fresh.unsqueeze(-2), mean, state.past[..., at])
+        if not what.follows:
+            state.past[..., at] = past
+        excess = value - past
+        state.mean[..., at] = (1 - what.past) * mean + what.past * value
+        value = excess
     if what.normalise is not None:
-        square = (1 - read.share) * state.second[..., at] + read.share * value.square()
-        state.second[..., at] = square
-        value = value / (square.sqrt() + what.normalise.floor) / read.unit
+        value = _normalised(what.normalise, value, read, state) / read.unit
     added = read.chopped(value * read.scale.unsqueeze(-2))
     filled = added if what.no_buffer else state.held[..., at] + added
     longest = what.write.update.desired_bl
@@ -323,13 +388,25 @@ def _sum(what: Buffered, read: Read, state: TransferState) -> Tensor:
     return n * read.gate
 
 
+def _normalised(what: Normalised, value: Tensor, read: Read, state: TransferState) -> Tensor:
+    at, square = read.columns, value.square()
+    if what.factored:
+        state.row_sums += square.sum(-1)
+        state.column_sums[..., at] += square.sum(-2)
+        root = state.row_factor.sqrt().unsqueeze(-1) * state.column_factor[..., at].sqrt().unsqueeze(-2)
+        return torch.where(root > 0, value / (root + what.floor), 0.0)
+    square = (1 - read.share) * state.second[..., at] + read.share * square
+    state.second[..., at] = square
+    return value / (square.sqrt() + what.floor)
+
+
 def _average(what: Smoothed, read: Read, state: TransferState) -> Tensor:
     u = read.value
     if what.rate is not None:
         weight = read.scale.unsqueeze(-2)
         average = (1 - weight) * state.held[..., read.columns] + weight * u
         state.held[..., read.columns] = average
-        u = u - average if what.excess else torch.where(average.abs() > what.least, average, 0.0)
+        u = torch.where(average.abs() > what.least, average, 0.0)
     return read.chopped(u)
 
 

@@ -112,20 +112,33 @@ class Normalised:
     was written has ``w = (1 - b) / (1 - b^n)``, so that V is a mean from the first one on: this is Adam's correction of
     its bias.
 
+    ``factored``: V of row i and column j is ``R_i C_j``, O + I numbers instead of O I. C_j is the running mean of the mean
+    square of a read of the column, R_i of the row's share in it; both move at the end of a mini-batch, by all of its reads.
+    Before its first one has ended a column adds nothing.
+
     Args:
         decay: b, what a read leaves of the mean before it [1] in 0 <= b < 1; 0 keeps the sign of a read only.
         floor: of the root [w], > 0.
+        factored: a mean for each row and each column; else for each device.
 
-    Source: Kingma and Ba, arXiv 1412.6980 (2014), algorithm 1, for its second moment.
+    Source: Kingma and Ba, arXiv 1412.6980 (2014), algorithm 1, for its second moment; factored: Shazeer and Stern, arXiv
+        1804.04235 (2018), section 3.
     """
 
     decay: float
     floor: float
+    factored: bool = False
+
+    @property
+    def memory(self) -> tuple[str, ...]:
+        """Digital numbers per weight, by name."""
+        return () if self.factored else ("second",)
 
     @property
     def operations(self) -> int:
-        """Digital operations for each number: square, two products and a sum; root, sum, quotient."""
-        return 7
+        """Digital operations for each number: square, two products and a sum, root; factored: square, two sums, product of
+        roots; then sum and quotient."""
+        return 6 if self.factored else 7
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -146,6 +159,7 @@ class Buffered:
         cap: largest ``|H|`` that stays after a transfer; 0 is off.
         past: weight of a read in the running mean ``mu <- (1 - past) mu + past v``; the mean at the column's last flip
             is p, which is subtracted from reads. None: nothing is.
+        follows: p is the mean before the read instead.
         silent_passes: full passes in which nothing is written; the buffer works all the same.
         normalise: how u is made dimensionless; ``scale`` is then a change of the weight that the tiles stand for, in
             units of n on the next tile, and is divided by what a unit of the tile is there. None: it is not. Reads of
@@ -164,14 +178,15 @@ class Buffered:
     no_buffer: bool = False
     cap: float = 0.0
     past: float | None = None
+    follows: bool = False
     silent_passes: int = 0
     normalise: Normalised | None = None
 
     @property
     def memory(self) -> tuple[str, ...]:
         """Digital numbers per weight, by name."""
-        relative = () if self.past is None else ("mean", "past")
-        return ("held", *relative, *(() if self.normalise is None else ("second",)))
+        relative = () if self.past is None else ("mean",) if self.follows else ("mean", "past")
+        return ("held", *relative, *(() if self.normalise is None else self.normalise.memory))
 
     @property
     def operations(self) -> int:
@@ -184,22 +199,17 @@ class Buffered:
 class Smoothed:
     """Reads, or a running average of them, are written by pulse trains of a strength in proportion.
 
-    ``H <- (1 - b) H + b v``; written is ``s u`` with u = H where ``|H|`` exceeds a least value, or the excess ``v - H``;
-    without an average u = v.
+    ``H <- (1 - b) H + b v``; written is ``s u`` with u = H where ``|H|`` exceeds a least value; without an average u = v.
 
     Args:
         write: strength and pulse trains.
         rate: b, weight of a read in the average [1] in (0, 1]; None: no average.
-        prior: the k-th read, from 1 on, has at least the weight ``1 / (k + prior)``; None: it has b.
         least: smallest ``|H|`` that is written [w]; below 0: all.
-        excess: write the excess over the average.
     """
 
     write: Trains
     rate: float | None = None
-    prior: float | None = None
     least: float = -1.0
-    excess: bool = False
 
     @property
     def memory(self) -> tuple[str, ...]:
@@ -208,9 +218,9 @@ class Smoothed:
 
     @property
     def operations(self) -> int:
-        """Digital operations for each number that is read: two products and a sum, a difference; what is written becomes
-        chances of pulses."""
-        average = 0 if self.rate is None else 4 if self.excess else 3
+        """Digital operations for each number that is read: two products and a sum; what is written becomes chances of
+        pulses."""
+        average = 0 if self.rate is None else 3
         return average + (self.write.strength > 0)
 
 

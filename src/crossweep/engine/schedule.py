@@ -43,6 +43,11 @@ class TransferClock:
         events = (self.samples + batch) // self.every - self.samples // self.every
         return events * self.at_once
 
+    @property
+    def reads(self) -> Numbers:
+        """Reads of each column so far [I]."""
+        return self.passes + (np.arange(self.slices) < self.column)
+
     def advance(self, batch: int) -> None:
         """Move on by ``batch`` samples."""
         position = self.column + self.reads_within(batch)
@@ -141,19 +146,19 @@ def schedule(
         if what.most_reads is not None:
             scale = scale / (passes % period + 1).clamp(max=what.most_reads)
         gate = passes >= what.silent_passes
+        fresh = torch.ones_like(fresh) if what.follows else fresh
         if what.normalise is not None:
-            share = _shares(what.normalise.decay, windows.passes - what.silent_passes).to(rate.device)
+            share = shares(what.normalise.decay, windows.passes - what.silent_passes, 1).to(rate.device)
     elif isinstance(what, Smoothed) and what.rate is not None:
         scale = like * what.rate
-        if what.prior is not None:
-            scale = torch.maximum(scale, 1 / (passes + 1 + what.prior))
     given = {f.name: getattr(windows, f.name) for f in fields(windows)}
     return Schedule(**given, sign=sign, scale=scale, fresh=fresh, gate=gate, share=share)
 
 
-def _shares(decay: float, reads: Numbers) -> Tensor:
-    """``(1 - b) / (1 - b^n)`` of each read, where ``n - 1`` reads came before; one where fewer than none did."""
-    n = np.maximum(reads + 1, 1)
-    with np.errstate(divide="ignore"):
+def shares(decay: float, before: Numbers | float, reads: Numbers | float) -> Tensor:
+    """``(1 - b^k) / (1 - b^n)``: weight of ``k`` reads in a mean of n, with those before; one where there are none."""
+    n = np.maximum(before, 0) + reads
+    with np.errstate(divide="ignore", invalid="ignore"):
         log = np.log(decay)
-    return torch.from_numpy((np.expm1(log) / np.expm1(n * log)).astype(np.float32))
+        share = np.where(np.greater(reads, 0), np.expm1(reads * log) / np.expm1(n * log), 0.0)
+    return torch.from_numpy(np.asarray(share, np.float32))

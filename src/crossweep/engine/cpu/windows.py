@@ -4,6 +4,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from crossweep.engine.base import Tile
@@ -16,7 +17,7 @@ from crossweep.engine.program import Buffered, Own, Program, Smoothed
 from crossweep.rng import Stream
 
 if TYPE_CHECKING:
-    from crossweep.engine.chain import Job
+    from crossweep.engine.chain import Job, TransferState
 
 F = np.float32
 Floats = NDArray[np.float32]
@@ -86,6 +87,7 @@ def run_(job: "Job", begin: int, end: int) -> None:
         parts = drawn.parts(since, until, source.device.relative_step, engine.max_relaxation)
         lines, pieces, work_of_a_slot = part.lines, (nothing, nothing), 1.0
     buffers = tuple(getattr(state, name).numpy() if name in state.memory else none for name in _BUFFERS)
+    factors = _factors(state, columns)
     threshold, train = _threshold(what), _train(what, target.device.granularity, rows=job.program.rows)
     blocks = column_blocks(columns)
     hit = np.zeros(due.reads.shape, np.uint8)
@@ -95,11 +97,25 @@ def run_(job: "Job", begin: int, end: int) -> None:
     turns = turned(plan.turn_d, rows, ())
     work: Any = partial(
         window_blocks, lines, part.squares, pieces, turns, plan_of_columns, parts, (states, device), noise,
-        (_reads(io, columns), disturbance), buffers, threshold, train, isinstance(what, Smoothed),
+        (_reads(io, columns), disturbance), buffers, factors, threshold, train, isinstance(what, Smoothed),
         (*slow_states, *slow_device), slow_noise, row_sign, stream.next_key(), hit,
     )  # fmt: skip
     spread(work, blocks, rows * columns * (work_of_a_slot * part.work(0) + 100.0 * parts.size))
+    if state.factored:
+        state.row_sums += torch.from_numpy(factors[2].sum(0))
+        state.column_sums += torch.from_numpy(factors[3][:columns])
     job.count(head, int(due.reads.sum()), int(np.count_nonzero(hit)))
+
+
+def _factors(state: "TransferState", columns: int) -> tuple[Floats, ...]:
+    """As ``factor_block`` takes them, with sums that begin at zero; empty where the mean square has no factors."""
+    if not state.factored:
+        none = np.zeros(0, F)
+        return none, none, np.zeros((0, 0), F), none
+    roots = np.zeros(padded(columns), F)
+    roots[:columns] = state.column_factor.sqrt().numpy()
+    rows = state.row_factor.sqrt().numpy()
+    return rows, roots, np.zeros((column_blocks(columns), rows.size), F), np.zeros_like(roots)
 
 
 def _in_units(
@@ -128,7 +144,7 @@ def _train(what: Buffered | Smoothed | Own, granularity: float, *, rows: bool) -
     return Train(
         drive=F(what.write.strength / granularity), longest=F(update.desired_bl),
         managed=update.update_management or update.update_bl_management, shorten=update.update_bl_management,
-        grad_scale=F(update.um_grad_scale), rows=rows, least=F(what.least), excess=what.excess,
+        grad_scale=F(update.um_grad_scale), rows=rows, least=F(what.least),
         averaged=what.rate is not None,
     )  # fmt: skip
 

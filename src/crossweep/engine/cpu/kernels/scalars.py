@@ -65,7 +65,6 @@ class Train(NamedTuple):
     grad_scale: np.float32 = F(0)
     rows: bool = False
     least: np.float32 = F(0)
-    excess: bool = False
     averaged: bool = False
 
 

@@ -114,6 +114,26 @@ def normalise_block(f, reads, share, floor, first):
 
 
 @kernel
+def factor_block(f, reads, factors, floor, row, first, column):
+    """Reads over the product of two roots, of row and column; their squares add up.
+
+    ``factors``: roots of the rows [rows] and columns [n, in whole blocks]; sums of squares of the rows, for each block of
+    columns [column blocks, rows], and of the columns [n, in whole blocks].
+    """
+    row_roots, column_roots, row_sums, column_sums = factors
+    for i in range(min(ROWS, row_roots.shape[0] - row)):
+        own = F(0.0)
+        for j in range(LANES):
+            e = i * LANES + j
+            root, u = row_roots[row + i] * column_roots[first + j], f[VALUE + e]
+            square = u * u if reads[first + j] > F(0.0) else F(0.0)
+            own += square
+            column_sums[first + j] += square
+            f[VALUE + e] = u / (root + floor) if root > F(0.0) else F(0.0)
+        row_sums[column, row + i] += own
+
+
+@kernel
 def digest_block(f, reads, gain, gate, row_sign, threshold, row, first):
     """Buffer and threshold; wanted pulses of C go to ``VALUE``. Whether there is any.
 
@@ -193,10 +213,9 @@ def _wanted(f, ids, slow, row, first):
 
 @kernel
 def smooth_block(f, reads, gain, row_sign, train, row, first, wanted, most):
-    """What is to be written of each read goes to ``wanted``, and the largest of each column to ``most``; the buffer, or the
-    tracked symmetry point, moves on.
-    """
-    least, excess, buffered = train.least, train.excess, train.averaged
+    """What is to be written of each read goes to ``wanted``, and the largest of each column to ``most``; the buffer
+    moves on."""
+    least, buffered = train.least, train.averaged
     place = row // ROWS * SIZE
     for i in range(ROWS):
         sign = row_sign[min(row + i, row_sign.shape[0] - 1)]
@@ -206,7 +225,7 @@ def smooth_block(f, reads, gain, row_sign, train, row, first, wanted, most):
             weight, chopper = abs(gain[first + j]), F(-1.0) if gain[first + j] < F(0.0) else F(1.0)
             h = (F(1.0) - weight) * before + weight * v if buffered else v
             f[HIDDEN + e] = h if read else before
-            own = v - h if excess else (h if abs(h) > least else F(0.0))
+            own = h if abs(h) > least else F(0.0)
             own = sign * chopper * own if read and row + i < row_sign.shape[0] else F(0.0)
             wanted[place + e] = own
             most[j] = max(most[j], as_bits(F(abs(own))))

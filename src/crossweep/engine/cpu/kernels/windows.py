@@ -41,6 +41,7 @@ from crossweep.engine.cpu.kernels.transfers import (
     SLOW,
     digest_block,
     excess_block,
+    factor_block,
     give_block,
     normalise_block,
     pulse_columns,
@@ -135,9 +136,8 @@ def _stretches(since, until, parts, first, stop):
 
 @kernel
 def window_blocks(
-    lines, squares, pieces, turn_d, plan, parts, fast, fast_scalars, io, buffers, threshold, train, by_trains, slow,
-    slow_scalars,
-    row_sign, key, hit, start, end,
+    lines, squares, pieces, turn_d, plan, parts, fast, fast_scalars, io, buffers, factors, threshold, train, by_trains,
+    slow, slow_scalars, row_sign, key, hit, start, end,
 ):  # fmt: skip
     """Run the column blocks ``start`` to ``end``, in place.
 
@@ -155,6 +155,7 @@ def window_blocks(
         fast_scalars: as ``scalars.Scalars``.
         io: periphery of the reads and what other lines add to them, as ``read_block``.
         buffers: H, running mean, subtracted mean, mean square [rows, n]; each may be empty.
+        factors: as ``factor_block``; may be empty.
         threshold: ``scalars.Threshold``.
         train: ``scalars.Train``.
         by_trains: whether reads are written by pulse trains; else by ``threshold``.
@@ -171,7 +172,7 @@ def window_blocks(
     hidden, mean, past, second = buffers
     in_order, trains = pieces[0].shape[0] > 0, (lines[0], lines[1], lines[2], lines[3])
     tall, buffered, means = lines[6].shape[0] > 0, hidden.shape[0] > 0, mean.shape[0] > 0
-    normalised = second.shape[0] > 0
+    pasts, normalised, factored = past.shape[0] > 0, second.shape[0] > 0, factors[0].shape[0] > 0
     rows, n = states[0].shape
     f, ids, room = scratch()
     counters, slots = room_to_count(tall), room_for_pieces()
@@ -208,6 +209,7 @@ def window_blocks(
                     load(f, HIDDEN, hidden, row, first, F(0.0))
                 if means and some_read:
                     load(f, MEAN, mean, row, first, F(0.0))
+                if pasts and some_read:
                     load(f, PAST, past, row, first, F(0.0))
                 if normalised and some_read:
                     load(f, SECOND, second, row, first, F(0.0))
@@ -255,6 +257,8 @@ def window_blocks(
                         excess_block(f, reads[m], fresh[m], threshold.past, first)
                     if normalised:
                         normalise_block(f, reads[m], share[m], threshold.floor, first)
+                    if factored:
+                        factor_block(f, reads[m], factors, threshold.floor, row, first, column)
                     if digest_block(f, reads[m], gain[m], gate[m], row_sign, threshold, row, first):
                         give_block(
                             f, ids, hit[m], slow, slow_scalars, threshold.step, threshold.longest, row, first,
@@ -268,6 +272,7 @@ def window_blocks(
                     store(f, HIDDEN, hidden, row, first)
                 if means and some_read:
                     store(f, MEAN, mean, row, first)
+                if pasts and some_read:
                     store(f, PAST, past, row, first)
                 if normalised and some_read:
                     store(f, SECOND, second, row, first)
