@@ -4,7 +4,9 @@ three levels of the engine.
 
 import copy
 import dataclasses
+from dataclasses import replace
 from functools import cache
+from math import ceil, log
 from typing import Any
 
 import pytest
@@ -21,6 +23,7 @@ from crossweep.engine import chain
 from crossweep.engine.base import EngineParameters
 from crossweep.engine.pulse_plan import UpdateParameters
 from crossweep.errors import ConfigError, ShapeError
+from crossweep.tiles.analog_tile import AnalogTile
 from crossweep.tiles.factory import TileFactory
 from tests import expect
 from tests.algorithms.catalogue import NAMES, load
@@ -329,6 +332,62 @@ def test_zero_shifting_approaches_the_symmetry_point_as_it_should(pulses: int) -
     torch.testing.assert_close(tile.reference, expected, atol=1e-5, rtol=1e-4)
     assert tile.pulses == pulses * 400
     assert torch.equal(tile.weight, torch.zeros_like(tile.weight))
+
+
+def shifted(step: float, pulses: int, noise: float = 0.0) -> tuple[AnalogTile, Tensor]:
+    """A calibrated tile of many devices with symmetry points around 0.3, and these points."""
+    device = spread_out(dw_min=step, up_down=0.46, dw_min_std=noise)
+    tile = ZeroShifting(then=rule("cttv2"), pulses=pulses).build((60, 60), factory(device)).tiles()["fast"]
+    point = device.symmetry_point(tile.cells)
+    assert point is not None
+    return tile, point
+
+
+@pytest.mark.parametrize("noise", [0.0, 0.5])
+@pytest.mark.parametrize("step", [0.05, 0.01])
+def test_zero_shifting_stays_below_the_bound_of_theory(step: float, noise: float) -> None:
+    """``E |W_N - W*|^2 <= (1 - 2 dw mu)^N |W_0 - W*|^2 + dw q_max^2 / mu``: ``dw mu`` is the mean slope of both steps, ``dw
+    q_max`` the largest step. Xiao et al., arXiv 2602.21321 (ICML 2026), on zero-shifting."""
+    for pulses in (0, 10, 40, 160, 640):
+        tile, point = shifted(step, pulses, noise)
+        cells = tile.cells
+        slope = (cells.step_up / cells.w_max - cells.step_down / cells.w_min) / 2
+        largest = torch.maximum(
+            cells.step_up * (1 - cells.w_min / cells.w_max), cells.step_down * (1 - cells.w_max / cells.w_min)
+        )
+        bound = (1 - 2 * slope) ** pulses * point.square() + largest.square() / slope
+        assert float((tile.reference - point).square().mean()) <= float(bound.mean()), pulses
+
+
+def test_zero_shifting_needs_the_pulses_of_theory_and_no_more() -> None:
+    """``N >= ln(2 |W_0 - W*|^2 / delta) / (2 mu dw)`` are enough for a mean square error of delta, where the floor, ``dw
+    q_max^2 / mu``, is at most half of it; a tenth of them are not."""
+    step, delta = 0.002, 0.025
+    device = SoftBounds(**(EXACT | {"dw_min": step, "up_down": 0.46}))
+    tile = ZeroShifting(then=rule("cttv2"), pulses=0).build((2, 2), factory(device)).tiles()["fast"]
+    point = device.symmetry_point(tile.cells)
+    assert point is not None
+    slope = float((tile.cells.step_up + tile.cells.step_down).mean()) / 2  # bounds of one
+    start = float(point.square().mean())
+    assert (2 * step) ** 2 / slope <= delta / 2
+    enough = log(2 * start / delta) / (2 * slope)
+    for share, close in ((1.0, True), (0.1, False)):
+        pulses = 2 * ceil(share * enough / 2)
+        found = ZeroShifting(then=rule("cttv2"), pulses=pulses).build((2, 2), factory(device)).tiles()["fast"]
+        assert (float((found.reference - point).square().mean()) <= delta) is close
+
+
+def test_two_stages_find_the_point_and_then_train_relative_to_it() -> None:
+    """Zero-shifting, then residual learning: what is left of the symmetry point no longer moves an idle weight."""
+    off = {}
+    for pulses in (0, 400):
+        then = replace(rule("residual_learning"), transfer_io="perfect")  # type: ignore[call-arg]
+        device = spread_out(dw_min=0.02, up_down=0.46)
+        weight = ZeroShifting(then=then, pulses=pulses).build((10, 10), factory(device))
+        for t in range(30):  # a gradient that is noise alone
+            weight.update(normal(t, 20, 10), normal(500 + t, 20, 10), 0.1)
+        off[pulses] = abs(float(weight.tiles()["fast"].weight.mean()))
+    assert off[400] < 0.3 * off[0]
 
 
 def test_zero_shifting_pulses_every_device_of_a_cell() -> None:
