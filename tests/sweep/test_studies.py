@@ -30,6 +30,7 @@ def command(
     monkeypatch.chdir(tmp_path)
     write_idx(tmp_path / "data", "MNIST")  # where options of data look for files
     monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
+    monkeypatch.setenv("CROSSWEEP_MULTIRUN", str(tmp_path / "multirun"))
 
     def run(*words: str) -> str:
         monkeypatch.setattr(sys, "argv", ["crossweep-train", *words])
@@ -78,3 +79,27 @@ def test_every_axis_builds_at_both_ends_and_says_where_it_comes_from(name: str) 
         for value in (grid(axis)[0], grid(axis)[-1]):
             cfg = compose("train", overrides=[f"axis=[{name}]", *overrides(axis, value)])
             assert isinstance(build(plain(cfg)), Experiment)
+
+
+def test_a_shortened_study_of_published_numbers_ends_with_its_table(command: Command, tmp_path: Path) -> None:
+    short = (
+        "training.finetune.epochs=1",
+        "training.baseline=[]",
+        "model.widths=[8]",
+        "engine.backend=reference",
+    )
+    cells = (
+        "axis.number_of_states.points=[14]",
+        "study.params.algorithm='choice(analog_sgd)'",
+        "study.seeds=2",
+    )
+    command("-m", "study=states", *short, *cells, "study.objectives=[test_error]", "study.workers=1")
+    folder = tmp_path / "multirun" / "states"
+    header, *rows = (folder / "published.csv").read_text().splitlines()
+    assert header.startswith("algorithm,number_of_states,published,here,low,high,seeds,difference,verdict")
+    # made-up images: far from what is printed
+    assert [row.split(",")[:3] for row in rows] == [["analog_sgd", "14.0", "88.5"]]
+    assert ",2," in rows[0] and "below by" in rows[0]
+    page = (folder / "report.html").read_text()
+    assert "Against published numbers" in page
+    assert "Not as printed there: training.finetune.epochs: 1 instead of 30." in page
