@@ -1,5 +1,6 @@
 """Reads over the root of their mean square: against thirty lines of their own, and what follows from the formula."""
 
+from copy import deepcopy
 from dataclasses import replace
 from typing import Any
 
@@ -16,7 +17,7 @@ from crossweep.algorithms.ttv2 import TTv2
 from crossweep.engine.base import EngineParameters
 from crossweep.engine.pulse_plan import UpdateParameters
 from crossweep.errors import ConfigError
-from tests.algorithms.rigs import factory, ideal, normal
+from tests.algorithms.rigs import factory, ideal, normal, soft
 
 MANY = UpdateParameters(pulse_type="deterministic_implicit", desired_bl=2000)
 ENGINES = [
@@ -212,6 +213,42 @@ def test_factors_are_exact_where_the_mean_square_is_a_product(engine: EnginePara
     moved = weight.slow.weight.abs() / weight.slow.weight.abs().mean(0)
     assert float(weight.slow.weight.abs().min()) > 0.1
     torch.testing.assert_close(moved, torch.ones(4, 5), atol=5e-3, rtol=0)
+
+
+@ON_EVERY_ENGINE
+def test_factors_go_on_after_a_checkpoint_with_the_same_bits(engine: EngineParameters) -> None:
+    rule = TTAdam(normalise="factored", transfer_lr=1.0)
+    weights, factories = [], []
+    for _ in range(2):
+        made = factory(soft(0.05), engine=engine)
+        weight = rule.build((4, 5), made)
+        assert isinstance(weight, ChainWeight)
+        weights.append(trained(weight, 1.0))
+        factories.append(made)
+    saved, streams = deepcopy(weights[0].state_dict()), deepcopy(factories[0].draws.state_dict())
+    trained(weights[0], 1.0)
+    trained(weights[1], 2.0)  # some other state
+    weights[1].load_state_dict(saved)
+    factories[1].draws.load_state_dict(streams)
+    trained(weights[1], 1.0)
+    first, second = (dict(weight.named_buffers()) for weight in weights)
+    assert {"transfer_0.row_factor", "transfer_0.column_factor"} < first.keys()
+    assert all(torch.equal(tensor, second[name]) for name, tensor in first.items())
+
+
+def test_factors_of_crossbars_side_by_side_are_their_own() -> None:
+    """Where nothing is read but zeros nothing is known of them, whatever happens next door."""
+    weight = replace(TTAdam(normalise="factored"), transfer_io="perfect").build(
+        (2, 4, 5), factory(soft(0.05))
+    )
+    assert isinstance(weight, ChainWeight)
+    for t in range(4):
+        x, d = normal(t, 2, 7, 5), normal(50 + t, 2, 7, 4)
+        d[0] = 0
+        weight.update(x, d, 0.3)
+    state = weight.states[0]
+    assert not state.column_factor[0].any() and not state.row_factor[0].any()
+    assert state.column_factor[1].all() and state.row_factor[1].all()
 
 
 def test_factors_need_memory_for_rows_and_columns_only() -> None:
