@@ -165,6 +165,7 @@ class Configuration(Checked):
         resume: ``auto`` goes on where an interrupted run stopped, ``never`` starts afresh.
         hardware: constants for estimates of time and energy; no result depends on them.
         compute_device: ``auto``, ``cpu``, ``cuda``, ``cuda:1``, ...
+        seeds: how many runs, with seeds that grow by one.
         keep_checkpoint: keep the trained model beside the record.
         quiet: no progress, no tables.
         show_layers: list at the end which layers are on crossbars, instead of counting them.
@@ -186,6 +187,7 @@ class Configuration(Checked):
     training: Training
     analog: Analog
     seed: Seeds
+    seeds: Count
     evaluation: Evaluation
     hardware: Hardware
     resume: Literal["auto", "never"]

@@ -15,6 +15,7 @@ Flat = Mapping[str, Any]
 # how a run is carried out, not what it computes
 NOT_IDENTITY = (
     *("hydra", "plugins", "resume", "compute_device", "quiet", "show_layers", "keep_checkpoint"),
+    "seeds",
     *("study", "axis"),
 )
 DEVICE_OVERLAY = {

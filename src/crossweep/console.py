@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from math import isnan
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from rich.console import Console, RenderableType
@@ -15,7 +16,7 @@ from rich.table import Table
 
 from crossweep.configured import device_name, errors_over_time, time_text
 
-_OF_GRIDS = {
+OF_GRIDS = {
     "test_error": "test error [%]",
     "baseline_error": "reference [%]",
     "error_increase": "increase [points]",
@@ -45,11 +46,12 @@ class Screen:
     Args:
         log: the file, appended to; None for none.
         quiet: show and keep nothing.
+        shown: whether the terminal takes part.
     """
 
-    def __init__(self, log: Path | None = None, *, quiet: bool = False) -> None:
-        self.console = Console(stderr=True, quiet=quiet)
-        self._results = Console(file=sys.stdout, quiet=quiet)
+    def __init__(self, log: Path | None = None, *, quiet: bool = False, shown: bool = True) -> None:
+        self.console = Console(stderr=True, quiet=quiet or not shown)
+        self._results = Console(file=sys.stdout, quiet=quiet or not shown)
         self._log = None if quiet else log
 
     def say(self, what: RenderableType, *, result: bool = False) -> None:
@@ -79,12 +81,17 @@ class ConsoleProgress:
     Args:
         screen: where it is shown.
         on_epoch: called with the epoch's number and row for the fine-tuning only; True stops it (a pruned trial).
+        shared: what shows several runs at once, this one among them.
     """
 
     def __init__(
-        self, screen: Screen, on_epoch: Callable[[int, Mapping[str, float]], bool] | None = None
+        self,
+        screen: Screen,
+        on_epoch: Callable[[int, Mapping[str, float]], bool] | None = None,
+        *,
+        shared: "Shared | None" = None,
     ) -> None:
-        self.screen, self.on_epoch = screen, on_epoch
+        self.screen, self.on_epoch, self.shared = screen, on_epoch, shared
         self.bars: Progress | None = None
         self.tasks: dict[str, TaskID] = {}
         if screen.console.is_terminal and not screen.console.quiet:
@@ -98,6 +105,8 @@ class ConsoleProgress:
             self.bars.start()
 
     def batch(self, title: str, done: int, total: int) -> None:
+        if self.shared is not None:
+            self.shared.bars.batch(title, done, total)
         if self.bars is None:
             return
         if title not in self.tasks:
@@ -106,6 +115,8 @@ class ConsoleProgress:
 
     def epoch(self, title: str, row: Mapping[str, float], epochs: int) -> bool:
         self.screen.say(epoch_line(title, row, epochs))
+        if self.shared is not None:
+            self.shared.epoch(title, row, epochs)
         if self.on_epoch is None or title != "fine-tune":
             return False
         return self.on_epoch(int(row["epoch"]), row)
@@ -114,6 +125,46 @@ class ConsoleProgress:
         """Remove the bars."""
         if self.bars is not None:
             self.bars.stop()
+        if self.shared is not None:
+            self.shared.close()
+
+
+class Shared:
+    """Several runs side by side: one bar per loop for all of them, and one line per epoch with their means.
+
+    Args:
+        many: number of runs.
+        quiet: show nothing.
+    """
+
+    def __init__(self, many: int, *, quiet: bool = False) -> None:
+        self.many, self.screen = many, Screen(quiet=quiet)
+        self.bars = ConsoleProgress(self.screen)
+        self._rows: list[Mapping[str, float]] = []
+        self._epoch: tuple[str, int, float] | None = None
+
+    def epoch(self, title: str, row: Mapping[str, float], epochs: int) -> None:
+        """An epoch of one of them is over."""
+        key = title, epochs, row["epoch"]
+        if key != self._epoch:
+            self._flush()
+            self._epoch = key
+        self._rows.append(row)
+        if len(self._rows) == self.many:
+            self._flush()
+
+    def _flush(self) -> None:
+        if self._epoch is not None and self._rows:
+            title, epochs, _ = self._epoch
+            means = {name: fmean(row[name] for row in self._rows) for name in self._rows[0]}
+            seconds = sum(row["seconds"] for row in self._rows)
+            self.screen.say(epoch_line(f"{title} x{len(self._rows)}", {**means, "seconds": seconds}, epochs))
+        self._rows = []
+
+    def close(self) -> None:
+        """Show what is left, and remove the bars."""
+        self._flush()
+        self.bars.close()
 
 
 def epoch_line(title: str, row: Mapping[str, float], epochs: int) -> str:
@@ -218,6 +269,27 @@ def estimate_line(record: Mapping[str, Any]) -> str:
     )
 
 
+def seeds_table(
+    records: Sequence[Mapping[str, Any]], means: Mapping[str, tuple[float, float, float]]
+) -> Table:
+    """The closing table of several seeds.
+
+    Args:
+        records: of their runs.
+        means: of the metrics that are shown: mean, and the ends of its 95 % interval.
+    """
+    table = Table(title=f"{len(records)} seeds", title_justify="left")
+    for title in ("seed", "state", *(OF_GRIDS.get(name, name.replace("_", " ")) for name in means)):
+        table.add_column(title, justify="right")
+    for record in records:
+        cells = (f"{record['metrics'][name]:.2f}" for name in means)
+        table.add_row(str(record["seed"]["training"]), record["state"], *cells)
+    table.add_section()
+    table.add_row("mean", "", *(f"{mean:.2f}" for mean, _, _ in means.values()), style="bold")
+    table.add_row("95 %", "", *(f"{low:.2f} to {high:.2f}" for _, low, high in means.values()))
+    return table
+
+
 def grid_table(rows: Sequence[Mapping[str, Any]], keys: Sequence[str]) -> Table:
     """The closing table of a grid: one line per run.
 
@@ -226,9 +298,9 @@ def grid_table(rows: Sequence[Mapping[str, Any]], keys: Sequence[str]) -> Table:
         keys: that the grid varies, as they were typed.
     """
     metrics = {name.removeprefix("metric.") for row in rows for name in row if name.startswith("metric.")}
-    shown = [name for name in _OF_GRIDS if name in metrics] or sorted(metrics)[:3]
+    shown = [name for name in OF_GRIDS if name in metrics] or sorted(metrics)[:3]
     table = Table(title=f"{len(rows)} runs", title_justify="left")
-    for name in (*keys, "state", *(_OF_GRIDS.get(name, name.replace("_", " ")) for name in shown)):
+    for name in (*keys, "state", *(OF_GRIDS.get(name, name.replace("_", " ")) for name in shown)):
         table.add_column(name, justify="right")
     for row in sorted(rows, key=lambda row: [str(_varied(row, key)) for key in keys]):
         numbers = (row.get(f"metric.{name}") for name in shown)

@@ -16,6 +16,7 @@ from typing import Any, Literal
 from crossweep.errors import ConfigError, masked
 
 FORMAT = 1
+CHECKPOINT_NAME = "checkpoint.safetensors"
 RECORD_NAME = "record.json"
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")  # with one of these a cell begins that a spreadsheet may run
 State = Literal["complete", "diverged", "pruned", "failed"]

@@ -6,7 +6,7 @@ The whole tree saves and loads as one flat dictionary: stop and resume continue 
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -35,6 +35,23 @@ class Stream:
         self._children: dict[str, Stream] = {}
         self._generators: dict[str, torch.Generator] = {}
         self._calls = 0
+        self._keys = (
+            f"{seed}\x1f{path}\x1fkey\x1f".encode()
+        )  # `derive_key` of (seed, path, "key", number), less the number
+
+    @property
+    def lead(self) -> tuple[int, ...]:
+        """Leading shape of what is drawn for instances side by side; () of one alone."""
+        return ()
+
+    @property
+    def many(self) -> int:
+        """Number of instances."""
+        return 1
+
+    def at(self, place: tuple[int, ...]) -> "Stream":
+        """The stream of the crossbar at a leading index, which may go further than instances do."""
+        return self
 
     def fork(self, name: str) -> "Stream":
         """The child stream ``name``; asking twice gives the same object."""
@@ -54,7 +71,8 @@ class Stream:
     def next_key(self) -> int:
         """A fresh 63-bit key for a counter-based kernel; consecutive calls give unrelated keys."""
         self._calls += 1
-        return derive_key(self.seed, self.path, "key", self._calls)
+        digest = hashlib.blake2b(self._keys + b"%d" % self._calls, digest_size=8)
+        return int.from_bytes(digest.digest(), "big") & _MASK63
 
     def normal(self, *shape: int, like: Tensor) -> Tensor:
         """Standard normal numbers of ``shape``, with dtype and device of ``like``."""
@@ -87,3 +105,56 @@ class Stream:
                 self.fork(path[len(prefix) :].split("/")[0])
         for child in self._children.values():
             child.load_state_dict(state)
+
+
+class Company(Stream):
+    """The streams of several instances side by side: what is drawn has one leading axis, and each part of it is what that
+    instance would have drawn alone.
+
+    Args:
+        members: stream of each instance; shared, not copied.
+    """
+
+    def __init__(self, members: Sequence[Stream]) -> None:
+        self.members = tuple(members)
+        self.path = self.members[0].path
+        self._forks: dict[str, Company] = {}
+
+    @property
+    def lead(self) -> tuple[int, ...]:
+        return (len(self.members),)
+
+    @property
+    def many(self) -> int:
+        return len(self.members)
+
+    def at(self, place: tuple[int, ...]) -> Stream:
+        return self.members[place[0]]
+
+    def fork(self, name: str) -> "Company":
+        if name not in self._forks:
+            self._forks[name] = Company([member.fork(name) for member in self.members])
+        return self._forks[name]
+
+    def normal(self, *shape: int, like: Tensor) -> Tensor:
+        return torch.stack([member.normal(*self._own(shape), like=like) for member in self.members])
+
+    def uniform(self, *shape: int, like: Tensor) -> Tensor:
+        return torch.stack([member.uniform(*self._own(shape), like=like) for member in self.members])
+
+    def _own(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        if shape[:1] != self.lead:
+            raise ValueError(f"{self.path}: {self.many} instances cannot share a draw of shape {shape}")
+        return shape[1:]
+
+    def generator(self, device: torch.device | str = "cpu") -> torch.Generator:
+        raise ValueError(f"{self.path}: each of the {self.many} instances has a generator of its own")
+
+    def next_key(self) -> int:
+        raise ValueError(f"{self.path}: each of the {self.many} instances has keys of its own")
+
+    def state_dict(self) -> dict[str, Any]:
+        raise ValueError(f"{self.path}: each of the {self.many} instances has a state of its own")
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        raise ValueError(f"{self.path}: each of the {self.many} instances has a state of its own")

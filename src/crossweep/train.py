@@ -10,12 +10,13 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
+from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 import hydra
@@ -34,17 +35,19 @@ from crossweep.composition import understood
 from crossweep.configured import NOT_IDENTITY
 from crossweep.errors import ConfigError, CrossweepError, DivergedError, StudyError, one_line, reported
 from crossweep.paths import conf_dir, multirun_dir, version_base
-from crossweep.records import RECORD_NAME, RunRecord, read_record, remove_forgotten
+from crossweep.records import CHECKPOINT_NAME, RECORD_NAME, RunRecord, read_record, remove_forgotten
 from crossweep.sweep.axes import literal
 from crossweep.sweep.resolvers import register
 
 if TYPE_CHECKING:
+    from crossweep.console import Screen
     from crossweep.testbeds.testbed import TestbedExperiment
-    from crossweep.training.experiment import Experiment
+    from crossweep.training.experiment import Experiment, Result
 
 # several values
 # what belongs to a sweep; a study's storage may hold a password
 _OF_SWEEPS = ("study", "axis")
+SEED_KEYS = ("seed.device", "seed.training")  # what grows by one from seed to seed
 
 
 def _key(*, _root_: DictConfig) -> str:
@@ -119,53 +122,110 @@ _faults: ContextVar[Faults] = ContextVar(
 
 
 def run(cfg: DictConfig) -> dict[str, float | str]:
-    """One run in the folder that Hydra made; returns the record's metrics, and its ``state``."""
+    """One run in the folder that Hydra made, and as many more as there are ``seeds``.
+
+    Returns:
+        The record's metrics, of several seeds the means, and its ``state``.
+    """
     try:
-        record = job(cfg)
+        records = jobs(cfg)
     except CrossweepError as error:
         faults = _faults.get(None)
         if HydraConfig.get().mode != RunMode.RUN or faults is None:
             raise
         faults.mistake = error
         return {}
-    metrics = {name: value for name, value in record["metrics"].items() if value is not None}
-    return {**metrics, "state": record["state"]}
+    names = [name for name in records[0]["metrics"] if all(r["metrics"][name] is not None for r in records)]
+    states = {record["state"] for record in records}
+    state = states.pop() if len(states) == 1 else "diverged"
+    return {name: fmean(r["metrics"][name] for r in records) for name in names} | {"state": state}
 
 
 def job(cfg: DictConfig) -> dict[str, Any]:
-    """The record of one run in the folder that Hydra made.
+    """The record of one run in the folder that Hydra made, see ``jobs``."""
+    return jobs(cfg)[0]
+
+
+def jobs(cfg: DictConfig) -> list[dict[str, Any]]:
+    """The records of one run in the folder that Hydra made and, for further ``seeds``, in folders beside it.
 
     Raises:
         ConfigError: a setting breaks its rule; nothing has trained, and a folder of its own is gone again.
-        DivergedError: the run has no result, see ``RunRecord``; its record says so too.
+        DivergedError: a run has no result, see ``RunRecord``; its record says so too.
     """
-    from crossweep.build import plain
-
     hydra_cfg = HydraConfig.get()
     single = hydra_cfg.mode == RunMode.RUN
     folder = Path(hydra_cfg.runtime.output_dir)
-    choices = {
-        group: choice for group, choice in hydra_cfg.runtime.choices.items() if not group.startswith("hydra/")
-    }
-    on_epoch = _sweep_hook()
-    # unresolved: an environment variable in an override may hold a password
-    overrides = OmegaConf.to_container(hydra_cfg.overrides.task, resolve=False)
-    assert isinstance(overrides, list)
     try:
         if single and cfg.get("study"):
             raise ConfigError("study: is a sweep and needs -m: python -m crossweep.train -m study=...")
-        config = plain(cfg)
-        _check_pruner(config)
-        config = {key: value for key, value in config.items() if key not in _OF_SWEEPS}
-        record = train(config, folder, choices=choices, overrides=overrides, on_epoch=on_epoch)
-        if record["state"] == "failed":
-            # in a study: a failed trial, which no sampler and no map takes for a value
-            raise DivergedError(record["warnings"][0])
+        if cfg.seeds != 1 and cfg.get("study"):
+            raise ConfigError(f"seeds: must be 1 in a study, which has study.seeds, got {cfg.seeds}")
+        runs = [_run(own, here, words) for own, here, words in _of_seeds(cfg, folder)]
+        records = train_all(runs)
+        for record in records:
+            if record["state"] == "failed":
+                # in a study: a failed trial, which no sampler and no map takes for a value
+                raise DivergedError(record["warnings"][0])
     except CrossweepError:
         if single:
             _leave_nothing(folder)
         raise
-    return record
+    if len(runs) > 1 and not cfg.quiet:
+        _show_seeds(records, [run.folder for run in runs])
+    return records
+
+
+def _of_seeds(cfg: DictConfig, folder: Path) -> Iterator[tuple[DictConfig, Path, list[str]]]:
+    """Configuration, folder and further overrides of the run of each seed; its folder is that of the seed alone."""
+    if not isinstance(cfg.seeds, int) or cfg.seeds < 1:
+        raise ConfigError(f"seeds: must be a whole number >= 1, got {cfg.seeds!r}")
+    key = _key(_root_=cfg)
+    for i in range(cfg.seeds):
+        own, words = cfg.copy(), []
+        own.seeds = 1
+        for name in SEED_KEYS if i else ():
+            OmegaConf.update(own, name, OmegaConf.select(cfg, name) + i)
+            words.append(f"{name}={OmegaConf.select(own, name)}")
+        name = folder.name.replace(key, _key(_root_=own)) if key in folder.name else f"{folder.name}-{i}"
+        yield own, folder.with_name(name) if i else folder, words
+
+
+def _run(cfg: DictConfig, folder: Path, words: list[str]) -> "Run":
+    """The run of one configuration, under what the user typed and ``words``."""
+    from crossweep.build import plain
+
+    hydra_cfg = HydraConfig.get()
+    choices = {
+        group: choice for group, choice in hydra_cfg.runtime.choices.items() if not group.startswith("hydra/")
+    }
+    # unresolved: an environment variable in an override may hold a password
+    overrides = OmegaConf.to_container(hydra_cfg.overrides.task, resolve=False)
+    assert isinstance(overrides, list)
+    config = plain(cfg)
+    _check_pruner(config)
+    return Run(
+        cfg={key: value for key, value in config.items() if key not in _OF_SWEEPS},
+        folder=folder,
+        choices=choices,
+        overrides=[word for word in overrides if not word.startswith("seeds=")] + words,
+        on_epoch=_sweep_hook(),
+    )
+
+
+def _show_seeds(records: Sequence[Mapping[str, Any]], folders: Sequence[Path]) -> None:
+    """The closing table of several seeds."""
+    from crossweep.console import OF_GRIDS, Screen, seeds_table
+    from crossweep.results.stats import estimate
+
+    found = [record["metrics"] for record in records]
+    shared = [name for name in found[0] if all(own.get(name) is not None for own in found)]
+    names = [name for name in OF_GRIDS if name in shared] or shared[:3]
+    means = {name: estimate([own[name] for own in found]) for name in names}
+    screen = Screen()
+    rows = {name: (one.mean, one.low, one.high) for name, one in means.items()}
+    screen.say(seeds_table(records, rows), result=True)
+    screen.say(f"results in {folders[0]} and {len(folders) - 1} more beside it", result=True)
 
 
 def _leave_nothing(folder: Path) -> None:
@@ -232,15 +292,9 @@ class CheckGrid(Callback):
             sys.exit(2)
 
 
-def train(
-    cfg: Mapping[str, Any],
-    folder: Path,
-    *,
-    choices: Mapping[str, Any],
-    overrides: list[str],
-    on_epoch: Callable[[int, Mapping[str, float]], bool] | None = None,
-) -> dict[str, Any]:
-    """Run one experiment in ``folder``, or go on with it, or return its record if it is finished.
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """One run.
 
     Args:
         cfg: plain, resolved configuration.
@@ -249,40 +303,108 @@ def train(
         overrides: what the user typed, for the record.
         on_epoch: called after every epoch of the fine-tuning; True stops it.
     """
-    from crossweep.build import build
-    from crossweep.console import LOG_NAME, ConsoleProgress, Screen, show_result
-    from crossweep.training.experiment import CHECKPOINT_NAME
 
-    experiment = build(cfg)
-    done = folder / RECORD_NAME
-    if cfg["resume"] == "never":
-        for name in (RECORD_NAME, CHECKPOINT_NAME):
-            (folder / name).unlink(missing_ok=True)
-    elif done.exists():
-        record = read_record(done)
-        screen = Screen(quiet=cfg["quiet"])
+    cfg: Mapping[str, Any]
+    folder: Path
+    choices: Mapping[str, Any]
+    overrides: list[str]
+    on_epoch: Callable[[int, Mapping[str, float]], bool] | None = None
+
+    def finished(self) -> dict[str, Any] | None:
+        """Its record, if it is finished and is not to be run again."""
+        done = self.folder / RECORD_NAME
+        if self.cfg["resume"] == "never":
+            for name in (RECORD_NAME, CHECKPOINT_NAME):
+                (self.folder / name).unlink(missing_ok=True)
+            return None
+        return read_record(done) if done.exists() else None
+
+
+def train(
+    cfg: Mapping[str, Any],
+    folder: Path,
+    *,
+    choices: Mapping[str, Any],
+    overrides: list[str],
+    on_epoch: Callable[[int, Mapping[str, float]], bool] | None = None,
+) -> dict[str, Any]:
+    """Run one experiment in ``folder``, or go on with it, or return its record if it is finished; see ``Run``."""
+    run = Run(cfg=cfg, folder=folder, choices=choices, overrides=overrides, on_epoch=on_epoch)
+    return train_all([run])[0]
+
+
+def train_all(runs: Sequence[Run]) -> list[dict[str, Any]]:
+    """The records of several runs that differ in their seeds; they train side by side where they can go in step."""
+    from crossweep.build import build
+    from crossweep.console import LOG_NAME, Screen, show_result
+
+    experiments = [build(run.cfg) for run in runs]
+    records = [run.finished() for run in runs]
+    going = [k for k, record in enumerate(records) if record is None]
+    single, quiet, layers = len(runs) == 1, runs[0].cfg["quiet"], runs[0].cfg["show_layers"]
+    if single and not going:
+        screen = Screen(quiet=quiet)
         screen.say("already finished; resume=never runs it again", result=True)
-        show_result(record, folder, screen, layers=cfg["show_layers"])
-        return record
-    remove_forgotten(folder)
+        show_result(records[0], runs[0].folder, screen, layers=layers)  # type: ignore[arg-type]
+    for k in going:
+        runs[k].folder.mkdir(parents=True, exist_ok=True)
+        remove_forgotten(runs[k].folder)
+    screens = [Screen(run.folder / LOG_NAME, quiet=quiet, shown=single) for run in runs]
     began, started = time.perf_counter(), datetime.now(UTC).isoformat(timespec="seconds")
-    screen = Screen(folder / LOG_NAME, quiet=cfg["quiet"])
-    progress = ConsoleProgress(screen, on_epoch)
+    results = _results([experiments[k] for k in going], [runs[k] for k in going], [screens[k] for k in going])
+    for k, result in zip(going, results, strict=True):
+        wall = (time.perf_counter() - began) / len(going)
+        record = _record(runs[k], experiments[k], result, started, wall)
+        record.write(runs[k].folder)
+        if not runs[k].cfg["keep_checkpoint"]:
+            (runs[k].folder / CHECKPOINT_NAME).unlink(missing_ok=True)
+        records[k] = asdict(record)
+        show_result(records[k], runs[k].folder, screens[k], layers=layers)  # type: ignore[arg-type]
+    return [record for record in records if record is not None]
+
+
+def _results(
+    experiments: Sequence["Experiment | TestbedExperiment"], runs: Sequence[Run], screens: Sequence["Screen"]
+) -> list["Result"]:
+    """What experiments find: networks side by side, test-beds one after the other."""
+    from crossweep.console import ConsoleProgress, Shared
+    from crossweep.training.experiment import Experiment, run_together
+
+    if not experiments:
+        return []
+    shared = Shared(len(runs), quiet=runs[0].cfg["quiet"]) if len(runs) > 1 else None
+    progresses = [
+        ConsoleProgress(screen, run.on_epoch, shared=shared)
+        for run, screen in zip(runs, screens, strict=True)
+    ]
     try:
-        result = experiment.run(folder, progress)
+        networks = [one for one in experiments if isinstance(one, Experiment)]
+        if len(networks) == len(experiments):
+            return run_together(networks, [run.folder for run in runs], progresses)
+        return [
+            one.run(run.folder, progress)
+            for one, run, progress in zip(experiments, runs, progresses, strict=True)
+        ]
     finally:
-        progress.close()
-    record_ = RunRecord(
+        for progress in progresses:
+            progress.close()
+
+
+def _record(
+    run: Run, experiment: "Experiment | TestbedExperiment", result: "Result", started: str, wall: float
+) -> RunRecord:
+    cfg = run.cfg
+    return RunRecord(
         state=result.state,  # type: ignore[arg-type]
-        algorithm=str(choices.get("algorithm", type(experiment.rule).__name__)),
+        algorithm=str(run.choices.get("algorithm", type(experiment.rule).__name__)),
         metrics=result.metrics,
         baselines=result.baselines,
         reference=result.reference,
         warnings=list(result.warnings),
         history=result.history,
         seed=cfg["seed"],
-        choices=choices,
-        overrides=overrides,
+        choices=run.choices,
+        overrides=run.overrides,
         config=cfg,
         learning_rates=_learning_rates(cfg, experiment),
         conversion=[asdict(row) for row in result.conversion],
@@ -293,13 +415,8 @@ def train(
         git=_git(),
         hardware=_hardware(str(experiment.torch_device)) | {"engine": experiment.factory.choice._asdict()},
         started=started,
-        wall_seconds=time.perf_counter() - began,
+        wall_seconds=wall,
     )
-    record_.write(folder)
-    if not cfg["keep_checkpoint"]:
-        (folder / CHECKPOINT_NAME).unlink(missing_ok=True)
-    show_result(asdict(record_), folder, screen, layers=cfg["show_layers"])
-    return asdict(record_)
 
 
 def _sweep_hook() -> Callable[[int, Mapping[str, float]], bool] | None:

@@ -124,7 +124,7 @@ def test_digital_runs_have_neither() -> None:
 def test_an_estimate_is_events_times_constants(rule: str) -> None:
     model, experiment = network(f"algorithm={rule}")
     task = experiment.data.target()
-    optimizer = HybridOptimizer(model, analog_lr=0.1, settings=experiment.finetune.optimizer)
+    optimizer = HybridOptimizer.of(model, 0.1, experiment.finetune.optimizer)
     images, labels = task.train.normalise(task.train.images[:20]), task.train.labels[:20]
     nn.functional.cross_entropy(model(images), labels).backward()
     optimizer.step(1.0)

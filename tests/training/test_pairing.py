@@ -18,7 +18,7 @@ from crossweep.training import experiment as experiment_module
 from crossweep.training import loop as loop_module
 from crossweep.training.cache import fingerprint
 from crossweep.training.evaluate import Score
-from crossweep.training.experiment import Experiment
+from crossweep.training.experiment import Experiment, paired
 from crossweep.training.fit_settings import PARAMETER_KINDS, OptimizerSettings
 from crossweep.training.progress import Silent
 
@@ -51,19 +51,20 @@ def test_a_baseline_sees_the_same_batches_in_the_same_order(
 ) -> None:
     """Order and augmentation: the images themselves, as the network sees them."""
     seen: dict[str, list[Tensor]] = {}
-    epoch = loop_module.Loop._epoch
+    epoch = loop_module._epoch
 
-    def watched(self: loop_module.Loop, *given: Any) -> Any:
-        shown = seen.setdefault(self.title, [])
-        hook = self.model.register_forward_pre_hook(
+    def watched(crew: Any, runs: list[loop_module.Running], number: int) -> None:
+        (run,) = runs
+        shown = seen.setdefault(run.loop.title, [])
+        hook = run.loop.model.register_forward_pre_hook(
             lambda model, images: shown.append(images[0].clone()) if model.training else None
         )
         try:
-            return epoch(self, *given)
+            epoch(crew, runs, number)
         finally:
             hook.remove()
 
-    monkeypatch.setattr(loop_module.Loop, "_epoch", watched)
+    monkeypatch.setattr(loop_module, "_epoch", watched)
     experiment("seed.training=3").run(tmp_path, Silent())
     analog, paired = seen["fine-tune"], seen["baseline sgd"]
     assert len(analog) == len(paired) > 4
@@ -78,11 +79,12 @@ def test_beside_crossbars_only_the_kinds_that_are_named_train(
     """A digital network trains as a whole, as the baselines do."""
     trained: dict[str, tuple[str, ...]] = {}
 
-    def noted(self: loop_module.Loop) -> loop_module.FitResult:
-        trained[self.title] = tuple(self.settings.digital_parameters)
-        return loop_module.FitResult("complete", [])
+    def noted(loops: list[loop_module.Loop]) -> list[loop_module.FitResult]:
+        trained.update({loop.title: tuple(loop.settings.digital_parameters) for loop in loops})
+        return [loop_module.FitResult("complete", []) for _ in loops]
 
-    monkeypatch.setattr(loop_module.Loop, "run", noted)
+    monkeypatch.setattr(loop_module, "run_together", noted)
+    monkeypatch.setattr(experiment_module, "train_together", noted)
     words = ("training.finetune.digital_parameters=[head]", "evaluation.fresh_devices=0", f"algorithm={rule}")
     experiment(*words).run(tmp_path, Silent())
     assert (trained["fine-tune"], trained["baseline sgd"]) == (kinds, PARAMETER_KINDS)
@@ -97,6 +99,7 @@ def test_each_split_has_its_own_final_score(monkeypatch: pytest.MonkeyPatch) -> 
     assert experiment_module.scores(nn.Identity(), task, fit) == {
         "test_accuracy": 0.25,
         "test_error": 75.0,
+        "test_loss": 3.0,
         "validation_accuracy": 0.5,
         "validation_loss": 2.0,
         "train_loss": 1.0,
@@ -183,11 +186,16 @@ def test_cached_results_are_known_by_all_that_made_them(
         found[folder.name] = fingerprint(content)
         return {"scores": {}, "model": {}, "history": [], "state": "complete"}
 
+    def look_up_each(folder: Path, contents: list[dict[str, Any]], compute: object) -> list[Any]:
+        return [look_up(folder, content, compute) for content in contents]
+
     def lookups(made: Experiment) -> dict[str, str]:
-        made.baseline("sgd", made.pretrained(made.data.source(), Silent()), made.data.target(), Silent())
+        network = made.pretrained(made.data.source(), Silent())
+        paired("sgd", [made], [network], made.data.target(), [Silent()])
         return dict(found)
 
     monkeypatch.setattr(experiment_module, "once", look_up)
+    monkeypatch.setattr(experiment_module, "once_each", look_up_each)
     monkeypatch.setattr(nn.Module, "load_state_dict", lambda *_, **__: None)
     made = standard()
     before = lookups(made)

@@ -21,7 +21,7 @@ class AnalogWeight(nn.Module, ABC):
     Tensors accept leading batch dimensions ``...``: independent crossbars that train at once.
 
     Attributes:
-        scale: digital factor between this weight and the one it stands for, [d, 1] or []; set by the layer.
+        scale: digital factor between this weight and the one it stands for, [..., d, 1] or [..., 1, 1]; set by the layer.
             Only rules whose step does not grow with the gradient need it.
         tally: events so far.
         slots: of the gradient's pulse trains so far [...].
@@ -38,7 +38,7 @@ class AnalogWeight(nn.Module, ABC):
         self.backward_io = factory.backward
         self.reads = factory.draws.fork("reads")
         self.tally = Tally()
-        self.register_buffer("scale", torch.ones((), device=factory.torch_device))
+        self.register_buffer("scale", torch.ones(1, 1, device=factory.torch_device))
         counter = torch.zeros(shape[:-2], dtype=torch.float64, device=factory.torch_device)
         self.register_buffer("slots", counter)
 
@@ -59,12 +59,12 @@ class AnalogWeight(nn.Module, ABC):
 
     def read(self, x: Tensor) -> Tensor:
         """Forward read ``W x``: [..., b, x] -> [..., b, d]."""
-        self.tally.forward_reads += prod(x.shape[:-1])
+        self.tally.forward_reads += self._vectors(x)
         return self.engine.read(x, self.weight, self.forward_io, self.reads.fork("forward"))
 
     def read_transposed(self, d: Tensor) -> Tensor:
         """Backward read ``W^T d``: [..., b, d] -> [..., b, x]; it has no bound management."""
-        self.tally.backward_reads += prod(d.shape[:-1])
+        self.tally.backward_reads += self._vectors(d)
         weight, stream = self.weight.transpose(-1, -2), self.reads.fork("backward")
         return self.engine.read(d, weight, self.backward_io, stream, bounded=False)
 
@@ -76,7 +76,7 @@ class AnalogWeight(nn.Module, ABC):
         """
         require_batch(x, d, self.shape[-2], self.shape[-1])
         if lr != 0:
-            samples = prod(x.shape[:-1])
+            samples = self._vectors(x)
             self.tally.samples += samples
             self.tally.digital_operations += samples * (
                 x.shape[-1] + d.shape[-1]
@@ -84,6 +84,10 @@ class AnalogWeight(nn.Module, ABC):
             self.train_on(x, d, lr)
             for tile in self.tiles().values():
                 tile.end_batch()
+
+    def _vectors(self, x: Tensor) -> int:
+        """Vectors [..., n] of each instance."""
+        return prod(x.shape[:-1]) // self.reads.many
 
     def end_epoch(self, loss: float) -> None:
         """Called after every epoch with its mean training loss, for rules that change course with it."""

@@ -4,13 +4,18 @@ trains.
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from crossweep.errors import ConfigError
 
 
 @dataclass
 class Tally:
-    """Events of one weight, counted while it works; ``instances`` parallel crossbars count as one each.
+    """Events of one weight, counted while it works; its crossbars count as one each. Where several instances lie side by
+    side, a number that differs between them is an array.
 
     Args:
         samples: samples trained on (rows of x).
@@ -28,11 +33,11 @@ class Tally:
     forward_reads: int = 0
     backward_reads: int = 0
     slice_reads: int = 0
-    transfers: int = 0
-    transfer_slots: int = 0
+    transfers: int | NDArray[np.int64] = 0
+    transfer_slots: int | NDArray[np.int64] = 0
     digital_operations: int = 0
 
-    def as_dict(self) -> dict[str, int]:
+    def as_dict(self) -> dict[str, Any]:
         """All counts by name."""
         return asdict(self)
 

@@ -3,13 +3,13 @@
 from collections.abc import Callable, Mapping
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
-from math import prod
 from typing import Annotated, Any, Literal
 
 import torch
 from torch import Tensor
 
 from crossweep.algorithms.base import AbstractAlgorithm, AnalogWeight
+from crossweep.engine.chain import of_each
 from crossweep.engine.pulse_plan import UpdateParameters
 from crossweep.engine.slice_pulses import train_counts
 from crossweep.errors import FieldError
@@ -147,7 +147,7 @@ class MixedPrecisionWeight(AnalogWeight):
         d = quantise(d, self.rule.n_d_bins, self.rule.sto_round, self.rounding.fork("d"))
         gradient = d.transpose(-1, -2) @ x
         self.chi = self.chi + (lr * gradient if self.optimizer is None else self._decrease(gradient, lr))
-        self.tally.digital_operations += 2 * prod(x.shape[:-1]) * x.shape[-1] * d.shape[-1]
+        self.tally.digital_operations += 2 * self._vectors(x) * x.shape[-1] * d.shape[-1]
 
     def _decrease(self, gradient: Tensor, lr: float) -> Tensor:
         """What the optimizer would subtract from the weight, in units of the tile."""
@@ -178,8 +178,8 @@ class MixedPrecisionWeight(AnalogWeight):
         )
         counts[..., rows, :] = pulses.transpose(-1, -2)
         tile.pulse(counts)
-        self.tally.digital_operations += n.numel()
-        sent = int((n != 0).any(-1).sum())
+        self.tally.digital_operations += n.numel() // self.transfers.many
+        sent = of_each((n != 0).any(-1), self.transfers)
         self.tally.transfers += sent
         self.tally.transfer_slots += sent * update.desired_bl
 

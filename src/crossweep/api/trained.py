@@ -11,11 +11,10 @@ import crossweep
 from crossweep.build import build
 from crossweep.data.base import Task
 from crossweep.errors import ConfigError
-from crossweep.records import RECORD_NAME, read_record
+from crossweep.records import CHECKPOINT_NAME, RECORD_NAME, read_record
 from crossweep.testbeds.testbed import TestbedExperiment
 from crossweep.training.allocation import allocating
 from crossweep.training.evaluate import Score, evaluate
-from crossweep.training.experiment import CHECKPOINT_NAME
 
 
 @dataclass(frozen=True, kw_only=True)

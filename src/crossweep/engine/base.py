@@ -48,6 +48,10 @@ class Crossbar:
         mirror = self.cells.extra.get("mirror")
         return up + down if mirror is None else torch.where(mirror > 0, up, down)
 
+    def instance(self, i: int) -> "Crossbar":
+        """One of several instances side by side."""
+        return Crossbar(self.device, Cells.from_tensors({k: t[i] for k, t in self.cells.tensors().items()}))
+
 
 class Tile(Protocol):
     """What programs need of a crossbar; see ``tiles.analog_tile``."""

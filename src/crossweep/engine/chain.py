@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from crossweep.engine.base import Tile
@@ -18,6 +19,7 @@ from crossweep.engine.schedule import Flags, Schedule, TransferClock, schedule, 
 from crossweep.engine.slice_pulses import pulse_counts, train_counts
 from crossweep.rng import Stream
 
+Count = int | NDArray[np.int64]  # of each instance, where several lie side by side
 # after how many reads of a column by the first transfer: transfer, windows and columns
 Agenda = dict[int, list[tuple[int, Tensor, Tensor]]]
 
@@ -120,11 +122,11 @@ class TransferState(nn.Module):
 
 @dataclass
 class Events:
-    """What a run did, for the cost; ``instances`` parallel crossbars count as one each."""
+    """What a run did, for the cost, of each instance; its crossbars count as one each."""
 
     slice_reads: int = 0
-    transfers: int = 0
-    transfer_slots: int = 0
+    transfers: Count = 0
+    transfer_slots: Count = 0
     digital_operations: int = 0
 
 
@@ -301,7 +303,8 @@ class Job:
         counts = self._counts(what.write, wanted, target)
         if counts is not None:
             target.pulse(counts, chosen)
-        self.count(j, columns.numel(), 0 if counts is None else int((counts != 0).any(-2).sum()))
+        sent = 0 if counts is None else of_each((counts != 0).any(-2), chain.draws)
+        self.count(j, columns.numel(), sent)
 
     def _counts(self, write: Pulses | Trains, wanted: Tensor, target: Tile) -> Tensor | None:
         """Pulses that the next tile gets [..., O, r]; None: nothing is written."""
@@ -313,9 +316,9 @@ class Job:
         step = target.device.granularity
         return train_counts(engine, wanted, write.strength, step, write.update, draws, as_input=rows)
 
-    def count(self, j: int, columns: int, sent: int) -> None:
+    def count(self, j: int, columns: int, sent: Count) -> None:
         """Keep account of ``columns`` read for transfer ``j``, of which ``sent`` sent pulses."""
-        reads = columns * self.chain.tiles[j].instances
+        reads = columns * self.chain.tiles[j].instances // self.chain.draws.many
         length = self.chain.tiles[j].weight.shape[-2]
         self.done.slice_reads += reads
         self.done.transfers += sent
@@ -428,6 +431,11 @@ def _chopped(chain: Chain, program: Program, passes: Any, reads: Flags) -> tuple
     last = (many.clamp(min=1) - 1).expand(like.shape).unsqueeze(-2)
     state.switched = torch.where(many > 0, flips.gather(-2, last).squeeze(-2), state.switched)
     return signs[..., :-1, :], fresh
+
+
+def of_each(true: Tensor, stream: Stream) -> Count:
+    """How many are true [...], of each instance that ``stream`` draws for."""
+    return true.flatten(1).sum(1).numpy(force=True) if stream.lead else int(true.sum())
 
 
 def _agenda(schedules: dict[int, Schedule], head: int) -> Agenda:

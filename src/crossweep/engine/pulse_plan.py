@@ -5,6 +5,7 @@ Sign convention: the target is ``dW = -lr d x^T``, so a coincidence with ``x_j d
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Annotated, Any, Literal
 
 import torch
@@ -78,6 +79,12 @@ class Drawn:
     scale_d: Tensor
     bl: Tensor
     words: dict[tuple[int, ...], Any] = field(default_factory=dict)
+
+    @cached_property
+    def lead(self) -> tuple[int, ...]:
+        """Leading dimensions."""
+        shapes = self.x.shape[:-2], self.d.shape[:-2], self.bl.shape[:-1]
+        return tuple(torch.broadcast_shapes(*shapes)) if any(shapes) else ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -189,6 +196,16 @@ class PulsePlan:
     def where_columns(self, keep: Tensor) -> "PulsePlan":
         """The plan with columns silenced where ``keep [..., b, x]`` is false; it draws pulses of its own."""
         return replace(self, x=self.x * keep, whole=None)
+
+    def instance(self, i: int) -> "PulsePlan":
+        """The plan of one of several instances side by side; it draws pulses of its own."""
+        own: dict[str, Any] = {
+            name: getattr(self, name)[i] for name in ("x", "d", "scale_x", "scale_d", "bl")
+        }
+        for name in ("turn_x", "turn_d"):
+            sign = getattr(self, name)
+            own[name] = sign if sign is None or sign.dim() == 1 else sign[i]
+        return replace(self, **own, whole=None)
 
     def transposed(self) -> "PulsePlan":
         """The same pulses with rows and columns exchanged; for a whole mini-batch."""

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from crossweep.algorithms.base import AbstractAlgorithm, AnalogWeight
+from crossweep.errors import ShapeError
 from crossweep.tiles.factory import TileFactory
 from crossweep.tiles.mapping import TileMapping
 
@@ -92,6 +93,18 @@ class TiledWeight(nn.Module):
         for block, rows, columns in self._grid():
             whole[..., rows, columns] = block.weight * block.scale
         return whole
+
+    def require(self, x: Tensor) -> None:
+        """Check that an input has as many axes as this weight reads: those of instances, groups, vectors and lines.
+
+        Raises:
+            ShapeError: it has not.
+        """
+        axes = len(self.transfers.lead) + len(self.groups) + 2
+        if x.dim() != axes:
+            raise ShapeError(
+                f"x: must have {axes} axes, got {tuple(x.shape)}; does it depend on the instance?"
+            )
 
     # -- read --------------------------------------------------------------------------------------------------
 

@@ -16,8 +16,11 @@ class Score:
     loss: float
 
 
+EVALUATED_AT_ONCE = 256  # images
+
+
 @torch.no_grad()
-def evaluate(model: nn.Module, split: Split, *, batch_size: int = 256) -> Score:
+def evaluate(model: nn.Module, split: Split, *, batch_size: int = EVALUATED_AT_ONCE) -> Score:
     """Accuracy and loss from one pass over ``split``; analog reads keep their noise, as a chip would."""
     training = model.training
     model.eval()

@@ -19,11 +19,12 @@ from crossweep.models.base import AbstractModel, new_head
 from crossweep.models.parts import parts
 from crossweep.nn.convert import ConvertedLayer, analog_weights, to_digital
 from crossweep.nn.self_check import SAMPLES
+from crossweep.records import CHECKPOINT_NAME
 from crossweep.rng import Stream
 from crossweep.tiles.factory import TileFactory
 from crossweep.training import endurance
 from crossweep.training.allocation import allocating
-from crossweep.training.cache import once
+from crossweep.training.cache import once, once_each
 from crossweep.training.caveats import caveats
 from crossweep.training.conversion import Conversion
 from crossweep.training.endurance import PULSES, Wear
@@ -31,12 +32,12 @@ from crossweep.training.estimate import Hardware, estimate
 from crossweep.training.evaluate import Score, evaluate
 from crossweep.training.fit_settings import PARAMETER_KINDS, FitSettings, OptimizerSettings
 from crossweep.training.loop import FitResult, Loop, Row, restore
+from crossweep.training.loop import run_together as train_together
 from crossweep.training.outline import Outline, fresh, outlined, outlines
 from crossweep.training.progress import Progress
 from crossweep.training.reference import Candidate, choose
 from crossweep.training.retention import errors_after
 
-CHECKPOINT_NAME = "checkpoint.safetensors"
 _METRICS = (
     "test_accuracy",
     "test_error",
@@ -110,51 +111,7 @@ class Experiment:
 
     def run(self, folder: Path, progress: Progress) -> Result:
         """Do it all; the fine-tuning's checkpoint lies in ``folder``."""
-        with allocating("data"):
-            source, task = self.data.source(), self.data.target().to(self.torch_device)
-        self._self_check(source, task)
-        candidates: list[Candidate] = []
-        try:
-            pretrained = self.pretrained(source, progress)
-            digital = self.digital_model(pretrained, task.classes)
-            model, table = self.analog_model(digital, self.factory)
-            candidates += (self.baseline(name, pretrained, task, progress) for name in self.baselines)
-            reference = choose(candidates, task.train)
-        except DivergedError as error:
-            rows = {candidate.name: candidate.scores for candidate in candidates}
-            return Result(
-                state="failed", metrics=dict.fromkeys(_METRICS), baselines=rows, warnings=[str(error)]
-            )
-        written, head = _write_error(digital, model), sorted(parts(digital)["head"])
-        training = Stream(self.factory.draws.seed, "training")
-        streams = [training, self.factory.draws]
-        kinds = PARAMETER_KINDS if self.rule.is_digital else self.finetune.digital_parameters
-        settings = replace(self.finetune, digital_parameters=kinds)
-        checkpoint, calibrated = folder / CHECKPOINT_NAME, endurance.wear(model)
-        fit = self._loop("fine-tune", model, task, settings, streams, checkpoint, progress, head=head).run()
-        found = scores(model, task, fit)
-        metrics: dict[str, float | None] = {**found, "transfer_weight_error": written}
-        arrays = endurance.wear(model, calibrated)
-        metrics |= endurance.metrics(arrays, fit.history, self.trainings, self.target_loss)
-        if fit.state == "complete" and table:
-            metrics |= self._fresh(model, task) | errors_after(model, task, self.times)
-        if reference is not None:
-            baseline, loss = (reference.scores[name] for name in ("test_error", "test_loss"))
-            assert baseline is not None and loss is not None
-            metrics |= {"baseline_error": baseline, "error_increase": found["test_error"] - baseline}
-            metrics |= {"loss_increase": found["test_loss"] - loss}
-        return Result(
-            state=fit.state,
-            metrics=metrics,
-            baselines={candidate.name: candidate.scores for candidate in candidates},
-            history=fit.history,
-            conversion=table,
-            cost=_cost(model),
-            endurance=arrays,
-            estimate=estimate(model, self.hardware),
-            reference=None if reference is None else reference.name,
-            warnings=caveats(task, fit, candidates, reference, found["test_error"]),
-        )
+        return run_together([self], [folder], [progress])[0]
 
     def trained(self, checkpoint: Path, task: Task, *, draws: bool) -> nn.Module:
         """The network of a checkpoint that `run` left.
@@ -252,7 +209,7 @@ class Experiment:
 
         def compute(unfinished: Path) -> Mapping[str, Any]:
             here, moved = model.to(self.torch_device), task.to(self.torch_device)
-            fit = self._loop("pretrain", here, moved, self.pretrain, [stream], unfinished, progress).run()
+            fit = self.loop("pretrain", here, moved, self.pretrain, [stream], unfinished, progress).run()
             return {"model": here.state_dict(), "history": fit.history, "state": fit.state}
 
         saved = once(self.cache / "pretrained", self.source_key, compute)
@@ -275,32 +232,14 @@ class Experiment:
         """A copy of ``digital`` with the chosen layers on crossbars."""
         return self.conversion.convert(digital, self.rule, factory)
 
-    def baseline(self, name: str, pretrained: nn.Module, task: Task, progress: Progress) -> Candidate:
-        """A paired digital run, from the cache or computed now: same weights, same batches, every parameter trains."""
-        seed = self.factory.draws.seed
-        settings = replace(self.finetune, optimizer=self.baselines[name], digital_parameters=PARAMETER_KINDS)
-        key = {
+    def _baseline_key(self, settings: FitSettings) -> dict[str, Any]:
+        """Everything that determines a paired digital run."""
+        return {
             "source": self.source_key,
             "data": self.data.fingerprint()["target"],
             "finetune": {k: v for k, v in asdict(settings).items() if k != "analog_lr"},
-            "seed": seed,
+            "seed": self.factory.draws.seed,
         }
-
-        def compute(unfinished: Path) -> Mapping[str, Any]:
-            model = self.digital_model(pretrained, task.classes)
-            streams = [Stream(seed, "training")]
-            fit = self._loop(f"baseline {name}", model, task, settings, streams, unfinished, progress).run()
-            return {"scores": scores(model, task, fit), "history": fit.history, "state": fit.state}
-
-        saved = once(self.cache / "baselines", key, compute)
-        diverged = saved["state"] == "diverged"
-        row = dict.fromkeys(saved["scores"]) if diverged else saved["scores"]
-        return Candidate(
-            name=name,
-            diverged=diverged,
-            scores={**row, "lr": settings.optimizer.lr},
-            history=saved["history"],
-        )
 
     def _fresh(self, model: nn.Module, task: Task) -> dict[str, float]:
         """Test error after writing the trained weights to new device populations."""
@@ -317,7 +256,34 @@ class Experiment:
         found = {"fresh_error_mean": fmean(errors)} if errors else {}
         return found | ({"fresh_error_std": stdev(errors)} if len(errors) > 1 else {})
 
-    def _loop(
+    def _finish(self, one: "_Instance", task: Task, fit: FitResult) -> Result:
+        """All that is told of a trained network."""
+        assert one.model is not None
+        found = scores(one.model, task, fit)
+        metrics: dict[str, float | None] = {**found, "transfer_weight_error": one.written}
+        arrays = endurance.wear(one.model, one.calibrated)
+        metrics |= endurance.metrics(arrays, fit.history, self.trainings, self.target_loss)
+        if fit.state == "complete" and one.table:
+            metrics |= self._fresh(one.model, task) | errors_after(one.model, task, self.times)
+        if one.reference is not None:
+            baseline, loss = (one.reference.scores[name] for name in ("test_error", "test_loss"))
+            assert baseline is not None and loss is not None
+            metrics |= {"baseline_error": baseline, "error_increase": found["test_error"] - baseline}
+            metrics |= {"loss_increase": found["test_loss"] - loss}
+        return Result(
+            state=fit.state,
+            metrics=metrics,
+            baselines={candidate.name: candidate.scores for candidate in one.candidates},
+            history=fit.history,
+            conversion=one.table,
+            cost=_cost(one.model),
+            endurance=arrays,
+            estimate=estimate(one.model, self.hardware),
+            reference=None if one.reference is None else one.reference.name,
+            warnings=caveats(task, fit, one.candidates, one.reference, found["test_error"]),
+        )
+
+    def loop(
         self,
         title: str,
         model: nn.Module,
@@ -338,6 +304,122 @@ class Experiment:
             checkpoint=checkpoint,
             progress=progress,
         )
+
+
+@dataclass
+class _Instance:
+    """An experiment among others, and how far it is."""
+
+    experiment: Experiment
+    folder: Path
+    progress: Progress
+    pretrained: nn.Module | None = None
+    model: nn.Module | None = None
+    table: Sequence[ConvertedLayer] = ()
+    written: float | None = None
+    calibrated: Sequence[Wear] = ()
+    candidates: list[Candidate] = field(default_factory=list)
+    reference: Candidate | None = None
+    result: Result | None = None
+
+    def fail(self, error: DivergedError) -> None:
+        """There is nothing to compare with."""
+        rows = {candidate.name: candidate.scores for candidate in self.candidates}
+        self.result = Result(
+            state="failed", metrics=dict.fromkeys(_METRICS), baselines=rows, warnings=[str(error)]
+        )
+
+
+def run_together(
+    experiments: Sequence[Experiment], folders: Sequence[Path], progresses: Sequence[Progress]
+) -> list[Result]:
+    """Run several experiments in one process, their trainings side by side where they can go in step.
+
+    Each finds what it would have found alone, up to the rounding of products of another shape.
+
+    Args:
+        experiments: that differ in seeds alone.
+        folders: of the checkpoint of each one's fine-tuning.
+        progresses: where the life signs of each go.
+    """
+    first = experiments[0]
+    with allocating("data"):
+        source, task = first.data.source(), first.data.target().to(first.torch_device)
+    first._self_check(source, task)
+    instances = [_Instance(*given) for given in zip(experiments, folders, progresses, strict=True)]
+    for one in instances:
+        try:
+            one.pretrained = one.experiment.pretrained(source, one.progress)
+        except DivergedError as error:
+            one.fail(error)
+    going = [one for one in instances if one.result is None]
+    networks = [one.pretrained for one in going if one.pretrained is not None]
+    for name in first.baselines if going else ():
+        own, progresses = [one.experiment for one in going], [one.progress for one in going]
+        for one, candidate in zip(going, paired(name, own, networks, task, progresses), strict=True):
+            one.candidates.append(candidate)
+    for one in instances:
+        try:
+            one.reference = choose(one.candidates, task.train) if one.result is None else None
+        except DivergedError as error:
+            one.fail(error)
+    going = [one for one in instances if one.result is None]
+    fits = train_together([_fine_tuning(one, task) for one in going]) if going else []
+    for one, fit in zip(going, fits, strict=True):
+        one.result = one.experiment._finish(one, task, fit)
+    return [one.result for one in instances if one.result is not None]
+
+
+def paired(
+    name: str,
+    experiments: Sequence[Experiment],
+    pretrained: Sequence[nn.Module],
+    task: Task,
+    progresses: Sequence[Progress],
+) -> list[Candidate]:
+    """The digital run ``name`` of each, from the cache or computed now: same weights, same batches, every parameter trains."""
+    first = experiments[0]
+    settings = replace(first.finetune, optimizer=first.baselines[name], digital_parameters=PARAMETER_KINDS)
+
+    def loop(place: int, unfinished: Path) -> Loop:
+        own = experiments[place]
+        model = own.digital_model(pretrained[place], task.classes)
+        streams = [Stream(own.factory.draws.seed, "training")]
+        return own.loop(f"baseline {name}", model, task, settings, streams, unfinished, progresses[place])
+
+    def compute(missing: Mapping[int, Path]) -> list[Mapping[str, Any]]:
+        loops = [loop(place, path) for place, path in missing.items()]
+        return [
+            {"scores": scores(own.model, task, fit), "history": fit.history, "state": fit.state}
+            for own, fit in zip(loops, train_together(loops), strict=True)
+        ]
+
+    keys = [one._baseline_key(settings) for one in experiments]
+    return [
+        _candidate(name, saved, settings) for saved in once_each(first.cache / "baselines", keys, compute)
+    ]
+
+
+def _candidate(name: str, saved: Mapping[str, Any], settings: FitSettings) -> Candidate:
+    diverged = saved["state"] == "diverged"
+    row = dict.fromkeys(saved["scores"]) if diverged else saved["scores"]
+    found = {**row, "lr": settings.optimizer.lr}
+    return Candidate(name=name, diverged=diverged, scores=found, history=saved["history"])
+
+
+def _fine_tuning(one: _Instance, task: Task) -> Loop:
+    """The transfer to crossbars, and the loop that trains them."""
+    own = one.experiment
+    assert one.pretrained is not None
+    digital = own.digital_model(one.pretrained, task.classes)
+    one.model, one.table = own.analog_model(digital, own.factory)
+    one.written, one.calibrated = _write_error(digital, one.model), endurance.wear(one.model)
+    head = sorted(parts(digital)["head"])
+    kinds = PARAMETER_KINDS if own.rule.is_digital else own.finetune.digital_parameters
+    settings = replace(own.finetune, digital_parameters=kinds)
+    streams = [Stream(own.factory.draws.seed, "training"), own.factory.draws]
+    checkpoint = one.folder / CHECKPOINT_NAME
+    return own.loop("fine-tune", one.model, task, settings, streams, checkpoint, one.progress, head=head)
 
 
 def scores(model: nn.Module, task: Task, fit: FitResult) -> dict[str, float]:

@@ -1,7 +1,8 @@
 """The training loop, for digital and analog models alike."""
 
+import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import ceil, isfinite, sqrt
 from pathlib import Path
 from time import perf_counter
@@ -10,15 +11,19 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
-from crossweep.data.base import Split, Task, batches
-from crossweep.errors import ConfigError, DivergedError
+from crossweep.data.base import Task, batches
+from crossweep.errors import ConfigError
+from crossweep.nn.instances import ApartError
 from crossweep.rng import Stream, derive_key
 from crossweep.training import endurance
 from crossweep.training.checkpoint import load_checkpoint, save_checkpoint
-from crossweep.training.evaluate import Score, cross_entropy, evaluate
+from crossweep.training.crew import Alone, Crew, SideBySide
+from crossweep.training.evaluate import cross_entropy
 from crossweep.training.fit_settings import FitSettings
 from crossweep.training.optimizer import HybridOptimizer, train_only_
 from crossweep.training.progress import Progress
+
+log = logging.getLogger(__name__)
 
 Row = dict[str, float]
 
@@ -33,7 +38,7 @@ class FitResult:
 
 @dataclass(frozen=True, kw_only=True)
 class Loop:
-    """Everything one training loop needs.
+    """Everything that the training of one network needs.
 
     Args:
         title: what progress output calls it.
@@ -59,98 +64,178 @@ class Loop:
 
     def run(self) -> FitResult:
         """Train, from the checkpoint on if there is one."""
+        return run_together([self])[0]
+
+    def begin(self) -> "Running":
+        """Where the checkpoint left it, or before the first epoch."""
         train_only_(self.model, self.settings.digital_parameters, self.head)
-        optimizer = HybridOptimizer(
-            self.model, analog_lr=self.settings.analog_lr, settings=self.settings.optimizer
-        )
-        history = self._restore(optimizer)
-        for epoch in range(len(history), self.settings.epochs):
-            try:
-                history.append(self._epoch(epoch, optimizer))
-            except DivergedError:
-                optimizer.drop()
-                return FitResult("diverged", history)
-            self._save(optimizer, history)
-            if self.progress.epoch(self.title, history[-1], self.settings.epochs):
-                return FitResult("pruned", history)
-        return FitResult("complete", history)
+        if self.checkpoint is None or not self.checkpoint.exists():
+            return Running(self)
+        crew = Alone(self.model, self.settings)
+        history: list[Row] = restore(self.checkpoint, self.model, self.streams, crew.optimizer)["history"]
+        return Running(self, history, crew.optimizer.state_dict(), crew)
 
-    def _epoch(self, epoch: int, optimizer: HybridOptimizer) -> Row:
-        began, settings = perf_counter(), self.settings
-        total = ceil(len(self.task.train) / settings.batch_size)
-        order = self.streams[0].fork("batches").generator("cpu")
-        self.model.train()
-        loss_sum = torch.zeros((), device=self.task.train.images.device)
-        square_sum, correct = torch.zeros_like(loss_sum), torch.zeros_like(loss_sum)
-        augment = self.task.augment if settings.augment else None
-        factor = 1.0
-        # dropout and stochastic depth inside a model know only torch's global generator: lend them a seeded one
-        with torch.random.fork_rng(_cuda_devices(self.model)):
-            torch.manual_seed(derive_key(self.streams[0].seed, "layers", epoch))
-            for i, (images, labels) in enumerate(
-                batches(self.task.train, settings.batch_size, generator=order, augment=augment)
-            ):
-                factor = settings.schedule.at(epoch + i / total, settings.epochs)
-                logits = self.model(images)
-                loss = cross_entropy(logits, labels, label_smoothing=settings.label_smoothing)
-                # before the update: pulses from a non-finite error mean nothing
-                if not bool(torch.isfinite(loss)):
-                    raise DivergedError(f"loss is {loss.item()} in epoch {epoch + 1}")
-                loss.backward()
-                optimizer.step(factor)
-                loss_sum += loss.detach() * labels.numel()
-                square_sum += loss.detach().square() * labels.numel()
-                correct += (logits.detach().argmax(-1) == labels).sum()
-                self.progress.batch(self.title, i + 1, total)
-        samples = self.task.train.labelled
-        mean = float(loss_sum) / samples
-        variance = max(float(square_sum) / samples - mean**2, 0.0)  # of one mini-batch's loss
-        row = {
-            "epoch": epoch + 1,
-            "train_loss": mean,
-            "train_loss_se": sqrt(variance / max(total - 1, 1)),
-            "train_accuracy": float(correct) / samples,
-        }
-        optimizer.end_epoch(row["train_loss"])
-        row |= self._scores() | endurance.row(self.model)
-        row |= {"analog_lr": settings.analog_lr * factor, "digital_lr": settings.optimizer.lr * factor}
-        return row | {"seconds": perf_counter() - began}
 
-    def _scores(self) -> Row:
-        row: Row = {}
-        if self.task.validation is not None:
-            found = self._score(self.task.validation)
-            row |= {"validation_accuracy": found.accuracy, "validation_loss": found.loss}
-        if self.watch_test:
-            row["test_accuracy"] = self._score(self.task.test).accuracy
-        return row
+@dataclass
+class Running:
+    """A loop that goes on.
 
-    def _score(self, split: Split) -> Score:
-        score = evaluate(self.model, split)
-        # the last update of an epoch is judged by no training loss
-        if not isfinite(score.loss):
-            raise DivergedError(f"loss is {score.loss} after the last update of an epoch")
-        return score
+    Args:
+        loop: what it is.
+        history: one row per epoch that is over.
+        optimizer: state of its optimizer; None: it has made no step.
+        crew: itself alone, where it has trained so.
+        result: once it has ended.
+    """
 
-    # -- resume ------------------------------------------------------------------------------------------------
+    loop: Loop
+    history: list[Row] = field(default_factory=list)
+    optimizer: dict[str, Any] | None = None
+    crew: Alone | None = None
+    result: FitResult | None = None
 
-    def _save(self, optimizer: HybridOptimizer, history: list[Row]) -> None:
-        if self.checkpoint is None:
+    def end(self, state: Literal["complete", "diverged", "pruned"]) -> None:
+        """It goes on no more."""
+        self.result = FitResult(state, self.history)
+
+    def alone(self) -> Alone:
+        """Itself as a crew."""
+        self.crew = self.crew or Alone(self.loop.model, self.loop.settings, self.optimizer)
+        return self.crew
+
+    def save(self) -> None:
+        """Write the checkpoint, if there is to be one."""
+        if self.loop.checkpoint is None:
             return
         state = {
-            "model": self.model.state_dict(),
-            "optimizer": optimizer.state_dict(),
-            "streams": [stream.state_dict() for stream in self.streams],
-            "history": history,
+            "model": self.loop.model.state_dict(),
+            "optimizer": self.optimizer,
+            "streams": [stream.state_dict() for stream in self.loop.streams],
+            "history": self.history,
         }
-        save_checkpoint(self.checkpoint, state)
+        save_checkpoint(self.loop.checkpoint, state)
 
-    def _restore(self, optimizer: HybridOptimizer) -> list[Row]:
-        if self.checkpoint is None or not self.checkpoint.exists():
-            return []
-        state = restore(self.checkpoint, self.model, self.streams, optimizer)
-        history: list[Row] = state["history"]
-        return history
+
+def run_together(loops: Sequence[Loop]) -> list[FitResult]:
+    """Train several networks on one task, each as it would have trained alone; side by side where they can go in step.
+
+    Args:
+        loops: with the same settings, task and head.
+    """
+    runs, epochs = [loop.begin() for loop in loops], loops[0].settings.epochs
+    while going := [run for run in runs if run.result is None]:
+        behind = min(
+            len(run.history) for run in going
+        )  # one that comes from an earlier checkpoint catches up first
+        if behind >= epochs:
+            for run in going:
+                run.end("complete")
+        else:
+            for crew, own in _crews([run for run in going if len(run.history) == behind]):
+                _epoch(crew, own, behind)
+    return [run.result for run in runs if run.result is not None]
+
+
+def _crews(runs: list[Running]) -> list[tuple[Crew, list[Running]]]:
+    """Who trains with whom: all of them together or, where that cannot be, each alone."""
+    if len(runs) > 1:
+        models = [run.loop.model for run in runs]
+        try:
+            together = SideBySide(models, runs[0].loop.settings, [run.optimizer for run in runs])
+        except ApartError as reason:
+            log.warning("one after the other: %s", reason)
+        else:
+            for run in runs:
+                run.crew = None
+            return [(together, runs)]
+    return [(run.alone(), [run]) for run in runs]
+
+
+def _epoch(crew: Crew, runs: list[Running], epoch: int) -> None:
+    """One epoch of networks in step; it ends those that diverge or are pruned, and saves the others."""
+    began, loop = perf_counter(), runs[0].loop
+    settings, task = loop.settings, loop.task
+    trained = _train(crew, runs, epoch)
+    if trained is None:
+        return
+    rows, factor = trained
+    crew.end_epoch([row["train_loss"] for row in rows])
+    splits = {"validation": task.validation, "test": task.test if loop.watch_test else None}
+    found = {name: crew.scores(split) for name, split in splits.items() if split is not None}
+    states = crew.settle()
+    for k, run in enumerate(runs):
+        # the last update of an epoch is judged by no training loss
+        if run.result is None and not all(isfinite(scores[k].loss) for scores in found.values()):
+            run.end("diverged")
+        if run.result is not None:
+            continue
+        row = rows[k] | {f"{name}_accuracy": scores[k].accuracy for name, scores in found.items()}
+        if "validation" in found:
+            row["validation_loss"] = found["validation"][k].loss
+        row |= endurance.row(run.loop.model)
+        row |= {"analog_lr": settings.analog_lr * factor, "digital_lr": settings.optimizer.lr * factor}
+        run.history.append(row | {"seconds": (perf_counter() - began) / len(runs)})
+        run.optimizer = states[k]
+        run.save()
+        if run.loop.progress.epoch(run.loop.title, run.history[-1], settings.epochs):
+            run.end("pruned")
+
+
+def _train(crew: Crew, runs: list[Running], epoch: int) -> tuple[list[Row], float] | None:
+    """The mini-batches of an epoch: what training says of each network, and the last factor of the learning rates.
+
+    None: all of them have diverged.
+    """
+    loop = runs[0].loop
+    settings, task = loop.settings, loop.task
+    total, augment = ceil(len(task.train) / settings.batch_size), task.augment if settings.augment else None
+    orders = [run.loop.streams[0].fork("batches").generator("cpu") for run in runs]
+    parts = [batches(task.train, settings.batch_size, generator=order, augment=augment) for order in orders]
+    loss_sum = torch.zeros(len(runs), device=task.train.images.device)
+    square_sum, correct = torch.zeros_like(loss_sum), torch.zeros_like(loss_sum)
+    factor = 1.0
+    crew.train()
+    # dropout and stochastic depth inside a model know only torch's global generator: lend them a seeded one
+    with torch.random.fork_rng(_cuda_devices(loop.model)):
+        torch.manual_seed(derive_key(loop.streams[0].seed, "layers", epoch))
+        for i, batch in enumerate(zip(*parts, strict=True)):
+            factor = settings.schedule.at(epoch + i / total, settings.epochs)
+            images, labels = zip(*batch, strict=True)
+            outputs = crew(images)
+            losses = [
+                cross_entropy(y, own, label_smoothing=settings.label_smoothing)
+                for y, own in zip(outputs, labels, strict=True)
+            ]
+            found = torch.stack([loss.detach() for loss in losses])
+            right = [(y.detach().argmax(-1) == own).sum() for y, own in zip(outputs, labels, strict=True)]
+            # before the update: pulses from a non-finite error mean nothing
+            for run, finite in zip(runs, found.isfinite().tolist(), strict=True):
+                if run.result is None and not finite:
+                    run.end("diverged")
+            alive = [k for k, run in enumerate(runs) if run.result is None]
+            if not alive:
+                crew.silence(range(len(runs)))
+                return None
+            torch.stack([losses[k] for k in alive]).sum().backward()
+            crew.silence([k for k, run in enumerate(runs) if run.result is not None])
+            crew.step(factor)
+            loss_sum += found * labels[0].numel()
+            square_sum += found.square() * labels[0].numel()
+            correct += torch.stack(right)
+            loop.progress.batch(loop.title, i + 1, total)
+    sums = zip(loss_sum.tolist(), square_sum.tolist(), correct.tolist(), strict=True)
+    return [_row(epoch, task.train.labelled, total, *numbers) for numbers in sums], factor
+
+
+def _row(epoch: int, samples: int, total: int, loss_sum: float, square_sum: float, correct: float) -> Row:
+    mean = loss_sum / samples
+    variance = max(square_sum / samples - mean**2, 0.0)  # of one mini-batch's loss
+    return {
+        "epoch": epoch + 1,
+        "train_loss": mean,
+        "train_loss_se": sqrt(variance / max(total - 1, 1)),
+        "train_accuracy": correct / samples,
+    }
 
 
 def restore(

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from crossweep.nn.convert import analog_weights
-from crossweep.nn.tiled_weight import update_all
+from crossweep.nn.tiled_weight import TiledWeight, update_all
 from crossweep.training.fit_settings import OptimizerSettings
 
 _NORMS = (nn.LayerNorm, nn.modules.batchnorm._BatchNorm, nn.GroupNorm)
@@ -40,19 +40,30 @@ class HybridOptimizer:
     """Steps tiles and digital parameters together; both learning rates follow one schedule.
 
     Args:
-        model: a model with any number of analog layers, none included; of its digital parameters those train that
-            require a gradient.
+        weights: on crossbars; there may be none.
+        parameters: the digital ones.
         analog_lr: learning rate of the tiles.
         settings: optimizer of the digital parameters.
     """
 
-    def __init__(self, model: nn.Module, *, analog_lr: float, settings: OptimizerSettings) -> None:
-        self.weights = list(analog_weights(model).values())
+    def __init__(
+        self,
+        weights: list[TiledWeight],
+        parameters: list[nn.Parameter],
+        analog_lr: float,
+        settings: OptimizerSettings,
+    ) -> None:
+        self.weights = weights
         self.analog_lr = analog_lr
         self.settings = settings
+        self.digital = torch_optimizer(parameters, settings)
+        self.trained = sum(parameter.numel() for parameter in parameters)
+
+    @classmethod
+    def of(cls, model: nn.Module, analog_lr: float, settings: OptimizerSettings) -> "HybridOptimizer":
+        """For all crossbars of a model, and those of its digital parameters that require a gradient."""
         trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
-        self.digital = torch_optimizer(trained, settings)
-        self.trained = sum(parameter.numel() for parameter in trained)
+        return cls(list(analog_weights(model).values()), trained, analog_lr, settings)
 
     def step(self, factor: float) -> None:
         """Update everything with the learning rates times ``factor``, and forget the gradients."""

@@ -32,14 +32,14 @@ class CPUEngine(ReferenceEngine):
     def read(
         self, x: Tensor, weight: Tensor, io: IOParameters, stream: Stream, *, bounded: bool = True
     ) -> Tensor:
-        if io.is_perfect or not (fits(x, weight) and reads.covers(x, weight, io)):
+        if io.is_perfect or not (fits(x, weight) and reads.covers(x, weight, io, stream)):
             return super().read(x, weight, io, stream, bounded=bounded)
         return reads.read(x, weight, io, stream, bounded=bounded)
 
     def read_columns(
         self, weight: Tensor, io: IOParameters, stream: Stream, columns: Tensor | slice
     ) -> Tensor:
-        covered = fits(weight) and io.inp_noise == 0 and reads.covers(weight, weight, io)
+        covered = fits(weight) and io.inp_noise == 0 and reads.covers(weight, weight, io, stream)
         if io.is_perfect or not covered:
             return super().read_columns(weight, io, stream, columns)
         return reads.read_slices(weight, io, stream, columns)

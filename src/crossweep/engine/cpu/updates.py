@@ -21,6 +21,7 @@ from crossweep.engine.cpu.words import (
     PulseWords,
     at,
     column_slots,
+    draw_words,
     expected_words,
     pulse_words,
     turned,
@@ -103,6 +104,16 @@ class Part:
         return used / 64 + 1 + _OPERATIONS * segments
 
 
+def every_part(plan: PulsePlan, stream: Stream, *, expected: bool) -> Iterator[tuple[tuple[int, ...], Part]]:
+    """The part of every instance that ``stream`` draws for; what nobody has drawn is drawn at once."""
+    everywhere = list(np.ndindex(stream.lead))
+    missing = {place: stream.at(place) for place in everywhere if place not in plan.drawn.words}
+    if missing and not expected and plan.drawn.lead == stream.lead:
+        draw_words(plan, missing)
+    for place in everywhere:
+        yield place, Part.of(plan, stream.at(place), place, expected=expected)
+
+
 def places(v: Tensor) -> Iterator[tuple[int, ...]]:
     """All leading indices of states ``v [..., d, x]``."""
     return product(*(range(size) for size in v.shape[:-2]))
@@ -162,39 +173,53 @@ def update_closed(
     v: Tensor, plan: PulsePlan, bar: Crossbar, most: float, stream: Stream, *, expected: bool = False
 ) -> tuple[Tensor, Tensor]:
     """Level ``count`` for devices that the kernels know; ``mean``, with ``expected`` pulses, for affine, tabulated ones."""
-    from crossweep.engine.cpu.kernels.threads import spread
+    from crossweep.engine.cpu.kernels.threads import spread_all
     from crossweep.engine.cpu.kernels.update import update_blocks
 
     v, given = v.clone(memory_format=torch.contiguous_format), torch.zeros_like(v)
+    works: list[Work] = []
+    spans: list[tuple[Part, int, int]] = []
+    cost = 0.0
     for place in places(v):
-        part = Part.of(plan, stream, place, expected=expected)
+        own = stream.at(place)
+        part = Part.of(plan, own, place, expected=expected)
         edges = part.words.edges(part.first, part.last, bar.device.relative_step, most)
         kappa = part.words.blocks(part.first, part.last)
         state, total = v[place].numpy(), given[place].numpy()
-        constants = device_arrays(bar, v, place), scalars(bar, kappa), stream.fork("noise").next_key()
-        work: Work = partial(
-            update_blocks, part.lines, part.squares, part.seen, edges, state, total, *constants
+        constants = device_arrays(bar, v, place), scalars(bar, kappa), own.fork("noise").next_key()
+        works.append(
+            partial(update_blocks, part.lines, part.squares, part.seen, edges, state, total, *constants)
         )  # type: ignore[call-arg]
-        spread(work, column_blocks(v.shape[-1]), state.size * part.work(edges.size - 1))
-        _one_way(part, int(edges[0]), int(edges[-1]), bar, given, place)
+        cost += state.size * part.work(edges.size - 1)
+        spans.append((part, int(edges[0]), int(edges[-1])))
+    spread_all(works, column_blocks(v.shape[-1]), cost)
+    for place, span in zip(places(v), spans, strict=True):
+        _one_way(*span, bar, given, place)
     return v, given
 
 
 def update_in_order(v: Tensor, plan: PulsePlan, bar: Crossbar, stream: Stream) -> tuple[Tensor, Tensor]:
     """``pulse`` level for affine devices."""
     from crossweep.engine.cpu.kernels.pulse import PIECE, pulse_blocks
-    from crossweep.engine.cpu.kernels.threads import spread
+    from crossweep.engine.cpu.kernels.threads import spread_all
 
     v, given = v.clone(memory_format=torch.contiguous_format), torch.zeros_like(v)
+    works: list[Work] = []
+    spans: list[tuple[Part, int, int]] = []
+    cost = 0.0
     for place in places(v):
-        part = Part.of(plan, stream, place)
+        own = stream.at(place)
+        part = Part.of(plan, own, place)
         pieces = part.words.pieces(part.first, part.last, PIECE)
         state, total = v[place].numpy(), given[place].numpy()
-        constants = device_arrays(bar, v, place), scalars(bar), stream.fork("noise").next_key()
-        work: Work = partial(pulse_blocks, part.trains, part.seen, pieces, state, total, *constants)  # type: ignore[call-arg]
-        spread(work, covering(v.shape[-2]), 50.0 * state.size * part.work(0))
+        constants = device_arrays(bar, v, place), scalars(bar), own.fork("noise").next_key()
+        works.append(partial(pulse_blocks, part.trains, part.seen, pieces, state, total, *constants))  # type: ignore[call-arg]
+        cost += 50.0 * state.size * part.work(0)
         slots = part.words.slots
-        _one_way(part, int(slots[part.first]), int(slots[part.last]), bar, given, place)
+        spans.append((part, int(slots[part.first]), int(slots[part.last])))
+    spread_all(works, covering(v.shape[-2]), cost)
+    for place, span in zip(places(v), spans, strict=True):
+        _one_way(*span, bar, given, place)
     return v, given
 
 
@@ -220,7 +245,8 @@ def give(
     chosen, write = columns.numpy(), bar.device.write_noise
     for place in places(v):
         states = v[place].numpy(), w[place].numpy(), array(reference.expand_as(v), place)
-        constants = (*device_arrays(bar, v, place), scalars(bar), np.float32(write), stream.next_key())
+        key = stream.at(place).next_key()
+        constants = (*device_arrays(bar, v, place), scalars(bar), np.float32(write), key)
         work: Work = partial(give_rows, *states, array(counts, place), chosen, *constants)  # type: ignore[call-arg]
         spread(work, v.shape[-2], 3.0 * counts[place].numel())
     return v, w
@@ -232,14 +258,15 @@ def update_counted(
     """``count`` level for devices with a formula of their own: compiled counts, the response in torch."""
     v, given = v.clone(memory_format=torch.contiguous_format), torch.zeros_like(v)
     for place in places(v):
-        part = Part.of(plan, stream, place)
+        part = Part.of(plan, stream.at(place), place)
         edges = part.words.edges(part.first, part.last, bar.device.relative_step, most)
         kappa = part.words.blocks(part.first, part.last)
         tensors = {name: t.expand_as(v)[place] for name, t in bar.cells.tensors().items()}
         own, state = Crossbar(bar.device, Cells.from_tensors(tensors)), v[place]
         for begin, end in pairwise(edges.tolist()):
             up, total = count(part, begin, end, state)
-            state = torch.where(total > 0, respond(state, up, total - up, own, stream, kappa), state)
+            moved = respond(state, up, total - up, own, stream.at(place), kappa)
+            state = torch.where(total > 0, moved, state)
             given[place] += own.received(up, total - up)
         v[place] = state
     return v, given
@@ -265,7 +292,7 @@ def count_samples(plan: PulsePlan, stream: Stream) -> Tensor:
     b, n = plan.x.shape[-2], max(plan.x.shape[-1], plan.d.shape[-1])
     out = torch.empty(*lead, b, n)
     for place in places(out):
-        words = pulse_words(plan, stream, place)
+        words = pulse_words(plan, stream.at(place), place)
         single, wide = (words.x, words.d) if plan.x.shape[-1] == 1 else (words.d, words.x)
         work: Work = partial(count_pieces, single.pulses, wide.pulses, words.slots, out[place].numpy())
         spread(work, b, 3.0 * b * n)
@@ -281,6 +308,6 @@ def show(v: Tensor, reference: Tensor, w: Tensor, touched: Tensor, std: float, s
     for place in places(v):
         out = shown[place].numpy()
         inputs = array(v, place), array(reference.expand_as(v), place), out, array(touched, place)
-        work: Work = partial(show_rows, *inputs, np.float32(std), stream.next_key())
+        work: Work = partial(show_rows, *inputs, np.float32(std), stream.at(place).next_key())
         spread(work, out.shape[0], 20.0 * out.size)
     return shown

@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from crossweep.engine.base import Tile
 from crossweep.engine.cpu import updates
 from crossweep.engine.cpu.blocks import column_blocks, padded
-from crossweep.engine.cpu.kernels.scalars import Reads, Scalars, Threshold, Train
+from crossweep.engine.cpu.kernels.scalars import Reads, Threshold, Train
 from crossweep.engine.cpu.words import turned
 from crossweep.engine.io_parameters import IOParameters
 from crossweep.engine.program import Buffered, Own, Program, Smoothed
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 F = np.float32
 Floats = NDArray[np.float32]
 _BUFFERS = ("held", "mean", "past", "second")
+_NONE, _NOTHING = np.zeros((0, 0), np.float32), np.zeros(0, np.int64)
 
 
 def refuses(program: Program, source: Tile, target: Tile) -> str | None:
@@ -30,7 +32,7 @@ def refuses(program: Program, source: Tile, target: Tile) -> str | None:
     io, tiles = transfer.io, (source, target)
     reasons = {
         "several devices make a weight": any(tile.device.n_devices > 1 for tile in tiles),
-        "several crossbars lie side by side": source.state.dim() != 2,
+        "several crossbars lie side by side": source.state.dim() != 2 + len(source.draws.lead),
         "pulses of the gradient are not stochastic": program.update.pulse_type != "stochastic",
         "reads are rounded at random": not io.is_perfect and (io.inp_sto_round or io.out_sto_round),
         "states are not contiguous": not all(tile.state.is_contiguous() for tile in tiles),
@@ -52,69 +54,73 @@ def _refuses(what: Buffered | Smoothed | Own, *, rows: bool) -> str | None:
 def run_(job: "Job", begin: int, end: int) -> None:
     """Windows ``begin`` to ``end``: pulse A, read its columns, fill H, pulse C; tiles and buffers change in place."""
     from crossweep.engine.cpu.kernels.pulse import PIECE
-    from crossweep.engine.cpu.kernels.threads import spread
+    from crossweep.engine.cpu.kernels.threads import spread_all
     from crossweep.engine.cpu.kernels.windows import tables, window_blocks
 
     source, target, plan, due = job.source, job.target, job.plan, job.first.part(begin, end)
-    io, what, head = job.transfer.io, job.transfer.what, job.program.gradient
-    state, stream, engine = job.chain.states[head], job.chain.draws, source.engine.parameters
-    part = updates.Part.of(plan, source.draws, (), expected=engine.level == "mean")
-    drawn, (rows, columns) = part.words, source.state.shape
-    disturbance = _of_other_lines(source, io, due.reads, stream.fork("inputs"))
+    io, what, lead = job.transfer.io, job.transfer.what, job.source.draws.lead
+    level, most = source.engine.parameters.level, source.engine.parameters.max_relaxation
+    state, (rows, columns) = job.chain.states[job.program.gradient], source.state.shape[-2:]
     since, until = due.since + plan.first, due.until + plan.first
-    sign, scale, fresh, gate, share = (
-        t.numpy() for t in (due.sign, due.scale, due.fresh, due.gate, due.share)
-    )
-    row_sign, scale = _in_units(what, job.chain.chop_out.numpy(), scale, job.chain.unit.numpy())
-    plan_of_columns = tables(
-        drawn.slots,
-        since,
-        until,
-        sign,
-        due.reads,
-        scale,
-        fresh,
-        gate.astype(np.float32),
-        share,
-        padded(columns),
-    )
-    none, nothing = np.zeros((0, 0), np.float32), np.zeros(0, np.int64)
-    if engine.level == "pulse":
-        parts = np.ones(since.shape[0], np.int64)
-        lines, pieces = part.uncounted, drawn.pieces(part.first, part.last, PIECE)
-        work_of_a_slot = 50.0
-    else:
-        parts = drawn.parts(since, until, source.device.relative_step, engine.max_relaxation)
-        lines, pieces, work_of_a_slot = part.lines, (nothing, nothing), 1.0
-    buffers = tuple(getattr(state, name).numpy() if name in state.memory else none for name in _BUFFERS)
-    factors = _factors(state, columns)
+    gate, reads = due.gate.numpy().astype(np.float32), _reads(io, columns)
     threshold, train = _threshold(what), _train(what, target.device.granularity, rows=job.program.rows)
+    fast, slow, bars = _states(source), _states(target), (source.bar, target.bar)
+    noise, slow_noise = (updates.scalars(tile.bar, write=tile.write_noise) for tile in (source, target))
+    memory = [getattr(state, name).numpy() if name in state.memory else None for name in _BUFFERS]
     blocks = column_blocks(columns)
-    hit = np.zeros(due.reads.shape, np.uint8)
-    (states, device, noise), (slow_states, slow_device, slow_noise) = (
-        _side(tile, kappa) for tile, kappa in ((source, drawn.blocks(part.first, part.last)), (target, 1.0))
-    )
-    turns = turned(plan.turn_d, rows, ())
-    work: Any = partial(
-        window_blocks, lines, part.squares, pieces, turns, plan_of_columns, parts, (states, device), noise,
-        (_reads(io, columns), disturbance), buffers, factors, threshold, train, isinstance(what, Smoothed),
-        (*slow_states, *slow_device), slow_noise, row_sign, stream.next_key(), hit,
-    )  # fmt: skip
-    spread(work, blocks, rows * columns * (work_of_a_slot * part.work(0) + 100.0 * parts.size))
+    hit = np.zeros((*lead, *due.reads.shape), np.uint8)
+    works, factors, cost = [], [], 0.0
+    for place, part in updates.every_part(plan, source.draws, expected=level == "mean"):
+        draws, drawn = job.chain.draws.at(place), part.words
+        disturbance = _of_other_lines(source.weight[place], io, due.reads, draws.fork("inputs"))
+        sign, scale, fresh, share = (_own(t, place) for t in (due.sign, due.scale, due.fresh, due.share))
+        row_sign, scale = _in_units(
+            what, job.chain.chop_out[place].numpy(), scale, job.chain.unit[place].numpy()
+        )
+        plan_of_columns = tables(
+            drawn.slots, since, until, sign, due.reads, scale, fresh, gate, share, padded(columns)
+        )
+        if level == "pulse":
+            parts, lines = np.ones(since.shape[0], np.int64), part.uncounted
+            pieces, work_of_a_slot = drawn.pieces(part.first, part.last, PIECE), 50.0
+        else:
+            parts, lines = drawn.parts(since, until, source.device.relative_step, most), part.lines
+            pieces, work_of_a_slot = (_NOTHING, _NOTHING), 1.0
+        buffers = tuple(_NONE if numbers is None else numbers[place] for numbers in memory)
+        kappa, turns = drawn.blocks(part.first, part.last), turned(plan.turn_d, rows, place)
+        device, slow_device = (updates.device_arrays(bar, source.state, place) for bar in bars)
+        own = _factors(state, columns, place)
+        factors.append(own)
+        work: Any = partial(
+            window_blocks, lines, part.squares, pieces, turns, plan_of_columns, parts,
+            (tuple(one[place] for one in fast), device), noise._replace(kappa=F(kappa)), (reads, disturbance), buffers, own,
+            threshold, train, isinstance(what, Smoothed), (*(one[place] for one in slow), *slow_device), slow_noise,
+            row_sign, draws.next_key(), hit[place],
+        )  # fmt: skip
+        works.append(work)
+        cost += rows * columns * (work_of_a_slot * part.work(0) + 100.0 * parts.size)
+    spread_all(works, blocks, cost)
     if state.factored:
-        state.row_sums += torch.from_numpy(factors[2].sum(0))
-        state.column_sums += torch.from_numpy(factors[3][:columns])
-    job.count(head, int(due.reads.sum()), int(np.count_nonzero(hit)))
+        for place, (_, _, row_sums, column_sums) in zip(np.ndindex(lead), factors, strict=True):
+            state.row_sums[place] += torch.from_numpy(row_sums.sum(0))
+            state.column_sums[place] += torch.from_numpy(column_sums[:columns])
+    sent = np.count_nonzero(hit, (-2, -1))
+    job.count(job.program.gradient, int(due.reads.sum()), sent if lead else int(sent))
 
 
-def _factors(state: "TransferState", columns: int) -> tuple[Floats, ...]:
+def _own(tensor: Tensor, place: tuple[int, ...]) -> Any:
+    """What a schedule [..., windows, I] says of the instance at a leading index."""
+    return (tensor[place] if tensor.dim() > 2 else tensor).numpy()
+
+
+def _factors(state: "TransferState", columns: int, place: tuple[int, ...]) -> tuple[Floats, ...]:
     """As ``factor_block`` takes them, with sums that begin at zero; empty where the mean square has no factors."""
     if not state.factored:
         none = np.zeros(0, F)
         return none, none, np.zeros((0, 0), F), none
     roots = np.zeros(padded(columns), F)
-    roots[:columns] = state.column_factor.sqrt().numpy()
-    rows = state.row_factor.sqrt().numpy()
+    roots[:columns] = state.column_factor[place].sqrt().numpy()
+    rows = state.row_factor[place].sqrt().numpy()
     return rows, roots, np.zeros((column_blocks(columns), rows.size), F), np.zeros_like(roots)
 
 
@@ -149,15 +155,14 @@ def _train(what: Buffered | Smoothed | Own, granularity: float, *, rows: bool) -
     )  # fmt: skip
 
 
-def _side(tile: Tile, kappa: float) -> tuple[Any, Any, Scalars]:
-    """States, devices and noise of a tile; states and pulse counts are changed in place."""
-    bar, state = tile.bar, tile.state
-    held = (state.numpy(), tile.weight.numpy(), tile.reference.numpy(), tile.pulses_given.numpy())
-    return held, updates.device_arrays(bar, state, ()), updates.scalars(bar, kappa, tile.write_noise)
+def _states(tile: Tile) -> tuple[Any, ...]:
+    """States, visible weights, references and pulse counts of a tile [..., d, x]; all but the references are changed in
+    place."""
+    return tile.state.numpy(), tile.weight.numpy(), tile.reference.numpy(), tile.pulses_given.numpy()
 
 
 def _of_other_lines(
-    fast: Tile, io: IOParameters, reads: NDArray[np.bool_], stream: Stream
+    weight: Tensor, io: IOParameters, reads: NDArray[np.bool_], stream: Stream
 ) -> NDArray[np.float32]:
     """What the noise at the DAC, which is on every line, adds to each read [windows, O, I]; empty without.
 
@@ -165,10 +170,10 @@ def _of_other_lines(
     """
     if io.is_perfect or io.inp_noise == 0:
         return np.zeros((0, 0, 0), np.float32)
-    added = np.zeros((len(reads), *fast.weight.shape), np.float32)
+    added = np.zeros((len(reads), *weight.shape), np.float32)
     window, column = np.nonzero(reads)
-    noise = io.inp_noise * stream.normal(fast.weight.shape[-1], window.size, like=fast.weight)
-    added[window, :, column] = (fast.weight @ noise).numpy().T
+    noise = io.inp_noise * stream.normal(weight.shape[-1], window.size, like=weight)
+    added[window, :, column] = (weight @ noise).numpy().T
     return added
 
 

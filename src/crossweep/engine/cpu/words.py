@@ -1,18 +1,18 @@
 """Drawn pulses of a mini-batch as 64-bit words, for the compiled engine."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property, partial, reduce
 from itertools import accumulate
 from math import ceil
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from crossweep.engine.cpu.blocks import BAND, padded
-from crossweep.engine.pulse_plan import Drawn, PulsePlan
+from crossweep.engine.pulse_plan import PulsePlan
 from crossweep.rng import Stream
 
 Words = NDArray[np.uint64]
@@ -122,21 +122,31 @@ class PulseWords:
 def pulse_words(plan: PulsePlan, stream: Stream, place: tuple[int, ...]) -> PulseWords:
     """The pulses of the whole mini-batch at one leading index, drawn at first use."""
     batch = plan.drawn
-    own = at(_leading(batch), place)
+    own = at(batch.lead, place)
     if own not in batch.words:
-        bl = _array(batch.bl, 1, own).astype(np.int64)
-        slots = np.concatenate((np.zeros(1, np.int64), np.cumsum(bl)))
-        x, d = _draw(
-            [
-                (_array(values, 2, own), _array(scale, 1, own), stream.fork(name).next_key())
-                for name, values, scale in (("x", batch.x, batch.scale_x), ("d", batch.d, batch.scale_d))
-            ],
-            bl,
-            slots,
-        )
-        batch.words[own] = PulseWords(x, d, slots, bl)
+        draw_words(plan, {own: stream})
     words: PulseWords = batch.words[own]
     return words
+
+
+def draw_words(plan: PulsePlan, streams: Mapping[tuple[int, ...], Stream]) -> None:
+    """Draw the pulses of the whole mini-batch at several leading indices at once."""
+    batch = plan.drawn
+    sides = [
+        (_whole(values), _whole(scale))
+        for values, scale in ((batch.x, batch.scale_x), (batch.d, batch.scale_d))
+    ]
+    bls, wanted = _whole(batch.bl), []
+    for place, stream in streams.items():
+        bl = bls[at(bls.shape[:-1], place)].astype(np.int64)
+        slots = np.concatenate((np.zeros(1, np.int64), np.cumsum(bl)))
+        for name, (values, scale) in zip("xd", sides, strict=True):
+            lines, rate = values[at(values.shape[:-2], place)], scale[at(scale.shape[:-1], place)]
+            wanted.append(Wanted(lines, rate, stream.fork(name).next_key(), bl, slots))
+    drawn = _draw(wanted)
+    for k, place in enumerate(streams):
+        own = wanted[2 * k]
+        batch.words[place] = PulseWords(drawn[2 * k], drawn[2 * k + 1], own.slots, own.bl)
 
 
 @dataclass(frozen=True)
@@ -156,7 +166,7 @@ class Expected(PulseWords):
 def expected_words(plan: PulsePlan, place: tuple[int, ...]) -> Expected:
     """What is expected of the whole mini-batch at one leading index, computed at first use."""
     batch = plan.drawn
-    own: Any = ("expected", *at(_leading(batch), place))
+    own: Any = ("expected", *at(batch.lead, place))
     if own not in batch.words:
         bl = _array(batch.bl, 1, own[1:])
         lines, squares = [], []
@@ -172,12 +182,6 @@ def expected_words(plan: PulsePlan, place: tuple[int, ...]) -> Expected:
     return words
 
 
-def _leading(batch: Drawn) -> tuple[int, ...]:
-    """Leading dimensions of a mini-batch."""
-    shapes = batch.x.shape[:-2], batch.d.shape[:-2], batch.bl.shape[:-1]
-    return tuple(torch.broadcast_shapes(*shapes)) if any(shapes) else ()
-
-
 def at(lead: tuple[int, ...], place: tuple[int, ...]) -> tuple[int, ...]:
     """Where, in broadcast leading dimensions ``lead``, the index ``place`` lies."""
     short = place[len(place) - len(lead) :]
@@ -191,35 +195,69 @@ def _array(tensor: Tensor, dims: int, place: tuple[int, ...]) -> Any:
     return one.float().contiguous().numpy()
 
 
-def _draw(sides: list[tuple[Any, Any, int]], bl: NDArray[np.int64], slots: NDArray[np.int64]) -> list[Lines]:
-    """Draw the lines of all sides, of each its values, scale and key, as one job of the threads."""
+def _whole(tensor: Tensor) -> Any:
+    """All of a tensor as the kernels take it."""
+    return tensor.detach().float().contiguous().numpy()
+
+
+class Wanted(NamedTuple):
+    """Lines to draw.
+
+    Args:
+        values: [b, n].
+        scale: [b].
+        key: of their numbers.
+        bl: slots of each sample [b].
+        slots: first slot of each sample, and the end [b + 1].
+    """
+
+    values: Any
+    scale: Any
+    key: int
+    bl: NDArray[np.int64]
+    slots: NDArray[np.int64]
+
+
+def _draw(sides: list[Wanted]) -> list[Lines]:
+    """Draw the lines of all sides as one job of the threads."""
     from crossweep.engine.cpu.kernels.draw import draw_lines
     from crossweep.engine.cpu.kernels.threads import spread
 
-    sizes = [values.shape[1] for values, _, _ in sides]
-    firsts = [0, *accumulate(sizes)]
+    firsts = [0, *accumulate(side.values.shape[1] for side in sides)]
     # one word more: samples are written in pieces of 32 slots
-    words = (int(slots[-1] + 63) >> 6) + 1
-    drawn = [
-        (np.zeros((words, padded(n)), np.uint64), np.zeros((words, padded(n)), np.uint64)) for n in sizes
-    ]
+    shapes = [(2, (int(side.slots[-1] + 63) >> 6) + 1, padded(side.values.shape[1])) for side in sides]
+    drawn = [np.zeros(shape, np.uint64) for shape in shapes]
     parts: list[list[Words]] = [[] for _ in sides]
 
     def work(first: int, last: int) -> None:
-        for (values, scale, key), (pulses, signs), n, start, own in zip(
-            sides, drawn, sizes, firsts, parts, strict=False
-        ):
-            begin, end = max(first - start, 0), min(last - start, n)
+        for side, (pulses, signs), start, stop, own in zip(sides, drawn, firsts, firsts[1:], parts):
+            begin, end = max(first, start) - start, min(last, stop) - start
             if begin < end:
-                sums = np.zeros((2, bl.size), np.uint64)
+                sums = np.zeros((2, side.bl.size), np.uint64)
                 own.append(sums)
-                draw_lines(values, scale, bl, slots, key, pulses, signs, sums[0], sums[1], begin, end)
+                draw_lines(
+                    side.values,
+                    side.scale,
+                    side.bl,
+                    side.slots,
+                    side.key,
+                    pulses,
+                    signs,
+                    sums[0],
+                    sums[1],
+                    begin,
+                    end,
+                )
 
-    spread(work, firsts[-1], float(firsts[-1] * (2 * bl.size + slots[-1])))
+    spread(
+        work,
+        firsts[-1],
+        float(sum(side.values.shape[1] * (2 * side.bl.size + side.slots[-1]) for side in sides)),
+    )
     lines = []
-    for (pulses, signs), n, own in zip(drawn, sizes, parts, strict=True):
+    for side, (pulses, signs), own in zip(sides, drawn, parts, strict=True):
         # whole numbers, so that the sums do not depend on the number of threads
-        mean, square = reduce(np.add, own) / (n * _FULL)
+        mean, square = reduce(np.add, own) / (side.values.shape[1] * _FULL)
         lines.append(Lines(pulses, signs, mean, square))
     return lines
 

@@ -21,6 +21,7 @@ from crossweep.engine.pulse_plan import (
     single_line_coincidences,
 )  # fmt: skip
 from crossweep.engine.reference import reads
+from crossweep.engine.reference.apart import apart
 from crossweep.engine.reference.auto_scale import scaled_rate
 from crossweep.engine.reference.respond import respond
 from crossweep.engine.reference.segments import blocks, segments
@@ -37,11 +38,13 @@ class ReferenceEngine(Engine):
 
     name = "reference"
 
+    @apart
     def read(
         self, x: Tensor, weight: Tensor, io: IOParameters, stream: Stream, *, bounded: bool = True
     ) -> Tensor:
         return reads.read(x, weight, io, stream, bounded=bounded)
 
+    @apart
     def read_columns(
         self, weight: Tensor, io: IOParameters, stream: Stream, columns: Tensor | slice
     ) -> Tensor:
@@ -68,6 +71,7 @@ class ReferenceEngine(Engine):
     def coincidences(self, plan: PulsePlan, stream: Stream) -> Tensor:
         return single_line_coincidences(plan, stream)
 
+    @apart
     def update(
         self, v: Tensor, plan: PulsePlan, bar: Crossbar, update: UpdateParameters, stream: Stream
     ) -> tuple[Tensor, Tensor]:
@@ -76,6 +80,7 @@ class ReferenceEngine(Engine):
             return in_order(v, plan, bar, update, stream)  # rounded products have no matrix form
         return at_once(v, plan, bar, stream, self.parameters.max_relaxation, expected=level == "mean")
 
+    @apart
     def pulse(
         self,
         v: Tensor,

@@ -23,7 +23,7 @@ def nearest(v, width):
 
 
 @kernel
-def convert_rows(x, cap, width, stochastic, bound, noise, factor, key, ids, out, scale, first_row, last_row):
+def convert_rows(x, cap, width, stochastic, bound, noise, factor, keys, ids, out, scale, first_row, last_row):
     """DAC: divide each vector by its scale, round, clip and add noise.
 
     Args:
@@ -35,7 +35,7 @@ def convert_rows(x, cap, width, stochastic, bound, noise, factor, key, ids, out,
         bound: range.
         noise: standard deviation of the noise.
         factor: further divisor (bound management).
-        key: 63-bit key.
+        keys: 63-bit key of each vector [rows].
         ids: numbers of the vectors; noise belongs to a number, whichever others are read along [rows].
         out: out [rows, n].
         scale: out, what the vector was divided by, without ``factor``; 0 for a zero vector [rows].
@@ -56,7 +56,7 @@ def convert_rows(x, cap, width, stochastic, bound, noise, factor, key, ids, out,
             result[:] = F(np.nan)
             continue
         by = alpha * factor if alpha > F(0.0) else F(1.0)
-        k = line_key(key, ids[i])
+        k = line_key(keys[i], ids[i])
         if stochastic:
             for j in range(n):
                 shift = (open_uniform(mix(np.uint32(2 * n + j), k)) - F(0.5)) * width
@@ -84,7 +84,7 @@ def _add_noise(row, std, key):
 
 
 @kernel
-def digitise_rows(y, scale, factor, noise, width, stochastic, bound, key, ids, clipped, first_row, last_row):
+def digitise_rows(y, scale, factor, noise, width, stochastic, bound, keys, ids, clipped, first_row, last_row):
     """ADC: add noise, round, clip and scale back, in place.
 
     Args:
@@ -95,7 +95,7 @@ def digitise_rows(y, scale, factor, noise, width, stochastic, bound, key, ids, c
         width: bin width; 0 is continuous.
         stochastic: whether rounding is stochastic.
         bound: range; infinite if there is none.
-        key: 63-bit key.
+        keys: 63-bit key of each vector [rows].
         ids: numbers of the vectors; noise belongs to a number, whichever others are read along [rows].
         clipped: out, whether an output was beyond the range [rows].
         first_row: first row.
@@ -104,7 +104,7 @@ def digitise_rows(y, scale, factor, noise, width, stochastic, bound, key, ids, c
     n = y.shape[1]
     for i in range(first_row, last_row):
         row = y[i]
-        k = line_key(key, ids[i])
+        k = line_key(keys[i], ids[i])
         if noise > F(0.0):
             _add_noise(row, noise, k)
         back = scale[i] * factor
@@ -121,40 +121,53 @@ def digitise_rows(y, scale, factor, noise, width, stochastic, bound, key, ids, c
 
 @kernel
 def slice_rows(
-    weight, columns, drive, w_noise, by_weight, noise, width, stochastic, bound, key, out, first_row, last_row
+    weight,
+    columns,
+    drive,
+    w_noise,
+    by_weight,
+    noise,
+    width,
+    stochastic,
+    bound,
+    keys,
+    out,
+    first_row,
+    last_row,
 ):
     """Columns read with one-hot inputs of size ``drive``, through the ADC.
 
     Args:
-        weight: [rows, n].
+        weight: of all instances, one below the other [instances * rows, n].
         columns: the columns [reads].
-        drive: size of each input [reads].
+        drive: size of each input [instances, reads].
         w_noise: weight-read noise.
         by_weight: whether that noise grows with the root of the weight.
         noise: standard deviation of the output noise.
         width: bin width; 0 is continuous.
         stochastic: whether rounding is stochastic.
         bound: range; infinite if there is none.
-        key: 63-bit key.
-        out: out [rows, reads].
+        keys: 63-bit key of each instance [instances].
+        out: out [instances * rows, reads].
         first_row: first row.
         last_row: one past the last row.
     """
-    reads = columns.shape[0]
+    reads, rows = columns.shape[0], weight.shape[0] // keys.shape[0]
     for i in range(first_row, last_row):
-        row, result, k = weight[i], out[i], line_key(key, i)
+        own = i // rows
+        row, result, k, size = weight[i], out[i], line_key(keys[own], i - own * rows), drive[own]
         for q in range(reads):
             result[q] = row[columns[q]]
         if w_noise > F(0.0) or noise > F(0.0):
             for q in range(reads):
                 v = result[q]
-                own = abs(v) if by_weight else F(1.0)
-                std = square_root(F(noise * noise + w_noise * w_noise * own * drive[q] * drive[q]))
+                part = abs(v) if by_weight else F(1.0)
+                std = square_root(F(noise * noise + w_noise * w_noise * part * size[q] * size[q]))
                 xi, _ = normal_pair(np.uint32(2 * q), k)
-                result[q] = v * drive[q] + std * xi
+                result[q] = v * size[q] + std * xi
         else:
             for q in range(reads):
-                result[q] *= drive[q]
+                result[q] *= size[q]
         for q in range(reads):
             v = result[q]
             if stochastic:

@@ -40,6 +40,19 @@ def spread(work: Callable[[int, int], object], rows: int, cost: float) -> None:
         future.result()
 
 
+def spread_all(works: Sequence[Callable[[int, int], object]], rows: int, cost: float) -> None:
+    """``spread`` over several works of as many rows each, as if their rows lay one below the other."""
+    if len(works) == 1:
+        spread(works[0], rows, cost)
+        return
+
+    def all_of(first: int, last: int) -> None:
+        for k in range(first // rows, -(-last // rows)):
+            works[k](max(first - k * rows, 0), min(last - k * rows, rows))
+
+    spread(all_of, rows * len(works), cost)
+
+
 def side_by_side(tasks: Sequence[Callable[[], object]]) -> None:
     """Do independent tasks, each on one thread, on as many threads as torch uses; the largest should come first.
 

@@ -1,0 +1,172 @@
+"""Networks trained side by side find what each would have found alone."""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from tests.runs import configuration
+from tests.training.test_loop import PLAIN, Net, task
+from torch import Tensor, nn
+
+from crossweep.build import build
+from crossweep.data.base import Task
+from crossweep.nn.instances import Instances
+from crossweep.rng import Stream
+from crossweep.training.experiment import Experiment, run_together
+from crossweep.training.fit_settings import OptimizerSettings
+from crossweep.training.loop import Loop, Row
+from crossweep.training.loop import run_together as train_together
+from crossweep.training.progress import Silent
+
+SHORT = (
+    *(
+        "data=synthetic",
+        "data.train_per_class=8",
+        "data.test_per_class=5",
+        "training.finetune.batch_size=10",
+        "training.pretrain.batch_size=10",
+    ),
+    *("training.pretrain.epochs=1", "training.finetune.epochs=2", "training.baseline=[sgd]", "quiet=true"),
+    "evaluation.fresh_devices=0",
+)
+NETWORKS = {
+    "mlp": ("model=mlp", "model.widths=[8]"),
+    "with BatchNorm": ("model=resnet_cifar", "model.blocks=1", "model.width=4"),
+    "swin": ("model=swin_micro",),
+}
+NUMBERS = ("train_loss", "train_accuracy", "validation_loss", "test_accuracy", "pulses_mean_single")
+
+
+@pytest.fixture(autouse=True)
+def own_multirun(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CROSSWEEP_MULTIRUN", str(tmp_path / "multirun"))
+
+
+@pytest.fixture
+def companies(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many networks each company had."""
+    sizes: list[int] = []
+    made = Instances.__init__
+
+    def noted(self: Instances, models: Sequence[nn.Module]) -> None:
+        made(self, models)
+        sizes.append(len(models))
+
+    monkeypatch.setattr(Instances, "__init__", noted)
+    return sizes
+
+
+def experiments(many: int, *words: str) -> list[Experiment]:
+    """The same in everything but its seeds."""
+    seeds = [(f"seed.device={i}", f"seed.training={i}") for i in range(many)]
+    made = [build(configuration(*SHORT, *words, *own)) for own in seeds]
+    return [one for one in made if isinstance(one, Experiment)]
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+def test_experiments_side_by_side(network: str, tmp_path: Path, companies: list[int]) -> None:
+    # without rounding at the ADC a difference in the last digit of a product stays one in the last digits
+    words = ("algorithm=analog_sgd", "engine=mean", "io=perfect", *NETWORKS[network])
+    alone = [one.run(tmp_path / f"alone_{i}", Silent()) for i, one in enumerate(experiments(2, *words))]
+    assert not companies
+    (tmp_path / "multirun").rename(tmp_path / "kept")  # the digital runs of the first part
+    folders = [tmp_path / f"together_{i}" for i in range(2)]
+    together = run_together(experiments(2, *words), folders, [Silent()] * 2)
+    for first, second in zip(alone, together, strict=True):
+        assert first.state == second.state == "complete"
+        for before, after in zip(first.history, second.history, strict=True):
+            for name in NUMBERS:
+                assert after[name] == pytest.approx(before[name], rel=2e-3, abs=1e-3), name
+        assert second.baselines["sgd"]["test_loss"] == pytest.approx(
+            first.baselines["sgd"]["test_loss"], rel=1e-3
+        )
+        assert second.cost["samples"] == first.cost["samples"]
+        assert second.cost["forward_reads"] == first.cost["forward_reads"]
+    assert together[0].history[-1]["train_loss"] != together[1].history[-1]["train_loss"]
+    assert companies == [2, 2, 2, 2]  # two epochs of the digital runs, and of the analog ones
+
+
+# -- one loop over several networks --------------------------------------------------------------------------------
+
+ADAM = OptimizerSettings(name="adamw", lr=0.01)
+SETTINGS = replace(PLAIN, epochs=3, optimizer=ADAM)
+
+
+class Plain(Net):
+    """The network of the loop's tests, without its memory."""
+
+    def __init__(self, seed: int) -> None:
+        super().__init__()
+        for parameter in self.parameters():
+            parameter.data += 0.1 * Stream(seed).fork("start").normal(*parameter.shape, like=parameter)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.body(self.norm(x.flatten(1))))  # type: ignore[no-any-return]
+
+
+def loops(many: int, folder: Path | None = None, given: Task | None = None, **changes: Any) -> list[Loop]:
+    return [
+        Loop(
+            title="fit", model=Plain(seed), task=given or task(), settings=replace(SETTINGS, **changes),
+            head=["head"], streams=[Stream(seed)], progress=Silent(),
+            checkpoint=None if folder is None else folder / f"{seed}.safetensors",
+        )
+        for seed in range(many)
+    ]  # fmt: skip
+
+
+def numbers(history: Sequence[Row]) -> list[list[float]]:
+    return [[row[name] for name in ("train_loss", "validation_loss", "test_accuracy")] for row in history]
+
+
+def same(first: Sequence[Row], second: Sequence[Row]) -> bool:
+    return len(first) == len(second) and torch.allclose(
+        torch.tensor(numbers(first)), torch.tensor(numbers(second)), rtol=1e-4, atol=1e-5
+    )
+
+
+def test_one_that_diverges_leaves_the_others_alone(companies: list[int]) -> None:
+    alone, together = loops(3), loops(3)
+    for made in (alone, together):
+        made[1].model.head.bias.data[0] = torch.inf  # type: ignore[union-attr, operator, index]
+    before, after = [loop.run() for loop in alone], train_together(together)
+    assert [fit.state for fit in after] == ["complete", "diverged", "complete"]
+    assert after[1].history == before[1].history == []
+    assert all(same(after[k].history, before[k].history) for k in (0, 2))
+    assert companies == [3, 2, 2]  # it has left after the first epoch
+
+
+def test_who_comes_from_an_earlier_checkpoint_catches_up(tmp_path: Path, companies: list[int]) -> None:
+    wanted = [loop.run() for loop in loops(3)]
+    for seed, epochs in ((0, 1), (1, 2)):
+        stopped = replace(loops(3, tmp_path)[seed], progress=StopsAfter(epochs))
+        assert stopped.run().state == "pruned"
+    companies.clear()
+    after = train_together(loops(3, tmp_path))
+    assert all(same(one.history, other.history) for one, other in zip(after, wanted, strict=True))
+    assert companies == [2, 3]  # the third begins alone, two do the second epoch, all the third
+
+
+class StopsAfter(Silent):
+    """A pruner's verdict."""
+
+    def __init__(self, epochs: int) -> None:
+        self.epochs = epochs
+
+    def epoch(self, title: str, row: Any, epochs: int) -> bool:
+        return bool(row["epoch"] >= self.epochs)
+
+
+def test_who_cannot_go_in_step_trains_alone_and_it_is_said(
+    tmp_path: Path, companies: list[int], caplog: pytest.LogCaptureFixture
+) -> None:
+    words = ("algorithm=analog_sgd", "device=one_sided_reram", *NETWORKS["mlp"], "training.baseline=[]")
+    words = (*words[:1], "device.n_devices=2", "device.update_policy=all", *words[2:])
+    with caplog.at_level(logging.WARNING):
+        found = run_together(experiments(2, *words), [tmp_path / "a", tmp_path / "b"], [Silent()] * 2)
+    assert [one.state for one in found] == ["complete", "complete"]
+    assert not companies and "several devices make a weight" in caplog.text
