@@ -377,7 +377,7 @@ def paired(
     task: Task,
     progresses: Sequence[Progress],
 ) -> list[Candidate]:
-    """The digital run ``name`` of each, from the cache or computed now: same weights, same batches, every parameter trains."""
+    """The digital run ``name`` of each, cached: same weights, same batches, every parameter trains."""
     first = experiments[0]
     settings = replace(first.finetune, optimizer=first.baselines[name], digital_parameters=PARAMETER_KINDS)
 
