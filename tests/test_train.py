@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
@@ -19,10 +19,12 @@ from omegaconf import OmegaConf
 from crossweep.build import build
 from crossweep.console import epoch_line
 from crossweep.errors import ConfigError
+from crossweep.records import read_record
 from crossweep.sweep.trial import TrialHandle, running
 from crossweep.train import (
     CheckGrid,
     Faults,
+    Run,
     _check_pruner,
     _grid,
     _key,
@@ -435,12 +437,13 @@ def test_killed_run_goes_on_and_ends_like_an_undisturbed_one(
 def test_every_failed_run_of_a_grid_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def fails(cfg: dict[str, Any], *_: Any, **__: Any) -> dict[str, Any]:
-        if cfg["seed"]["training"] > 0:
-            raise ConfigError(f"seed {cfg['seed']['training']} went wrong")
-        return {"state": "complete", "metrics": {}}
+    def fails(runs: Sequence[Run]) -> list[dict[str, Any]]:
+        seed = runs[0].cfg["seed"]["training"]
+        if seed > 0:
+            raise ConfigError(f"seed {seed} went wrong")
+        return [{"state": "complete", "metrics": {}}]
 
-    monkeypatch.setattr("crossweep.train.train", fails)
+    monkeypatch.setattr("crossweep.train.train_all", fails)
     words = ["-m", "data=synthetic", "model=mlp", "seed.training=0,1,2", f"hydra.sweep.dir={tmp_path}"]
     monkeypatch.setattr(sys, "argv", ["crossweep-train", *words])
     with pytest.raises(SystemExit) as stopped:
@@ -458,12 +461,12 @@ def test_one_failed_run_of_a_grid_is_named_and_so_is_one_that_broke(
     words = ["-m", "data=synthetic", "model=mlp", "seed.training=0,1", f"hydra.sweep.dir={tmp_path}"]
     for error, ending in ((ConfigError("wrong"), SystemExit), (ValueError("a bug"), ValueError)):
 
-        def fails(cfg: dict[str, Any], *_: Any, error: Exception = error, **__: Any) -> dict[str, Any]:
-            if cfg["seed"]["training"]:
+        def fails(runs: Sequence[Run], error: Exception = error) -> list[dict[str, Any]]:
+            if runs[0].cfg["seed"]["training"]:
                 raise error
-            return {"state": "complete", "metrics": {}}
+            return [{"state": "complete", "metrics": {}}]
 
-        monkeypatch.setattr("crossweep.train.train", fails)
+        monkeypatch.setattr("crossweep.train.train_all", fails)
         monkeypatch.setattr(sys, "argv", ["crossweep-train", *words])
         with pytest.raises(ending):
             main()
@@ -543,3 +546,38 @@ def test_failed_trials_of_a_study_are_no_runs_of_a_grid(monkeypatch: pytest.Monk
         node = {"sweeper": {"_target_": sweeper}, "overrides": {"task": ["seed.training=1"]}}
         CheckGrid().on_job_end(OmegaConf.create({"hydra": node}), job)
         assert len(failed) == lines
+
+
+def test_seeds_train_at_once_each_in_the_folder_that_it_has_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def command(*more: str) -> str:
+        words = [*tiny("training.finetune.epochs=1"), "hydra.run.dir=runs/${crossweep_key:}", *more]
+        monkeypatch.setattr(sys, "argv", ["crossweep-train", *words])
+        main()
+        return capsys.readouterr().out
+
+    monkeypatch.chdir(tmp_path)
+    printed = command("seeds=2", "quiet=false")
+    assert "2 seeds" in printed and "mean" in printed and "95 %" in printed
+    runs = {path.parent.name: read_record(path) for path in (tmp_path / "runs").glob("*/record.json")}
+    assert sorted(record["seed"]["training"] for record in runs.values()) == [0, 1]
+    assert all(record["config"]["seeds"] == 1 for record in runs.values())
+    second = next(record for record in runs.values() if record["seed"]["training"] == 1)
+    assert second["seed"]["device"] == 1 and second["overrides"][-2:] == ["seed.device=1", "seed.training=1"]
+    assert not any(word.startswith("seeds=") for word in second["overrides"])
+    # alone it is the same run, which is finished
+    assert "already finished" in command("seed.device=1", "seed.training=1", "quiet=false")
+    assert "2 seeds" in command("seeds=2", "quiet=false")
+    assert len(list((tmp_path / "runs").iterdir())) == 2
+
+
+@pytest.mark.parametrize("given", ["0", "1.5", "many"])
+def test_the_number_of_seeds_is_a_whole_number(
+    given: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["crossweep-train", *tiny(), f"seeds={given}"])
+    with pytest.raises(SystemExit, match="2"):
+        main()
+    assert capsys.readouterr().err.startswith("crossweep: seeds: must be a whole number >= 1, got")

@@ -48,6 +48,7 @@ if TYPE_CHECKING:
 # what belongs to a sweep; a study's storage may hold a password
 _OF_SWEEPS = ("study", "axis")
 SEED_KEYS = ("seed.device", "seed.training")  # what grows by one from seed to seed
+OnEpoch = Callable[[int, Mapping[str, float]], bool]
 
 
 def _key(*, _root_: DictConfig) -> str:
@@ -135,6 +136,11 @@ def run(cfg: DictConfig) -> dict[str, float | str]:
             raise
         faults.mistake = error
         return {}
+    return _returned(records)
+
+
+def _returned(records: Sequence[Mapping[str, Any]]) -> dict[str, float | str]:
+    """Means of the metrics that all records have, and a state."""
     names = [name for name in records[0]["metrics"] if all(r["metrics"][name] is not None for r in records)]
     states = {record["state"] for record in records}
     state = states.pop() if len(states) == 1 else "diverged"
@@ -155,18 +161,14 @@ def jobs(cfg: DictConfig) -> list[dict[str, Any]]:
     """
     hydra_cfg = HydraConfig.get()
     single = hydra_cfg.mode == RunMode.RUN
-    folder = Path(hydra_cfg.runtime.output_dir)
+    folder, on_epoch = Path(hydra_cfg.runtime.output_dir), _sweep_hook()
     try:
         if single and cfg.get("study"):
             raise ConfigError("study: is a sweep and needs -m: python -m crossweep.train -m study=...")
         if cfg.seeds != 1 and cfg.get("study"):
             raise ConfigError(f"seeds: must be 1 in a study, which has study.seeds, got {cfg.seeds}")
-        runs = [_run(own, here, words) for own, here, words in _of_seeds(cfg, folder)]
-        records = train_all(runs)
-        for record in records:
-            if record["state"] == "failed":
-                # in a study: a failed trial, which no sampler and no map takes for a value
-                raise DivergedError(record["warnings"][0])
+        runs = [_run(own, hydra_cfg, here, on_epoch, words) for own, here, words in _of_seeds(cfg, folder)]
+        records = _succeeded(train_all(runs))
     except CrossweepError:
         if single:
             _leave_nothing(folder)
@@ -174,6 +176,35 @@ def jobs(cfg: DictConfig) -> list[dict[str, Any]]:
     if len(runs) > 1 and not cfg.quiet:
         _show_seeds(records, [run.folder for run in runs])
     return records
+
+
+def _succeeded(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The records, if every run has a result."""
+    for record in records:
+        if record["state"] == "failed":
+            # in a study: a failed trial, which no sampler and no map takes for a value
+            raise DivergedError(record["warnings"][0])
+    return records
+
+
+def together(configs: Sequence[DictConfig]) -> list[dict[str, float | str]]:
+    """What `run` returns for several jobs of a study that differ in their seeds alone; they train side by side.
+
+    Args:
+        configs: of the jobs, with their ``hydra`` node.
+    """
+    on_epoch = _sweep_hook(len(configs))
+    runs = []
+    for config in configs:
+        names = [name for name in config if name != "hydra"]
+        own = OmegaConf.masked_copy(config, names)  # type: ignore[arg-type]
+        folder = Path(config.hydra.sweep.dir) / config.hydra.sweep.subdir
+        runs.append(_run(own, config.hydra, folder, on_epoch, []))
+    return [_returned([record]) for record in _succeeded(train_all(runs))]
+
+
+# a study trains the seeds of a trial at once; see `crossweep.sweep.worker`
+setattr(run, "together", together)  # noqa: B010
 
 
 def _of_seeds(cfg: DictConfig, folder: Path) -> Iterator[tuple[DictConfig, Path, list[str]]]:
@@ -191,11 +222,10 @@ def _of_seeds(cfg: DictConfig, folder: Path) -> Iterator[tuple[DictConfig, Path,
         yield own, folder.with_name(name) if i else folder, words
 
 
-def _run(cfg: DictConfig, folder: Path, words: list[str]) -> "Run":
+def _run(cfg: DictConfig, hydra_cfg: Any, folder: Path, on_epoch: OnEpoch | None, words: list[str]) -> "Run":
     """The run of one configuration, under what the user typed and ``words``."""
     from crossweep.build import plain
 
-    hydra_cfg = HydraConfig.get()
     choices = {
         group: choice for group, choice in hydra_cfg.runtime.choices.items() if not group.startswith("hydra/")
     }
@@ -209,7 +239,7 @@ def _run(cfg: DictConfig, folder: Path, words: list[str]) -> "Run":
         folder=folder,
         choices=choices,
         overrides=[word for word in overrides if not word.startswith("seeds=")] + words,
-        on_epoch=_sweep_hook(),
+        on_epoch=on_epoch,
     )
 
 
@@ -308,7 +338,7 @@ class Run:
     folder: Path
     choices: Mapping[str, Any]
     overrides: list[str]
-    on_epoch: Callable[[int, Mapping[str, float]], bool] | None = None
+    on_epoch: OnEpoch | None = None
 
     def finished(self) -> dict[str, Any] | None:
         """Its record, if it is finished and is not to be run again."""
@@ -326,7 +356,7 @@ def train(
     *,
     choices: Mapping[str, Any],
     overrides: list[str],
-    on_epoch: Callable[[int, Mapping[str, float]], bool] | None = None,
+    on_epoch: OnEpoch | None = None,
 ) -> dict[str, Any]:
     """Run one experiment in ``folder``, or go on with it, or return its record if it is finished; see ``Run``."""
     run = Run(cfg=cfg, folder=folder, choices=choices, overrides=overrides, on_epoch=on_epoch)
@@ -419,18 +449,29 @@ def _record(
     )
 
 
-def _sweep_hook() -> Callable[[int, Mapping[str, float]], bool] | None:
-    """The study's view of a run, where one is going on: report every epoch, stop when the pruner says so."""
+def _sweep_hook(many: int = 1) -> OnEpoch | None:
+    """The study's view of a trial, where one is going on: report every epoch, stop when the pruner says so.
+
+    Args:
+        many: seeds of the trial that train at once; it is judged by their mean, once all of them are through the epoch.
+    """
     try:
         from crossweep.sweep.trial import current_trial
     except ImportError:
         return None
     trial = current_trial()
 
+    through: dict[int, list[float]] = {}
+
     def on_epoch(epoch: int, row: Mapping[str, float]) -> bool:
         # the test split never chooses anything; `_check_pruner` makes sure that a pruner has another one
-        if "validation_accuracy" in row:
-            trial.report(epoch, row["validation_accuracy"], higher_is_better=True)
+        if "validation_accuracy" not in row:
+            return trial.should_prune()
+        known = through.setdefault(epoch, [])
+        known.append(row["validation_accuracy"])
+        if len(known) < many:
+            return trial.pruned
+        trial.report(epoch, fmean(known), higher_is_better=True)
         return trial.should_prune()
 
     return on_epoch

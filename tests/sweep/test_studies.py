@@ -1,8 +1,9 @@
 """Every study of the package lists its points, every axis composes and builds from one end to the other."""
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -13,6 +14,7 @@ from crossweep import train
 from crossweep.axis import Axis
 from crossweep.build import build, plain
 from crossweep.paths import conf_dir, version_base
+from crossweep.records import read_record
 from crossweep.sweep.axes import contains, from_yaml, grid, overrides
 from crossweep.training.experiment import Experiment
 from tests.data.files import write_idx
@@ -81,7 +83,17 @@ def test_every_axis_builds_at_both_ends_and_says_where_it_comes_from(name: str) 
             assert isinstance(build(plain(cfg)), Experiment)
 
 
-def test_a_shortened_study_of_published_numbers_ends_with_its_table(command: Command, tmp_path: Path) -> None:
+def test_a_shortened_study_of_published_numbers_ends_with_its_table(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    companies: list[int] = []
+    together = train.train_all
+
+    def noted(runs: Sequence[train.Run]) -> list[dict[str, Any]]:
+        companies.append(len(runs))
+        return together(runs)
+
+    monkeypatch.setattr(train, "train_all", noted)
     short = (
         "training.finetune.epochs=1",
         "training.baseline=[]",
@@ -95,6 +107,10 @@ def test_a_shortened_study_of_published_numbers_ends_with_its_table(command: Com
     )
     command("-m", "study=states", *short, *cells, "study.objectives=[test_error]", "study.workers=1")
     folder = tmp_path / "multirun" / "states"
+    assert companies == [2]  # its seeds train at once, and each has what a run of its own has
+    for seed in folder.glob("trial_*/seed_*"):
+        assert read_record(seed / "record.json")["seed"]["training"] == int(seed.name.removeprefix("seed_"))
+        assert f"seed.training={seed.name[-1]}" in (seed / ".hydra" / "overrides.yaml").read_text()
     header, *rows = (folder / "published.csv").read_text().splitlines()
     assert header.startswith("algorithm,number_of_states,published,here,low,high,seeds,difference,verdict")
     # made-up images: far from what is printed

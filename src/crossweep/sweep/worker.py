@@ -6,7 +6,7 @@ import os
 import sys
 import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -167,41 +167,80 @@ class Worker:
         seeds: tuple[int | None, ...] = settings.seed_list or (None,)
         runs: list[dict[str, float]] = []
         states: list[State] = []
-        for position, seed in enumerate(seeds):
-            if position:
-                handle.next_replicate()
-            name = run_folder(claim.number, seed if len(seeds) > 1 else None)
-            try:
-                returned = self._job(claim, seed, name)
-            except Exception as error:
-                if isinstance(error, TrialPruned) or type(error).__name__ == "TrialPruned":
-                    return Outcome(state="pruned", values=None)
-                raise
+        for returned in self._returned(claim, seeds, handle):
+            if isinstance(returned, Outcome):
+                return returned
             states.append(state_of(returned))
             if states[-1] == "pruned":
                 return Outcome(state="pruned", values=None, metrics=_numbers(returned))
             runs.append(metrics_of(returned, settings))
         return combine(runs, states, settings)
 
-    def _job(self, claim: Claim, seed: int | None, name: str) -> Any:
+    def _returned(self, claim: Claim, seeds: Sequence[int | None], handle: TrialHandle) -> Iterator[Any]:
+        """What the runs of all seeds return, one after the other; an outcome where they are pruned."""
+        together = getattr(self._function, "together", None)
+        try:
+            if together is not None and len(seeds) > 1:
+                yield from self._jobs(claim, seeds, together)
+                return
+            for position, seed in enumerate(seeds):
+                if position:
+                    handle.next_replicate()
+                yield self._job(claim, seed)
+        except Exception as error:
+            if not (isinstance(error, TrialPruned) or type(error).__name__ == "TrialPruned"):
+                raise
+            yield Outcome(state="pruned", values=None)
+
+    def _job(self, claim: Claim, seed: int | None) -> Any:
         """One run of the user's function as a Hydra job in its own folder; raises what it raised."""
-        from hydra.core.utils import run_job
+        return self._run_job(self._function, self._configured(claim, seed))
+
+    def _jobs(
+        self, claim: Claim, seeds: Sequence[int | None], together: Callable[[Sequence[Any]], Sequence[Any]]
+    ) -> Sequence[Any]:
+        """The runs of all seeds at once: one Hydra job, the first one's, and folders of the others like its own."""
+        configs = [self._configured(claim, seed) for seed in seeds]
+        for config in configs[1:]:
+            _leave_configuration(config)
+        returned: Sequence[Any] = self._run_job(lambda _: together(configs), configs[0])
+        return returned
+
+    def _configured(self, claim: Claim, seed: int | None) -> "DictConfig":
+        """The configuration of one run, its folder included."""
         from omegaconf import open_dict
 
+        name = run_folder(claim.number, seed if len(self._task.settings.seed_list) > 1 else None)
         config = self._composer(claim.values, seed)
         with open_dict(config):
             config.hydra.sweep.dir = str(self._task.directory)
             config.hydra.sweep.subdir = name
             config.hydra.job.num = claim.number
             config.hydra.job.id = f"{self._task.name}_{claim.number}"
+        return config
+
+    def _run_job(self, function: Callable[[Any], Any], config: "DictConfig") -> Any:
+        from hydra.core.utils import run_job
+
         result = run_job(
-            task_function=self._function,
+            task_function=function,
             config=config,
             job_dir_key="hydra.sweep.dir",
             job_subdir_key="hydra.sweep.subdir",
             hydra_context=self._context,
         )
         return result.return_value
+
+
+def _leave_configuration(config: "DictConfig") -> None:
+    """The files that Hydra writes into the folder of a job."""
+    from omegaconf import OmegaConf
+
+    folder = Path(config.hydra.sweep.dir) / config.hydra.sweep.subdir / str(config.hydra.output_subdir)
+    folder.mkdir(parents=True, exist_ok=True)
+    own = OmegaConf.masked_copy(config, [str(name) for name in config if name != "hydra"])
+    for name, content in (("config", own), ("overrides", config.hydra.overrides.task)):
+        (folder / f"{name}.yaml").write_text(OmegaConf.to_yaml(content))
 
 
 def open_ledger(task: Assignment) -> Ledger:
