@@ -559,7 +559,8 @@ def main() -> None:
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")
     multirun_dir()  # refuses a name that Hydra cannot take
     sys.argv[1:] = _arguments(sys.argv[1:])
-    words = [word for word in sys.argv[1:] if not word.startswith("-")]
+    # neither switches nor what belongs to one, as in --config-dir FOLDER
+    words = [word for word in sys.argv[1:] if not word.startswith("-") and ("=" in word or word[0] == "~")]
     grid = _grid(words) if {"-m", "--multirun"} & {*sys.argv[1:]} else None
     if grid is not None:
         sys.argv.append(f"hydra.sweep.dir={literal(str(grid.folder))}")

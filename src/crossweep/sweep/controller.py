@@ -384,6 +384,9 @@ def base_config(config: "DictConfig") -> dict[str, Any]:
 
     plain = OmegaConf.to_container(config, resolve=False)
     assert isinstance(plain, dict)
+    if OmegaConf.is_dict(config.get("device")):
+        # with what a measured device's file holds: a report gives its conductances, and another file is another study
+        plain["device"] = OmegaConf.to_container(config.device, resolve=True)
     nodes = {str(key): value for key, value in plain.items() if key not in ("hydra", "study", "axis")}
     chosen = OmegaConf.to_container(config.hydra.runtime.choices)
     assert isinstance(chosen, dict)
