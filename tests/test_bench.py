@@ -10,6 +10,7 @@ from crossweep.bench import memory, steps, table
 from crossweep.bench.timing import in_turn, ratio
 from crossweep.bench.updates import Case, pulses_per_update, updater
 from crossweep.errors import ConfigError
+from crossweep.nn.convert import analog_weights
 
 
 @pytest.mark.skipif(
@@ -45,6 +46,17 @@ def test_analog_models_step_and_keep_their_digital_twin_untouched() -> None:
     steps.stepper(analog, 2)()
     for name, tensor in digital.state_dict().items():
         assert torch.equal(tensor, before[name]), name
+
+
+def test_instances_side_by_side_are_stepped_together() -> None:
+    models = [
+        steps.analog_model(steps.digital_model("swin_micro"), "cttv2", "count", 5, "perfect")
+        for _ in range(2)
+    ]
+    before = {name: weight.logical_weight() for name, weight in analog_weights(models[0]).items()}
+    steps.together(models, 2)()
+    for name, weight in analog_weights(models[0]).items():  # the models themselves wait for their numbers
+        assert torch.equal(weight.logical_weight(), before[name])
 
 
 def test_tables_say_ratios_first_and_appear_whole(tmp_path: Path) -> None:

@@ -125,12 +125,38 @@ def whole_steps() -> Rows:
     return rows
 
 
+def side_by_side() -> Rows:
+    """Training steps of several instances at once, in units of the step of one: c-TTv2, BL 5, preset periphery."""
+    rows: Rows = []
+    digital = steps.digital_model("swin_micro")
+    for batch, sizes in ((4, (8, 32)), (64, (4,))):
+        made = [
+            [steps.analog_model(digital, "cttv2", "count", 5, "preset") for _ in range(many)]
+            for many in sizes
+        ]
+        one = steps.stepper(steps.analog_model(digital, "cttv2", "count", 5, "preset"), batch)
+        timings = in_turn([one, *(steps.together(models, batch) for models in made)], seconds=20.0, most=7)
+        for many, timing in zip(sizes, timings[1:], strict=True):
+            rows.append(
+                {
+                    "x one": ratio(timing, timings[0]),
+                    "x one (processor time)": timing.cpu / timings[0].cpu,
+                    "instances": many,
+                    "batch": batch,
+                    "ms": timing.wall * 1e3,
+                    "one ms": timings[0].wall * 1e3,
+                }
+            )
+    return rows
+
+
 PARTS: dict[str, tuple[str, Callable[[], Rows]]] = {
     "peer": ("Updates against aihwkit (ReRamSB preset, BL 31)", against_peer),
     "counts": ("Pulses per device of one update, here and in aihwkit", pulse_counts),
     "devices": ("Updates by level and device (256x256, 64 samples, BL 31, dense pulses)", by_device),
     "sizes": ("Updates by size (level count, analog SGD)", by_size),
     "steps": ("Whole training steps", whole_steps),
+    "instances": ("Steps of several instances side by side (swin_micro)", side_by_side),
     "memory": ("Peak memory of a training step, beyond model and tiles", memory.by_model),
     "fidelity": ("Moments of one update, against level pulse", fidelity.by_case),
 }

@@ -1,7 +1,7 @@
 """Whole training steps: forward, backward, pulsed update and optimizer, against the same model in digital."""
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -20,6 +20,7 @@ from crossweep.engine.pulse_plan import UpdateParameters
 from crossweep.models.timm_model import TimmModel
 from crossweep.nn.convert import analog_weights, convert
 from crossweep.nn.convertible import convertible
+from crossweep.nn.instances import Instances
 from crossweep.nn.tiled_weight import update_all
 from crossweep.rng import Stream
 from crossweep.tiles.factory import TileFactory
@@ -79,6 +80,26 @@ def stepper(model: nn.Module, batch: int = 64, torch_device: str = "cpu") -> Cal
         loss = cross_entropy(model(images), labels)
         optimizer.zero_grad()
         loss.backward()
+        optimizer.step()
+        update_all(weights, LR)
+
+    return step
+
+
+def together(models: Sequence[nn.Module], batch: int = 64) -> Callable[[], None]:
+    """A call that makes one training step of several instances side by side."""
+    given = torch.Generator().manual_seed(1)
+    images = torch.randn(len(models), batch, 3, 32, 32, generator=given)
+    labels = (torch.arange(batch) % 10).expand(len(models), batch)
+    instances = Instances(models)
+    optimizer = torch.optim.SGD(instances.parameters.values(), lr=LR, momentum=0.9)
+    weights = list(analog_weights(instances.whole).values())
+
+    def step() -> None:
+        outputs = instances(images)
+        losses = [cross_entropy(logits, own) for logits, own in zip(outputs, labels, strict=True)]
+        optimizer.zero_grad()
+        torch.stack(losses).sum().backward()
         optimizer.step()
         update_all(weights, LR)
 
