@@ -8,13 +8,16 @@ from typing import Any
 
 import pytest
 import torch
+from tests import expect
 from tests.runs import configuration
 from tests.training.test_loop import PLAIN, Net, task
+from timm.layers import DropPath
 from torch import Tensor, nn
 
 from crossweep.build import build
 from crossweep.data.base import Task
 from crossweep.nn.instances import Instances
+from crossweep.nn.randomness import Drawing
 from crossweep.rng import Stream
 from crossweep.training.experiment import Experiment, run_together
 from crossweep.training.fit_settings import OptimizerSettings
@@ -149,6 +152,56 @@ def test_who_comes_from_an_earlier_checkpoint_catches_up(tmp_path: Path, compani
     after = train_together(loops(3, tmp_path))
     assert all(same(one.history, other.history) for one, other in zip(after, wanted, strict=True))
     assert companies == [2, 3]  # the third begins alone, two do the second epoch, all the third
+
+
+class Drops(Plain):
+    """With dropout, and the stochastic depth of timm."""
+
+    def __init__(self, seed: int) -> None:
+        super().__init__(seed)
+        self.drop, self.path = nn.Dropout(0.3), DropPath(0.4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        hidden = self.drop(self.body(self.norm(x.flatten(1))))
+        return self.head(self.path(hidden) + hidden)  # type: ignore[no-any-return]
+
+
+class Draws(Plain):
+    """With random numbers of its own making."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x) + (0.1 * torch.randn(3) if self.training else 0.0)
+
+
+def test_dropout_and_stochastic_depth_are_each_networks_own(companies: list[int]) -> None:
+    before = [replace(loop, model=Drops(k)).run() for k, loop in enumerate(loops(3))]
+    after = train_together([replace(loop, model=Drops(k)) for k, loop in enumerate(loops(3))])
+    assert companies == [3, 3, 3]
+    assert all(same(one.history, other.history) for one, other in zip(after, before, strict=True))
+    plain = loops(1)[0].run()  # what is dropped matters
+    assert not same(before[0].history, plain.history)
+
+
+def test_dropped_are_as_many_as_asked_for_and_the_mean_stays() -> None:
+    x, n = torch.ones(100_000, requires_grad=True), 100_000
+    with Drawing(Stream(3)):
+        y = nn.functional.dropout(x, 0.3)
+        assert torch.equal(nn.functional.dropout(x, 0.3, training=False), x)
+        assert not nn.functional.dropout(x, 1.0).detach().any()
+    expect.rate(int((y > 0).sum()), n, 0.7)
+    assert torch.equal(y[y > 0], torch.full_like(y[y > 0], 1 / 0.7))
+    (gradient,) = torch.autograd.grad(y.sum(), x)
+    assert torch.equal(gradient, y.detach())
+
+
+def test_what_draws_in_a_way_of_its_own_trains_alone(
+    companies: list[int], caplog: pytest.LogCaptureFixture
+) -> None:
+    before = [replace(loop, model=Draws(k)).run() for k, loop in enumerate(loops(2))]
+    with caplog.at_level(logging.WARNING):
+        after = train_together([replace(loop, model=Draws(k)) for k, loop in enumerate(loops(2))])
+    assert "draws random numbers" in caplog.text and companies == [2]
+    assert [one.history[0]["train_loss"] for one in after] == [one.history[0]["train_loss"] for one in before]
 
 
 class StopsAfter(Silent):

@@ -70,12 +70,23 @@ class Instances:
         return len(self.models)
 
     def __call__(self, images: Tensor) -> Tensor:
-        """Outputs [k, b, ...] for images [k, b, ...]."""
+        """Outputs [k, b, ...] for images [k, b, ...].
+
+        Raises:
+            ApartError: the network does what instances cannot do side by side.
+        """
 
         def one(parameters: Mapping[str, Tensor], buffers: Mapping[str, Tensor], own: Tensor) -> Any:
             return functional_call(self.whole, {**parameters, **buffers}, (own,))
 
-        result: Tensor = vmap(one, randomness="error")(self.parameters, self.buffers, images)
+        try:
+            result: Tensor = vmap(one, randomness="error")(self.parameters, self.buffers, images)
+        except RuntimeError as error:
+            if "randomness" in str(error):  # more than `crossweep.nn.randomness` knows
+                raise ApartError(
+                    "the network draws random numbers that are not each instance's own"
+                ) from error
+            raise
         return result
 
     def train(self, mode: bool = True) -> None:

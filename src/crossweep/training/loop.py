@@ -14,7 +14,8 @@ from torch import nn
 from crossweep.data.base import Task, batches
 from crossweep.errors import ConfigError
 from crossweep.nn.instances import ApartError
-from crossweep.rng import Stream, derive_key
+from crossweep.nn.randomness import Drawing
+from crossweep.rng import Company, Stream, derive_key
 from crossweep.training import endurance
 from crossweep.training.checkpoint import load_checkpoint, save_checkpoint
 from crossweep.training.crew import Alone, Crew, SideBySide
@@ -85,6 +86,7 @@ class Running:
         history: one row per epoch that is over.
         optimizer: state of its optimizer; None: it has made no step.
         crew: itself alone, where it has trained so.
+        apart: it cannot train beside others.
         result: once it has ended.
     """
 
@@ -92,6 +94,7 @@ class Running:
     history: list[Row] = field(default_factory=list)
     optimizer: dict[str, Any] | None = None
     crew: Alone | None = None
+    apart: bool = False
     result: FitResult | None = None
 
     def end(self, state: Literal["complete", "diverged", "pruned"]) -> None:
@@ -132,13 +135,30 @@ def run_together(loops: Sequence[Loop]) -> list[FitResult]:
                 run.end("complete")
         else:
             for crew, own in _crews([run for run in going if len(run.history) == behind]):
-                _epoch(crew, own, behind)
+                _epoch_or_apart(crew, own, behind)
     return [run.result for run in runs if run.result is not None]
+
+
+def _epoch_or_apart(crew: Crew, runs: list[Running], epoch: int) -> None:
+    """An epoch; a company whose first mini-batch shows that it cannot go in step begins again, each network alone."""
+    if len(runs) == 1:
+        return _epoch(crew, runs, epoch)
+    before = [[stream.state_dict() for stream in run.loop.streams] for run in runs]
+    try:
+        return _epoch(crew, runs, epoch)
+    except ApartError as reason:
+        log.warning("one after the other: %s", reason)
+    for run, states in zip(runs, before, strict=True):
+        run.apart = True
+        for stream, state in zip(run.loop.streams, states, strict=True):
+            stream.load_state_dict(state)
+        _epoch(run.alone(), [run], epoch)
+    return None
 
 
 def _crews(runs: list[Running]) -> list[tuple[Crew, list[Running]]]:
     """Who trains with whom: all of them together or, where that cannot be, each alone."""
-    if len(runs) > 1:
+    if len(runs) > 1 and not any(run.apart for run in runs):
         models = [run.loop.model for run in runs]
         try:
             together = SideBySide(models, runs[0].loop.settings, [run.optimizer for run in runs])
@@ -195,13 +215,16 @@ def _train(crew: Crew, runs: list[Running], epoch: int) -> tuple[list[Row], floa
     square_sum, correct = torch.zeros_like(loss_sum), torch.zeros_like(loss_sum)
     factor = 1.0
     crew.train()
-    # dropout and stochastic depth inside a model know only torch's global generator: lend them a seeded one
+    layers = [run.loop.streams[0].fork("layers") for run in runs]
+    drawing = Drawing(layers[0] if len(layers) == 1 else Company(layers))
+    # what a model draws beside dropout and stochastic depth comes from torch's global generator: lend it a seeded one
     with torch.random.fork_rng(_cuda_devices(loop.model)):
         torch.manual_seed(derive_key(loop.streams[0].seed, "layers", epoch))
         for i, batch in enumerate(zip(*parts, strict=True)):
             factor = settings.schedule.at(epoch + i / total, settings.epochs)
             images, labels = zip(*batch, strict=True)
-            outputs = crew(images)
+            with drawing:
+                outputs = crew(images)
             losses = [
                 cross_entropy(y, own, label_smoothing=settings.label_smoothing)
                 for y, own in zip(outputs, labels, strict=True)
