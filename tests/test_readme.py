@@ -186,7 +186,7 @@ def test_a_csv_becomes_a_specification(run: Run, tmp_path: Path, monkeypatch: py
     run(
         sweep,
         *HERE,
-        "study.seeds=1",
+        "study.seeds=null",
         "axis.flaw.choices=[as_configured,sp_skew,write_noise]",
         "axis.sp_skew.points=9",
     )
