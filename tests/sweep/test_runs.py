@@ -167,7 +167,7 @@ def test_a_run_returns_how_it_ended(
 ) -> None:
     """The study needs no file of the run to know."""
     record = {"state": state, "metrics": {"error_increase": 80.0}, "warnings": []}
-    monkeypatch.setattr(train, "train", lambda *_, **__: record)
+    monkeypatch.setattr(train, "train_all", lambda runs: [record])
     words = ("-m", "study=landscape_skew_variability", "data=synthetic", "model=mlp")
     alone = ("study.n_trials=1", "study.seeds=[0]", "study.workers=1", "study.progress=none")
     sweep(*alone, "study.table=null", "study.report=null", base=words, program=train.main)
