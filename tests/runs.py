@@ -1,5 +1,6 @@
 """Training runs as the entry point carries them out, in this process."""
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -7,7 +8,7 @@ from hydra import compose, initialize_config_dir
 
 from crossweep.build import plain
 from crossweep.paths import conf_dir, version_base
-from crossweep.train import train
+from crossweep.train import Run, train
 
 # groups of which a run has one option; `task` takes the place of a network where it is given
 GROUPS = (
@@ -24,3 +25,12 @@ def configuration(*words: str) -> dict[str, Any]:
 def trained(folder: Path, *words: str, **choices: str) -> dict[str, Any]:
     """The record of ``crossweep-train WORD...``; ``folder`` takes its files."""
     return train(configuration(*words), folder, choices=choices, overrides=list(words))
+
+
+def each(known: Callable[..., dict[str, Any]]) -> Callable[[Sequence[Run]], list[dict[str, Any]]]:
+    """In place of ``train_all``: one run after the other is what ``known`` of its arguments says."""
+
+    def all_of(runs: Sequence[Run]) -> list[dict[str, Any]]:
+        return [known(run.cfg, run.folder, choices=run.choices, overrides=run.overrides) for run in runs]
+
+    return all_of

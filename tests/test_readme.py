@@ -22,6 +22,7 @@ from crossweep.build import build
 from tests.data.files import write_cifar, write_image_folder, write_sequences
 from tests.fitting import recorded
 from tests.results.studies import cliff, record, study, write
+from tests.runs import each
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -133,7 +134,7 @@ def test_every_command_runs(run: Run, tmp_path: Path, monkeypatch: pytest.Monkey
     (tmp_path / "MINE.txt").write_text("To be, or not to be. " * 300)
     for name in ("landscape_skew_variability", "tolerance", "tune"):
         study(tmp_path / "multirun" / name, cliff, n=8)
-    monkeypatch.setattr(train, "train", known(lambda _: 1.0))
+    monkeypatch.setattr(train, "train_all", each(known(lambda _: 1.0)))
     for line in COMMANDS:
         if line.startswith("pip install"):
             continue
@@ -182,8 +183,9 @@ def test_a_csv_becomes_a_specification(run: Run, tmp_path: Path, monkeypatch: py
     (told,) = tmp_path.glob("multirun/runs/*/record.json")
     assert "my_rram" in told.read_text()
     # every point of the study is known: a skew of 0.3 w_max costs the budget of 2 points
-    monkeypatch.delattr(train.run, "together")  # which trains seeds side by side, past the known outcome
-    monkeypatch.setattr(train, "train", known(lambda cfg: 20 * cfg["symmetry_point"]["skew"] ** 2 + 0.2))
+    monkeypatch.setattr(
+        train, "train_all", each(known(lambda cfg: 20 * cfg["symmetry_point"]["skew"] ** 2 + 0.2))
+    )
     run(
         sweep,
         *HERE,

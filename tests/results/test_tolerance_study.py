@@ -27,6 +27,7 @@ from crossweep.results.sentences import summary
 from crossweep.results.sheets import tolerance_sheet
 from crossweep.results.study_axes import from_study
 from tests.results.studies import record, write
+from tests.runs import each
 
 BUDGET, NOISE = 1.2, 0.02
 # what the default configuration means, and where the flaw alone brings the loss to the budget
@@ -87,7 +88,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
         with pytest.MonkeyPatch.context() as patch:
             patch.chdir(root)
             patch.setenv("HYDRA_FULL_ERROR", "1")
-            patch.setattr(train, "train", fake)
+            patch.setattr(train, "train_all", each(fake))
             patch.setattr(sys, "argv", [
                 "crossweep-train", "-m", "study=tolerance", "study.workers=1", "study.storage=memory",
                 "study.report=null", "study.table=null", "study.progress=none", "hydra.output_subdir=null", *overrides,

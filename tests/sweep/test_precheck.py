@@ -26,7 +26,7 @@ def refused(
     """The one line with which ``crossweep-train WORD...`` ends; it must have done nothing before."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
-    monkeypatch.setattr(train, "train", lambda *_, **__: pytest.fail("a run began"))
+    monkeypatch.setattr(train, "train_all", lambda runs: pytest.fail("a run began"))
 
     def run(*words: str) -> str:
         monkeypatch.setattr(sys, "argv", ["crossweep-train", *words])

@@ -233,9 +233,11 @@ class Worker:
 
 
 def _leave_configuration(config: "DictConfig") -> None:
-    """The files that Hydra writes into the folder of a job."""
+    """The files that Hydra writes into the folder of a job, unless it shall write none."""
     from omegaconf import OmegaConf
 
+    if config.hydra.output_subdir is None:
+        return
     folder = Path(config.hydra.sweep.dir) / config.hydra.sweep.subdir / str(config.hydra.output_subdir)
     folder.mkdir(parents=True, exist_ok=True)
     own = OmegaConf.masked_copy(config, [str(name) for name in config if name != "hydra"])
