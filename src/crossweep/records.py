@@ -146,7 +146,7 @@ def read_record(path: Path) -> dict[str, Any]:
         record = read_json(path)
     except (ValueError, RecursionError) as error:
         raise ConfigError(f"{path}: damaged ({error}); {remedy}") from error
-    needed = [item.name for item in fields(RunRecord) if item.default is MISSING]
+    needed = [f.name for f in fields(RunRecord) if f.default is MISSING and f.default_factory is MISSING]
     if not isinstance(record, dict) or record.get("format") != FORMAT or not record.keys() >= set(needed):
         raise ConfigError(f"{path}: no record of a run of this version; {remedy}")
     return dict(record)

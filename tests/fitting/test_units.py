@@ -60,9 +60,9 @@ def fitted(**keys: Any) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("unit", "text"),
     [
-        ("w", "0.1 w (2.5 uS)"),
-        ("w_max", "0.1 w_max (2 uS)"),
-        ("dw_min", "0.1 dw_min (0.025 uS)"),
+        ("w", "0.1 w (2.5 µS)"),
+        ("w_max", "0.1 w_max (2 µS)"),
+        ("dw_min", "0.1 dw_min (0.025 µS)"),
         ("1", "0.1"),
     ],
 )
@@ -71,11 +71,11 @@ def test_values_on_an_axis_give_microsiemens(unit: str, text: str) -> None:
     (axis,) = from_study(described, flattened(fitted()))
     assert axis.text(0.1) == text
     (plain,) = from_study(described, flattened({"device": {"w_max": 0.6, "dw_min": 0.001}}))
-    assert "uS" not in plain.text(0.1)
+    assert "µS" not in plain.text(0.1)
 
 
 def test_a_changed_range_counts_and_a_device_has_its_own_name() -> None:
     (axis,) = from_study({"s": {"low": 0.0, "high": 1.0, "unit": "w_max"}}, flattened(fitted(w_max=0.4)))
-    assert axis.text(0.1) == "0.1 w_max (1 uS)"
+    assert axis.text(0.1) == "0.1 w_max (1 µS)"
     assert device_name({"config": fitted(), "choices": {"device": "measured"}}) == "mine"
     assert device_name({"config": {"device": {}}, "choices": {"device": "ecram"}}) == "ecram"

@@ -172,7 +172,7 @@ def test_values_survive_hydras_grammar(value: Any) -> None:
         ({"low": 0.0, "high": 1.0, "step": 0.0}, "axis.x.step: must be a number > 0 or null, got 0.0"),
         (
             {"low": 0.0, "high": 1.0, "points": 1},
-            "axis.x.points: must be a whole number in [2, 10000], got 1",
+            "axis.x.points: must be a whole number in [2, 10000] or a list of at least 1 numbers, got 1",
         ),
         ({"low": 0.0, "high": math.inf}, "axis.x.high: must be a number or null, finite"),
         ({"low": 0, "high": 1, "int": "maybe"}, "axis.x.int: must be true or false, got 'maybe'"),

@@ -63,9 +63,7 @@ def test_pieces_train_as_the_whole_where_nothing_is_drawn(name: str) -> None:
 def test_no_more_pulses_are_drawn_at_once(rule: AbstractAlgorithm, monkeypatch: pytest.MonkeyPatch) -> None:
     drawn: list[int] = []
     draw = words._draw
-    monkeypatch.setattr(
-        words, "_draw", lambda sides, bl, slots: drawn.append(bl.size) or draw(sides, bl, slots)
-    )
+    monkeypatch.setattr(words, "_draw", lambda sides: drawn.append(sides[0].bl.size) or draw(sides))
     trained(rule, EngineParameters(level="count", micro_batch=16), batches=(50, 1))
     assert drawn == [16, 16, 16, 2, 1]
 

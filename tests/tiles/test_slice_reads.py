@@ -141,6 +141,8 @@ def test_every_transfer_rule_is_read_through_the_periphery(name: str, way: str) 
         rule = load(name)
         quick = {"transfer_io": io, "fast_change": 0.0, "auto_granularity": 20.0, "in_chop_prob": 0.34}
         known = {key: value for key, value in quick.items() if key in type(rule).__dataclass_fields__}
+        if getattr(rule, "normalise", "none") != "none":  # no granularity, but a rate
+            known |= {"auto_granularity": 0.0, "transfer_lr": 1.0}
         rule = type(rule)(**(vars(rule) | known))
         weight = rule.build((ROWS, COLUMNS), factory(DEVICE, engine=COUNT))
         for t in range(12):
