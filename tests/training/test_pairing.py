@@ -83,7 +83,7 @@ def test_beside_crossbars_only_the_kinds_that_are_named_train(
         trained.update({loop.title: tuple(loop.settings.digital_parameters) for loop in loops})
         return [loop_module.FitResult("complete", []) for _ in loops]
 
-    monkeypatch.setattr(loop_module, "run_together", noted)
+    monkeypatch.setattr(loop_module, "train_together", noted)
     monkeypatch.setattr(experiment_module, "train_together", noted)
     words = ("training.finetune.digital_parameters=[head]", "evaluation.fresh_devices=0", f"algorithm={rule}")
     experiment(*words).run(tmp_path, Silent())

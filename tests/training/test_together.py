@@ -21,8 +21,7 @@ from crossweep.nn.randomness import Drawing
 from crossweep.rng import Stream
 from crossweep.training.experiment import Experiment, run_together
 from crossweep.training.fit_settings import OptimizerSettings
-from crossweep.training.loop import Loop, Row
-from crossweep.training.loop import run_together as train_together
+from crossweep.training.loop import Loop, Row, train_together
 from crossweep.training.progress import Silent
 
 SHORT = (

@@ -26,6 +26,18 @@ class HasClassifier(Protocol):
     def reset_classifier(self, num_classes: int) -> None: ...
 
 
+class Headed(nn.Module):
+    """A network whose classifier is the linear layer ``head``."""
+
+    head: nn.Linear
+
+    def get_classifier(self) -> nn.Module:
+        return self.head
+
+    def reset_classifier(self, num_classes: int) -> None:
+        self.head = nn.Linear(self.head.in_features, num_classes)
+
+
 class AbstractModel(Checked, ABC):
     """The description of a network; a yaml in conf/model names a subclass by `_target_`.
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 from torch import Tensor, nn
 
-from crossweep.models.base import AbstractModel, InputShape
+from crossweep.models.base import AbstractModel, Headed, InputShape
 from crossweep.models.mlp import ACTIVATIONS, Activation
 from crossweep.models.resize import Resize
 from crossweep.schema import Count, Items
@@ -51,7 +51,7 @@ class LeNet5(AbstractModel):
         return model
 
 
-class LeNet5Net(nn.Module):
+class LeNet5Net(Headed):
     """The network of `LeNet5`; convolution i is `conv.i`, the hidden layer `mlp`, the classifier `head`."""
 
     def __init__(
@@ -73,12 +73,6 @@ class LeNet5Net(nn.Module):
         for layer in self.conv:
             images = self.pool(self.activation(layer(images)))
         return self.head(self.activation(self.mlp(images.flatten(1))))  # type: ignore[no-any-return]
-
-    def get_classifier(self) -> nn.Module:
-        return self.head
-
-    def reset_classifier(self, num_classes: int) -> None:
-        self.head = nn.Linear(self.head.in_features, num_classes)
 
 
 def _enough(side: int, stages: int) -> int:

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from crossweep.models.base import AbstractModel, InputShape
+from crossweep.models.base import AbstractModel, Headed, InputShape
 from crossweep.schema import Count
 
 
@@ -39,7 +39,7 @@ class Lstm(AbstractModel):
         return LstmNet(channels * height, self.hidden, self.layers, classes)
 
 
-class LstmNet(nn.Module):
+class LstmNet(Headed):
     """The network of `Lstm`; the weights of layer i are `lstm.i.input` and `lstm.i.recurrent`, the classifier `head`."""
 
     def __init__(self, features: int, hidden: int, layers: int, classes: int) -> None:
@@ -54,12 +54,6 @@ class LstmNet(nn.Module):
         for layer in self.lstm:
             values = layer(values)
         return self.head(values[-1])  # type: ignore[no-any-return]
-
-    def get_classifier(self) -> nn.Module:
-        return self.head
-
-    def reset_classifier(self, num_classes: int) -> None:
-        self.head = nn.Linear(self.head.in_features, num_classes)
 
 
 class LstmLayer(nn.Module):

@@ -11,7 +11,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from crossweep.models.base import AbstractModel, InputShape
+from crossweep.models.base import AbstractModel, Headed, InputShape
 from crossweep.schema import Count
 
 Activation = Literal["relu", "gelu", "tanh", "sigmoid"]
@@ -42,7 +42,7 @@ class Mlp(AbstractModel):
         return MlpNet(prod(input_shape), self.widths, ACTIVATIONS[self.activation], classes)
 
 
-class MlpNet(nn.Module):
+class MlpNet(Headed):
     """The network of `Mlp`; hidden layer i is `mlp.i`, the classifier `head`."""
 
     def __init__(self, inputs: int, widths: Sequence[int], activation: type[nn.Module], classes: int) -> None:
@@ -59,9 +59,3 @@ class MlpNet(nn.Module):
         for layer in self.mlp:
             hidden = self.activation(layer(hidden))
         return self.head(hidden)  # type: ignore[no-any-return]
-
-    def get_classifier(self) -> nn.Module:
-        return self.head
-
-    def reset_classifier(self, num_classes: int) -> None:
-        self.head = nn.Linear(self.head.in_features, num_classes)

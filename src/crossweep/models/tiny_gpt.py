@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from crossweep.errors import ConfigError, FieldError
-from crossweep.models.base import AbstractModel, InputShape
+from crossweep.models.base import AbstractModel, Headed, InputShape
 from crossweep.schema import Count
 
 
@@ -49,7 +49,7 @@ class TinyGpt(AbstractModel):
         return TinyGptNet(input_shape[2], self.layers, self.heads, self.width, classes)
 
 
-class TinyGptNet(nn.Module):
+class TinyGptNet(Headed):
     """The network of `TinyGpt`: characters [b, 1, 1, t], numbered from 0, to [b, t, classes]."""
 
     def __init__(self, places: int, layers: int, heads: int, width: int, classes: int) -> None:
@@ -67,12 +67,6 @@ class TinyGptNet(nn.Module):
         for block in self.blocks:
             values = block(values)
         return self.head(self.norm(values))  # type: ignore[no-any-return]
-
-    def get_classifier(self) -> nn.Module:
-        return self.head
-
-    def reset_classifier(self, num_classes: int) -> None:
-        self.head = nn.Linear(self.head.in_features, num_classes)
 
 
 class Block(nn.Module):

@@ -6,10 +6,10 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from crossweep.data.base import Split, batches
+from crossweep.data.base import Split
 from crossweep.nn.convert import analog_weights
 from crossweep.nn.instances import Instances
-from crossweep.training.evaluate import EVALUATED_AT_ONCE, Score, cross_entropy, evaluate
+from crossweep.training.evaluate import Score, evaluate, scores_of
 from crossweep.training.fit_settings import FitSettings
 from crossweep.training.optimizer import HybridOptimizer
 
@@ -118,15 +118,11 @@ class SideBySide:
 
     @torch.no_grad()
     def scores(self, split: Split) -> list[Score]:
-        self.together.train(False)
         many = len(self.together)
-        correct, loss = [0] * many, [0.0] * many
-        for images, labels in batches(split, EVALUATED_AT_ONCE):
-            for i, logits in enumerate(self.together(images.expand(many, *images.shape))):
-                correct[i] += int((logits.argmax(-1) == labels).sum())
-                loss[i] += float(cross_entropy(logits, labels, reduction="sum"))
+        self.together.train(False)
+        found = scores_of(lambda images: self.together(images.expand(many, *images.shape)), many, split)
         self.together.train()
-        return [Score(right / split.labelled, lost / split.labelled) for right, lost in zip(correct, loss)]
+        return found
 
     def end_epoch(self, losses: Sequence[float]) -> None:
         self.losses = losses

@@ -1,5 +1,6 @@
 """How good a model is on one split."""
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import torch
@@ -24,13 +25,31 @@ def evaluate(model: nn.Module, split: Split, *, batch_size: int = EVALUATED_AT_O
     """Accuracy and loss from one pass over ``split``; analog reads keep their noise, as a chip would."""
     training = model.training
     model.eval()
-    correct, loss = 0, 0.0
-    for images, labels in batches(split, batch_size):
-        logits = model(images)
-        correct += int((logits.argmax(-1) == labels).sum())
-        loss += float(cross_entropy(logits, labels, reduction="sum"))
+    (score,) = scores_of(lambda images: [model(images)], 1, split, batch_size)
     model.train(training)
-    return Score(correct / split.labelled, loss / split.labelled)
+    return score
+
+
+def scores_of(
+    outputs: Callable[[Tensor], Iterable[Tensor]],
+    many: int,
+    split: Split,
+    batch_size: int = EVALUATED_AT_ONCE,
+) -> list[Score]:
+    """As ``evaluate``, of networks in step.
+
+    Args:
+        outputs: of each network for the same images.
+        many: number of networks.
+        split: what they are evaluated on.
+        batch_size: images at once.
+    """
+    correct, loss = [0] * many, [0.0] * many
+    for images, labels in batches(split, batch_size):
+        for i, logits in enumerate(outputs(images)):
+            correct[i] += int((logits.argmax(-1) == labels).sum())
+            loss[i] += float(cross_entropy(logits, labels, reduction="sum"))
+    return [Score(right / split.labelled, lost / split.labelled) for right, lost in zip(correct, loss)]
 
 
 def cross_entropy(

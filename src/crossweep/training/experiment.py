@@ -31,8 +31,7 @@ from crossweep.training.endurance import PULSES, Wear
 from crossweep.training.estimate import Hardware, estimate
 from crossweep.training.evaluate import Score, evaluate
 from crossweep.training.fit_settings import PARAMETER_KINDS, FitSettings, OptimizerSettings
-from crossweep.training.loop import FitResult, Loop, Row, restore
-from crossweep.training.loop import run_together as train_together
+from crossweep.training.loop import FitResult, Loop, Row, restore, train_together
 from crossweep.training.outline import Outline, fresh, outlined, outlines
 from crossweep.training.progress import Progress
 from crossweep.training.reference import Candidate, choose

@@ -65,7 +65,7 @@ class Loop:
 
     def run(self) -> FitResult:
         """Train, from the checkpoint on if there is one."""
-        return run_together([self])[0]
+        return train_together([self])[0]
 
     def begin(self) -> "Running":
         """Where the checkpoint left it, or before the first epoch."""
@@ -119,7 +119,7 @@ class Running:
         save_checkpoint(self.loop.checkpoint, state)
 
 
-def run_together(loops: Sequence[Loop]) -> list[FitResult]:
+def train_together(loops: Sequence[Loop]) -> list[FitResult]:
     """Train several networks on one task, each as it would have trained alone; side by side where they can go in step.
 
     Args:
@@ -127,9 +127,8 @@ def run_together(loops: Sequence[Loop]) -> list[FitResult]:
     """
     runs, epochs = [loop.begin() for loop in loops], loops[0].settings.epochs
     while going := [run for run in runs if run.result is None]:
-        behind = min(
-            len(run.history) for run in going
-        )  # one that comes from an earlier checkpoint catches up first
+        # one that comes from an earlier checkpoint catches up first
+        behind = min(len(run.history) for run in going)
         if behind >= epochs:
             for run in going:
                 run.end("complete")
