@@ -95,10 +95,10 @@ def rows(one: Card) -> list[tuple[str, str]]:
     d = one.device
 
     def also(*states: float) -> str:
-        return f" ({' .. '.join(_microsiemens(one, w) for w in states)} uS)" if one.siemens else ""
+        return f" ({' .. '.join(_microsiemens(one, w) for w in states)} µS)" if one.siemens else ""
 
     def size(step: float) -> str:
-        return f" ({1e6 * one.siemens[1] * step:.3g} uS)" if one.siemens else ""
+        return f" ({1e6 * one.siemens[1] * step:.3g} µS)" if one.siemens else ""
 
     found = [
         ("model", type(d).__name__),

@@ -18,10 +18,11 @@ from crossweep.devices.measured import read as read_device
 from crossweep.errors import ConfigError, reported
 from crossweep.fitting.candidates import NAMES, choose
 from crossweep.fitting.columns import parse_said
+from crossweep.fitting.device_file import digest, write_keys
 from crossweep.fitting.layouts import Given
 from crossweep.fitting.published import published
 from crossweep.fitting.reading import Layout, Recording, read
-from crossweep.fitting.report import digest, draw, model_rows, parameter_rows, write_keys, write_yaml
+from crossweep.fitting.report import draw, model_rows, parameter_rows, write_yaml
 from crossweep.fitting.retention import fit_retention, read_retention
 from crossweep.fitting.scale import Scale
 from crossweep.fitting.selection import Measurement, fit_all

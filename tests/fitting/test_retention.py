@@ -94,6 +94,28 @@ def test_files_of_both_layouts_are_read(layout: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("header", "factor"),
+    [
+        ("time", 1.0),
+        ("elapsed time", 1.0),
+        ("time [ns]", 1e-9),
+        ("time (µs)", 1e-6),
+        ("time_ms", 1e-3),
+        ("time / ks", 1e3),
+        ("t, hours", 3600.0),
+        ("time [d]", 86400.0),
+        ("time [yr]", 31557600.0),
+    ],
+)
+def test_times_have_the_unit_that_is_written(header: str, factor: float, tmp_path: Path) -> None:
+    rows = "\n".join(f"{k};20" for k in range(1, 10))
+    (one,) = read_retention(save(tmp_path / "ret.csv", f"{header};G [uS]\n{rows}\n"), SCALE, Layout())
+    assert one.seconds[-1] == pytest.approx(9 * factor)
+    with pytest.raises(ConfigError, match="times must be in s"):
+        read_retention(save(tmp_path / "ret.csv", f"time [fortnights];G [uS]\n{rows}\n"), SCALE, Layout())
+
+
+@pytest.mark.parametrize(
     ("content", "message"),
     [("a,G [uS]\n1,2\n2,3\n", "one column of times"), ("time [s],G [uS]\n1,2\n2,3\n", "at least 8 readings")],
 )

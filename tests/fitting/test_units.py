@@ -43,13 +43,17 @@ def test_two_devices_live_side_by_side(files: list[str], capsys: pytest.CaptureF
 
 def test_a_card_gives_microsiemens(files: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     fit([files[0], "--name", "mine", *ONLY])
-    assert capsys.readouterr().out.count("uS)") == 6  # steps, bounds, noise of a reading, symmetry point
+    shown = capsys.readouterr().out
+    assert shown.count("µS)") == 6  # steps, bounds, noise of a reading, symmetry point
+    fit([files[0], "--name", "mine", "--model", "table", "--range", "1e-5", "6e-5"])
+    assert "range [µS]" in (tabulated := capsys.readouterr().out) and "uS)" not in shown + tabulated
+    fit([files[0], "--name", "mine", *ONLY])
     file = "multirun/devices/mine/device.yaml"
     one = card(["device=measured", f"device.file={file}", "device.w_max=1.0", "device.w_min=-0.8"])
-    shown = dict(rows(one))
-    assert one.name == "mine" and shown["range (mean bounds) [w]"] == "-0.8 .. 1 (15 .. 60 uS)"
-    assert shown["step in mid-range [w]"].endswith(f"({25 * one.device.granularity:.3g} uS)")
-    assert "uS" not in str(rows(card(["device=soft_bounds"])))
+    told = dict(rows(one))
+    assert one.name == "mine" and told["range (mean bounds) [w]"] == "-0.8 .. 1 (15 .. 60 µS)"
+    assert told["step in mid-range [w]"].endswith(f"({25 * one.device.granularity:.3g} µS)")
+    assert "µS" not in str(rows(card(["device=soft_bounds"])))
 
 
 def fitted(**keys: Any) -> dict[str, Any]:

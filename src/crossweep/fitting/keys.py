@@ -64,7 +64,7 @@ def _spreads(model: ModelFit, mean: Mapping[str, float]) -> dict[str, object]:
     size = gain.mean()
     free = max(float(gain.var(ddof=1)) - noise, 0.0) if gain.size > 1 else 0.0
     apart = max(float(split.var(ddof=1)) - noise, 0.0) if gain.size > 1 else 0.0
-    log_normal = gain.size > 7 and stats.skew(gain) > stats.skew(np.log(gain)) + 1
+    log_normal = gain.size > 7 and (gain > 0).all() and stats.skew(gain) > stats.skew(np.log(gain)) + 1
     found["dw_min_dtod"] = float(np.log(gain).std(ddof=1)) if log_normal else float(np.sqrt(free)) / size
     found["dw_min_dtod_log_normal"] = bool(log_normal)
     found["up_down_dtod"] = float(np.sqrt(apart)) / size

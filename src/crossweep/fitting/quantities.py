@@ -71,7 +71,7 @@ def _unit(
 
 
 def _written(unit: tuple[float, str]) -> str:
-    prefix = {1.0: "", 1e-3: "m", 1e-6: "u", 1e-9: "n", 1e-12: "p", 1e3: "k", 1e6: "M"}[unit[0]]
+    prefix = {1.0: "", 1e-3: "m", 1e-6: "µ", 1e-9: "n", 1e-12: "p", 1e3: "k", 1e6: "M"}[unit[0]]
     return f"{prefix}{unit[1]}"
 
 

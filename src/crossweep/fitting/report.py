@@ -1,8 +1,6 @@
 """What a fit leaves on disk: the device's yaml, the table, and the figure."""
 
-import hashlib
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,11 +8,11 @@ import numpy as np
 
 from crossweep.fitting import responses
 from crossweep.fitting.candidates import unpack
+from crossweep.fitting.device_file import write_keys
 from crossweep.fitting.fit import DeviceFit
 from crossweep.fitting.keys import device_keys
 from crossweep.fitting.scale import Scale
 from crossweep.fitting.selection import Measurement
-from crossweep.records import write_bytes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -26,21 +24,6 @@ _UNITS = {
     "w_min": "lower bound [w]",
     "cycle_noise": "cycle-to-cycle noise [step]",
     "reading_noise": "noise of a reading [w]",
-}
-_COMMENTS = {
-    "dw_min": "[w]",
-    "dw_min_std": "[its step]",
-    "write_noise_std": "[dw_min]; what readings scatter beyond the pulses",
-    "dw_min_dtod": "[dw_min]",
-    "w_max": "[w]",
-    "w_min": "[w]",
-    "w_max_dtod": "[w_max]",
-    "w_min_dtod": "[w_min]",
-    "drift_nu": "[1]; since the last pulse, a mini-batch counts as 1 s",
-    "lifetime": "[mini-batch of 1 s]; 0: no decay",
-    "diffusion": "[w per square root of a mini-batch of 1 s]",
-    "siemens_zero": "conductance of weight 0 [S]",
-    "siemens_per_w": "conductance of one unit of weight [S]",
 }
 
 
@@ -55,37 +38,6 @@ def write_yaml(
         lines.append("# One device was measured, so nothing is known about the spread between devices.")
     lines += [f"# {note}" for note in measurement.notes]
     return write_keys(path, name, source, measurement.scale, device_keys(best) | dict(extra or {}), lines)
-
-
-def write_keys(
-    path: Path, name: str, source: Path, scale: Scale, keys: Mapping[str, object], lines: Sequence[str]
-) -> Path:
-    """A device file: comments, where it comes from, and the device's keys."""
-    about = {"name": name, "source": source.name, "source_digest": digest(source)}
-    about |= {"siemens_zero": scale.centre, "siemens_per_w": scale.half}  # type: ignore[dict-item]
-    text = list(lines)
-    for key, value in (about | dict(keys)).items():
-        comment = f"  # {_COMMENTS[key]}" if key in _COMMENTS else ""
-        text.append(f"{key}: {_yaml(value)}{comment}")
-    return write_bytes(path, ("\n".join(text) + "\n").encode())
-
-
-def digest(source: Path) -> str:
-    """Tells whether a device was fitted to this file."""
-    return hashlib.sha256(source.read_bytes()).hexdigest()[:16]
-
-
-def _yaml(value: object) -> str:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, list):
-        return "[" + ", ".join(_yaml(v) for v in value) + "]"
-    if isinstance(value, float):
-        text = f"{value:.6g}"
-        if "e" in text and "." not in text:
-            return text.replace("e", ".0e")  # yaml takes 1e-06 for a text
-        return text if "." in text or "e" in text else f"{text}.0"
-    return json.dumps(value, ensure_ascii=False) if isinstance(value, str) else str(value)
 
 
 def model_rows(measurement: Measurement) -> list[tuple[str, str, str, str, str]]:
@@ -126,7 +78,7 @@ def _real(label: str, name: str, value: float, scale: Scale) -> str:
     if not label.endswith("[w]"):
         return ""
     place = scale.centre if name in ("w_max", "w_min") else 0.0
-    return f" ({1e6 * (place + value * scale.half):.4g} uS)"
+    return f" ({1e6 * (place + value * scale.half):.4g} µS)"
 
 
 def draw(measurement: Measurement, path: Path, name: str = "device") -> Path:

@@ -12,8 +12,8 @@ from numba import njit
 from numpy.typing import NDArray
 
 from crossweep.errors import ConfigError
-from crossweep.fitting.columns import columns
-from crossweep.fitting.files import read_sheet
+from crossweep.fitting.columns import Column, columns
+from crossweep.fitting.files import Sheet, read_sheet
 from crossweep.fitting.fit import Z95
 from crossweep.fitting.layouts import by_content, side_by_side
 from crossweep.fitting.numbers import numbers
@@ -24,16 +24,9 @@ from crossweep.fitting.readings import FLOOR
 from crossweep.fitting.scale import Scale
 
 Array = NDArray[np.float64]
-_SECONDS = {
-    "ms": 1e-3,
-    "us": 1e-6,
-    "s": 1.0,
-    "sec": 1.0,
-    "min": 60.0,
-    "h": 3600.0,
-    "hr": 3600.0,
-    "d": 86400.0,
-}
+# [s]; beside s with a prefix
+_LONGER = {"sec": 1.0, "min": 60.0, "h": 3600.0, "hr": 3600.0, "d": 86400.0, "yr": 31557600.0}
+_LONGER |= {"second": 1.0, "minute": 60.0, "hour": 3600.0, "day": 86400.0, "year": 31557600.0}
 _FEWEST = 8  # readings of a series
 _KINDS = ("drift", "decay", "diffusion")
 _NAMES = {"drift": ("nu",), "decay": ("rate", "reset"), "diffusion": ("diffusion",)}
@@ -125,14 +118,8 @@ def read_retention(path: Path, scale: Scale, layout: Layout) -> list[Series]:
     times = [c for c in found if c.role == "time"]
     if len(times) != 1:
         raise ConfigError(f"{path}: must have one column of times, e.g. time [s], got {list(sheet.header)}")
-    written = re.search(r"[\[(/_ ]\s*([A-Za-zµ]+)\s*[\])]?\s*$", times[0].name) if times[0].name else None
-    unit = (
-        written[1].lower()
-        if written and written[1].lower() in _SECONDS
-        else sheet.units[times[0].place].lower() or "s"
-    )
     values, _ = numbers(sheet.column(times[0].place), sheet.decimal)
-    seconds = values * _SECONDS.get(unit, 1.0)
+    seconds = values * _seconds(times[0], sheet)
     rest = [c for c in found if c.role != "time"]
     wide = side_by_side(rest)
     chosen = (
@@ -154,6 +141,24 @@ def read_retention(path: Path, scale: Scale, layout: Layout) -> list[Series]:
     if not series:
         raise ConfigError(f"{path}: needs at least {_FEWEST} readings after programming, at times above 0")
     return series
+
+
+def _seconds(column: Column, sheet: Sheet) -> float:
+    """Seconds in the unit of a column of times; one second where nothing says a unit.
+
+    Raises:
+        ConfigError: it is no unit of time.
+    """
+    if column.unit is not None and column.unit[1] == "s":
+        return column.unit[0]
+    stated = sheet.units[column.place] or "".join(re.findall(r"[\[(]\s*([^\])]*?)\s*[\])]\s*$", column.name))
+    last = re.split(r"[\s/_,]+", column.name)[-1]
+    for name in (stated, last):
+        if (longer := _LONGER.get(name.lower().rstrip("s"))) is not None:
+            return longer
+    if re.fullmatch(r"[A-Za-zµμ]+", stated):
+        raise ConfigError(f"{sheet.path}: times must be in s (ms, µs, ...), min, h, d or yr, got {stated!r}")
+    return 1.0
 
 
 def _split(column: str, names: NDArray[np.str_], seconds: Array, w: Array) -> list[Series]:

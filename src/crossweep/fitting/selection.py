@@ -10,7 +10,9 @@ from numpy.typing import NDArray
 from crossweep.errors import ConfigError
 from crossweep.fitting import responses
 from crossweep.fitting.candidates import Candidate
+from crossweep.fitting.device_file import unusable
 from crossweep.fitting.fit import Z95, DeviceFit, fit
+from crossweep.fitting.keys import device_keys
 from crossweep.fitting.population import ModelFit
 from crossweep.fitting.readings import Readings
 from crossweep.fitting.scale import Scale
@@ -125,7 +127,10 @@ def _objection(model: ModelFit) -> str | None:
             objection = _negative(device, up) or _undetermined(device, up)
             if objection:
                 return f"device {device.readings.device!r}: {objection}"
-    return None
+    try:
+        return unusable(device_keys(model))
+    except ArithmeticError as error:  # steps that vanish or explode in the device's own parameters
+        return f"its parameters make no device ({error})"
 
 
 def _negative(device: DeviceFit, up: bool) -> str | None:

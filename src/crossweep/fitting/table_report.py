@@ -16,15 +16,15 @@ def table_rows(tabulated: Tabulated, scale: Scale) -> list[tuple[str, str]]:
     step, low, high = numbers["dw_min"], numbers["w_min"], numbers["w_max"]
     found = [
         ("devices", f"{len(tabulated.devices)}"),
-        ("range [uS]", f"{1e6 * scale.centre + low * unit:.4g} .. {1e6 * scale.centre + high * unit:.4g}"),
-        ("step in mid-range [w]", f"{step:.4g} ({step * unit:.4g} uS)"),
+        ("range [µS]", f"{1e6 * scale.centre + low * unit:.4g} .. {1e6 * scale.centre + high * unit:.4g}"),
+        ("step in mid-range [w]", f"{step:.4g} ({step * unit:.4g} µS)"),
         ("states [1]", f"{(high - low) / step:.3g}"),
         ("pulse noise in mid-range [step]", f"{numbers['dw_min_std']:.3g}"),
-        ("noise of a reading [w]", f"{tabulated.reading:.3g} ({tabulated.reading * unit:.3g} uS)"),
+        ("noise of a reading [w]", f"{tabulated.reading:.3g} ({tabulated.reading * unit:.3g} µS)"),
     ]
     known = points[np.isfinite(points)]
     if known.size:
-        mean = f"{known.mean():+.3f} ({1e6 * scale.centre + known.mean() * unit:.4g} uS)"
+        mean = f"{known.mean():+.3f} ({1e6 * scale.centre + known.mean() * unit:.4g} µS)"
         found.append(("symmetry point [w]", f"{mean}, of {known.size} devices"))
     else:
         found.append(("symmetry point [w]", "none"))
@@ -49,8 +49,8 @@ def draw_table(tabulated: Tabulated, scale: Scale, name: str, path: Path) -> Pat
                 axes.fill_between(g, centre - reach, centre + reach, color=colour, alpha=0.15, lw=0)
     axes.axhline(0, color="0.5", lw=0.8)
     axes.set(
-        xlabel="conductance [uS]",
-        ylabel="change per pulse [uS]",
+        xlabel="conductance [µS]",
+        ylabel="change per pulse [µS]",
         title=f"{name}: mean and standard deviation",
     )
     path.parent.mkdir(parents=True, exist_ok=True)
