@@ -73,7 +73,7 @@ def growing() -> Trains:
     (model,) = choose(["exp_step"])
     q = unpack(model, np.array([np.log(0.02), np.log(0.02), -0.5, 0.2, -0.5, 0.2, 0, 0, 0, 0]), ENDS)
     rng, v, pulses, w = np.random.default_rng(0), -0.4, [0], [-0.4]
-    for k in range(240):
+    for k in range(400):
         sign = 1 if k // 40 % 2 == 0 else -1
         v += (
             sign * responses.step(model.code, q.p, -1.0, 1.0, v, sign > 0) * (1 + 0.1 * rng.standard_normal())
