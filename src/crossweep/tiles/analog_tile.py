@@ -139,7 +139,8 @@ class AnalogTile(nn.Module):
         require_last("weight", weight, *self.state.shape[-2:])
         cells = self.cells
         v = weight.expand_as(self.state) + self.reference
-        self.state = torch.minimum(torch.maximum(v, cells.w_min), cells.w_max)
+        # kernels go along rows; a transposed weight must not decide what works on the tile
+        self.state = torch.minimum(torch.maximum(v, cells.w_min), cells.w_max).contiguous()
         self._show(torch.ones_like(self.state))
 
     def read(self, x: Tensor, io: IOParameters) -> Tensor:

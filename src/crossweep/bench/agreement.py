@@ -1,0 +1,273 @@
+"""Do two engines do the same? A weight is built twice, with the same devices, streams and inputs, and compared.
+
+Pulses of the gradient are whole numbers that follow from inputs and streams alone: they must be equal. States, buffers
+and outputs of reads follow in float32, where another order of operations is another rounding: they must be equal within
+``TOLERANCE``. Where such a number is cut into bins (converters, the threshold of a buffer), one that lies on an edge may
+fall on either side; that happens to a few, and ``APART`` bounds their share.
+"""
+
+import copy
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from crossweep.algorithms.agad import AGAD
+from crossweep.algorithms.analog_sgd import AnalogSGD
+from crossweep.algorithms.base import AbstractAlgorithm, AnalogWeight
+from crossweep.algorithms.chain_weight import ChainWeight
+from crossweep.algorithms.cttv2 import CTTv2
+from crossweep.algorithms.erider import ERIDER
+from crossweep.algorithms.mixed_precision import MixedPrecision
+from crossweep.algorithms.mrl import MRL
+from crossweep.algorithms.rlv2 import RLv2
+from crossweep.algorithms.tt_adam import TTAdam
+from crossweep.algorithms.ttv1 import TTv1
+from crossweep.algorithms.ttv2 import TTv2
+from crossweep.devices.base import AbstractDevice
+from crossweep.devices.exp_step import ExpStep
+from crossweep.devices.soft_bounds import SoftBounds
+from crossweep.devices.symmetry_point import SymmetryPoint
+from crossweep.devices.table import TableStep
+from crossweep.engine.base import Backend, EngineParameters, Level
+from crossweep.engine.io_parameters import IOParameters
+from crossweep.engine.pulse_plan import UpdateParameters
+from crossweep.nn.instances import gather
+from crossweep.rng import Stream
+from crossweep.tiles.factory import TileFactory
+
+TOLERANCE = 2e-5  # of the range of the numbers [1]: some hundred roundings of float32
+# share of numbers on the edge of a bin [1]. A rounding of 10^-6 of the range meets one of 510 edges in a thousandth of
+# all reads, and a device is read several times. One line of a crossbar of up to 150 is more: a wrong line is no accident
+APART = 0.006
+LR = 0.3
+
+DEVICES: dict[str, AbstractDevice] = {
+    "affine": SoftBounds(dw_min=0.02, w_max=1.0, w_min=-1.0, up_down_dtod=0.1, write_noise_std=0.5),
+    "exponential": ExpStep(dw_min=0.02, w_max=1.0, w_min=-1.0),
+    "table": TableStep(
+        dw_min=0.02, w_max=1.0, w_min=-1.0, up=[[1.5, 1.0, 0.3], [1.2, 1.1, 0.2]],
+        down=[[0.3, 1.0, 1.6], [0.2, 0.9, 1.4]],
+    ),
+    "relaxing": SoftBounds(
+        dw_min=0.02, w_max=1.0, w_min=-1.0, lifetime=50.0, reset_dtod=0.02, diffusion=0.002, drift_nu=0.1,
+        drift_nu_std=0.2,
+    ),
+}  # fmt: skip
+SHORT, LONG = UpdateParameters(desired_bl=5), UpdateParameters(desired_bl=31)
+CHOPPED: dict[str, Any] = {"in_chop_prob": 0.34, "out_chop_prob": 0.3, "auto_granularity": 20.0}
+# transfers often enough to see them within a few mini-batches
+RULES: dict[str, AbstractAlgorithm] = {
+    "analog_sgd": AnalogSGD(update=LONG),
+    "cttv2": CTTv2(**CHOPPED, update=SHORT),
+    "cttv2, BL 31": CTTv2(**CHOPPED, update=LONG, forget_buffer=False),
+    "cttv2, rows": CTTv2(**CHOPPED, transfer_columns=False, gamma=0.1),
+    "agad": AGAD(**CHOPPED, correct_accumulation=True),
+    "ttv2": TTv2(auto_granularity=20.0, momentum=0.1, n_reads_per_transfer=2, transfer_every=2.0),
+    "tt_adam": TTAdam(in_chop_prob=0.34, transfer_lr=1.0),
+    "tt_adam, factored": TTAdam(in_chop_prob=0.34, transfer_lr=1.0, normalise="factored"),
+    "erider": ERIDER(**CHOPPED, gamma=0.1),
+    "ttv1": TTv1(transfer_lr=0.1, transfer_update=SHORT),
+    "residual_learning": TTv1(transfer_lr=0.1, transfer_update=SHORT, gamma=0.1, n_reads_per_transfer=2),
+    "rlv2": RLv2(transfer_lr=0.3, transfer_update=SHORT, gamma=0.1, thres_scale=0.1),
+    "mrl": MRL(transfer_lr=0.1, transfer_update=SHORT, gamma=0.3, transfer_growth=3.0),
+    "mixed_precision": MixedPrecision(),
+}
+PERFECT = IOParameters(is_perfect=True)
+READS: dict[str, IOParameters] = {
+    "perfect": PERFECT,
+    "preset": IOParameters(),
+    "narrow": IOParameters(inp_noise=0.05, out_noise=0.06, out_bound=0.5),
+    "weight noise": IOParameters(w_noise=0.02, out_noise=0.0, noise_management="constant", nm_thres=1.5),
+    "pcm noise": IOParameters(w_noise=0.02, w_noise_type="pcm_read", bound_management="none"),
+    "ir drop": IOParameters(ir_drop=1.0, noise_management="none", bound_management="none"),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scene:
+    """What two engines are compared on.
+
+    Args:
+        rule: of ``RULES``.
+        device: of ``DEVICES``.
+        level: of the engines.
+        reads: periphery, of ``READS``.
+        shape: rows and columns.
+        samples: of each mini-batch.
+        batches: mini-batches.
+        instances: side by side; 0: one alone, without a leading axis.
+        micro_batch: as in ``EngineParameters``.
+    """
+
+    rule: str = "cttv2"
+    device: str = "affine"
+    level: Level = "count"
+    reads: str = "preset"
+    shape: tuple[int, int] = (20, 37)
+    samples: int = 7
+    batches: int = 3
+    instances: int = 0
+    micro_batch: int = 4096
+
+    @property
+    def title(self) -> str:
+        """All of it in a line."""
+        d, x = self.shape
+        side = f", {self.instances} instances" if self.instances else ""
+        part = f" in parts of {self.micro_batch}" if self.micro_batch < self.samples else ""
+        return f"{self.rule}, {self.device}, {self.level}, {self.reads}, {d}x{x}, {self.samples} samples{part}{side}"
+
+    def weight(self, backend: Backend, place: torch.device) -> AnalogWeight:
+        """The weight, on one engine."""
+        own = [self._alone(backend, place, seed) for seed in range(max(1, self.instances))]
+        return together(own) if self.instances else own[0]
+
+    def _alone(self, backend: Backend, place: torch.device, seed: int) -> AnalogWeight:
+        device, io = DEVICES[self.device], READS[self.reads]
+        engine = EngineParameters(level=self.level, backend=backend, micro_batch=self.micro_batch)
+        factory = TileFactory(
+            fast=device, slow=device, symmetry_point=SymmetryPoint(skew=0.1, variability=0.05), engine=engine,
+            forward=io, backward=io, population=Stream(seed, "population"), draws=Stream(seed, "draws"),
+            torch_device=place,
+        )  # fmt: skip
+        weight = RULES[self.rule].build(self.shape, factory)
+        weight.set_weight(0.2 * _normal(f"start {seed}", *self.shape).to(place))
+        return weight
+
+    def values(self, name: str, lines: int) -> Tensor:
+        """Standard normal inputs or errors of a mini-batch, the last sample of which is silent."""
+        lead = (self.instances,) if self.instances else ()
+        drawn = _normal(name, *lead, self.samples, lines)
+        drawn[..., -1, : lines // 2] = 0.0
+        return drawn
+
+
+@dataclass
+class Agreement:
+    """What a comparison found.
+
+    Args:
+        scene: what was compared.
+        worst: largest difference of numbers that count as equal [their range].
+        apart: largest share of numbers that differ by more [1].
+        faults: what must not be; empty: the engines agree.
+    """
+
+    scene: Scene
+    worst: float = 0.0
+    apart: float = 0.0
+    faults: list[str] = field(default_factory=list)
+
+    def whole(self, what: str, one: Any, other: Any) -> None:
+        """Whole numbers must be equal."""
+        first, second = (torch.as_tensor(value).double().cpu() for value in (one, other))
+        if first.shape != second.shape or not torch.equal(first, second):
+            different = float((first != second).double().mean()) if first.shape == second.shape else 1.0
+            self.faults.append(f"{what}: {different:.2%} differ")
+
+    def close(self, what: str, one: Tensor, other: Tensor) -> None:
+        """Numbers must be equal within rounding, but for a few."""
+        first, second = one.detach().double().cpu(), other.detach().double().cpu()
+        if first.shape != second.shape:
+            self.faults.append(f"{what}: {tuple(first.shape)} and {tuple(second.shape)}")
+            return
+        known = ~(first.isnan() & second.isnan())  # what a device has not got yet
+        first, second = first[known], second[known]
+        if not first.numel():
+            return
+        off = (first - second).abs() / first.abs().max().clamp(min=1e-6)
+        far = ~(off <= TOLERANCE)
+        share = float(far.double().mean())
+        self.worst = max(self.worst, float(off.masked_fill(far, 0.0).max()))
+        self.apart = max(self.apart, share)
+        # of a few numbers one may lie on an edge
+        if int(far.sum()) > max(1, APART * off.numel()):
+            self.faults.append(f"{what}: {share:.2%} differ by up to {float(off.max()):.1g} of the range")
+
+
+def agreement(scene: Scene, backend: Backend, place: torch.device, *, truth: Backend = "cpu") -> Agreement:
+    """Read, read backwards and train on one engine and on the other, and compare all that is left behind.
+
+    Args:
+        scene: what is done.
+        backend: the engine that is examined.
+        place: where it works.
+        truth: the engine that it is compared with, on the CPU.
+    """
+    first, second = scene.weight(truth, torch.device("cpu")), scene.weight(backend, place)
+    found, (d, x) = Agreement(scene), scene.shape
+    refused = second.refuses() if isinstance(second, ChainWeight) else None
+    if refused:
+        found.faults.append(f"the engine refuses: {refused}")
+        return found
+    for t in range(scene.batches):
+        inputs, errors = scene.values(f"x {t}", x), scene.values(f"d {t}", d)
+        found.close("a forward read", first.read(inputs), second.read(inputs.to(place)))
+        back = first.read_transposed(errors), second.read_transposed(errors.to(place))
+        found.close("a backward read", *back)
+        first.update(inputs, errors, LR)
+        second.update(inputs.to(place), errors.to(place), LR)
+    _compare(found, first, second)
+    return found
+
+
+def _compare(found: Agreement, first: AnalogWeight, second: AnalogWeight) -> None:
+    tiles, level = list(first.tiles()), found.scene.level
+    # pulses of the gradient; those of a transfer follow from reads
+    if level != "mean":
+        counted = (weight.tiles()[tiles[0]].pulses_given for weight in (first, second))
+        by_gradient = found.scene.rule != "mixed_precision"
+        (found.whole if by_gradient else found.close)(f"pulses on {tiles[0]}", *counted)
+    own, others = (dict(weight.named_buffers()) for weight in (first, second))
+    for name, tensor in own.items():
+        if tensor.is_floating_point():
+            found.close(name, tensor, others[name])
+        else:
+            found.whole(name, tensor, others[name])
+    counts, more = (weight.tally.as_dict() for weight in (first, second))
+    for name in sorted(set(counts) - {"transfers", "transfer_slots"}):  # those follow from reads
+        found.whole(name, counts[name], more[name])
+
+
+def together(own: Sequence[AnalogWeight]) -> AnalogWeight:
+    """Instances of one weight as one."""
+    whole = copy.deepcopy(own[0])
+    for name, module in whole.named_modules():
+        gather(module, [weight.get_submodule(name) for weight in own])
+    return whole
+
+
+def _normal(name: str, *shape: int) -> Tensor:
+    return Stream(0, "agreement").fork(name).normal(*shape, like=torch.empty(0))
+
+
+def scenes(shape: tuple[int, int] = (20, 37), samples: int = 7) -> Iterator[Scene]:
+    """All that engines are compared on: every rule, response, level and periphery, and what is awkward about sizes.
+
+    Args:
+        shape: rows and columns; at most 150 each, so that a wrong line shows.
+        samples: of a mini-batch.
+    """
+
+    def scene(**keys: Any) -> Scene:
+        given: dict[str, Any] = {"shape": shape, "samples": samples}
+        return Scene(**(given | keys))
+
+    yield from (scene(rule=rule) for rule in RULES)
+    yield from (scene(rule="analog_sgd", device=device) for device in DEVICES)
+    yield from (scene(device=device) for device in ("exponential", "table", "relaxing"))
+    for level in ("mean", "pulse"):
+        yield from (
+            scene(rule=rule, level=level) for rule in ("analog_sgd", "cttv2", "agad", "residual_learning")
+        )
+    yield from (scene(rule=rule, level="mean", device="table") for rule in ("analog_sgd", "cttv2"))
+    yield from (scene(rule="analog_sgd", reads=reads) for reads in READS)
+    yield from (scene(reads=reads, batches=2) for reads in ("perfect", "narrow", "weight noise", "pcm noise"))
+    yield from (scene(instances=3, rule=rule) for rule in ("analog_sgd", "cttv2", "agad", "rlv2"))
+    yield from (scene(instances=3, level=level) for level in ("mean", "pulse"))
+    yield from (scene(shape=odd) for odd in ((1, 5), (5, 1), (33, 65)))
+    yield scene(samples=1)
+    yield scene(samples=5 * samples, micro_batch=2 * samples)
