@@ -2,7 +2,7 @@
 
 import torch
 
-from crossweep.rng import Stream, derive_key
+from crossweep.rng import Company, Stream, derive_key
 
 LIKE = torch.empty(0)
 
@@ -55,3 +55,16 @@ def test_state_restores_every_stream_of_the_tree() -> None:
         torch.equal(expected[0], found[0]) and torch.equal(expected[1], found[1]) and expected[2] == found[2]
     )
     assert torch.equal(again.fork("late").normal(2, like=LIKE), Stream(3).fork("late").normal(2, like=LIKE))
+
+
+def test_portable_draws_come_from_the_cpu_whatever_the_device() -> None:
+    far, streams = torch.empty(0, device="meta"), [Stream(5), Stream(5)]
+    for stream, like in zip(streams, (LIKE, far), strict=True):
+        drawn = stream.normal(3, like=like, portable=True), stream.uniform(2, like=like, portable=True)
+        assert [one.device for one in drawn] == [like.device] * 2
+    assert list(streams[1].state_dict()[""]["generators"]) == ["cpu"]
+    after = [stream.normal(3, like=LIKE) for stream in streams]
+    assert torch.equal(*after)
+    assert torch.equal(Stream(5).normal(3, like=LIKE), Stream(5).normal(3, like=LIKE, portable=True))
+    company = Company([Stream(1), Stream(2)])
+    assert company.normal(2, 3, like=far, portable=True).device == far.device

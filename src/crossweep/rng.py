@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 _MASK63 = (1 << 63) - 1
+_CPU = torch.device("cpu")
 
 
 def derive_key(*parts: object) -> int:
@@ -74,15 +75,20 @@ class Stream:
         digest = hashlib.blake2b(self._keys + b"%d" % self._calls, digest_size=8)
         return int.from_bytes(digest.digest(), "big") & _MASK63
 
-    def normal(self, *shape: int, like: Tensor) -> Tensor:
-        """Standard normal numbers of ``shape``, with dtype and device of ``like``."""
-        generator = self.generator(like.device)
-        return torch.randn(shape, generator=generator, device=like.device, dtype=like.dtype)
+    def normal(self, *shape: int, like: Tensor, portable: bool = False) -> Tensor:
+        """Standard normal numbers of ``shape``, with dtype and device of ``like``.
 
-    def uniform(self, *shape: int, like: Tensor) -> Tensor:
-        """Uniform numbers in [0, 1) of ``shape``, with dtype and device of ``like``."""
-        generator = self.generator(like.device)
-        return torch.rand(shape, generator=generator, device=like.device, dtype=like.dtype)
+        ``portable``: drawn on the CPU and then moved, so that they are the same on every device. It takes its time.
+        """
+        place = _CPU if portable else like.device
+        drawn = torch.randn(shape, generator=self.generator(place), device=place, dtype=like.dtype)
+        return drawn.to(like.device, non_blocking=True)
+
+    def uniform(self, *shape: int, like: Tensor, portable: bool = False) -> Tensor:
+        """Uniform numbers in [0, 1) of ``shape``, likewise."""
+        place = _CPU if portable else like.device
+        drawn = torch.rand(shape, generator=self.generator(place), device=place, dtype=like.dtype)
+        return drawn.to(like.device, non_blocking=True)
 
     def state_dict(self) -> dict[str, Any]:
         """State of this stream and all below it: path -> {calls, generator states}."""
@@ -136,11 +142,13 @@ class Company(Stream):
             self._forks[name] = Company([member.fork(name) for member in self.members])
         return self._forks[name]
 
-    def normal(self, *shape: int, like: Tensor) -> Tensor:
-        return torch.stack([member.normal(*self._own(shape), like=like) for member in self.members])
+    def normal(self, *shape: int, like: Tensor, portable: bool = False) -> Tensor:
+        own = self._own(shape)
+        return torch.stack([member.normal(*own, like=like, portable=portable) for member in self.members])
 
-    def uniform(self, *shape: int, like: Tensor) -> Tensor:
-        return torch.stack([member.uniform(*self._own(shape), like=like) for member in self.members])
+    def uniform(self, *shape: int, like: Tensor, portable: bool = False) -> Tensor:
+        own = self._own(shape)
+        return torch.stack([member.uniform(*own, like=like, portable=portable) for member in self.members])
 
     def _own(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         if shape[:1] != self.lead:

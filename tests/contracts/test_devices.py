@@ -248,4 +248,4 @@ def test_cpu_and_cuda_agree(name: str, rng: Stream) -> None:
         here = pulse(law, v, torch.full(SHAPE, direction), cells, noise)
         there = pulse(device.response(far), v.cuda(), torch.full(SHAPE, direction).cuda(), far, noise.cuda())
         torch.testing.assert_close(there.cpu(), here)
-    assert device.draw(SHAPE, Stream(3), device="cuda").w_max.is_cuda
+    assert device.draw(SHAPE, Stream(3)).to("cuda").w_max.is_cuda

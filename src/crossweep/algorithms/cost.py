@@ -8,14 +8,18 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 
 from crossweep.errors import ConfigError
+
+Counted = int | NDArray[np.int64] | Tensor
 
 
 @dataclass
 class Tally:
     """Events of one weight, counted while it works; its crossbars count as one each. Where several instances lie side by
-    side, a number that differs between them is an array.
+    side, a number that differs between them is an array. A count that a device makes stays a tensor there, until somebody
+    asks.
 
     Args:
         samples: samples trained on (rows of x).
@@ -33,13 +37,19 @@ class Tally:
     forward_reads: int = 0
     backward_reads: int = 0
     slice_reads: int = 0
-    transfers: int | NDArray[np.int64] = 0
-    transfer_slots: int | NDArray[np.int64] = 0
+    transfers: Counted = 0
+    transfer_slots: Counted = 0
     digital_operations: int = 0
 
     def as_dict(self) -> dict[str, Any]:
-        """All counts by name."""
-        return asdict(self)
+        """All counts by name, as numbers or arrays."""
+        return {name: _known(count) for name, count in vars(self).items()}
+
+
+def _known(count: Counted) -> Any:
+    if isinstance(count, Tensor):
+        count = count.numpy(force=True) if count.dim() else int(count)
+    return count.copy() if isinstance(count, np.ndarray) else count  # what is counted on changes in place
 
 
 @dataclass(frozen=True, kw_only=True)

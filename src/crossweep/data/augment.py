@@ -50,4 +50,5 @@ def crop_flip(padding: int, flip: bool) -> Augment | None:
 
 def _integers(high: int, n: int, generator: torch.Generator, device: torch.device) -> Tensor:
     # drawn where the generator lives: a CPU generator gives a GPU run the same images
-    return torch.randint(high, (n,), generator=generator, device=generator.device).to(device)
+    drawn = torch.randint(high, (n,), generator=generator, device=generator.device)
+    return drawn.to(device, non_blocking=True)

@@ -57,8 +57,11 @@ class Split:
     def normalise(self, images: Tensor) -> Tensor:
         """(pixel - mean) / std per channel, float32 [b, c, h, w]."""
         scale = 1 / 255 if images.dtype == torch.uint8 else 1.0
-        mean = torch.tensor(self.mean, device=images.device).view(-1, 1, 1)
-        std = torch.tensor(self.std, device=images.device).view(-1, 1, 1)
+        # a copy that blocks would wait for all that is still to be computed there
+        mean, std = (
+            torch.tensor(values).to(images.device, non_blocking=True).view(-1, 1, 1)
+            for values in (self.mean, self.std)
+        )
         return (images.float() * scale - mean) / std
 
 

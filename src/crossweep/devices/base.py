@@ -46,6 +46,10 @@ class Cells:
         own = {"step_up": self.step_up, "step_down": self.step_down, "w_max": self.w_max, "w_min": self.w_min}
         return own | dict(self.extra)
 
+    def to(self, device: torch.device | str) -> "Cells":
+        """The same devices elsewhere."""
+        return Cells.from_tensors({name: tensor.to(device) for name, tensor in self.tensors().items()})
+
     @classmethod
     def from_tensors(cls, tensors: Mapping[str, Tensor]) -> "Cells":
         """Inverse of ``tensors``."""
@@ -209,9 +213,9 @@ class AbstractDevice(Checked, ABC):
         """Largest weight that the mean device can hold, in either direction [w]."""
         return max(self.w_max, -self.w_min)
 
-    def draw(self, shape: tuple[int, ...], stream: Stream, *, device: torch.device | str = "cpu") -> Cells:
-        """Draw a crossbar of ``shape (..., d, x)``; same stream and shape, same devices."""
-        like = torch.empty(0, device=device)
+    def draw(self, shape: tuple[int, ...], stream: Stream) -> Cells:
+        """Draw a crossbar of ``shape (..., d, x)``, on the CPU; same stream and shape, same devices."""
+        like = torch.empty(0)
 
         def xi(name: str) -> Tensor:
             return stream.fork(name).normal(*shape, like=like)

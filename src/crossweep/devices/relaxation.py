@@ -43,7 +43,7 @@ def relax(
 
     Diffusion ``v + D xi``; decay ``(v - reset) decay + reset``; drift ``v (n / (n - 1))^-nu`` in the n-th
     mini-batch after the last pulse, so that an untouched device follows ``v_1 n^-nu``. Any change since the
-    last call restarts the drift.
+    last call restarts the drift. Noise is the same on every device that computes it.
 
     Source: aihwkit, ``diffuse_weights``, ``decay_weights`` and ``DriftParameter`` (without conductance
     offsets).
@@ -53,7 +53,7 @@ def relax(
     kept = dict(memory)
     moved = v
     if device.diffusion:
-        noise = stream.fork("diffusion").normal(*v.shape, like=v)
+        noise = stream.fork("diffusion").normal(*v.shape, like=v, portable=True)
         moved = moved + cells.extra["diffusion"] * noise
     if device.lifetime:
         target = cells.extra["reset"]
@@ -76,7 +76,7 @@ def _drift(
         age = torch.where(v == memory["settled"], memory["age"] + 1, age)
     nu = cells.extra["drift_nu"]
     if device.drift_nu_std:
-        nu = nu * (1 + device.drift_nu_std * stream.fork("drift").normal(*v.shape, like=v))
+        nu = nu * (1 + device.drift_nu_std * stream.fork("drift").normal(*v.shape, like=v, portable=True))
     return torch.where(age > 1, (age / (age - 1).clamp(min=1)) ** -nu, 1.0), age
 
 
@@ -110,13 +110,15 @@ def rest(
         shrink = torch.full_like(v, batches, dtype=torch.float64)
     if device.diffusion:
         spread = (cells.extra["diffusion"] * shrink.sqrt()).to(v.dtype)
-        v = v + spread * stream.fork("diffusion").normal(*v.shape, like=v)
+        v = v + spread * stream.fork("diffusion").normal(*v.shape, like=v, portable=True)
     if device.drift_nu:
         nu = cells.extra["drift_nu"]
         power = ((age.double() + batches) / age.double()).log()
         if device.drift_nu_std:  # sum of squared logarithms of the single factors, by its integral
             wide = (1 / age.double() - 1 / (age.double() + batches)).sqrt()
-            power = power + device.drift_nu_std * wide * stream.fork("drift").normal(*v.shape, like=v)
+            power = power + device.drift_nu_std * wide * stream.fork("drift").normal(
+                *v.shape, like=v, portable=True
+            )
         v = (v * torch.exp(-nu * power)).to(v.dtype)
     return _reflected(v, cells.w_min, cells.w_max) if device.diffusion else v.clamp(cells.w_min, cells.w_max)
 
@@ -132,5 +134,5 @@ def reset_state(device: "AbstractDevice", cells: "Cells", stream: Stream) -> Ten
     """State after an explicit reset: the device's target, ``reset_std`` around it, inside the bounds [w]."""
     like = cells.w_max
     target = cells.extra.get("reset", torch.zeros_like(like))
-    noise = stream.fork("reset").normal(*like.shape, like=like)
+    noise = stream.fork("reset").normal(*like.shape, like=like, portable=True)
     return torch.minimum(torch.maximum(target + device.reset_std * noise, cells.w_min), cells.w_max)

@@ -83,7 +83,9 @@ class TiledWeight(nn.Module):
             written = part / scale
             if self.transfer_noise > 0:
                 stream = self.transfers.fork(f"{rows.start}_{columns.start}")
-                written = written + self.transfer_noise * stream.normal(*written.shape, like=written)
+                written = written + self.transfer_noise * stream.normal(
+                    *written.shape, like=written, portable=True
+                )
             block.scale = scale
             block.set_weight(written)
 

@@ -68,9 +68,11 @@ class AnalogTile(nn.Module):
         super().__init__()
         self.recipe = parameters
         self.draws = draws
-        cells = parameters.device.draw(shape, population, device=torch_device)
+        # made on the CPU and then moved: a seed is the same crossbar to the last bit, wherever it lies
+        drawn = parameters.device.draw(shape, population)
+        reference = parameters.symmetry_point.reference(parameters.device, drawn, population).to(torch_device)
+        cells = drawn.to(torch_device)
         self._hold(Crossbar(parameters.device, cells))
-        reference = parameters.symmetry_point.reference(parameters.device, cells, population)
         self.register_buffer("reference", reference)
         self.register_buffer("state", torch.minimum(torch.maximum(reference, cells.w_min), cells.w_max))
         self.register_buffer("weight", self.state - reference)

@@ -51,8 +51,8 @@ class UnitCellTile(AnalogTile):
         centred = replace(parameters, symmetry_point=replace(point, skew=0.0, variability=0.0))
         super().__init__(many, centred, population=population, draws=draws, torch_device=torch_device)
         point.require(device, None if self.one_sided else device.symmetry_point(self.cells))
-        like = torch.empty(shape, device=torch_device)
-        self.register_buffer("cell_offset", point.shift(device, like, population.fork("cell")))
+        offset = point.shift(device, torch.empty(shape), population.fork("cell"))
+        self.register_buffer("cell_offset", offset.to(torch_device))
         self.register_buffer("batches", torch.zeros((), dtype=torch.int64, device=torch_device))
         self.register_buffer("turn", torch.zeros((), dtype=torch.int64, device=torch_device))
         if self.one_sided:

@@ -27,6 +27,7 @@ from crossweep.training.progress import Progress
 log = logging.getLogger(__name__)
 
 Row = dict[str, float]
+LOOK_EVERY = 32  # mini-batches between two looks at the losses of another device
 
 
 @dataclass(frozen=True)
@@ -212,6 +213,7 @@ def _train(crew: Crew, runs: list[Running], epoch: int) -> tuple[list[Row], floa
     parts = [batches(task.train, settings.batch_size, generator=order, augment=augment) for order in orders]
     loss_sum = torch.zeros(len(runs), device=task.train.images.device)
     square_sum, correct = torch.zeros_like(loss_sum), torch.zeros_like(loss_sum)
+    finite = torch.ones_like(loss_sum, dtype=torch.bool)
     factor = 1.0
     crew.train()
     layers = [run.loop.streams[0].fork("layers") for run in runs]
@@ -230,10 +232,11 @@ def _train(crew: Crew, runs: list[Running], epoch: int) -> tuple[list[Row], floa
             ]
             found = torch.stack([loss.detach() for loss in losses])
             right = [(y.detach().argmax(-1) == own).sum() for y, own in zip(outputs, labels, strict=True)]
-            # before the update: pulses from a non-finite error mean nothing
-            for run, finite in zip(runs, found.isfinite().tolist(), strict=True):
-                if run.result is None and not finite:
-                    run.end("diverged")
+            finite &= found.isfinite()
+            if _looks(finite.device, i + 1, total):
+                for run, fine in zip(runs, finite.tolist(), strict=True):
+                    if run.result is None and not fine:
+                        run.end("diverged")
             alive = [k for k, run in enumerate(runs) if run.result is None]
             if not alive:
                 crew.silence(range(len(runs)))
@@ -247,6 +250,16 @@ def _train(crew: Crew, runs: list[Running], epoch: int) -> tuple[list[Row], floa
             loop.progress.batch(loop.title, i + 1, total)
     sums = zip(loss_sum.tolist(), square_sum.tolist(), correct.tolist(), strict=True)
     return [_row(epoch, task.train.labelled, total, *numbers) for numbers in sums], factor
+
+
+def _looks(device: torch.device, batch: int, total: int) -> bool:
+    """Whether to ask, before the update of mini-batch ``batch`` of ``total``, if all losses so far were finite.
+
+    On the CPU always: pulses from an error that is not finite mean nothing. Elsewhere the answer is waited for, and with it
+    everything that has been launched, so it is asked now and then; what diverges meanwhile is found a little later, and in
+    the same epoch.
+    """
+    return device.type == "cpu" or batch % LOOK_EVERY == 0 or batch == total
 
 
 def _row(epoch: int, samples: int, total: int, loss_sum: float, square_sum: float, correct: float) -> Row:
