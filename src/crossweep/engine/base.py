@@ -116,6 +116,11 @@ class Engine(ABC):
         """Samples whose pulses are kept at once; 0: all of a mini-batch."""
         return self.parameters.micro_batch
 
+    @property
+    def compiled(self) -> bool:
+        """Whether there is nothing to compile before the first use, as far as a look at the disk tells."""
+        return True
+
     # -- reads -------------------------------------------------------------------------------------
 
     @abstractmethod

@@ -1,13 +1,17 @@
 """The experiment: pretrain digitally, transfer to crossbars, fine-tune in memory, compare with digital training."""
 
-from collections.abc import Mapping, Sequence
+import logging
+import math
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, field, replace
-from math import log
 from pathlib import Path
 from statistics import fmean, stdev
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
+from filelock import FileLock
 from torch import nn
 
 import crossweep
@@ -24,6 +28,7 @@ from crossweep.rng import Stream
 from crossweep.tiles.factory import TileFactory
 from crossweep.training import endurance
 from crossweep.training.allocation import allocating
+from crossweep.training.beside import beside
 from crossweep.training.cache import once, once_each
 from crossweep.training.caveats import caveats
 from crossweep.training.conversion import Conversion
@@ -33,10 +38,11 @@ from crossweep.training.evaluate import Score, evaluate
 from crossweep.training.fit_settings import PARAMETER_KINDS, FitSettings, OptimizerSettings
 from crossweep.training.loop import FitResult, Loop, Row, restore, train_together
 from crossweep.training.outline import Outline, fresh, outlined, outlines
-from crossweep.training.progress import Progress
+from crossweep.training.progress import Progress, Silent
 from crossweep.training.reference import Candidate, choose
 from crossweep.training.retention import errors_after
 
+log = logging.getLogger(__name__)
 _METRICS = (
     "test_accuracy",
     "test_error",
@@ -345,6 +351,26 @@ def run_together(
     with allocating("data"):
         source, task = first.data.source(), first.data.target().to(first.torch_device)
     first._self_check(source, task)
+    with _compiling(experiments, task) as compiled:
+        instances = _compared(experiments, folders, progresses, source, task)
+        if any(one.result is None for one in instances):
+            compiled()
+    going = [one for one in instances if one.result is None]
+    fits = train_together([_fine_tuning(one, task) for one in going]) if going else []
+    for one, fit in zip(going, fits, strict=True):
+        one.result = one.experiment._finish(one, task, fit)
+    return [one.result for one in instances if one.result is not None]
+
+
+def _compared(
+    experiments: Sequence[Experiment],
+    folders: Sequence[Path],
+    progresses: Sequence[Progress],
+    source: Task,
+    task: Task,
+) -> list[_Instance]:
+    """Each with its pretrained network and its digital reference, or with the result that there are none."""
+    first = experiments[0]
     instances = [_Instance(*given) for given in zip(experiments, folders, progresses, strict=True)]
     for one in instances:
         try:
@@ -362,11 +388,42 @@ def run_together(
             one.reference = choose(one.candidates, task.train) if one.result is None else None
         except DivergedError as error:
             one.fail(error)
-    going = [one for one in instances if one.result is None]
-    fits = train_together([_fine_tuning(one, task) for one in going]) if going else []
-    for one, fit in zip(going, fits, strict=True):
-        one.result = one.experiment._finish(one, task, fit)
-    return [one.result for one in instances if one.result is not None]
+    return instances
+
+
+def _compiling(experiments: Sequence[Experiment], task: Task) -> AbstractContextManager[Callable[[], bool]]:
+    """Where nothing is compiled yet, a second process does it beside the digital trainings."""
+    first = experiments[0]
+    if first.rule.is_digital or first.factory.chosen.compiled:
+        return nullcontext(lambda: True)
+    log.warning("compiling kernels for this machine, once: about a minute, beside the digital training")
+    return beside(rehearse, experiments, _short(task, first.finetune.batch_size))
+
+
+def rehearse(experiments: Sequence[Experiment], task: Task) -> None:
+    """An epoch of the fine-tuning of untrained networks: it calls what `run_together` will call, and leaves nothing.
+
+    Several processes take turns, so that all but the first find everything compiled.
+    """
+    cache = experiments[0].cache
+    cache.mkdir(parents=True, exist_ok=True)
+    with FileLock(cache / "compiling.lock"), TemporaryDirectory() as folder:
+        instances = []
+        for k, one in enumerate(experiments):
+            short = replace(one, finetune=replace(one.finetune, epochs=1))
+            network = fresh(one.model, Outline.of(task), Stream(0).generator())
+            instances.append(_Instance(short, Path(folder, str(k)), Silent(), network))
+        train_together([_fine_tuning(one, task) for one in instances])
+
+
+def _short(task: Task, samples: int) -> Task:
+    """The same with a few samples in every split."""
+
+    def some(split: Split) -> Split:
+        return split.take(torch.arange(min(samples, len(split))))
+
+    validation = None if task.validation is None else some(task.validation)
+    return replace(task, train=some(task.train), validation=validation, test=some(task.test))
 
 
 def paired(
@@ -426,7 +483,9 @@ def scores(model: nn.Module, task: Task, fit: FitResult) -> dict[str, float]:
 
     def score(split: Split) -> Score:
         return (
-            Score(1 / task.classes, log(task.classes)) if fit.state == "diverged" else evaluate(model, split)
+            Score(1 / task.classes, math.log(task.classes))
+            if fit.state == "diverged"
+            else evaluate(model, split)
         )
 
     test = score(task.test)

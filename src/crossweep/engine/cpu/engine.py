@@ -29,6 +29,12 @@ class CPUEngine(ReferenceEngine):
 
     name = "cpu"
 
+    @property
+    def compiled(self) -> bool:
+        from crossweep.engine.cpu.kernels.jit import any_kept
+
+        return any_kept()
+
     def read(
         self, x: Tensor, weight: Tensor, io: IOParameters, stream: Stream, *, bounded: bool = True
     ) -> Tensor:

@@ -7,9 +7,11 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
+from filelock import FileLock
 from numba import config as _config
 from numba import njit
 from numba.core import event
+from numba.core.caching import FunctionCache
 
 log = logging.getLogger(__name__)
 config: Any = _config  # its fields appear at run time
@@ -37,6 +39,26 @@ def _folder() -> str:
 
 
 _FOLDER = _folder()
+
+
+def any_kept() -> bool:
+    """Whether these sources were ever compiled for this machine (or are not to be compiled)."""
+    return bool(config.DISABLE_JIT) or any(Path(_FOLDER).rglob("*.nbi"))
+
+
+class Kept(FunctionCache):
+    """Numba's cache of a kernel, for several processes at once.
+
+    Each file of a kernel gets its number from an index that numba reads, changes and writes: two processes that compile
+    it for different types at once would take the same number, and either could find the other's code under it.
+    """
+
+    def save_overload(self, sig: Any, data: Any) -> None:
+        """Keep the code for one signature."""
+        folder = Path(self.cache_path)
+        folder.mkdir(parents=True, exist_ok=True)
+        with FileLock(folder / "writing.lock"):
+            super().save_overload(sig, data)
 
 
 class _Announcement(event.Listener):
@@ -71,7 +93,9 @@ def summing(function: _Function) -> _Function:
 def _kept(function: _Function, freedom: set[str]) -> _Function:
     before, config.CACHE_DIR = config.CACHE_DIR, _FOLDER
     try:
-        compiled: Any = njit(nogil=True, cache=True, error_model="numpy", fastmath=freedom)(function)
+        compiled: Any = njit(nogil=True, error_model="numpy", fastmath=freedom)(function)
+        if not config.DISABLE_JIT:
+            compiled._cache = Kept(function)
         return cast(_Function, compiled)
     finally:
         config.CACHE_DIR = before
