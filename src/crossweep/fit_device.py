@@ -197,15 +197,11 @@ def show_understood(recording: Recording) -> None:
 def show(measurement: Measurement) -> None:
     """Print the comparison of the models and the parameters of the best one."""
     console = Console()
-    models = Table(title="models, the most probable first")
-    for header in (
-        "model",
-        "parameters",
-        "BIC over best",
-        "residual (1 is ideal)",
-        "residual memory (0 is ideal)",
-    ):
-        models.add_column(header, justify="left" if header == "model" else "right")
+    models = Table(title="the most probable first (BIC over the best; ideal: residual 1, memory 0)")
+    for header in ("model", "pulse noise", "parameters", "BIC", "residual", "memory"):
+        models.add_column(
+            header, justify="left" if header in ("model", "pulse noise") else "right", no_wrap=True
+        )
     for row in model_rows(measurement):
         models.add_row(*(escape(cell) for cell in row))
     console.print(models)
@@ -218,11 +214,16 @@ def show(measurement: Measurement) -> None:
         )
     for note in measurement.notes:
         console.print(f"note: {escape(note)}")
-    parameters = Table(title=f"{measurement.best.candidate.label}: parameters over the devices")
-    for header in ("parameter", "mean", "95 % interval", "spread between devices"):
-        parameters.add_column(header, justify="left" if header == "parameter" else "right")
+    many = len(measurement.best.fits)
+    of = f"mean of {many} devices" if many > 1 else "one device"
+    parameters = Table(title=f"{measurement.best.candidate.label}: {of}")
+    headers = ("parameter", "mean" if many > 1 else "value", "95 % interval", "spread")[
+        : 4 if many > 1 else 3
+    ]
+    for header in headers:
+        parameters.add_column(header, justify="left" if header == "parameter" else "right", no_wrap=True)
     for values in parameter_rows(measurement):
-        parameters.add_row(*(escape(cell) for cell in values))
+        parameters.add_row(*(escape(cell) for cell in values[: len(headers)]))
     console.print(parameters)
 
 

@@ -41,9 +41,13 @@ def test_two_devices_live_side_by_side(files: list[str], capsys: pytest.CaptureF
     )
 
 
-def test_a_card_gives_microsiemens(files: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_card_gives_microsiemens(
+    files: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
     fit([files[0], "--name", "mine", *ONLY])
     shown = capsys.readouterr().out
+    assert "soft_bounds │ multiplicative" in shown and "…" not in shown  # nothing is cut at 80 columns
     assert shown.count("µS)") == 6  # steps, bounds, noise of a reading, symmetry point
     fit([files[0], "--name", "mine", "--model", "table", "--range", "1e-5", "6e-5"])
     assert "range [µS]" in (tabulated := capsys.readouterr().out) and "uS)" not in shown + tabulated

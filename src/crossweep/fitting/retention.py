@@ -95,7 +95,7 @@ class Retention:
         """What, how much, and its 95 % interval."""
         label = {
             "nu": "drift exponent [1]", "reset": "decays towards [w]", "diffusion": "diffusion [w / sqrt(s)]",
-            "reading": "noise of a reading [w]",
+            "reading": "reading noise [w]",
         }  # fmt: skip
         found = []
         for name, (middle, low, high) in self.values.items():

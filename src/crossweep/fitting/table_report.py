@@ -20,7 +20,7 @@ def table_rows(tabulated: Tabulated, scale: Scale) -> list[tuple[str, str]]:
         ("step in mid-range [w]", f"{step:.4g} ({step * unit:.4g} µS)"),
         ("states [1]", f"{(high - low) / step:.3g}"),
         ("pulse noise in mid-range [step]", f"{numbers['dw_min_std']:.3g}"),
-        ("noise of a reading [w]", f"{tabulated.reading:.3g} ({tabulated.reading * unit:.3g} µS)"),
+        ("reading noise [w]", f"{tabulated.reading:.3g} ({tabulated.reading * unit:.3g} µS)"),
     ]
     known = points[np.isfinite(points)]
     if known.size:
