@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from crossweep.algorithms.chain_weight import ChainWeight
-from crossweep.bench.agreement import APART, TOLERANCE, Agreement, Scene, agreement, scenes
+from crossweep.bench.agreement import APART, TOLERANCE, Agreement, Scene, agreement, compared, scenes
 
 CPU = torch.device("cpu")
 SCENES = {scene.title: scene for scene in scenes()}
@@ -21,12 +21,12 @@ def test_the_truth_works_compiled_and_agrees_with_itself(title: str) -> None:
 
 def test_other_draws_are_a_fault() -> None:
     found = agreement(Scene(rule="analog_sgd"), "reference", CPU)
-    assert any(fault.startswith("pulses on single:") for fault in found.faults)
+    assert any(fault.startswith("pulses of the gradient:") for fault in found.faults)
 
 
 def test_an_engine_that_refuses_is_a_fault() -> None:
-    found = agreement(Scene(), "reference", CPU)
-    assert found.faults == ["the engine refuses: the reference goes window by window"]
+    found = compared(Scene(), {"a": torch.ones(2)}, {"refuses": "too hard"})
+    assert found.faults == ["the engine refuses: too hard"]
 
 
 def test_a_pulse_that_is_missing_is_a_fault() -> None:

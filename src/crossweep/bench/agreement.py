@@ -188,6 +188,10 @@ class Agreement:
             self.faults.append(f"{what}: {share:.2%} differ by up to {float(off.max()):.1g} of the range")
 
 
+Trace = dict[str, Any]
+"""What a weight gave and what is left of it, by name: tensors on the CPU, and whole numbers."""
+
+
 def agreement(scene: Scene, backend: Backend, place: torch.device, *, truth: Backend = "cpu") -> Agreement:
     """Read, read backwards and train on one engine and on the other, and compare all that is left behind.
 
@@ -197,39 +201,47 @@ def agreement(scene: Scene, backend: Backend, place: torch.device, *, truth: Bac
         place: where it works.
         truth: the engine that it is compared with, on the CPU.
     """
-    first, second = scene.weight(truth, torch.device("cpu")), scene.weight(backend, place)
-    found, (d, x) = Agreement(scene), scene.shape
-    refused = second.refuses() if isinstance(second, ChainWeight) else None
-    if refused:
-        found.faults.append(f"the engine refuses: {refused}")
-        return found
+    return compared(scene, traced(scene, truth, torch.device("cpu")), traced(scene, backend, place))
+
+
+def traced(scene: Scene, backend: Backend, place: torch.device) -> Trace:
+    """What an engine does in a scene; ``refuses`` alone, where it does not do it by itself."""
+    weight, (d, x) = scene.weight(backend, place), scene.shape
+    refused = weight.refuses() if isinstance(weight, ChainWeight) else None
+    if refused and backend != "reference":
+        return {"refuses": refused}
+    found: Trace = {}
     for t in range(scene.batches):
-        inputs, errors = scene.values(f"x {t}", x), scene.values(f"d {t}", d)
-        found.close("a forward read", first.read(inputs), second.read(inputs.to(place)))
-        back = first.read_transposed(errors), second.read_transposed(errors.to(place))
-        found.close("a backward read", *back)
-        first.update(inputs, errors, LR)
-        second.update(inputs.to(place), errors.to(place), LR)
-    _compare(found, first, second)
-    return found
+        inputs, errors = (
+            values.to(place) for values in (scene.values(f"x {t}", x), scene.values(f"d {t}", d))
+        )
+        found[f"forward read {t}"] = weight.read(inputs)
+        found[f"backward read {t}"] = weight.read_transposed(errors)
+        weight.update(inputs, errors, LR)
+    gradient = next(iter(weight.tiles()))
+    # those of a transfer follow from reads, so do all of mixed precision
+    exact = scene.level != "mean" and scene.rule != "mixed_precision"
+    found |= {"pulses of the gradient": weight.tiles()[gradient].pulses_given.double()} if exact else {}
+    found |= {name: tensor.clone() for name, tensor in weight.named_buffers()}
+    found = {name: tensor.detach().cpu() for name, tensor in found.items()}
+    counts = weight.tally.as_dict()
+    return found | {name: counts[name] for name in set(counts) - {"transfers", "transfer_slots"}}
 
 
-def _compare(found: Agreement, first: AnalogWeight, second: AnalogWeight) -> None:
-    tiles, level = list(first.tiles()), found.scene.level
-    # pulses of the gradient; those of a transfer follow from reads
-    if level != "mean":
-        counted = (weight.tiles()[tiles[0]].pulses_given for weight in (first, second))
-        by_gradient = found.scene.rule != "mixed_precision"
-        (found.whole if by_gradient else found.close)(f"pulses on {tiles[0]}", *counted)
-    own, others = (dict(weight.named_buffers()) for weight in (first, second))
-    for name, tensor in own.items():
-        if tensor.is_floating_point():
-            found.close(name, tensor, others[name])
+def compared(scene: Scene, first: Trace, second: Trace) -> Agreement:
+    """Two traces of a scene."""
+    found = Agreement(scene)
+    for trace in (first, second):
+        if "refuses" in trace:
+            found.faults.append(f"the engine refuses: {trace['refuses']}")
+            return found
+    for name, value in first.items():
+        numbers = isinstance(value, Tensor) and value.is_floating_point()
+        if numbers and name != "pulses of the gradient":
+            found.close(name, value, second[name])
         else:
-            found.whole(name, tensor, others[name])
-    counts, more = (weight.tally.as_dict() for weight in (first, second))
-    for name in sorted(set(counts) - {"transfers", "transfer_slots"}):  # those follow from reads
-        found.whole(name, counts[name], more[name])
+            found.whole(name, value, second[name])
+    return found
 
 
 def together(own: Sequence[AnalogWeight]) -> AnalogWeight:
