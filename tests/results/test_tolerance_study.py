@@ -188,3 +188,18 @@ def test_a_study_whose_configuration_changed_is_answered_in_parts(folder: Path, 
     assert sum(len(g.rows) for g in mixed.groups) == 10 and len(mixed.groups) == 2
     assert mixed.mixed.keys() == {"training.finetune.batch_size"}
     assert "mix configurations" in " ".join(summary(mixed))
+
+
+def test_an_axis_that_was_only_set_to_what_is_configured_is_not_mentioned(
+    folder: Path, tmp_path: Path
+) -> None:
+    root = tmp_path / "short"
+    write(root / "study.json", json.loads((folder / "study.json").read_text()))
+    for path in folder.glob("trial_*/trial.json"):
+        params = json.loads(path.read_text())["params"]
+        if params["flaw"] in ("as_configured", "sp_skew") or params.get("weight_transfer_noise") == 0:
+            for file in ("trial.json", "record.json"):
+                write(root / path.parent.name / file, json.loads((path.parent / file).read_text()))
+    (group,) = analyse(collect(root), budget=BUDGET).groups
+    assert "weight_transfer_noise" in group.rows["axis.flaw"].to_list()
+    assert [[a.name for a in fit.points.axes] for fit in group.fits] == [["sp_skew"]]

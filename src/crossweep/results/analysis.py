@@ -237,7 +237,10 @@ def _baseline(rows: pd.DataFrame) -> pd.Series:
 def _group(name: str, rows: pd.DataFrame, table: Table, column: str, budget: float, seed: int) -> Group:
     numeric = [a for a in table.axes if a.numeric and f"axis.{a.name}" in rows]
     parts = _parts(rows, numeric)
-    data = [points(rows, numeric, column)] if parts is None else [points(r, [a], column) for a, r in parts]
+    if parts is None:
+        data = [points(rows, numeric, column)]
+    else:  # an axis that was only ever set to what is configured anyway says nothing
+        data = [curve for a, r in parts if (curve := points(r, [a], column)).axes]
     finite = rows[rows[column].notna()]
     own = finite[as_configured(finite, numeric)] if numeric else finite[:0]
     configured = _over_seeds(own, column) if len(own) else None
