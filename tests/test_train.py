@@ -2,6 +2,7 @@
 
 import csv
 import json
+import logging
 import os
 import signal
 import subprocess
@@ -32,7 +33,9 @@ from crossweep.train import (
     _sweep_hook,
     main,
     train,
+    train_all,
 )
+from crossweep.training import company, experiment
 from crossweep.training.checkpoint import load_checkpoint
 from tests.runs import configuration
 
@@ -581,3 +584,48 @@ def test_the_number_of_seeds_is_a_whole_number(
     with pytest.raises(SystemExit, match="2"):
         main()
     assert capsys.readouterr().err.startswith("crossweep: seeds: must be a whole number >= 1, got")
+
+
+def test_where_memory_runs_out_half_as_many_go_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(company, "ROOM", company.Room())
+    sizes: list[int] = []
+    together = experiment.run_together
+
+    def cramped(experiments: Sequence[Any], *rest: Any) -> Any:
+        sizes.append(len(experiments))
+        if len(experiments) > 1:  # it has drawn something already
+            experiments[0].factory.tile("single", (2, 2))
+        if len(experiments) > 2:
+            raise torch.OutOfMemoryError("tried to allocate 3 GiB")
+        return together(experiments, *rest)
+
+    monkeypatch.setattr(experiment, "run_together", cramped)
+    words = ("training.baseline=[]", "training.finetune.epochs=1", "evaluation.fresh_devices=0")
+
+    def runs(name: str) -> list[Run]:
+        return [
+            Run(
+                cfg=config(*words, f"seed.device={k}"),
+                folder=tmp_path / f"{name}_{k}",
+                choices={},
+                overrides=[],
+            )
+            for k in range(5)
+        ]
+
+    with caplog.at_level(logging.WARNING):
+        found = train_all(runs("together"))
+    assert sizes == [5, 2, 2, 1]
+    assert [line for line in caplog.messages if "memory" in line] == [
+        "not enough memory for 5 trainings at once: 2 at a time"
+    ]
+    train_all(runs("again"))  # the process has learned
+    assert sizes == [5, 2, 2, 1, 2, 2, 1]
+    alone = [train_all([one])[0] for one in runs("alone")]
+    for first, second in zip(found, alone, strict=True):
+        assert first["metrics"]["transfer_weight_error"] == second["metrics"]["transfer_weight_error"]
+        assert first["history"][0]["train_loss"] == pytest.approx(
+            second["history"][0]["train_loss"], rel=0.05
+        )

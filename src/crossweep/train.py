@@ -4,12 +4,14 @@
 """
 
 import hashlib
+import logging
 import os
 import platform
 import shutil
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import asdict, dataclass, field
@@ -41,10 +43,11 @@ from crossweep.sweep.resolvers import register
 
 if TYPE_CHECKING:
     from crossweep.console import Screen
+    from crossweep.sweep.trial import TrialHandle
     from crossweep.testbeds.testbed import TestbedExperiment
     from crossweep.training.experiment import Experiment, Result
 
-# several values
+log = logging.getLogger(__name__)
 # what belongs to a sweep; a study's storage may hold a password
 _OF_SWEEPS = ("study", "axis")
 SEED_KEYS = ("seed.device", "seed.training")  # what grows by one from seed to seed
@@ -187,24 +190,46 @@ def _succeeded(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return records
 
 
-def together(configs: Sequence[DictConfig]) -> list[dict[str, float | str]]:
-    """What `run` returns for several jobs of a study that differ in their seeds alone; they train side by side.
+def together(configs: Sequence[DictConfig], trials: Sequence["TrialHandle"]) -> list[dict[str, float | str]]:
+    """What `run` returns for several jobs of a study, which train side by side where they can go in step.
 
     Args:
         configs: of the jobs, with their ``hydra`` node.
+        trials: of each; seeds of one point have one trial.
     """
-    on_epoch = _sweep_hook(len(configs))
+    many = Counter(map(id, trials))
+    hooks = {id(trial): _sweep_hook(trial, many[id(trial)]) for trial in trials}
     runs = []
-    for config in configs:
-        names = [name for name in config if name != "hydra"]
-        own = OmegaConf.masked_copy(config, names)  # type: ignore[arg-type]
+    for config, trial in zip(configs, trials, strict=True):
         folder = Path(config.hydra.sweep.dir) / config.hydra.sweep.subdir
-        runs.append(_run(own, config.hydra, folder, on_epoch, []))
+        runs.append(_run(_without_hydra(config), config.hydra, folder, hooks[id(trial)], []))
     return [_returned([record]) for record in _succeeded(train_all(runs))]
 
 
-# a study trains the seeds of a trial at once; see `crossweep.sweep.worker`
+def at_once(configs: Sequence[DictConfig], workers: int) -> int:
+    """How many runs of a study one process should train at once: one where these cannot go in step, else by memory.
+
+    Args:
+        configs: of jobs that differ as much as any of the study do.
+        workers: processes that share the machine.
+    """
+    from crossweep.build import build, plain
+    from crossweep.training.company import ROOM, why_apart
+    from crossweep.training.experiment import Experiment
+
+    first, *others = (build(plain(_without_hydra(config))) for config in configs)
+    if not isinstance(first, Experiment) or any(why_apart(first, other) for other in others):
+        return 1
+    return min(ROOM.useful, ROOM.fits(first, workers))
+
+
+# a study trains seeds and trials at once; see `crossweep.sweep.worker`
 setattr(run, "together", together)  # noqa: B010
+setattr(run, "at_once", at_once)  # noqa: B010
+
+
+def _without_hydra(config: DictConfig) -> DictConfig:
+    return OmegaConf.masked_copy(config, [str(name) for name in config if name != "hydra"])
 
 
 def _of_seeds(cfg: DictConfig, folder: Path) -> Iterator[tuple[DictConfig, Path, list[str]]]:
@@ -275,8 +300,7 @@ def check(cfg: DictConfig) -> tuple[str, ...]:
     """
     from crossweep.build import build, plain
 
-    names = [name for name in cfg if name != "hydra"]
-    config = plain(OmegaConf.masked_copy(cfg, names))  # type: ignore[arg-type]
+    config = plain(_without_hydra(cfg))
     _check_pruner(config)
     experiment = build(config)
     experiment.check()
@@ -364,7 +388,7 @@ def train(
 
 
 def train_all(runs: Sequence[Run]) -> list[dict[str, Any]]:
-    """The records of several runs that differ in their seeds; they train side by side where they can go in step."""
+    """The records of several runs; they train side by side where they can go in step and as memory allows."""
     from crossweep.build import build
     from crossweep.console import LOG_NAME, Screen, show_result
 
@@ -381,27 +405,56 @@ def train_all(runs: Sequence[Run]) -> list[dict[str, Any]]:
         remove_forgotten(runs[k].folder)
     screens = [Screen(run.folder / LOG_NAME, quiet=quiet, shown=single) for run in runs]
     began, started = time.perf_counter(), datetime.now(UTC).isoformat(timespec="seconds")
-    results = _results([experiments[k] for k in going], [runs[k] for k in going], [screens[k] for k in going])
-    for k, result in zip(going, results, strict=True):
-        wall = (time.perf_counter() - began) / len(going)
-        record = _record(runs[k], experiments[k], result, started, wall)
-        record.write(runs[k].folder)
-        if not runs[k].cfg["keep_checkpoint"]:
-            (runs[k].folder / CHECKPOINT_NAME).unlink(missing_ok=True)
-        records[k] = asdict(record)
-        show_result(records[k], runs[k].folder, screens[k], layers=layers)  # type: ignore[arg-type]
+    for group, results in _trained({k: experiments[k] for k in going}, runs, screens):
+        wall = (time.perf_counter() - began) / len(group)
+        for k, result in zip(group, results, strict=True):
+            record = _record(runs[k], experiments[k], result, started, wall)
+            record.write(runs[k].folder)
+            if not runs[k].cfg["keep_checkpoint"]:
+                (runs[k].folder / CHECKPOINT_NAME).unlink(missing_ok=True)
+            records[k] = asdict(record)
+            show_result(records[k], runs[k].folder, screens[k], layers=layers)  # type: ignore[arg-type]
+        began, started = time.perf_counter(), datetime.now(UTC).isoformat(timespec="seconds")
     return [record for record in records if record is not None]
 
 
-def _results(
-    experiments: Sequence["Experiment | TestbedExperiment"], runs: Sequence[Run], screens: Sequence["Screen"]
-) -> list["Result"]:
-    """What experiments find: networks side by side, test-beds one after the other."""
+def _trained(
+    experiments: Mapping[int, "Experiment | TestbedExperiment"],
+    runs: Sequence[Run],
+    screens: Sequence["Screen"],
+) -> Iterator[tuple[list[int], list["Result"]]]:
+    """Places of runs that trained at once, and what they found; where memory runs out, the next are half as many."""
+    from crossweep.training.allocation import out_of_memory
+    from crossweep.training.company import ROOM, groups
+
+    places = list(experiments)
+    waiting = [[places[i] for i in group] for group in groups(list(experiments.values()))]
+    while waiting:
+        group = waiting.pop(0)
+        most = ROOM.fits(experiments[group[0]]) if len(group) > 1 else 1
+        group, rest = group[:most], group[most:]
+        waiting = [rest, *waiting] if rest else waiting
+        try:
+            results = _results([runs[k] for k in group], [screens[k] for k in group])
+        except Exception as error:
+            if len(group) == 1 or not out_of_memory(error):
+                raise
+            ROOM.limit = len(group) // 2
+            waiting = [group, *waiting]
+        else:
+            yield group, results
+            continue
+        # after the error's frames have let go of their tensors
+        log.warning("not enough memory for %d trainings at once: %d at a time", len(group), ROOM.limit)
+
+
+def _results(runs: Sequence[Run], screens: Sequence["Screen"]) -> list["Result"]:
+    """What runs find at once."""
+    from crossweep.build import build
     from crossweep.console import ConsoleProgress, Shared
     from crossweep.training.experiment import Experiment, run_together
 
-    if not experiments:
-        return []
+    experiments = [build(run.cfg) for run in runs]  # another attempt begins with the same draws
     shared = Shared(len(runs), quiet=runs[0].cfg["quiet"]) if len(runs) > 1 else None
     progresses = [
         ConsoleProgress(screen, run.on_epoch, shared=shared)
@@ -449,30 +502,28 @@ def _record(
     )
 
 
-def _sweep_hook(many: int = 1) -> OnEpoch | None:
+def _sweep_hook(trial: "TrialHandle | None" = None, many: int = 1) -> OnEpoch:
     """The study's view of a trial, where one is going on: report every epoch, stop when the pruner says so.
 
     Args:
+        trial: None: the one that is going on.
         many: seeds of the trial that train at once; it is judged by their mean, once all of them are through the epoch.
     """
-    try:
-        from crossweep.sweep.trial import current_trial
-    except ImportError:
-        return None
-    trial = current_trial()
+    from crossweep.sweep.trial import current_trial
 
+    listener = trial or current_trial()
     through: dict[int, list[float]] = {}
 
     def on_epoch(epoch: int, row: Mapping[str, float]) -> bool:
         # the test split never chooses anything; `_check_pruner` makes sure that a pruner has another one
         if "validation_accuracy" not in row:
-            return trial.should_prune()
+            return listener.should_prune()
         known = through.setdefault(epoch, [])
         known.append(row["validation_accuracy"])
         if len(known) < many:
-            return trial.pruned
-        trial.report(epoch, fmean(known), higher_is_better=True)
-        return trial.should_prune()
+            return listener.pruned
+        listener.report(epoch, fmean(known), higher_is_better=True)
+        return listener.should_prune()
 
     return on_epoch
 

@@ -1,8 +1,7 @@
 """Instances side by side: what each does, bit for bit, is what it does alone, whatever the rule, level and engine."""
 
-import copy
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
@@ -11,10 +10,15 @@ from torch import Tensor
 
 from crossweep.algorithms.base import AnalogWeight
 from crossweep.devices.base import AbstractDevice
+from crossweep.devices.exp_step import ExpStep
 from crossweep.engine.base import EngineParameters
 from crossweep.engine.io_parameters import IOParameters
-from crossweep.nn.instances import ApartError, gather, scatter
+from crossweep.engine.pulse_plan import UpdateParameters
+from crossweep.nn.common import ApartError, common
+from crossweep.nn.instances import joined, scatter
+from crossweep.nn.tiled_weight import TiledWeight
 from crossweep.rng import Company, Stream
+from crossweep.tiles.mapping import TileMapping
 from tests.algorithms.rigs import DEVICES, factory, normal
 from tests.contracts.test_algorithms import ANALOG, ENGINES, SHAPE, rule
 
@@ -22,24 +26,34 @@ MANY = 3
 NOISY = IOParameters(inp_noise=0.05, out_noise=0.06, out_bound=0.5, bound_management="iterative")
 
 
+# what differs between points and acts only where devices are drawn: one step of each per instance
+DRAWN = {
+    "up_down": 0.1,
+    "up_down_dtod": 0.1,
+    "w_max_dtod": 0.05,
+    "w_min_dtod": 0.1,
+    "corrupt_devices_prob": 0.2,
+}
+POINT = {"skew": 0.1, "variability": 0.2}
+
+
 def weights(
-    name: str, device: AbstractDevice, engine: EngineParameters, io: IOParameters
+    name: str, device: AbstractDevice, engine: EngineParameters, io: IOParameters, *, points: bool = False
 ) -> list[AnalogWeight]:
-    """Instances of one weight: seeds and contents differ."""
+    """Instances of one weight: seeds and contents differ, and with ``points`` what devices are drawn with."""
     made = []
     for i in range(MANY):
-        weight = rule(name).build(SHAPE, factory(device, engine=engine, io=io, seed=1 + i))
+        own, point = device, {}
+        if points:
+            keys = DRAWN.keys() - (
+                {"up_down"} if isinstance(device, ExpStep) else set()
+            )  # part of its granularity
+            own = replace(device, **{key: getattr(device, key) + i * DRAWN[key] for key in keys})
+            point = {key: i * by for key, by in POINT.items()}
+        weight = rule(name).build(SHAPE, factory(own, engine=engine, io=io, seed=1 + i, **point))
         weight.set_weight(0.2 * normal(77 + i, *SHAPE))
         made.append(weight)
     return made
-
-
-def joined(own: Sequence[AnalogWeight]) -> AnalogWeight:
-    """All of them as one."""
-    whole = copy.deepcopy(own[0])
-    for key, module in whole.named_modules():
-        gather(module, [weight.get_submodule(key) for weight in own])
-    return whole
 
 
 def parted(whole: AnalogWeight, own: Sequence[AnalogWeight]) -> None:
@@ -65,9 +79,9 @@ def assert_same(first: dict[str, Any], second: dict[str, Any]) -> None:
     assert first["tally"] == second["tally"]
 
 
-def compare(name: str, device: str, engine: EngineParameters, io: IOParameters = NOISY) -> None:
-    alone = weights(name, DEVICES[device], engine, io)
-    own = weights(name, DEVICES[device], engine, io)
+def compare(name: str, device: str, engine: EngineParameters, *, points: bool = False) -> None:
+    alone = weights(name, DEVICES[device], engine, NOISY, points=points)
+    own = weights(name, DEVICES[device], engine, NOISY, points=points)
     whole = joined(own)
     for t in range(3):
         x = inputs(t, 5, SHAPE[1])
@@ -97,6 +111,100 @@ def test_alone_equals_in_company(name: str, level: str, backend: str) -> None:
 @pytest.mark.parametrize("name", ["cttv2", "analog_sgd", "ttv1"])
 def test_alone_equals_in_company_on_other_devices(name: str, device: str, backend: str) -> None:
     compare(name, device, replace(ENGINES["count"], backend=backend))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("backend", ["reference", "cpu"])
+@pytest.mark.parametrize("level", ENGINES)
+@pytest.mark.parametrize("name", ["cttv2", "analog_sgd", "ttv1", "rider", "mixed_precision"])
+def test_alone_equals_in_company_of_points_that_differ_in_what_was_drawn(
+    name: str, level: str, backend: str
+) -> None:
+    compare(name, "soft_bounds", replace(ENGINES[level], backend=backend), points=True)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("backend", ["reference", "cpu"])
+def test_points_on_other_devices(backend: str) -> None:
+    compare("cttv2", "exp_step", replace(ENGINES["count"], backend=backend), points=True)  # type: ignore[arg-type]
+
+
+ACTS = {
+    "dw_min": 0.01, "dw_min_std": 0.1, "write_noise_std": 0.1, "n_states": 30.0, "mult_noise": True, "lifetime": 40.0,
+    "drift_nu": 0.1, "diffusion": 0.001,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("backend", ["reference", "cpu"])
+@pytest.mark.parametrize("level", ENGINES)
+@pytest.mark.parametrize("key", ACTS)
+def test_what_acts_while_devices_are_pulsed_cannot_differ(key: str, level: str, backend: str) -> None:
+    """Never silently the number of the first instance."""
+    engine = replace(ENGINES[level], backend=backend)  # type: ignore[arg-type]
+    made = [DEVICES["soft_bounds"], replace(DEVICES["soft_bounds"], **{key: ACTS[key]})]
+    with pytest.raises(ApartError, match=r"differ|built alike"):
+        own = [rule("cttv2").build(SHAPE, factory(device, engine=engine, io=NOISY)) for device in made]
+        joined(own).update(inputs(10, 7, SHAPE[1])[:2], inputs(20, 7, SHAPE[0])[:2], 0.3)
+
+
+@pytest.mark.parametrize("name", [name for name in ANALOG if name != "zero_shifting"])
+def test_rules_and_peripheries_cannot_differ(name: str) -> None:
+    engine, device = ENGINES["count"], DEVICES["soft_bounds"]
+    first = rule(name).build(SHAPE, factory(device, engine=engine, io=NOISY))
+    other_io = rule(name).build(SHAPE, factory(device, engine=engine, io=replace(NOISY, out_noise=0.1)))
+    with pytest.raises(ApartError, match="differ in forward_io"):
+        joined([first, other_io])
+    key = "update" if hasattr(rule(name), "update") else "lr_scale"
+    changed = {"update": UpdateParameters(desired_bl=7), "lr_scale": 0.7}[key]
+    other_rule = replace(rule(name), **{key: changed})
+    with pytest.raises(ApartError, match="differ in rule"):
+        joined([first, other_rule.build(SHAPE, factory(device, engine=engine, io=NOISY))])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inner:
+    a: float
+    b: float = 2.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outer:
+    inner: Inner
+    c: float = 3.0
+
+    @property
+    def double(self) -> float:
+        return 2 * self.inner.a
+
+
+def test_a_field_in_which_instances_differ_cannot_be_read() -> None:
+    whole = common([Outer(inner=Inner(a=1.0)), Outer(inner=Inner(a=1.5))])
+    assert isinstance(whole, Outer) and whole.c == 3.0 and whole.inner.b == 2.0
+    for read in (
+        lambda: whole.inner.a,
+        lambda: whole.double,
+        lambda: replace(whole.inner, b=1.0),
+        lambda: hash(whole),
+    ):
+        with pytest.raises(ApartError, match=r"differ in inner\.a"):
+            read()
+    same = Outer(inner=Inner(a=1.0))
+    assert common([same, Outer(inner=Inner(a=1.0))]) is same
+
+
+def test_what_acts_where_weights_are_written_may_differ() -> None:
+    tiled = [
+        TiledWeight(
+            0.2 * normal(1, *SHAPE), rule("cttv2"), TileMapping(omega=0.4 + 0.1 * i),
+            factory(DEVICES["soft_bounds"], io=NOISY), transfer_noise=0.1 * i,
+        )
+        for i in range(MANY)
+    ]  # fmt: skip
+    x = inputs(0, 6, SHAPE[1])
+    alone = torch.stack([one.read(part) for one, part in zip(tiled, x, strict=True)])
+    for one in tiled:  # the draws of the reads begin again
+        one.parts()[0].reads.load_state_dict({})
+    whole = joined([one.parts()[0] for one in tiled])
+    assert torch.equal(whole.read(x) * whole.scale.mT, alone)
+    assert len({float(part.scale.flatten()[0]) for one in tiled for part in one.parts()}) == MANY
 
 
 def test_they_can_part_and_meet_again() -> None:

@@ -1,8 +1,10 @@
 """Every study of the package lists its points, every axis composes and builds from one end to the other."""
 
+import json
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import pytest
@@ -16,6 +18,7 @@ from crossweep.build import build, plain
 from crossweep.paths import conf_dir, version_base
 from crossweep.records import read_record
 from crossweep.sweep.axes import contains, from_yaml, grid, overrides
+from crossweep.training import experiment
 from crossweep.training.experiment import Experiment
 from tests.data.files import write_idx
 
@@ -119,3 +122,55 @@ def test_a_shortened_study_of_published_numbers_ends_with_its_table(
     page = (folder / "report.html").read_text()
     assert "Against published numbers" in page
     assert "Not as printed there: training.finetune.epochs: 1 instead of 30." in page
+
+
+@pytest.mark.parametrize(
+    ("axes", "sizes"),
+    [
+        ("[sp_skew,sp_variability]", [8]),  # four points of two seeds
+        ("[weight_transfer_noise,stuck_devices]", [8]),
+        ("[sp_skew,output_noise]", [2] * 4),  # what acts in every read cannot differ among points in step
+    ],
+)
+def test_points_train_at_once_where_they_can(
+    axes: str, sizes: list[int], command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    companies: list[int] = []
+    together = experiment.run_together
+
+    def noted(experiments: Sequence[Any], *rest: Any) -> Any:
+        companies.append(len(experiments))
+        return together(experiments, *rest)
+
+    monkeypatch.setattr(experiment, "run_together", noted)
+    short = (
+        *(
+            "data=synthetic",
+            "data.train_per_class=8",
+            "data.test_per_class=5",
+            "model=mlp",
+            "model.widths=[8]",
+        ),
+        *("training.pretrain.epochs=1", "training.finetune.epochs=1", "training.baseline=[]"),
+        *(
+            "training.finetune.batch_size=10",
+            "training.pretrain.batch_size=10",
+            "study.report=null",
+            "study.objectives=[test_error]",
+        ),
+    )
+    words = ("study.n_trials=4", "study.seeds=2", "study.workers=1", f"axis={axes}", "study.anchors=[]")
+    command("-m", "study=landscape_skew_variability", *short, *words)
+    assert companies == sizes
+    folder = tmp_path / "multirun" / "landscape_skew_variability"
+    points = set()
+    for number in range(4):
+        records = [
+            read_record(path) for path in sorted((folder / f"trial_{number}").glob("seed_*/record.json"))
+        ]
+        assert [record["seed"]["training"] for record in records] == [0, 1]
+        assert all(record["state"] == "complete" for record in records)
+        told = json.loads((folder / f"trial_{number}" / "trial.json").read_text())
+        assert told["values"] == [fmean(record["metrics"]["test_error"] for record in records)]
+        points |= {str(record["config"]) for record in records}
+    assert len(points) == 8

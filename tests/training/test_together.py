@@ -19,7 +19,8 @@ from crossweep.data.base import Task
 from crossweep.nn.instances import Instances
 from crossweep.nn.randomness import Drawing
 from crossweep.rng import Stream
-from crossweep.training.experiment import Experiment, run_together
+from crossweep.training.company import Room, groups, kept, needed, why_apart
+from crossweep.training.experiment import Experiment, Result, run_together
 from crossweep.training.fit_settings import OptimizerSettings
 from crossweep.training.loop import Loop, Row, train_together
 from crossweep.training.progress import Silent
@@ -69,15 +70,26 @@ def experiments(many: int, *words: str) -> list[Experiment]:
     return [one for one in made if isinstance(one, Experiment)]
 
 
-@pytest.mark.parametrize("network", NETWORKS)
-def test_experiments_side_by_side(network: str, tmp_path: Path, companies: list[int]) -> None:
-    # without rounding at the ADC a difference in the last digit of a product stays one in the last digits
-    words = ("algorithm=analog_sgd", "engine=mean", "io=perfect", *NETWORKS[network])
-    alone = [one.run(tmp_path / f"alone_{i}", Silent()) for i, one in enumerate(experiments(2, *words))]
-    assert not companies
-    (tmp_path / "multirun").rename(tmp_path / "kept")  # the digital runs of the first part
-    folders = [tmp_path / f"together_{i}" for i in range(2)]
-    together = run_together(experiments(2, *words), folders, [Silent()] * 2)
+# without rounding at the ADC a difference in the last digit of a product stays one in the last digits
+SMOOTH = ("algorithm=analog_sgd", "engine=mean", "io=perfect")
+DRAWN = (
+    "symmetry_point.skew={}",
+    "symmetry_point.variability={}",
+    "noise.weight_transfer={}",
+    "device.up_down={}",
+)
+
+
+def points(*words: str) -> list[Experiment]:
+    """Two points of a map, that differ in what devices are drawn and weights written with, and in their seeds."""
+    made = []
+    for i in range(2):
+        drawn = [word.format(0.1 * i) for word in DRAWN]
+        made.append(build(configuration(*SHORT, *words, *drawn, f"seed.device={i}", f"seed.training={i}")))
+    return [one for one in made if isinstance(one, Experiment)]
+
+
+def assert_same(alone: Sequence[Result], together: Sequence[Result]) -> None:
     for first, second in zip(alone, together, strict=True):
         assert first.state == second.state == "complete"
         for before, after in zip(first.history, second.history, strict=True):
@@ -88,8 +100,85 @@ def test_experiments_side_by_side(network: str, tmp_path: Path, companies: list[
         )
         assert second.cost["samples"] == first.cost["samples"]
         assert second.cost["forward_reads"] == first.cost["forward_reads"]
+        assert second.metrics["transfer_weight_error"] == first.metrics["transfer_weight_error"]
     assert together[0].history[-1]["train_loss"] != together[1].history[-1]["train_loss"]
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+def test_experiments_side_by_side(network: str, tmp_path: Path, companies: list[int]) -> None:
+    words = (*SMOOTH, *NETWORKS[network])
+    alone = [one.run(tmp_path / f"alone_{i}", Silent()) for i, one in enumerate(experiments(2, *words))]
+    assert not companies
+    (tmp_path / "multirun").rename(tmp_path / "kept")  # the digital runs of the first part
+    folders = [tmp_path / f"together_{i}" for i in range(2)]
+    assert_same(alone, run_together(experiments(2, *words), folders, [Silent()] * 2))
     assert companies == [2, 2, 2, 2]  # two epochs of the digital runs, and of the analog ones
+
+
+def test_points_side_by_side(tmp_path: Path, companies: list[int]) -> None:
+    words = (*SMOOTH, *NETWORKS["mlp"])
+    alone = [one.run(tmp_path / f"alone_{i}", Silent()) for i, one in enumerate(points(*words))]
+    assert len({one.metrics["transfer_weight_error"] for one in alone}) == 2
+    together = run_together(points(*words), [tmp_path / f"together_{i}" for i in range(2)], [Silent()] * 2)
+    assert_same(alone, together)
+    assert companies == [2, 2]  # the digital runs were there
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        (("symmetry_point.skew=0.2", "symmetry_point.variability=0.1"), None),
+        (("noise.weight_transfer=0.1",), None),
+        (("device.corrupt_devices_prob=0.1",), None),
+        (("variability.w_max=0.1", "variability.w_min=0.2"), None),
+        (("device.up_down=0.2",), None),
+        (("device.n_states=30",), "differ in device.dw_min"),
+        (("noise.write=0.1",), "differ in device.write_noise_std"),
+        (("noise.output=0.1",), "differ in forward_io"),
+        (("device=exp_step",), "not built alike"),
+        (("algorithm=ttv2",), "differ in rule"),
+        (("algorithm=digital",), "differ in the rule"),
+        (("training.finetune.analog_lr=0.2",), "differ in finetune"),
+        (("model.widths=[9]",), "differ in model"),
+        (("analog.layers=head",), "differ in what is on crossbars"),
+        (("data.noise=0.9",), "differ in data"),
+        (("task=least_squares",), "test-beds train alone"),
+    ],
+)  # fmt: skip
+def test_who_goes_with_whom(words: tuple[str, ...], reason: str | None) -> None:
+    base = (*SHORT, *NETWORKS["mlp"])
+    found = why_apart(*(build(configuration(*base, *own)) for own in ((), (*words, "seed.device=7"))))
+    assert found is None if reason is None else found is not None and reason in found
+
+
+def test_groups_keep_their_order() -> None:
+    base = (*SHORT, *NETWORKS["mlp"])
+    given = (
+        "seed.device=0",
+        "noise.output=0.1",
+        "symmetry_point.skew=0.1",
+        "noise.output=0.1",
+        "model.widths=[9]",
+    )
+    assert groups([build(configuration(*base, word)) for word in given]) == [[0, 2], [1, 3], [4]]
+
+
+def test_what_a_training_keeps_is_counted() -> None:
+    class Doubles(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return (x.flatten(1) * self.weight).square()
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.weight = nn.Parameter(torch.ones(6))
+
+    # the input for the gradient of the weight, and the product for that of the square
+    assert kept(Doubles(), torch.ones(4, 2, 3)) == 2 * 4 * 6 * 4
+    one = experiments(1, *NETWORKS["mlp"])[0]
+    larger = experiments(1, *NETWORKS["mlp"], "training.finetune.batch_size=20")[0]
+    assert needed(one) < needed(larger) < 2 * needed(one)
+    assert 1 <= Room().fits(larger, 4) <= Room().fits(one, 4) <= Room().fits(one)
+    assert Room(share=1e-9).fits(one) == 1 and Room(limit=3).fits(one) == 3
 
 
 # -- one loop over several networks --------------------------------------------------------------------------------

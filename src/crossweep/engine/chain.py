@@ -76,13 +76,17 @@ class TransferState(nn.Module):
         """A mini-batch: nothing has been read yet."""
         if self.factored:
             self.row_sums, self.column_sums = map(torch.zeros_like, (self.row_factor, self.column_factor))
-            self.before = self.clock.reads
+            self._before = self.clock.reads
 
     def finish(self, what: Buffered) -> None:
         """The end of a mini-batch: the factors of the mean square move."""
         assert what.normalise is not None
-        decay, known, rows = what.normalise.decay, self.before - what.silent_passes, self.row_factor.shape[-1]
-        reads = self.clock.reads - self.before
+        decay, known, rows = (
+            what.normalise.decay,
+            self._before - what.silent_passes,
+            self.row_factor.shape[-1],
+        )
+        reads = self.clock.reads - self._before
         if not reads.any():
             return
         device = self.row_factor.device

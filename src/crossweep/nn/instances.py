@@ -1,4 +1,4 @@
-"""Several instances of one model side by side: seeds of one configuration, trained as one network.
+"""Several instances of one model side by side: seeds of one configuration, or points that differ in what was drawn.
 
 Every tensor gets a leading axis of instances, every stream stays each instance's own: what an instance draws and does is
 what it would have drawn and done alone, up to the rounding of products of another shape.
@@ -14,22 +14,26 @@ from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
 from crossweep.algorithms.base import AnalogWeight
+from crossweep.engine.base import Crossbar
 from crossweep.engine.chain import TransferState
-from crossweep.errors import CrossweepError
+from crossweep.nn.common import ApartError, common, same
 from crossweep.nn.convert import analog_weights
+from crossweep.nn.tiled_weight import Writing
 from crossweep.rng import Company, Stream
+from crossweep.tiles.analog_tile import AnalogTile, TileParameters
+from crossweep.tiles.mapping import TileMapping
 from crossweep.tiles.unit_cells import UnitCellTile
 
-
-class ApartError(CrossweepError):
-    """Models that cannot train side by side; the text says why."""
+# what acts where devices are drawn and weights are written, before instances meet
+_OF_MAKING = (TileParameters, TileMapping, Writing)
 
 
 class Instances:
     """k models as one. The models themselves are stale until ``scatter``.
 
     Args:
-        models: of one structure, with the same rule, periphery and engine; their numbers and streams differ.
+        models: of one structure, with the same rule, periphery and engine. Streams and tensors are each one's own. Other
+            numbers may differ as long as nothing reads them: a device's spread has acted where the devices were drawn.
 
     Attributes:
         whole: holds all crossbars; of its digital part only the structure counts.
@@ -37,13 +41,12 @@ class Instances:
         buffers: digital buffers of floats by name [k, ...].
 
     Raises:
-        ApartError: they cannot go in step, see ``why_apart``.
+        ApartError: they cannot go in step. What instances do raises it too, before it does anything, where it asks for a
+            number in which they differ.
     """
 
     def __init__(self, models: Sequence[nn.Module]) -> None:
-        reason = why_apart(models)
-        if reason is not None:
-            raise ApartError(reason)
+        _require_one_structure(models)
         self.models = list(models)
         kept = {id(stream): stream for one in models[:1] for stream in _streams(one)}
         self.whole = copy.deepcopy(models[0], kept)
@@ -115,22 +118,32 @@ class Instances:
             scatter(self.whole.get_submodule(name), [model.get_submodule(name) for model in self.models])
 
 
-def why_apart(models: Sequence[nn.Module]) -> str | None:
-    """Why models cannot go side by side; None: they can."""
-    weights = [analog_weights(model) for model in models]
-    for name, weight in weights[0].items():
-        for j, block in enumerate(weight.parts()):
-            if any(isinstance(tile, UnitCellTile) for tile in block.tiles().values()):
-                return f"{name}: several devices make a weight"
-            if any(_recipe(own[name].parts()[j]) != _recipe(block) for own in weights[1:]):
-                return f"{name}: the instances differ in more than seeds"
-    return None
+def _require_one_structure(models: Sequence[nn.Module]) -> None:
+    """The same parts, with tensors of the same shapes."""
+
+    def parts(model: nn.Module) -> list[tuple[str, str]]:
+        return [(name, type(module).__name__) for name, module in model.named_modules()]
+
+    def shapes(model: nn.Module) -> dict[str, torch.Size]:
+        return {name: tensor.shape for name, tensor in (*model.named_parameters(), *model.named_buffers())}
+
+    for model in models[1:]:
+        for known in (parts, shapes):
+            if known(model) != known(models[0]):
+                raise ApartError("the networks are not built alike")
 
 
-def _recipe(block: AnalogWeight) -> tuple[Any, ...]:
-    """What a weight does besides its tensors and streams."""
-    tiles = tuple(tile.recipe.device for tile in block.tiles().values())
-    return getattr(block, "rule", None), block.forward_io, block.backward_io, block.engine.parameters, tiles
+def joined(own: Sequence[AnalogWeight]) -> AnalogWeight:
+    """Weights on crossbars as one.
+
+    Raises:
+        ApartError: as of `Instances`.
+    """
+    _require_one_structure(own)
+    whole = copy.deepcopy(own[0])
+    for name, module in whole.named_modules():
+        gather(module, [weight.get_submodule(name) for weight in own])
+    return whole
 
 
 def _analog_modules(model: nn.Module) -> list[str]:
@@ -146,12 +159,24 @@ def _streams(model: nn.Module) -> list[Stream]:
 
 def gather(whole: nn.Module, own: Sequence[nn.Module]) -> None:
     """Stack one module of a weight on crossbars, without its children."""
+    if isinstance(whole, UnitCellTile):
+        raise ApartError("several devices make a weight")
     for name, buffer in whole._buffers.items():
         if buffer is not None:
             setattr(whole, name, stacked([module.get_buffer(name) for module in own]))
+    counted = set(whole.counters()) if isinstance(whole, AnalogWeight) else {"clock"}
     for name, item in list(vars(whole).items()):
+        if name.startswith("_") or name in counted:  # torch's own, and what is stacked below
+            continue
+        items = [getattr(module, name) for module in own]
         if isinstance(item, Stream):
-            setattr(whole, name, Company([getattr(module, name) for module in own]))
+            setattr(whole, name, Company(items))
+        elif isinstance(item, _OF_MAKING):
+            setattr(whole, name, common(items))
+        elif not all(same(other, item) for other in items):
+            raise ApartError(f"the instances differ in {name}, which acts while they train")
+    if isinstance(whole, AnalogTile):
+        whole._hold(Crossbar(whole.device, whole.cells))
     if isinstance(whole, TransferState):
         whole.clock = copy.copy(stacked([module.clock for module in own]))  # type: ignore[assignment]
     if isinstance(whole, AnalogWeight):

@@ -1,6 +1,7 @@
 """One layer's weight over a grid of tiles, each with its digital scale."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import partial
 from itertools import accumulate
 from math import prod
@@ -12,6 +13,19 @@ from crossweep.algorithms.base import AbstractAlgorithm, AnalogWeight
 from crossweep.errors import ShapeError
 from crossweep.tiles.factory import TileFactory
 from crossweep.tiles.mapping import TileMapping
+
+
+@dataclass(frozen=True, kw_only=True)
+class Writing:
+    """How weights are written.
+
+    Args:
+        bound: largest weight that the mean device can hold [w].
+        noise: standard deviation of the error of each written device [w].
+    """
+
+    bound: float
+    noise: float
 
 
 class TiledWeight(nn.Module):
@@ -43,8 +57,7 @@ class TiledWeight(nn.Module):
         *groups, self.d_size, self.x_size = weight.shape
         self.groups = tuple(groups)
         self.mapping = mapping
-        self.bound = factory.slow.reach
-        self.transfer_noise = transfer_noise * factory.slow.w_max
+        self.writing = Writing(bound=factory.slow.reach, noise=transfer_noise * factory.slow.w_max)
         self.transfers = factory.draws.fork("weight_transfer")
         self.row_edges = [0, *accumulate(mapping.pieces(self.d_size))]
         self.column_edges = [0, *accumulate(mapping.pieces(self.x_size))]
@@ -56,7 +69,7 @@ class TiledWeight(nn.Module):
                 block.register_buffer("scale", torch.ones(*shape[:-1], 1, device=weight.device))
                 self.blocks.append(block)
         self.pending: list[tuple[int, Tensor, Tensor]] = []
-        self.turns = 0
+        self._turns = 0
         self.set_weight(weight)
 
     def parts(self) -> list[AnalogWeight]:
@@ -79,13 +92,12 @@ class TiledWeight(nn.Module):
         """
         for block, rows, columns in self._grid():
             part = weight[..., rows, columns]
-            scale = self.mapping.scale(part, self.bound)
+            scale = self.mapping.scale(part, self.writing.bound)
             written = part / scale
-            if self.transfer_noise > 0:
+            if self.writing.noise > 0:
                 stream = self.transfers.fork(f"{rows.start}_{columns.start}")
-                written = written + self.transfer_noise * stream.normal(
-                    *written.shape, like=written, portable=True
-                )
+                noise = stream.normal(*written.shape, like=written, portable=True)
+                written = written + self.writing.noise * noise
             block.scale = scale
             block.set_weight(written)
 
@@ -134,8 +146,8 @@ class TiledWeight(nn.Module):
 
     def next_turn(self) -> int:
         """Number of a forward pass."""
-        self.turns += 1
-        return self.turns
+        self._turns += 1
+        return self._turns
 
     def remember(self, x: Tensor, d: Tensor, turn: int) -> None:
         """Keep the backward pass of forward pass ``turn`` for the next ``update``."""

@@ -134,17 +134,21 @@ class Lease:
         if self._thread.is_alive() and self._thread is not threading.current_thread():
             self._thread.join(timeout=5)
 
+    def forget_limit(self) -> None:
+        """The job is over, but the trial is not told yet."""
+        self._limit = None
+
     def _watch(self) -> None:
         interval = min(self._timeout / 4, 10.0)
         while not self._done.wait(min(interval, self._remaining())):
             if not self._renew() and self._on_lost is not None:
                 self._on_lost()
                 self._on_lost = None
-            age = time.monotonic() - self._started
-            if self._limit is not None and age > self._limit and self._on_limit is not None:
+            age, limit = time.monotonic() - self._started, self._limit
+            if limit is not None and age > limit and self._on_limit is not None:
                 self._on_limit()
                 self._on_limit = None
-            if self._limit is not None and age > self._limit + self._grace:
+            if limit is not None and age > limit + self._grace:
                 self._end_process()
 
     def _renew(self) -> bool:
@@ -158,10 +162,11 @@ class Lease:
         return self._parent is None or os.getppid() == self._parent
 
     def _remaining(self) -> float:
-        if self._limit is None:
+        limit = self._limit
+        if limit is None:
             return self._timeout
         age = time.monotonic() - self._started
-        return max(0.05, (self._limit if age <= self._limit else self._limit + self._grace) - age)
+        return max(0.05, (limit if age <= limit else limit + self._grace) - age)
 
     def _end_process(self) -> None:
         if self._log is not None:

@@ -84,6 +84,11 @@ class Claim:
     def number(self) -> int:
         return self.trial.number
 
+    @property
+    def suspect(self) -> bool:
+        """Whether a worker that ran this point died or hung: others should not share its fate."""
+        return bool(self.trial.user_attrs.get("retries", 0))
+
 
 @dataclass(frozen=True)
 class TrialCounts:
@@ -150,26 +155,70 @@ class Ledger:
 
     def claim(self) -> Claim | Stop:
         """A new trial, or the reason why none may start now."""
+        found = self.claim_several(1)
+        return found if isinstance(found, Stop) else found[0]
+
+    def claim_several(self, most: int) -> list[Claim] | Stop:
+        """New trials that one process runs at once, or the reason why none may start now.
+
+        They are claimed one after the other under one lock, so each counts for the next: the target holds, and a sampler
+        that learns sees the earlier ones as running. A point whose worker died or hung comes alone.
+
+        Args:
+            most: no more than these, and no more than this worker's share of what is left.
+        """
+        claims: list[Claim] = []
         with self.locked():
             self._reap()
-            trials = self.trials()
-            if self._sampler_for is not None:
-                self.study.sampler = self._sampler_for(len(trials))
-            stop = self.reason_to_stop(trials)
-            if stop is not None:
-                return stop
-            trial = self.study.ask()
+            most = min(most, self._share(self.trials()))
             try:
-                write_json(lease_file(self.directory, trial.number), _claimed())
-                values = self.space.suggest(trial)
+                while len(claims) < max(1, most) and not (claims and self._next_is_suspect()):
+                    found = self._claim()
+                    if isinstance(found, Stop):
+                        return claims or found
+                    claims.append(found)
+                    if found.suspect:
+                        break
             except BaseException as error:
-                # a disk's fault says nothing about the point, which may have been queued
-                disk = file_error(error) is not None
-                self._tell_failed(
-                    trial.number, f"no point could be chosen: {error!r}", requeue=disk, free=disk
-                )
+                for claim in claims:  # nobody runs them
+                    self._tell_failed(claim.number, f"not begun: {error!r}", requeue=True, free=True)
                 raise
-            return Claim(trial, values)
+        return claims
+
+    def _claim(self) -> Claim | Stop:
+        trials = self.trials()
+        if self._sampler_for is not None:
+            self.study.sampler = self._sampler_for(len(trials))
+        stop = self.reason_to_stop(trials)
+        if stop is not None:
+            return stop
+        trial = self.study.ask()
+        try:
+            write_json(lease_file(self.directory, trial.number), _claimed())
+            values = self.space.suggest(trial)
+        except BaseException as error:
+            # a disk's fault says nothing about the point, which may have been queued
+            disk = file_error(error) is not None
+            self._tell_failed(trial.number, f"no point could be chosen: {error!r}", requeue=disk, free=disk)
+            raise
+        return Claim(trial, values)
+
+    def _share(self, trials: "Sequence[FrozenTrial]") -> int:
+        """Trials for one worker, so that the others have as many and a sampler that learns learns in between."""
+        tally = count_trials(trials)
+        if self._sampler_for is not None:
+            self.study.sampler = self._sampler_for(len(trials))
+        left = self.target - tally.finished - tally.running
+        # samplers of our own know how many points they can choose well without new results
+        blind = getattr(self.study.sampler, "blind", None)
+        if blind is not None:
+            left = min(left, tally.waiting + blind(self.study))
+        return min(left, -(-(left + tally.running) // self.settings.n_workers))
+
+    def _next_is_suspect(self) -> bool:
+        """Whether the queued point that is asked for next was lost before; Optuna takes the lowest number."""
+        waiting = (trial for trial in self.trials() if trial.state.name == "WAITING")
+        return bool(next((trial.user_attrs.get("retries", 0) for trial in waiting), 0))
 
     def reason_to_stop(self, trials: "Sequence[FrozenTrial]") -> Stop | None:
         """Why no further trial may start, None if one may."""

@@ -48,10 +48,13 @@ class Settings(Checked):
         workers: workers at a time; ``auto`` is one per GPU, else one per two cores.
         threads: cores per worker; null shares the cores evenly when the study begins. The study keeps the number,
             because sums depend on how many threads add them up.
+        at_once: runs that a worker has side by side, seeds of a point and further points together, where the task function
+            can do that; ``auto`` asks it how many. Points whose worker died or hung run alone.
         gpus: ``auto`` (visible devices in turn), a list of device numbers, or null (leave the choice alone).
         trials_per_process: a worker process is replaced after so many trials; null never; implies processes
             of our own.
-        trial_timeout: longest trial [s, or "10m", "2h"]; a longer one is stopped and queued again.
+        trial_timeout: longest trial [s, or "10m", "2h"]; a longer one is stopped and queued again. Trials that run at once
+            have as long as one after the other.
         time_budget: no trial starts later than this after the start [s, or "10m", "2h"].
         max_failures: crashed trials accepted per start before the study stops.
         max_retries: how often one point is queued again after its worker died or hung.
@@ -89,6 +92,7 @@ class Settings(Checked):
     storage: Any = "journal"
     workers: Annotated[int, Range(least=1, most=10_000)] | Literal["auto"] = 1
     threads: Count | None = None
+    at_once: Annotated[int, Range(least=1, most=10_000)] | Literal["auto"] = "auto"
     gpus: Annotated[Sequence[Whole], Items(least=1, distinct=True)] | Literal["auto"] | None = "auto"
     trials_per_process: Count | None = None
     trial_timeout: Positive | str | None = None

@@ -1,4 +1,9 @@
-"""The worker: ask, compose, run, tell, until nothing is left. To a Hydra launcher it is the job."""
+"""The worker: ask, compose, run, tell, until nothing is left. To a Hydra launcher it is the job.
+
+A task function may carry ``together``, which takes the configurations of several runs with the handle of each one's trial
+and returns what each run returns; and ``at_once``, which takes configurations at the ends of the axes and the number of
+workers and says how many runs should go at once.
+"""
 
 import contextlib
 import logging
@@ -6,8 +11,9 @@ import os
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +24,7 @@ from crossweep.sweep.hooks import Refresher
 from crossweep.sweep.lease import Lease
 from crossweep.sweep.ledger import Claim, Ledger, Reason, Stop, now
 from crossweep.sweep.objective import Outcome, State, combine, metrics_of, state_of
+from crossweep.sweep.precheck import samples
 from crossweep.sweep.settings import Settings, cores, seconds, visible_gpus
 from crossweep.sweep.signals import Signals, Stopped, TimedOut
 from crossweep.sweep.space import Space
@@ -57,7 +64,7 @@ class Assignment:
 
 
 class Worker:
-    """Runs trials one after another; a module-level class, so that every launcher can send it anywhere."""
+    """Runs trials until none is left; a module-level class, so that every launcher can send it anywhere."""
 
     def __init__(
         self,
@@ -103,107 +110,177 @@ class Worker:
                 if parent is not None and os.getppid() != parent:
                     reason = "the controlling process is gone"
                     break
-                claim = ledger.claim()
-                if isinstance(claim, Stop):
-                    if claim.reason is Reason.LAST_ARE_RUNNING and wait:
+                room = max(1, self._at_once // max(1, len(self._task.settings.seed_list)))
+                claims = ledger.claim_several(room if most is None else min(room, most - done))
+                if isinstance(claims, Stop):
+                    if claims.reason is Reason.LAST_ARE_RUNNING and wait:
                         time.sleep(0.5)
                         continue
-                    reason = str(claim)
+                    reason = str(claims)
                     break
                 try:
-                    self._run(claim, ledger, signals, parent)
+                    self._run(claims, ledger, signals, parent)
                 finally:
                     refresh()
-                done += 1
+                done += len(claims)
             refresh(force=done > 0)
         log.info("worker %s: %d trials, %s", label, done, reason)
         return {"trials": done, "reason": reason}
 
-    def _run(self, claim: Claim, ledger: Ledger, signals: Signals, parent: int | None) -> None:
-        """One trial, whatever becomes of it."""
+    @cached_property
+    def _at_once(self) -> int:
+        """Runs that go at once, as far as the task function can do that."""
+        settings = self._task.settings
+        if getattr(self._function, "together", None) is None:
+            return 1
+        if settings.at_once != "auto":
+            return settings.at_once
+        ask: Callable[[Sequence[DictConfig], int], int] | None = getattr(self._function, "at_once", None)
+        if ask is None:
+            return max(1, len(settings.seed_list))
+        seed = settings.seed_list[0] if settings.seed_list else None
+        ends = [self._composer(values, seed) for values in samples(self._task.space)]
+        # seeds of one point go at once in any case
+        return max(ask(ends, settings.n_workers), len(settings.seed_list), 1)
+
+    def _run(self, claims: Sequence[Claim], ledger: Ledger, signals: Signals, parent: int | None) -> None:
+        """Trials at once, whatever becomes of them: each has its own lease, folder and entry in the ledger."""
         settings, started = self._task.settings, now()
-        folder = ledger.folder(claim.number)
-        lease: Lease | None = None
+        leases: list[Lease] = []
+        limit = seconds(settings.trial_timeout, "study.trial_timeout")
         try:
-            with signals.job() as token, running(self._handle(claim)) as handle:
-                lease = Lease(
-                    lease_file(self._task.directory, claim.number),
-                    timeout=settings.lease_timeout,
-                    limit=seconds(settings.trial_timeout, "study.trial_timeout"),
-                    on_limit=lambda: signals.expire(token),
-                    parent=parent,
-                    on_lost=signals.stop,
-                    log=folder / ERROR,
-                ).acquire()
-                outcome = self._replicates(claim, handle)
+            with signals.job() as token, running(self._handle(claims[0])) as handle:
+                for claim in claims:
+                    first = not leases
+                    lease = Lease(
+                        lease_file(self._task.directory, claim.number),
+                        timeout=settings.lease_timeout,
+                        # one of them watches for all
+                        limit=limit * len(claims) if first and limit is not None else None,
+                        on_limit=lambda: signals.expire(token),
+                        parent=parent,
+                        on_lost=signals.stop,
+                        log=ledger.folder(claim.number) / ERROR,
+                    )
+                    leases.append(lease.acquire())
+                outcomes = self._outcomes(claims, [handle, *map(self._handle, claims[1:])])
         except TimedOut:
-            ledger.lost(claim, f"over the time limit of {settings.trial_timeout}")
+            for claim in claims:
+                ledger.lost(claim, f"over the time limit of {settings.trial_timeout}")
         except Exception as error:
-            problem = file_error(error, below=self._task.directory.parent)
-            if problem is not None:  # not the point's fault: no other one would fare better
-                with contextlib.suppress(Exception):
-                    ledger.put_back(claim, str(problem))
-                raise problem from error
-            ledger.fail(claim, _one_line(error), _text(error), started)
-            log.error("trial %d failed: %s (see %s)", claim.number, _one_line(error), folder / ERROR)
+            self._broken(claims, ledger, error)
+            if len(claims) == 1:
+                ledger.fail(claims[0], _one_line(error), _text(error), started)
+            else:
+                self._one_by_one(claims, leases, ledger, signals, parent)
         except BaseException as error:
-            # Ctrl-C, SIGTERM, or a scheduler ending this process: the point is not lost
-            ledger.put_back(claim, str(error) or type(error).__name__)
+            # Ctrl-C, SIGTERM, or a scheduler ending this process: the points are not lost
+            for claim in claims:
+                ledger.put_back(claim, str(error) or type(error).__name__)
             raise
         else:
-            ledger.finish(claim, outcome, started)
+            for claim, outcome in zip(claims, outcomes, strict=True):
+                ledger.finish(claim, outcome, started)
         finally:
-            if lease is not None:
+            for lease in leases:
                 lease.release()
+
+    def _broken(self, claims: Sequence[Claim], ledger: Ledger, error: Exception) -> None:
+        """Say what happened; where no other point would fare better, put these back and end."""
+        problem = file_error(error, below=self._task.directory.parent)
+        if problem is not None:
+            for claim in claims:
+                with contextlib.suppress(Exception):
+                    ledger.put_back(claim, str(problem))
+            raise problem from error
+        if len(claims) > 1:
+            numbers = ", ".join(str(claim.number) for claim in claims)
+            log.warning("trials %s: one after the other, because of %s", numbers, _one_line(error))
+        else:
+            place = ledger.folder(claims[0].number) / ERROR
+            log.error("trial %d failed: %s (see %s)", claims[0].number, _one_line(error), place)
+
+    def _one_by_one(
+        self,
+        claims: Sequence[Claim],
+        leases: list[Lease],
+        ledger: Ledger,
+        signals: Signals,
+        parent: int | None,
+    ) -> None:
+        """Trials of a company that broke, so that one that fails costs the others nothing; all stay signed meanwhile."""
+        for lease in leases:
+            lease.forget_limit()
+        waiting = list(claims)
+        try:
+            while waiting:
+                leases.pop(0).stop()  # its trial signs anew
+                self._run([waiting.pop(0)], ledger, signals, parent)
+        except BaseException as error:
+            for claim in waiting:
+                ledger.put_back(claim, str(error) or type(error).__name__)
+            raise
 
     def _handle(self, claim: Claim) -> TrialHandle:
         """What the job may tell; Optuna takes no intermediate values of several objectives."""
         ways = self._task.settings.directions
         return TrialHandle(claim.trial, maximize=ways == ["maximize"]) if len(ways) == 1 else TrialHandle()
 
-    def _replicates(self, claim: Claim, handle: TrialHandle) -> Outcome:
-        """All seeds of one point, one run each."""
+    def _outcomes(self, claims: Sequence[Claim], handles: Sequence[TrialHandle]) -> list[Outcome]:
+        """What becomes of trials: of several at once, or of one."""
+        if len(claims) == 1:
+            return [self._outcome(self._returned(claims[0], handles[0]))]
+        seeds = self._seeds
+        jobs = [
+            (claim, seed, handle) for claim, handle in zip(claims, handles, strict=True) for seed in seeds
+        ]
+        found = iter(self._jobs(jobs))
+        return [self._outcome([next(found) for _ in seeds]) for _ in claims]
+
+    def _outcome(self, returned: Iterable[Any]) -> Outcome:
+        """One point from what the runs of all its seeds return."""
         settings = self._task.settings
-        seeds: tuple[int | None, ...] = settings.seed_list or (None,)
         runs: list[dict[str, float]] = []
         states: list[State] = []
-        for returned in self._returned(claim, seeds, handle):
-            if isinstance(returned, Outcome):
-                return returned
-            states.append(state_of(returned))
+        for one in returned:
+            if isinstance(one, Outcome):
+                return one
+            states.append(state_of(one))
             if states[-1] == "pruned":
-                return Outcome(state="pruned", values=None, metrics=_numbers(returned))
-            runs.append(metrics_of(returned, settings))
+                return Outcome(state="pruned", values=None, metrics=_numbers(one))
+            runs.append(metrics_of(one, settings))
         return combine(runs, states, settings)
 
-    def _returned(self, claim: Claim, seeds: Sequence[int | None], handle: TrialHandle) -> Iterator[Any]:
-        """What the runs of all seeds return, one after the other; an outcome where they are pruned."""
-        together = getattr(self._function, "together", None)
+    @property
+    def _seeds(self) -> tuple[int | None, ...]:
+        return self._task.settings.seed_list or (None,)
+
+    def _returned(self, claim: Claim, handle: TrialHandle) -> Iterator[Any]:
+        """What the runs of all seeds return, as many at once as may go; an outcome where they are pruned."""
+        seeds = self._seeds
         try:
-            if together is not None and len(seeds) > 1:
-                yield from self._jobs(claim, seeds, together)
-                return
-            for position, seed in enumerate(seeds):
-                if position:
+            for first in range(0, len(seeds), self._at_once):
+                if first:
                     handle.next_replicate()
-                yield self._job(claim, seed)
+                part = seeds[first : first + self._at_once]
+                if len(part) == 1:
+                    yield self._run_job(self._function, self._configured(claim, part[0]))
+                else:
+                    yield from self._jobs([(claim, seed, handle) for seed in part])
         except Exception as error:
             if not (isinstance(error, TrialPruned) or type(error).__name__ == "TrialPruned"):
                 raise
             yield Outcome(state="pruned", values=None)
 
-    def _job(self, claim: Claim, seed: int | None) -> Any:
-        """One run of the user's function as a Hydra job in its own folder; raises what it raised."""
-        return self._run_job(self._function, self._configured(claim, seed))
-
-    def _jobs(
-        self, claim: Claim, seeds: Sequence[int | None], together: Callable[[Sequence[Any]], Sequence[Any]]
-    ) -> Sequence[Any]:
-        """The runs of all seeds at once: one Hydra job, the first one's, and folders of the others like its own."""
-        configs = [self._configured(claim, seed) for seed in seeds]
+    def _jobs(self, jobs: Sequence[tuple[Claim, int | None, TrialHandle]]) -> Sequence[Any]:
+        """Runs at once: one Hydra job, the first one's, and folders of the others like its own."""
+        configs = [self._configured(claim, seed) for claim, seed, _ in jobs]
+        handles = [handle for _, _, handle in jobs]
+        together: Callable[[Sequence[DictConfig], Sequence[TrialHandle]], Sequence[Any]]
+        together = self._function.together  # type: ignore[attr-defined]
         for config in configs[1:]:
             _leave_configuration(config)
-        returned: Sequence[Any] = self._run_job(lambda _: together(configs), configs[0])
+        returned: Sequence[Any] = self._run_job(lambda _: together(configs, handles), configs[0])
         return returned
 
     def _configured(self, claim: Claim, seed: int | None) -> "DictConfig":

@@ -64,6 +64,13 @@ def available(device: torch.device | str) -> int | None:
     return int(told[1]) * 1024 if told else None
 
 
+def out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that memory has run out."""
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    return isinstance(error, RuntimeError) and _REFUSED.search(str(error)) is not None
+
+
 @contextmanager
 def allocating(key: str) -> Iterator[None]:
     """Around what allocates as much as the configuration says.
@@ -77,7 +84,7 @@ def allocating(key: str) -> Iterator[None]:
     try:
         yield
     except (MemoryError, RuntimeError) as error:
-        if not isinstance(error, MemoryError | torch.OutOfMemoryError) and not _REFUSED.search(str(error)):
+        if not out_of_memory(error):
             raise
         asked = re.search(r"(?:allocate|allocating) ([\d.]+ ?\w+)", str(error))
         what = f" ({asked[1]} at once)" if asked else ""

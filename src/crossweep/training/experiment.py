@@ -343,7 +343,7 @@ def run_together(
     Each finds what it would have found alone, up to the rounding of products of another shape.
 
     Args:
-        experiments: that differ in seeds alone.
+        experiments: of one task and network, see ``company.why_apart``.
         folders: of the checkpoint of each one's fine-tuning.
         progresses: where the life signs of each go.
     """

@@ -13,7 +13,7 @@ from torch import nn
 
 from crossweep.data.base import Task, batches
 from crossweep.errors import ConfigError
-from crossweep.nn.instances import ApartError
+from crossweep.nn.common import ApartError
 from crossweep.nn.randomness import Drawing
 from crossweep.rng import Company, Stream, derive_key
 from crossweep.training import endurance

@@ -7,14 +7,15 @@ import random
 import signal
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from crossweep.paths import version_base
-from crossweep.sweep.trial import current_trial
+from crossweep.sweep.trial import TrialHandle, current_trial
 
 HERE = Path(__file__).resolve().parent
 
@@ -30,7 +31,20 @@ def misbehave(cfg: DictConfig, draw: random.Random) -> None:
 
 
 def run(cfg: DictConfig) -> dict[str, float] | float:
-    folder = Path(HydraConfig.get().runtime.output_dir)
+    hydra_cfg = HydraConfig.get()
+    return _run(cfg, Path(hydra_cfg.runtime.output_dir), hydra_cfg.overrides.task, current_trial())
+
+
+def together(configs: Sequence[DictConfig], trials: Sequence[TrialHandle]) -> list[dict[str, float] | float]:
+    """Several runs of a study at once."""
+    found = []
+    for cfg, trial in zip(configs, trials, strict=True):
+        folder = Path(cfg.hydra.sweep.dir) / cfg.hydra.sweep.subdir
+        found.append(_run(cfg, folder, cfg.hydra.overrides.task, trial))
+    return found
+
+
+def _run(cfg: DictConfig, folder: Path, words: ListConfig, trial: TrialHandle) -> dict[str, float] | float:
     # another draw for every attempt at a point, as real failures are, unless a seed asks for the same ones
     draw = random.Random(f"{folder.name}{time.time_ns() if cfg.draw_seed is None else cfg.draw_seed}")
     slept = draw.choice(list(cfg.sleep))
@@ -40,7 +54,6 @@ def run(cfg: DictConfig) -> dict[str, float] | float:
     value += cfg.noise * random.Random(int(cfg.seed)).gauss(0, 1)
     if draw.random() < cfg.chaos.nan:
         value = math.nan
-    trial = current_trial()
     for step in range(cfg.steps):
         trial.report(step, value + cfg.curve / (step + 1))
         if trial.should_prune():
@@ -55,7 +68,7 @@ def run(cfg: DictConfig) -> dict[str, float] | float:
         "history": [],
         "seed": {"device": int(cfg.seed), "training": int(cfg.seed)},
         "choices": {},
-        "overrides": OmegaConf.to_container(HydraConfig.get().overrides.task, resolve=False),
+        "overrides": OmegaConf.to_container(words, resolve=False),
         "config": {"x": float(cfg.x), "y": float(cfg.y)},
         "threads": os.environ.get("OMP_NUM_THREADS"),
         "gpu": os.environ.get("CUDA_VISIBLE_DEVICES"),
@@ -65,6 +78,9 @@ def run(cfg: DictConfig) -> dict[str, float] | float:
     (folder / "record.json").write_text(json.dumps(record))
     return value if cfg.bare else metrics
 
+
+if os.environ.get("APP_TOGETHER"):
+    setattr(run, "together", together)  # noqa: B010
 
 main = hydra.main(config_path=str(HERE / "conf"), config_name="main", **version_base())(run)
 

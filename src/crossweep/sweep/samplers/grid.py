@@ -50,6 +50,10 @@ class GridSampler(BaseSampler):
         taken = self._update(study, None)
         return f"all {len(self.cells)} cells of the grid are taken" if bool(taken.all()) else None
 
+    def blind(self, study: Study) -> int:
+        """Cells that are free."""
+        return int(np.count_nonzero(~self._update(study, None)))
+
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
         del study, trial
         return {}

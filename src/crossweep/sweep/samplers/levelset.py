@@ -35,6 +35,7 @@ KAPPA = 1.96
 CANDIDATES = 1024  # Sobol points at which the rule is evaluated; the best are refined
 REFINED, ROUNDS, NEIGHBOURS = 8, 3, 32
 MOST_POINTS = 600  # beyond this the model takes the points nearest a level: its cost is cubic
+BLIND = 2  # a batch is at most one part in so many of what is known
 APART = 0.02  # edges of the cube; all trials of a study share their seeds, so the same point again would tell nothing
 PRIOR_WEIGHT = 4.0  # degrees of freedom that the pooled variance lends to a single point's
 
@@ -132,6 +133,13 @@ class LevelSetSampler(BaseSampler):
         self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
     ) -> Any:
         return self._random.sample_independent(study, trial, param_name, param_distribution)
+
+    def blind(self, study: Study) -> int:
+        """Points that may be chosen at once: each takes the earlier ones for what the model expects of them."""
+        trials = study.get_trials(deepcopy=False)
+        chosen = sum("queued" not in trial.user_attrs for trial in trials)
+        running = sum(trial.state is TrialState.RUNNING for trial in trials)
+        return max(self._n_startup - chosen, len(self._observed(trials)) // BLIND - running, 0)
 
     def exhausted(self, study: Study) -> str | None:
         """Why the map is good enough, None if it is not yet."""
