@@ -60,6 +60,8 @@ def _crossbars_apart(first: Experiment, other: Experiment) -> str | None:
         return None
     if first.rule.is_digital or other.rule.is_digital:
         return "they differ in the rule"
+    if not same(first.factory.engine, other.factory.engine):
+        return "they differ in the engine"
     try:
         _try(joined([_small(first), _small(other)]))
     except ApartError as reason:
@@ -74,9 +76,11 @@ def _acts_alike(first: TileFactory, other: TileFactory) -> bool:
 
 
 def _small(one: Experiment) -> AnalogWeight:
-    """A small weight under the rule of an experiment, on its devices; nothing of the experiment is drawn."""
-    apart = replace(one.factory, population=Stream(0), draws=Stream(0), torch_device="cpu", instances=1)
-    return one.rule.build(_SHAPE, apart)
+    """A small weight under the rule of an experiment, on its devices; nothing of the experiment is drawn, and no kernel is
+    compiled."""
+    engine = replace(one.factory.engine, backend="reference")
+    apart = replace(one.factory, engine=engine, torch_device="cpu", instances=1)
+    return one.rule.build(_SHAPE, replace(apart, population=Stream(0), draws=Stream(0)))
 
 
 def _try(weight: AnalogWeight) -> None:
