@@ -1,7 +1,8 @@
-"""What a test must be told of an option that it finds by its yaml."""
+"""Tables of options for tests: what must be told of each, and combinations of several."""
 
-from collections.abc import Mapping
-from typing import TypeVar
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import product
+from typing import Any, TypeVar
 
 import pytest
 
@@ -20,3 +21,15 @@ def entry(table: Mapping[str, T], name: str, where: str, what: str) -> T:
     if name not in table:
         pytest.fail(f"{where}: add an entry for {name!r}, {what}", pytrace=False)
     return table[name]
+
+
+def in_pairs(names: str, first: Iterable[object], second: Iterable[object], third: Sequence[object]) -> Any:
+    """A matrix of three parameters: by default every combination of any two of them, the rest of it `slow`.
+
+    A fault of one value or of two together shows in the default run; what takes three, in the slow one.
+    """
+    cells = []
+    for (i, a), (j, b), (k, c) in product(enumerate(first), enumerate(second), enumerate(third)):
+        rest = () if (i + j) % len(third) == k else (pytest.mark.slow,)
+        cells.append(pytest.param(a, b, c, marks=rest))
+    return pytest.mark.parametrize(names, cells)

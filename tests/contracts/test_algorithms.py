@@ -28,7 +28,7 @@ from crossweep.tiles.factory import TileFactory
 from tests import expect
 from tests.algorithms.catalogue import NAMES, load
 from tests.algorithms.rigs import COUNT, DEVICES, EXACT, MEAN, PULSE, factory, ideal, normal
-from tests.tables import entry
+from tests.tables import entry, in_pairs
 
 ENGINES: dict[str, EngineParameters] = {
     "pulse": PULSE,
@@ -77,13 +77,11 @@ def same(first: dict[str, Tensor], second: dict[str, Tensor]) -> bool:
 
 
 every = pytest.mark.parametrize("name", ANALOG)
-on_every_device = pytest.mark.parametrize("device", DEVICES)
 at_every_level = pytest.mark.parametrize("engine", ENGINES)
+everywhere = in_pairs("name, device, engine", ANALOG, DEVICES, tuple(ENGINES))
 
 
-@every
-@on_every_device
-@at_every_level
+@everywhere
 def test_save_and_load_continue_with_the_same_bits(name: str, device: str, engine: str) -> None:
     weight, made = build(name, device, engine)
     start = state(weight)
@@ -100,9 +98,7 @@ def test_save_and_load_continue_with_the_same_bits(name: str, device: str, engin
     assert weight.counters()["tally"] == again.counters()["tally"]
 
 
-@every
-@on_every_device
-@at_every_level
+@everywhere
 def test_weights_move_stay_finite_and_within_reach(name: str, device: str, engine: str) -> None:
     weight, _ = build(name, device, engine)
     before = weight.weight.clone()

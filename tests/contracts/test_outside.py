@@ -52,6 +52,7 @@ bend: 0.9                    # how far the steps bend [1]; chosen
 WORDS = (
     "device=cubic", "plugins=[cubic_devices]", "model=mlp", "model.widths=[8]", "data=synthetic", "training.baseline=[]",
     "training.pretrain.epochs=1", "training.finetune.epochs=1", "evaluation.fresh_devices=1", "quiet=true",
+    "data.train_per_class=8", "data.test_per_class=4", "training.finetune.batch_size=8", "training.pretrain.batch_size=8",
 )  # fmt: skip
 
 

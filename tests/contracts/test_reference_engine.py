@@ -19,6 +19,7 @@ from crossweep.tiles.factory import TileFactory
 from tests.algorithms.rigs import DEVICES, factory, normal
 from tests.contracts.test_algorithms import ANALOG, ENGINES, SHAPE, rule
 from tests.runs import trained
+from tests.tables import in_pairs
 
 CPU = torch.device("cpu")
 
@@ -56,9 +57,7 @@ def use(weight: AnalogWeight) -> None:
         weight.update(normal(t, 5, 5), normal(1000 + t, 5, 4), 0.3)
 
 
-@pytest.mark.parametrize("name", ANALOG)
-@pytest.mark.parametrize("device", DEVICES)
-@pytest.mark.parametrize("level", ENGINES)
+@in_pairs("name, device, level", ANALOG, DEVICES, tuple(ENGINES))
 def test_the_reference_calls_no_kernel(name: str, device: str, level: str, no_kernels: None) -> None:
     weight = made(name, device, ENGINES[level], "reference")
     use(weight)

@@ -14,7 +14,8 @@ import torch
 from crossweep.algorithms.base import AnalogWeight
 from crossweep.tiles.analog_tile import AnalogTile
 from tests.algorithms.rigs import DEVICES, factory, normal
-from tests.contracts.test_algorithms import ANALOG, ENGINES, SHAPE, at_every_level, every, rule, same, state
+from tests.contracts.test_algorithms import ANALOG, ENGINES, SHAPE, at_every_level, rule, same, state
+from tests.tables import in_pairs
 
 EXTRAS = {
     "soft_bounds": DEVICES["soft_bounds"],
@@ -85,9 +86,7 @@ def watch(tile: AnalogTile) -> None:
     tile.end_batch = watched  # type: ignore[method-assign]
 
 
-@every
-@pytest.mark.parametrize("extra", EXTRAS)
-@at_every_level
+@in_pairs("name, extra, engine", ANALOG, EXTRAS, tuple(ENGINES))
 def test_training_changes_what_it_is_there_to_change(name: str, extra: str, engine: str) -> None:
     """The same bits where every buffer is copied before every mini-batch; and any change restarts the drift."""
     weight, parted = build(name, extra, engine), build(name, extra, engine)
