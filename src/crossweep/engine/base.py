@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 Pair = tuple[Tensor, Tensor]
 Level = Literal["pulse", "count", "mean"]
-Backend = Literal["auto", "reference", "cpu"]
+Backend = Literal["auto", "reference", "cpu", "cuda"]
 
 
 @dataclass(frozen=True)
@@ -84,8 +84,9 @@ class EngineParameters(Checked):
     Args:
         level: ``pulse`` every pulse in order; ``count`` the same trains, their coincidences counted and applied together;
             ``mean`` expected counts and their variance, no trains.
-        backend: ``reference`` is torch alone, ``cpu`` uses compiled kernels where there are any, ``auto`` is ``cpu``
-            on CPUs (see ``choose``). The two draw different random numbers of the same distribution.
+        backend: ``reference`` is torch alone, ``cpu`` and ``cuda`` use compiled kernels where there are any, ``auto`` is
+            ``cpu`` on CPUs and ``cuda`` on GPUs (see ``choose``). These two draw the same random numbers, the reference
+            others of the same distribution.
         micro_batch: samples of a mini-batch whose pulses are drawn and kept at once [sample], >= 0; 0: all.
         max_relaxation: at ``count`` and ``mean``, largest typical relaxation L of a segment of a mini-batch [1], > 0;
             smaller is closer to ``pulse``.

@@ -19,7 +19,7 @@ from crossweep.engine.schedule import Flags, Schedule, TransferClock, schedule, 
 from crossweep.engine.slice_pulses import pulse_counts, train_counts
 from crossweep.rng import Stream
 
-Count = int | NDArray[np.int64]  # of each instance, where several lie side by side
+Count = int | NDArray[np.int64] | Tensor  # of each instance, where several lie side by side
 # after how many reads of a column by the first transfer: transfer, windows and columns
 Agenda = dict[int, list[tuple[int, Tensor, Tensor]]]
 
@@ -175,8 +175,9 @@ class Chain:
 
     def flip_rows(self, program: Program) -> None:
         """The end of a pass."""
-        draw = self.flips.fork("rows").uniform(*self.chop_out.shape, like=self.chop_out)
-        self.chop_out = torch.where(draw < program.chopper.rows, -self.chop_out, self.chop_out)
+        drawn = self.flips.fork("rows").uniform(*self.chop_out.shape, like=torch.empty(0))
+        flips = (drawn < program.chopper.rows).to(self.chop_out.device)
+        self.chop_out = torch.where(flips, -self.chop_out, self.chop_out)
 
     def run(self, program: Program, plan: PulsePlan, rate: Tensor) -> Events:
         """A mini-batch, or a part of one in which the signs of rows stay; ``begin`` comes first.
@@ -438,8 +439,9 @@ def _chopped(chain: Chain, program: Program, passes: Any, reads: Flags) -> tuple
 
 
 def of_each(true: Tensor, stream: Stream) -> Count:
-    """How many are true [...], of each instance that ``stream`` draws for."""
-    return true.flatten(1).sum(1).numpy(force=True) if stream.lead else int(true.sum())
+    """How many are true [...], of each instance that ``stream`` draws for; on its device, so that nobody waits for it."""
+    many = true.flatten(1).sum(1) if stream.lead else true.sum()
+    return many if many.device.type != "cpu" else many.numpy() if stream.lead else int(many)
 
 
 def _agenda(schedules: dict[int, Schedule], head: int) -> Agenda:

@@ -1,11 +1,14 @@
 """Which implementation works on a tile: the one place that chooses."""
 
+from importlib.util import find_spec
 from typing import Literal, NamedTuple
 
 import torch
 
 from crossweep.engine.base import Backend, Engine, EngineParameters
 from crossweep.engine.cpu.engine import CPUEngine
+from crossweep.engine.cuda.engine import CUDAEngine
+from crossweep.engine.cuda.launch import interpreted
 from crossweep.engine.reference.engine import ReferenceEngine
 from crossweep.errors import ConfigError
 
@@ -15,7 +18,7 @@ CPU = torch.device("cpu")
 class Choice(NamedTuple):
     """What works on the tiles of a model, and why."""
 
-    implementation: Literal["reference", "cpu"]
+    implementation: Literal["reference", "cpu", "cuda"]
     reason: str
 
 
@@ -23,22 +26,30 @@ def choose(backend: Backend, device: torch.device, *, instances: int = 1) -> Cho
     """The implementation for tiles on ``device``.
 
     Args:
-        backend: what was asked for: ``reference`` (torch; any device, every rule), ``cpu`` (compiled kernels, the
-            reference where there is none) or ``auto``.
+        backend: what was asked for: ``reference`` (torch; any device, every rule), ``cpu`` or ``cuda`` (compiled kernels,
+            the reference where there is none) or ``auto``.
         device: where the tiles live.
         instances: crossbars side by side in each tile.
 
     Raises:
-        ConfigError: ``cpu`` is asked for elsewhere.
+        ConfigError: ``cpu`` or ``cuda`` is asked for elsewhere, or ``cuda`` without Triton.
     """
     if backend == "reference":
         return Choice("reference", "asked for")
-    if device.type != "cpu":
-        if backend == "cpu":
-            raise ConfigError(f"engine.backend: cpu works on compute_device=cpu only, got {device}")
-        return Choice("reference", f"there are no compiled kernels for {device.type}")
     if backend == "cpu":
+        if device.type != "cpu":
+            raise ConfigError(f"engine.backend: cpu works on compute_device=cpu only, got {device}")
         return Choice("cpu", "asked for")
+    if backend == "cuda":
+        if not _has_triton():
+            raise ConfigError("engine.backend: cuda needs Triton, which comes with torch's CUDA builds on Linux")
+        if device.type != "cuda" and not interpreted():
+            raise ConfigError(f"engine.backend: cuda works on compute_device=cuda only, got {device}")
+        return Choice("cuda", "asked for")
+    if device.type == "cuda" and _has_triton():
+        return Choice("cuda", "tiles lie on a GPU")
+    if device.type != "cpu":
+        return Choice("reference", f"there are no compiled kernels for {device.type}")
     if instances > 1:
         return Choice("reference", "one tensor operation for many crossbars beats a compiled call for each")
     return Choice("cpu", "tiles lie on the CPU")
@@ -50,4 +61,8 @@ def engine(parameters: EngineParameters, device: torch.device = CPU, *, instance
     return _ENGINES[made.implementation](parameters)
 
 
-_ENGINES: dict[str, type[Engine]] = {kind.name: kind for kind in (ReferenceEngine, CPUEngine)}
+def _has_triton() -> bool:
+    return find_spec("triton") is not None
+
+
+_ENGINES: dict[str, type[Engine]] = {kind.name: kind for kind in (ReferenceEngine, CPUEngine, CUDAEngine)}

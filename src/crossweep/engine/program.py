@@ -56,8 +56,8 @@ class Chopper:
         """Which of the reads end in a flip: bool ``shape``, whose last dimensions are those of ``passes``."""
         if not self.probability:
             return torch.zeros(shape, dtype=torch.bool, device=like.device)
-        if self.random:
-            return stream.uniform(*shape, like=like) < self.probability
+        if self.random:  # drawn on the host, so that every engine sees the same flips
+            return (stream.uniform(*shape, like=torch.empty(0)) < self.probability).to(like.device)
         regular = (passes % self.period) + 1 == self.period
         return regular.to(like.device).expand(shape)
 

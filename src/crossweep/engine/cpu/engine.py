@@ -38,15 +38,15 @@ class CPUEngine(ReferenceEngine):
     def read(
         self, x: Tensor, weight: Tensor, io: IOParameters, stream: Stream, *, bounded: bool = True
     ) -> Tensor:
-        if io.is_perfect or not (fits(x, weight) and reads.covers(x, weight, io, stream)):
+        if io.is_perfect or not (fits(x, weight) and reads.covers(x, weight, stream)):
             return super().read(x, weight, io, stream, bounded=bounded)
         return reads.read(x, weight, io, stream, bounded=bounded)
 
     def read_columns(
         self, weight: Tensor, io: IOParameters, stream: Stream, columns: Tensor | slice
     ) -> Tensor:
-        covered = fits(weight) and io.inp_noise == 0 and reads.covers(weight, weight, io, stream)
-        if io.is_perfect or not covered:
+        mixed = io.inp_noise != 0 or io.ir_drop != 0
+        if io.is_perfect or mixed or not (fits(weight) and reads.covers(weight, weight, stream)):
             return super().read_columns(weight, io, stream, columns)
         return reads.read_slices(weight, io, stream, columns)
 

@@ -71,9 +71,9 @@ def _one_pass(
         x = x + io.inp_noise * stream.normal(*x.shape, like=x)
     y = product(x)
     if io.ir_drop > 0:
-        y = y - io.ir_drop * _ir_drop(x, weight, io.ir_drop_g_ratio)
+        y = y - io.ir_drop * ir_drop(x, weight, io.ir_drop_g_ratio)
     if io.w_noise > 0 and io.w_noise_type != "none":
-        y = y + io.w_noise * _weight_noise_scale(x, weight, io) * stream.normal(*y.shape, like=y)
+        y = y + io.w_noise * weight_noise_scale(x, weight, io) * stream.normal(*y.shape, like=y)
     if io.out_noise > 0:
         y = y + io.out_noise * stream.normal(*y.shape, like=y)
     y = _round(y, io.out_bin, io.out_sto_round, stream)
@@ -83,14 +83,14 @@ def _one_pass(
     return y.clamp(-io.out_bound, io.out_bound), clipped
 
 
-def _weight_noise_scale(x: Tensor, weight: Tensor, io: IOParameters) -> Tensor:
+def weight_noise_scale(x: Tensor, weight: Tensor, io: IOParameters) -> Tensor:
     if io.w_noise_type == "pcm_read":
         return (x.square() @ weight.abs().transpose(-1, -2)).sqrt()
     norm: Tensor = torch.linalg.vector_norm(x, dim=-1, keepdim=True)
     return norm
 
 
-def _ir_drop(x: Tensor, weight: Tensor, g_ratio: float) -> Tensor:
+def ir_drop(x: Tensor, weight: Tensor, g_ratio: float) -> Tensor:
     """Voltage lost along the wires, to first order in the line's current.
 
     ``a_i = (N / g_ratio) sum_j |w_ij| |x_j|``, ``c_i = a_i (a_i (0.05 a_i - 0.2) + 0.5)``, drop
@@ -158,7 +158,7 @@ def read_slices(
 
 
 def _slice_drop(chosen: Tensor, drive: Tensor, columns: Tensor | slice, n: int, g_ratio: float) -> Tensor:
-    """``_ir_drop`` of one-hot reads: only the driven column carries current."""
+    """``ir_drop`` of one-hot reads: only the driven column carries current."""
     a = chosen.abs() * drive.abs() * (n / g_ratio)
     c = a * (a * (0.05 * a - 0.2) + 0.5)
     position = 1 - (1 - torch.arange(n, device=chosen.device, dtype=chosen.dtype)[columns] / n) ** 2

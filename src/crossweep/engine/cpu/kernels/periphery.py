@@ -5,9 +5,10 @@ import numpy as np
 
 from crossweep.engine.cpu.kernels.bits import as_bits, as_float, line_key, mix, square_root
 from crossweep.engine.cpu.kernels.jit import inline, kernel
-from crossweep.engine.cpu.kernels.maths import normal_pair, open_uniform
+from crossweep.engine.cpu.kernels.maths import normal, normal_pair, open_uniform
 
 F = np.float32
+_WEIGHTS = np.uint32(0x1B873593)  # where random words for the noise of weights start
 _ROUND = F(
     12582912.0
 )  # 1.5 * 2^23: adding and subtracting it rounds to the nearest whole number, halves to even
@@ -81,6 +82,25 @@ def _add_noise(row, std, key):
     if half > n - half:
         a, _ = normal_pair(np.uint32(2 * (half - 1)), key)
         low[half - 1] += std * a
+
+
+@kernel
+def disturb_rows(y, std, keys, ids, first_row, last_row):
+    """Add the noise of the weights that were read, in place.
+
+    Args:
+        y: in and out, what the crossbar gave [rows, n].
+        std: standard deviation of each output, or of all of a vector [rows, n or 1].
+        keys: 63-bit key of each vector [rows].
+        ids: numbers of the vectors [rows].
+        first_row: first row.
+        last_row: one past the last row.
+    """
+    for i in range(first_row, last_row):
+        row, own = y[i], std[i]
+        k = mix(_WEIGHTS, line_key(keys[i], ids[i]))
+        for j in range(row.shape[0]):
+            row[j] += own[min(j, own.shape[0] - 1)] * normal(np.uint32(2 * j), k)
 
 
 @kernel

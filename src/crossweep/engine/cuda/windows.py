@@ -1,0 +1,240 @@
+"""All windows of a mini-batch of a program's first transfer: counts of all of them at once, then the life of every device."""
+
+from math import prod
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from crossweep.engine.base import Tile
+from crossweep.engine.cuda.devices import closed, devices
+from crossweep.engine.cuda.launch import LANES, blocks, cdiv, flat, keys_of, upload
+from crossweep.engine.cuda.updates import LEVELS
+from crossweep.engine.cuda.words import Words, words_of
+from crossweep.engine.io_parameters import IOParameters
+from crossweep.engine.program import Buffered, Own, Program, Smoothed
+from crossweep.engine.schedule import Schedule
+
+if TYPE_CHECKING:
+    from crossweep.engine.chain import Job, TransferState
+    from crossweep.rng import Stream
+
+_NUMBERS = 1 << 26  # counts that are kept at once
+_TALLEST = 4096  # rows of a crossbar whose columns are written by pulse trains
+_BUFFERS = ("held", "mean", "past", "second")
+
+
+def refuses(program: Program, source: Tile, target: Tile) -> str | None:
+    """Why no single call does the windows of a mini-batch; None: one does."""
+    transfer, level = program.transfers[program.gradient], source.engine.parameters.level
+    io, tiles, what = transfer.io, (source, target), transfer.what
+    trains = isinstance(what, Smoothed)
+    reasons = {
+        "several devices make a weight": any(tile.device.n_devices > 1 for tile in tiles),
+        "several crossbars lie side by side": source.state.dim() != 2 + len(source.draws.lead),
+        "pulses of the gradient are not stochastic": program.update.pulse_type != "stochastic",
+        "reads are rounded at random": not io.is_perfect and (io.inp_sto_round or io.out_sto_round),
+        "a device's steps have no closed form": not all(closed(tile.bar, level) for tile in tiles),
+        f"columns of more than {_TALLEST} devices are written by trains": trains and source.state.shape[-2] > _TALLEST,
+        "what happens to a read is Python": isinstance(what, Own),
+    }
+    first = next((reason for reason, holds in reasons.items() if holds), None)
+    if first is not None or isinstance(what, Own):
+        return first
+    if isinstance(what, Buffered):
+        return None if what.write.is_exact(rows=program.rows) else "transfers are written at random"
+    update = what.write.update
+    return "transfers are not stochastic" if update.pulse_type != "stochastic" or update.res else None
+
+
+def run_(job: "Job", begin: int, end: int) -> None:
+    """Windows ``begin`` to ``end``: pulse A, read its columns, fill H, pulse C; tiles and buffers change in place."""
+    from crossweep.engine.chain import of_each
+    from crossweep.engine.cuda.kernels.windows import live
+
+    source, target, plan, due = job.source, job.target, job.plan, job.first.part(begin, end)
+    io, what, lead = job.transfer.io, job.transfer.what, tuple(job.source.draws.lead)
+    engine = source.engine.parameters
+    state, (rows, columns) = job.chain.states[job.program.gradient], source.state.shape[-2:]
+    like, many, windows = source.state, prod(lead), len(due.reads)
+    words, words_at = words_of(plan, source.draws, lead, expected=engine.level == "mean")
+    own = words_at.long()
+    first, last = plan.first, plan.first + plan.bl.shape[-1]
+    members = [job.chain.draws.at(place) for place in np.ndindex(lead)]
+    disturbance = _of_other_lines(source.weight, io, due.reads, [member.fork("inputs") for member in members])
+    keys = keys_of(members, like)
+    fast, slow = (devices(tile.bar, tile.state, write=tile.write_noise) for tile in (source, target))
+    tables = _tables(job, due, lead)
+    tables[-1] = words.parts(tables[0].long(), tables[1].long(), source.device.relative_step, engine.max_relaxation)[own]
+    kappas = words.kappas(first, last)[own].contiguous()
+    hit = torch.zeros(many, windows, columns, dtype=torch.int8, device=like.device)
+    trains = isinstance(what, Smoothed)
+    height, width, warps = blocks(rows, whole=trains)
+    grid = (cdiv(columns, width), cdiv(rows, height), many)
+    factors = _factors(state, kappas, grid, (rows, columns))
+    row_sign, tables[7] = _in_units(job, tables[7], lead)
+    listed = words.listed(first, last) if engine.level == "pulse" else (words.slots, words.slots, words_at)
+    memory = tuple(_numbers(getattr(state, n), lead) if n in state.memory else kappas for n in _BUFFERS)
+    buffered, smoothed = (what, None) if isinstance(what, Buffered) else (None, what)
+    longest = max(int((due.until - due.since).max()), 1) * plan.longest
+    at_once = max(1, _NUMBERS // (many * rows * columns)) if engine.level != "pulse" else windows
+    for start in range(0, windows, at_once):
+        size = min(at_once, windows - start)
+        counts = kappas
+        if engine.level != "pulse":
+            counts = _counts(words, words_at, tables, row_sign, (rows, columns), windows, (start, size), wide=longest > 65535)
+        live[grid](
+            (*_states(source, lead), *fast.matrices), words.lines, words.spreads, words.slots, words_at, counts,
+            tuple(tables), memory, factors, disturbance, listed, (*_states(target, lead), *slow.matrices), row_sign,
+            kappas, keys, hit, (fast.shape, slow.shape), (fast.curves, slow.curves), _reads(io, columns),
+            _buffer(buffered, smoothed), _train(smoothed, target.device.granularity), words.samples, rows, columns,
+            cdiv(columns, LANES), windows, start, size, listed[0].shape[-1], fast.nodes, slow.nodes,
+            LEVEL=LEVELS[engine.level], PIECES=words.pieces, SIGNED=words.signed, WIDE=longest > 65535, KIND=fast.kind,
+            SLOW_KIND=slow.kind, PERFECT=io.is_perfect, BY_WEIGHT=io.w_noise_type == "pcm_read",
+            DISTURBED=disturbance.numel() > 1, HELD="held" in state.memory, MEANS="mean" in state.memory,
+            PASTS="past" in state.memory, SECONDS="second" in state.memory, FACTORS=state.factored,
+            FORGET=buffered is not None and buffered.forget, NO_BUFFER=buffered is not None and buffered.no_buffer,
+            TRAINS=trains, MANAGED=smoothed is not None and _managed(smoothed),
+            SHORTEN=smoothed is not None and smoothed.write.update.update_bl_management, BY_ROWS=job.program.rows,
+            R=height, C=width, num_warps=warps,
+        )  # fmt: skip
+    if state.factored:
+        state.row_sums += factors[2].sum(1).view_as(state.row_sums)
+        state.column_sums += factors[3].sum(1).view_as(state.column_sums)
+    sent = of_each(hit if lead else hit[0], job.chain.draws)
+    job.count(job.program.gradient, int(due.reads.sum()), sent)
+
+
+def _counts(
+    words: Words, words_at: Tensor, tables: list[Tensor], row_sign: Tensor, shape: tuple[int, int], windows: int,
+    part: tuple[int, int], *, wide: bool,
+) -> Tensor:  # fmt: skip
+    """Of all windows of a part, see ``kernels.counts``."""
+    from crossweep.engine.cuda.kernels.counts import count_windows, expect_windows
+
+    (rows, columns), (start, size), many = shape, part, words_at.numel()
+    expected = words.columns.is_floating_point()
+    grid = cdiv(rows, 32) * cdiv(columns, 32), size, many
+    turns = row_sign[1]
+    seen = words_at, tables[0], tables[1], tables[6], turns
+    sizes = words.samples, rows, columns, windows, start, size
+    if expected:
+        counts = torch.empty(2, many, size, rows, columns, device=turns.device)
+        expect_windows[grid](words.rows, words.columns, *seen, counts, *sizes, SIGNS=True, S=32, R=32, C=32)
+        return counts
+    counts = torch.empty(
+        many, size, rows, columns, dtype=torch.int64 if wide else torch.int32, device=turns.device
+    )
+    count_windows[grid](
+        *words.lines, *seen, counts, *sizes, SIGNS=True, PIECES=words.pieces, SIGNED=words.signed, WIDE=wide, R=32, C=32
+    )
+    return counts
+
+
+def _tables(job: "Job", due: Schedule, lead: tuple[int, ...]) -> list[Tensor]:
+    """The schedule as ``kernels.windows.live`` takes it, but for the last."""
+    like, plan = job.source.state, job.plan
+    since, until = ((edge + plan.first).astype(np.int32) for edge in (due.since, due.until))
+    starts = np.arange(0, since.shape[1], LANES)
+    earliest, latest = np.minimum.reduceat(since, starts, 1), np.maximum.reduceat(until, starts, 1)
+    reads = due.reads.astype(np.float32)
+    shape = (*lead, *due.reads.shape)
+    sign, scale, fresh = (
+        t.to(like.device, torch.float32).expand(shape).reshape(prod(lead), *due.reads.shape)
+        for t in (due.sign, due.scale, due.fresh)
+    )
+    gate, share = (t.to(like.device, torch.float32).expand(due.reads.shape).contiguous() for t in (due.gate, due.share))
+    known = [upload(array, like) for array in (since, until, earliest, latest, reads)]
+    return [*known, gate, sign.contiguous(), (sign * scale).contiguous(), fresh.contiguous(), share, known[0]]
+
+
+def _in_units(job: "Job", gain: Tensor, lead: tuple[int, ...]) -> tuple[Tensor, Tensor]:
+    """Signs of the rows for reads and for pulses [2, crossbars, O], and gains; one of them over the unit that the rule has
+    to know."""
+    what, many, rows = job.transfer.what, prod(lead), job.source.state.shape[-2]
+    signs = job.chain.chop_out.expand(*lead, rows).reshape(many, rows)
+    turns = torch.ones_like(signs) if job.plan.turn_d is None else job.plan.turn_d.expand(*lead, rows).reshape(many, rows)
+    if isinstance(what, Buffered) and what.normalise is not None:
+        unit = job.chain.unit.expand(*lead, *job.chain.unit.shape[-2:]).reshape(many, *job.chain.unit.shape[-2:])
+        if unit.shape[-1] == 1:
+            signs = signs / unit[..., 0]
+        else:
+            gain = (gain / unit[..., :1, :]).contiguous()
+    return torch.stack((signs, turns)).contiguous(), gain
+
+
+def _states(tile: Tile, lead: tuple[int, ...]) -> tuple[Tensor, ...]:
+    """States, visible weights, references and pulse counts of a tile [crossbars, d, x]; all but the references are changed
+    in place."""
+    for name in ("state", "weight", "pulses_given"):
+        tensor = getattr(tile, name)
+        if not tensor.is_contiguous():
+            setattr(tile, name, tensor.contiguous())
+    shape = prod(lead), *tile.state.shape[-2:]
+    return tile.state.view(shape), tile.weight.view(shape), flat(tile.reference, lead, 2), tile.pulses_given.view(shape)
+
+
+def _numbers(tensor: Tensor, lead: tuple[int, ...]) -> Tensor:
+    return tensor.view(prod(lead), *tensor.shape[-2:])
+
+
+def _factors(state: "TransferState", like: Tensor, grid: tuple[int, int, int], shape: tuple[int, int]) -> tuple[Tensor, ...]:
+    """Roots of rows and columns, and room for sums of squares of each block; see ``kernels.windows.live``."""
+    across, down, many = grid
+    if not state.factored:
+        return (like,) * 4
+    roots = [f.sqrt().reshape(many, -1).contiguous() for f in (state.row_factor, state.column_factor)]
+    return (*roots, like.new_zeros(many, across, shape[0]), like.new_zeros(many, down, shape[1]))
+
+
+def _of_other_lines(weight: Tensor, io: IOParameters, reads: NDArray[np.bool_], streams: "list[Stream]") -> Tensor:
+    """What the noise at the DAC, which is on every line, adds to each read [crossbars, windows, O, I]; one number without."""
+    if io.is_perfect or io.inp_noise == 0:
+        return torch.zeros(1, device=weight.device)
+    window, column = np.nonzero(reads)
+    below = weight.reshape(-1, *weight.shape[-2:])
+    added = torch.zeros(below.shape[0], len(reads), *weight.shape[-2:], device=weight.device)
+    cpu = torch.empty(0)
+    for k, stream in enumerate(streams):
+        noise = io.inp_noise * stream.normal(weight.shape[-1], window.size, like=cpu).to(weight.device)
+        added[k, torch.from_numpy(window), :, torch.from_numpy(column)] = (below[k] @ noise).T
+    return added
+
+
+def _reads(io: IOParameters, lines: int) -> tuple[float, ...]:
+    """The periphery of one-hot reads, see ``kernels.transfers.read_columns``."""
+    if io.is_perfect:
+        return (1.0, 0.0, 0.0, 0.0, float("inf"), 0.0, 0.0, 1.0)
+    width, bound = io.inp_bin, io.inp_bound
+    drive = min(np.rint(1 / width) * width if width > 0 else 1.0, bound)
+    noise = io.w_noise if io.w_noise_type != "none" else 0.0
+    return (
+        float(drive), float(noise), float(io.out_noise), float(io.out_bin),
+        float(io.out_bound) if io.out_bound > 0 else float("inf"), float(io.ir_drop), float(lines / io.ir_drop_g_ratio),
+        float(lines),
+    )  # fmt: skip
+
+
+def _buffer(what: Buffered | None, smoothed: Smoothed | None) -> tuple[float, ...]:
+    if what is None:
+        assert smoothed is not None
+        return (0.0, 1.0, float("inf"), 0.0, 1.0, 0.0, float(smoothed.least))
+    return (
+        float(what.momentum), float(what.write.update.desired_bl), float(what.cap or np.inf), float(what.past or 0.0),
+        float(what.normalise.floor if what.normalise else 1.0), float(what.write.step), -1.0,
+    )  # fmt: skip
+
+
+def _managed(what: Smoothed) -> bool:
+    update = what.write.update
+    return update.update_management or update.update_bl_management
+
+
+def _train(what: Smoothed | None, granularity: float) -> tuple[float, ...]:
+    if what is None:
+        return (0.0, 1.0, 1.0)
+    update = what.write.update
+    return float(what.write.strength / granularity), float(update.desired_bl), float(update.um_grad_scale)
+

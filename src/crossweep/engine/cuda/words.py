@@ -1,0 +1,214 @@
+"""Drawn or expected pulses of a mini-batch, for the kernels."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from math import prod
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from crossweep.engine.cuda.launch import cdiv, halves, power, upload
+from crossweep.engine.pulse_plan import PulsePlan
+from crossweep.rng import Stream
+
+_FULL = float(1 << 16)
+_LINES = 256  # of one program
+_SEGMENTS = 4096  # an update is cut into so many at most
+
+
+@dataclass(frozen=True)
+class Words:
+    """The pulses of a mini-batch on all crossbars that draw their own.
+
+    Args:
+        rows: words of the rows [drawn, pieces, b, rows] (int32); expected pulses [drawn, b, rows] (float32).
+        columns: of the columns, likewise.
+        signs: 1 where a value is negative, of rows and columns [drawn, b, lines] (int8); empty where words carry the sign.
+        bl: slots of each sample [drawn, b].
+        slots: first slot of each sample, and the end [drawn, b + 1] (int32); samples themselves where pulses are expected.
+        means: mean probability over the lines, of rows and columns [drawn, b] (float64).
+        squares: mean squared probability, likewise.
+        pieces: words of a sample.
+        spreads: of rows and columns: what is missing of a Poisson count's variance is their product [drawn, lines].
+    """
+
+    rows: Tensor
+    columns: Tensor
+    signs: tuple[Tensor, Tensor]
+    bl: Tensor
+    slots: Tensor
+    means: tuple[Tensor, Tensor]
+    squares: tuple[Tensor, Tensor]
+    pieces: int
+    spreads: tuple[Tensor, Tensor]
+
+    @property
+    def signed(self) -> bool:
+        """Whether words carry the sign."""
+        return self.signs[0].numel() == 0
+
+    @property
+    def lines(self) -> tuple[Tensor, ...]:
+        """As kernels take them."""
+        return self.rows, self.signs[0], self.columns, self.signs[1]
+
+    @property
+    def samples(self) -> int:
+        """Number of samples b."""
+        return self.bl.shape[-1]
+
+    @cached_property
+    def running(self) -> Tensor:
+        """Pulses of a typical device before each sample, and in all [drawn, b + 1] (float64)."""
+        pulses = self.bl.double() * (self.squares[0] * self.squares[1]).sqrt()
+        return torch.cat((torch.zeros_like(pulses[:, :1]), pulses.cumsum(-1)), -1)
+
+    def kappas(self, first: int, last: int) -> Tensor:
+        """Expected ``sum n_b^2 / sum n_b`` over some samples [drawn] (float32)."""
+        own = slice(first, last)
+        bl = self.bl[:, own].double()
+        singles = (bl * self.means[0][:, own] * self.means[1][:, own]).sum(-1)
+        pairs = (bl * (bl - 1) * self.squares[0][:, own] * self.squares[1][:, own]).sum(-1)
+        return (1 + torch.where(singles > 0, pairs / singles.clamp(min=1e-300), 0.0)).float()
+
+    def parts(self, since: Tensor, until: Tensor, relative_step: float, most: float) -> Tensor:
+        """In how many parts each window is cut, so that a typical device relaxes by ``most`` in a part at most [drawn,
+        windows] (int32); ``since`` and ``until`` [windows, columns]."""
+        wanted = (self.running[:, until] - self.running[:, since]).amax(-1) * relative_step / most
+        return wanted.ceil().clamp(min=1).int()
+
+    def edges(self, first: int, last: int, relative_step: float, most: float) -> tuple[Tensor, Tensor]:
+        """Slots that cut some samples into segments of about equal expected pulses [drawn, room], and how many segments
+        there are [drawn] (int32)."""
+        running = self.running[:, first : last + 1] - self.running[:, first : first + 1]
+        slots = self.slots[:, first : last + 1].double()
+        total = running[:, -1:]
+        wanted = (total * relative_step / most).ceil().clamp(1, _SEGMENTS)
+        marks = torch.arange(1, _SEGMENTS, device=running.device) / wanted
+        right = torch.searchsorted(running, marks * total, right=True).clamp(1, running.shape[-1] - 1)
+        below, above = running.gather(-1, right - 1), running.gather(-1, right)
+        share = (marks * total - below) / torch.where(above > below, above - below, 1.0)
+        left, after = slots.gather(-1, right - 1), slots.gather(-1, right)
+        inner = torch.where(marks < 1, (left + share.clamp(0, 1) * (after - left)).floor(), slots[:, -1:])
+        cut = torch.cat((slots[:, :1], inner, slots[:, -1:]), -1)
+        new = torch.cat((torch.ones_like(cut[:, :1]), (cut.diff(dim=-1) > 0).to(cut.dtype)), -1)
+        place = new.cumsum(-1).long() - 1
+        return cut.new_zeros(cut.shape).scatter(-1, place, cut).int(), place[:, -1].int()
+
+    def listed(self, first: int, last: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Sample and number of every word with slots, in order [drawn, room], and how many there are [drawn] (int32)."""
+        many = ((self.bl[:, first:last] + 31) / 32).floor().long()
+        place = torch.arange(self.pieces, device=many.device)
+        there = place < many.unsqueeze(-1)
+        to = torch.where(there, (many.cumsum(-1) - many).unsqueeze(-1) + place, (last - first) * self.pieces)
+        room = many.new_zeros(many.shape[0], (last - first) * self.pieces + 1)
+        sample = torch.arange(first, last, device=many.device)[:, None].expand_as(to[0])
+        samples = room.scatter(-1, to.flatten(1), sample.expand_as(to).flatten(1))
+        pieces = room.scatter(-1, to.flatten(1), place.expand_as(to).flatten(1))
+        return samples.int(), pieces.int(), many.sum(-1).int()
+
+
+def at(lead: tuple[int, ...], place: tuple[int, ...]) -> tuple[int, ...]:
+    """Where, in broadcast leading dimensions ``lead``, the index ``place`` lies."""
+    short = place[len(place) - len(lead) :]
+    return tuple(0 if size == 1 else k for size, k in zip(lead, short, strict=True))
+
+
+def words_of(plan: PulsePlan, stream: Stream, lead: tuple[int, ...], *, expected: bool = False) -> tuple[Words, Tensor]:
+    """The pulses of the whole mini-batch, drawn at first use, and which of them each crossbar uses [crossbars] (int32).
+
+    Args:
+        plan: of the mini-batch, or of a part of it.
+        stream: of all crossbars.
+        lead: leading dimensions of the crossbars.
+        expected: pulses are not drawn.
+    """
+    batch = plan.drawn
+    key: Any = ("cuda", expected)
+    places = list(np.ndindex(lead))
+    if key not in batch.words:
+        if expected:
+            batch.words[key] = _expected(plan)
+        else:
+            streams: dict[tuple[int, ...], Stream] = {}
+            for place in places:
+                streams.setdefault(at(batch.lead, place), stream.at(place))
+            own = [streams[place] for place in np.ndindex(batch.lead)]
+            batch.words[key] = _drawn(plan, own)
+    numbers = [int(np.ravel_multi_index(at(batch.lead, p), batch.lead)) if batch.lead else 0 for p in places]
+    return batch.words[key], upload(np.array(numbers, np.int32), batch.x)
+
+
+def _sides(plan: PulsePlan) -> list[tuple[Tensor, Tensor]]:
+    """Values [drawn, b, n] and scales [drawn, b] of columns and rows."""
+    batch, many = plan.drawn, prod(plan.drawn.lead)
+    return [
+        (values.detach().float().expand(*batch.lead, *values.shape[-2:]).reshape(many, *values.shape[-2:]),
+         scale.detach().float().expand(*batch.lead, scale.shape[-1]).reshape(many, -1).contiguous())
+        for values, scale in ((batch.x, batch.scale_x), (batch.d, batch.scale_d))
+    ]  # fmt: skip
+
+
+def _lengths(plan: PulsePlan) -> Tensor:
+    batch = plan.drawn
+    return batch.bl.detach().float().expand(*batch.lead, batch.bl.shape[-1]).reshape(prod(batch.lead), -1).contiguous()
+
+
+def _drawn(plan: PulsePlan, streams: list[Stream]) -> Words:
+    from crossweep.engine.cuda.kernels.words import draw_lines
+
+    bl, pieces = _lengths(plan), cdiv(plan.longest, 32)
+    signed = plan.longest <= 31
+    many, b = bl.shape
+    slots = torch.zeros(many, b + 1, dtype=torch.int32, device=bl.device)
+    slots[:, 1:] = bl.cumsum(-1, dtype=torch.float64).int()
+    sides = _sides(plan)
+    keys = [[stream.fork(name).next_key() for name in "xd"] for stream in streams]
+    found = []
+    for side, (values, scale) in enumerate(sides):
+        n = values.shape[-1]
+        lines = min(power(n), _LINES)
+        words = torch.empty(many, pieces, b, n, dtype=torch.int32, device=bl.device)
+        signs = torch.empty(0 if signed else (many, b, n), dtype=torch.int8, device=bl.device)
+        sums = torch.empty(2, many, cdiv(n, lines), b, dtype=torch.int64, device=bl.device)
+        own = halves([pair[side] for pair in keys], bl)
+        if words.numel():
+            draw_lines[(cdiv(n, lines), b, many)](
+                values, scale, bl, slots, own, words, signs, sums[0], sums[1], b, n, *values.stride(), PIECES=pieces,
+                SIGNED=signed, LONG=plan.longest >= 20, LINES=lines,
+            )  # fmt: skip
+        mean, square = sums.sum(2).double() / (n * _FULL)
+        found.append((words, signs, mean, square))
+    (x, x_signs, x_mean, x_square), (d, d_signs, d_mean, d_square) = found
+    none = torch.empty(0, device=bl.device)
+    return Words(
+        d, x, (d_signs, x_signs), bl, slots, (x_mean, d_mean), (x_square, d_square), pieces, (none, none)
+    )
+
+
+def _expected(plan: PulsePlan) -> Words:
+    from crossweep.engine.cuda.kernels.words import expect_lines
+
+    bl = _lengths(plan)
+    many, b = bl.shape
+    found = []
+    for weighted, (values, scale) in zip((False, True), _sides(plan), strict=True):
+        n = values.shape[-1]
+        p = torch.empty(many, b, n, device=bl.device)
+        sums = torch.empty(2, many, b, device=bl.device)
+        if p.numel():
+            expect_lines[(b, many)](
+                values, scale, bl, p, sums[0], sums[1], b, n, *values.stride(), WEIGHTED=weighted,
+                LINES=min(power(n), 1024),
+            )  # fmt: skip
+        by_slots = torch.where(bl > 0, 1 / bl.clamp(min=1), 0.0) if weighted else bl
+        size = p.abs().sum(1) if weighted else torch.bmm(bl.unsqueeze(1), p.abs()).squeeze(1)
+        square = torch.bmm(by_slots.unsqueeze(1), p.square()).squeeze(1)
+        mean, mean_square = sums.double() / n
+        found.append((p, mean, mean_square, square / size.clamp(min=1e-12)))
+    (x, x_mean, x_square, x_spread), (d, d_mean, d_square, d_spread) = found
+    none = torch.empty(0, dtype=torch.int8, device=bl.device)
+    slots = torch.arange(b + 1, dtype=torch.int32, device=bl.device).repeat(many, 1)
+    return Words(d, x, (none, none), bl, slots, (x_mean, d_mean), (x_square, d_square), 1, (d_spread, x_spread))
