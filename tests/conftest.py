@@ -1,5 +1,6 @@
 """Fixtures for all tests: fresh streams, and a guard on the global random generators."""
 
+import os
 import random
 from collections.abc import Iterator
 
@@ -9,6 +10,9 @@ import sklearn.datasets  # noqa: F401  (its import draws from Python's generator
 import torch
 
 from crossweep.rng import Stream
+
+if not torch.cuda.is_available():  # asked for when Triton is imported
+    os.environ.setdefault("TRITON_INTERPRET", "1")
 
 
 @pytest.fixture

@@ -63,6 +63,8 @@ RULES: dict[str, AbstractAlgorithm] = {
     "analog_sgd": AnalogSGD(update=LONG),
     "cttv2": CTTv2(**CHOPPED, update=SHORT),
     "cttv2, BL 31": CTTv2(**CHOPPED, update=LONG, forget_buffer=False),
+    "analog_sgd, BL 70": AnalogSGD(update=UpdateParameters(desired_bl=70, update_bl_management=False)),
+    "cttv2, BL 70": CTTv2(**CHOPPED, update=UpdateParameters(desired_bl=70, update_bl_management=False)),
     "cttv2, rows": CTTv2(**CHOPPED, transfer_columns=False, gamma=0.1),
     "agad": AGAD(**CHOPPED, correct_accumulation=True),
     "ttv2": TTv2(auto_granularity=20.0, momentum=0.1, n_reads_per_transfer=2, transfer_every=2.0),
@@ -100,6 +102,7 @@ class Scene:
         batches: mini-batches.
         instances: side by side; 0: one alone, without a leading axis.
         micro_batch: as in ``EngineParameters``.
+        max_relaxation: as in ``EngineParameters``; small values cut windows into parts.
     """
 
     rule: str = "cttv2"
@@ -111,6 +114,7 @@ class Scene:
     batches: int = 3
     instances: int = 0
     micro_batch: int = 4096
+    max_relaxation: float = 1.0
 
     @property
     def title(self) -> str:
@@ -118,6 +122,7 @@ class Scene:
         d, x = self.shape
         side = f", {self.instances} instances" if self.instances else ""
         part = f" in parts of {self.micro_batch}" if self.micro_batch < self.samples else ""
+        part += f", relaxing by {self.max_relaxation}" if self.max_relaxation != 1 else ""
         return f"{self.rule}, {self.device}, {self.level}, {self.reads}, {d}x{x}, {self.samples} samples{part}{side}"
 
     def weight(self, backend: Backend, place: torch.device) -> AnalogWeight:
@@ -127,7 +132,12 @@ class Scene:
 
     def _alone(self, backend: Backend, place: torch.device, seed: int) -> AnalogWeight:
         device, io = DEVICES[self.device], READS[self.reads]
-        engine = EngineParameters(level=self.level, backend=backend, micro_batch=self.micro_batch)
+        engine = EngineParameters(
+            level=self.level,
+            backend=backend,
+            micro_batch=self.micro_batch,
+            max_relaxation=self.max_relaxation,
+        )
         factory = TileFactory(
             fast=device, slow=device, symmetry_point=SymmetryPoint(skew=0.1, variability=0.05), engine=engine,
             forward=io, backward=io, population=Stream(seed, "population"), draws=Stream(seed, "draws"),
@@ -283,3 +293,10 @@ def scenes(shape: tuple[int, int] = (20, 37), samples: int = 7) -> Iterator[Scen
     yield from (scene(shape=odd) for odd in ((1, 5), (5, 1), (33, 65)))
     yield scene(samples=1)
     yield scene(samples=5 * samples, micro_batch=2 * samples)
+    yield from (scene(rule=rule, max_relaxation=0.02) for rule in ("analog_sgd", "cttv2"))
+    yield scene(level="mean", max_relaxation=0.02)
+    yield from (
+        scene(rule=rule, level=level)
+        for rule in ("analog_sgd, BL 70", "cttv2, BL 70")
+        for level in ("count", "pulse")
+    )

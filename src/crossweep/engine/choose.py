@@ -34,18 +34,9 @@ def choose(backend: Backend, device: torch.device, *, instances: int = 1) -> Cho
     Raises:
         ConfigError: ``cpu`` or ``cuda`` is asked for elsewhere, or ``cuda`` without Triton.
     """
-    if backend == "reference":
-        return Choice("reference", "asked for")
-    if backend == "cpu":
-        if device.type != "cpu":
-            raise ConfigError(f"engine.backend: cpu works on compute_device=cpu only, got {device}")
-        return Choice("cpu", "asked for")
-    if backend == "cuda":
-        if not _has_triton():
-            raise ConfigError("engine.backend: cuda needs Triton, which comes with torch's CUDA builds on Linux")
-        if device.type != "cuda" and not interpreted():
-            raise ConfigError(f"engine.backend: cuda works on compute_device=cuda only, got {device}")
-        return Choice("cuda", "asked for")
+    if backend != "auto":
+        _require(backend, device)
+        return Choice(backend, "asked for")
     if device.type == "cuda" and _has_triton():
         return Choice("cuda", "tiles lie on a GPU")
     if device.type != "cpu":
@@ -59,6 +50,15 @@ def engine(parameters: EngineParameters, device: torch.device = CPU, *, instance
     """The engine for tiles on ``device``; see ``choose``."""
     made = choose(parameters.backend, device, instances=instances)
     return _ENGINES[made.implementation](parameters)
+
+
+def _require(backend: Backend, device: torch.device) -> None:
+    """Check that an implementation works on ``device``."""
+    if backend == "cuda" and not _has_triton():
+        raise ConfigError("engine.backend: cuda needs Triton, which comes with torch's CUDA builds on Linux")
+    here = device.type == backend or (backend == "cuda" and interpreted())
+    if backend != "reference" and not here:
+        raise ConfigError(f"engine.backend: {backend} works on compute_device={backend} only, got {device}")
 
 
 def _has_triton() -> bool:

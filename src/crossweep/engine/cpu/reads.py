@@ -53,7 +53,14 @@ def read(x: Tensor, weight: Tensor, io: IOParameters, stream: Stream, *, bounded
 
 
 def _one_pass(
-    x: Tensor, weight: Tensor, io: IOParameters, stream: Stream, keys: tuple[Keys, ...], halvings: int, rows: Tensor, many: int
+    x: Tensor,
+    weight: Tensor,
+    io: IOParameters,
+    stream: Stream,
+    keys: tuple[Keys, ...],
+    halvings: int,
+    rows: Tensor,
+    many: int,
 ) -> tuple[Tensor, Tensor]:
     """One conversion of the vectors numbered ``rows``, ``many`` of each instance, whose inputs were halved so often; also
     which of them clipped. ``keys``: of DAC and ADC, of each instance; how many vectors clip must not move later draws."""
@@ -80,7 +87,15 @@ def _one_pass(
             spread(noise, std.shape[0], 20.0 * y[here].numel())
     clipped = torch.empty(rows.numel(), dtype=torch.bool)
     bound = number(io.out_bound if io.out_bound > 0 else np.inf)
-    adc = number(factor), number(io.out_noise), number(io.out_bin), io.out_sto_round, bound, keys[1][instance], ids
+    adc = (
+        number(factor),
+        number(io.out_noise),
+        number(io.out_bin),
+        io.out_sto_round,
+        bound,
+        keys[1][instance],
+        ids,
+    )
     work = partial(digitise_rows, y.numpy(), scale.numpy(), *adc, clipped.numpy())
     spread(work, rows.numel(), 20.0 * y.numel())
     return y, clipped

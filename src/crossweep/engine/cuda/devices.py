@@ -42,7 +42,9 @@ def devices(bar: Crossbar, like: Tensor, *, write: float = 0.0) -> Devices:
     lead, response = tuple(like.shape[:-2]), bar.response
     kind, own, curves = _described(response)
     if () not in bar.kept:  # devices do not change
-        bar.kept[()] = tuple(flat(t.expand_as(like), lead, 2) for t in (*own, bar.cells.w_max, bar.cells.w_min))
+        bar.kept[()] = tuple(
+            flat(t.expand_as(like), lead, 2) for t in (*own, bar.cells.w_max, bar.cells.w_min)
+        )
     relative, numbers = 1.0, (0.0,) * 7
     if isinstance(response, Affine):
         relative = float(not response.additive)

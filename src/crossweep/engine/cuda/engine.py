@@ -1,6 +1,7 @@
 """Triton kernels on a GPU, float32; the reference's torch where there is none."""
 
 import logging
+from functools import cache
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,12 @@ if TYPE_CHECKING:
     from crossweep.engine.chain import Job
 
 log = logging.getLogger(__name__)
+
+
+@cache
+def _say(what: str, reason: str) -> None:
+    """Once for each reason."""
+    log.warning("the cuda engine leaves %s to the reference, which is slow: %s", what, reason)
 
 
 def fits(*tensors: Tensor) -> bool:
@@ -63,6 +70,10 @@ class CUDAEngine(ReferenceEngine):
         else:
             known &= update.pulse_type == "stochastic"
         if not known:
+            _say(
+                "pulsed updates",
+                "of its device, or of a pulse type that is not stochastic, there is no kernel",
+            )
             return super().update(v, plan, bar, update, stream)
         return updates.update(v, plan, bar, level, most, stream)
 
@@ -92,7 +103,9 @@ class CUDAEngine(ReferenceEngine):
         return windows.refuses(program, source, target)
 
     def run(self, job: "Job") -> None:
-        if self.refuses(job.program, job.source, job.target):
+        reason = self.refuses(job.program, job.source, job.target)
+        if reason:
+            _say("mini-batches", reason)
             super().run(job)
             return
         job.hand_on(0)

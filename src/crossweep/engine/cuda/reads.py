@@ -32,10 +32,11 @@ def read(x: Tensor, weight: Tensor, io: IOParameters, stream: Stream, *, bounded
     keys_in, keys_out = keys_of(members, x), keys_of(members, x)
     driven, (scale, norm) = torch.empty_like(vectors), torch.empty(2, rows, device=x.device)
     dac, adc, weights = _dac(io), _adc(io), _WEIGHTS[io.w_noise_type] if io.w_noise > 0 else 0
-    ways = {"STOCHASTIC": io.inp_sto_round, "NOISY": io.inp_noise > 0}, {"STOCHASTIC": io.out_sto_round, "NOISY": io.out_noise > 0}
+    way_in = {"STOCHASTIC": io.inp_sto_round, "NOISY": io.inp_noise > 0}
+    way_out = {"STOCHASTIC": io.out_sto_round, "NOISY": io.out_noise > 0}
     if not rows:
         return x.new_zeros(*x.shape[:-1], d)
-    convert[(rows,)](vectors, keys_in, driven, scale, norm, many, n, dac, **ways[0], N=min(power(n), _VECTOR))
+    convert[(rows,)](vectors, keys_in, driven, scale, norm, many, n, dac, **way_in, N=min(power(n), _VECTOR))
     matrices = weight.reshape(instances, d, n)
     inputs = driven.view(instances, many, n)
     y = torch.bmm(inputs, matrices.mT)
@@ -45,7 +46,18 @@ def read(x: Tensor, weight: Tensor, io: IOParameters, stream: Stream, *, bounded
     y = y.view(rows, d)
     clipped = torch.empty(rows, dtype=torch.int8, device=x.device)
     digitise[(rows,)](
-        y, scale, std, keys_out, clipped, many, d, adc, float(io.w_noise), WEIGHTS=weights, **ways[1], D=min(power(d), _VECTOR)
+        y,
+        scale,
+        std,
+        keys_out,
+        clipped,
+        many,
+        d,
+        adc,
+        float(io.w_noise),
+        WEIGHTS=weights,
+        **way_out,
+        D=min(power(d), _VECTOR),
     )
     if bounded and io.bound_management == "iterative" and io.out_bound > 0:
         halve[(rows,)](

@@ -116,5 +116,3 @@ def coincidences(plan: PulsePlan, stream: Stream) -> Tensor:
             single, wide, out, b, single.shape[-1], n, PIECES=words.pieces, SIGNED=words.signed, LINES=lines
         )
     return out.view(*lead, b, n)
-
-

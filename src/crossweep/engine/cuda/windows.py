@@ -1,4 +1,4 @@
-"""All windows of a mini-batch of a program's first transfer: counts of all of them at once, then the life of every device."""
+"""All windows of a mini-batch of a program's first transfer: all their counts at once, then the life of every device."""
 
 from math import prod
 from typing import TYPE_CHECKING
@@ -37,7 +37,8 @@ def refuses(program: Program, source: Tile, target: Tile) -> str | None:
         "pulses of the gradient are not stochastic": program.update.pulse_type != "stochastic",
         "reads are rounded at random": not io.is_perfect and (io.inp_sto_round or io.out_sto_round),
         "a device's steps have no closed form": not all(closed(tile.bar, level) for tile in tiles),
-        f"columns of more than {_TALLEST} devices are written by trains": trains and source.state.shape[-2] > _TALLEST,
+        f"columns of more than {_TALLEST} devices are written by trains": trains
+        and source.state.shape[-2] > _TALLEST,
         "what happens to a read is Python": isinstance(what, Own),
     }
     first = next((reason for reason, holds in reasons.items() if holds), None)
@@ -56,6 +57,8 @@ def run_(job: "Job", begin: int, end: int) -> None:
 
     source, target, plan, due = job.source, job.target, job.plan, job.first.part(begin, end)
     io, what, lead = job.transfer.io, job.transfer.what, tuple(job.source.draws.lead)
+    buffered = what if isinstance(what, Buffered) else None
+    smoothed = what if isinstance(what, Smoothed) else None
     engine = source.engine.parameters
     state, (rows, columns) = job.chain.states[job.program.gradient], source.state.shape[-2:]
     like, many, windows = source.state, prod(lead), len(due.reads)
@@ -67,31 +70,41 @@ def run_(job: "Job", begin: int, end: int) -> None:
     keys = keys_of(members, like)
     fast, slow = (devices(tile.bar, tile.state, write=tile.write_noise) for tile in (source, target))
     tables = _tables(job, due, lead)
-    tables[-1] = words.parts(tables[0].long(), tables[1].long(), source.device.relative_step, engine.max_relaxation)[own]
+    tables[-1] = words.parts(
+        tables[0].long(), tables[1].long(), source.device.relative_step, engine.max_relaxation
+    )[own]
     kappas = words.kappas(first, last)[own].contiguous()
     hit = torch.zeros(many, windows, columns, dtype=torch.int8, device=like.device)
-    trains = isinstance(what, Smoothed)
+    trains = smoothed is not None
     height, width, warps = blocks(rows, whole=trains)
     grid = (cdiv(columns, width), cdiv(rows, height), many)
     factors = _factors(state, kappas, grid, (rows, columns))
     row_sign, tables[7] = _in_units(job, tables[7], lead)
     listed = words.listed(first, last) if engine.level == "pulse" else (words.slots, words.slots, words_at)
     memory = tuple(_numbers(getattr(state, n), lead) if n in state.memory else kappas for n in _BUFFERS)
-    buffered, smoothed = (what, None) if isinstance(what, Buffered) else (None, what)
-    longest = max(int((due.until - due.since).max()), 1) * plan.longest
+    wide = max(int((due.until - due.since).max()), 1) * plan.longest > 65535
     at_once = max(1, _NUMBERS // (many * rows * columns)) if engine.level != "pulse" else windows
     for start in range(0, windows, at_once):
         size = min(at_once, windows - start)
         counts = kappas
         if engine.level != "pulse":
-            counts = _counts(words, words_at, tables, row_sign, (rows, columns), windows, (start, size), wide=longest > 65535)
+            counts = _counts(
+                words,
+                words_at,
+                tables,
+                row_sign,
+                (rows, columns),
+                windows,
+                (start, size),
+                wide=wide,
+            )
         live[grid](
             (*_states(source, lead), *fast.matrices), words.lines, words.spreads, words.slots, words_at, counts,
             tuple(tables), memory, factors, disturbance, listed, (*_states(target, lead), *slow.matrices), row_sign,
             kappas, keys, hit, (fast.shape, slow.shape), (fast.curves, slow.curves), _reads(io, columns),
             _buffer(buffered, smoothed), _train(smoothed, target.device.granularity), words.samples, rows, columns,
             cdiv(columns, LANES), windows, start, size, listed[0].shape[-1], fast.nodes, slow.nodes,
-            LEVEL=LEVELS[engine.level], PIECES=words.pieces, SIGNED=words.signed, WIDE=longest > 65535, KIND=fast.kind,
+            LEVEL=LEVELS[engine.level], PIECES=words.pieces, SIGNED=words.signed, WIDE=wide, KIND=fast.kind,
             SLOW_KIND=slow.kind, PERFECT=io.is_perfect, BY_WEIGHT=io.w_noise_type == "pcm_read",
             DISTURBED=disturbance.numel() > 1, HELD="held" in state.memory, MEANS="mean" in state.memory,
             PASTS="past" in state.memory, SECONDS="second" in state.memory, FACTORS=state.factored,
@@ -128,7 +141,16 @@ def _counts(
         many, size, rows, columns, dtype=torch.int64 if wide else torch.int32, device=turns.device
     )
     count_windows[grid](
-        *words.lines, *seen, counts, *sizes, SIGNS=True, PIECES=words.pieces, SIGNED=words.signed, WIDE=wide, R=32, C=32
+        *words.lines,
+        *seen,
+        counts,
+        *sizes,
+        SIGNS=True,
+        PIECES=words.pieces,
+        SIGNED=words.signed,
+        WIDE=wide,
+        R=32,
+        C=32,
     )
     return counts
 
@@ -145,7 +167,9 @@ def _tables(job: "Job", due: Schedule, lead: tuple[int, ...]) -> list[Tensor]:
         t.to(like.device, torch.float32).expand(shape).reshape(prod(lead), *due.reads.shape)
         for t in (due.sign, due.scale, due.fresh)
     )
-    gate, share = (t.to(like.device, torch.float32).expand(due.reads.shape).contiguous() for t in (due.gate, due.share))
+    gate, share = (
+        t.to(like.device, torch.float32).expand(due.reads.shape).contiguous() for t in (due.gate, due.share)
+    )
     known = [upload(array, like) for array in (since, until, earliest, latest, reads)]
     return [*known, gate, sign.contiguous(), (sign * scale).contiguous(), fresh.contiguous(), share, known[0]]
 
@@ -155,9 +179,15 @@ def _in_units(job: "Job", gain: Tensor, lead: tuple[int, ...]) -> tuple[Tensor, 
     to know."""
     what, many, rows = job.transfer.what, prod(lead), job.source.state.shape[-2]
     signs = job.chain.chop_out.expand(*lead, rows).reshape(many, rows)
-    turns = torch.ones_like(signs) if job.plan.turn_d is None else job.plan.turn_d.expand(*lead, rows).reshape(many, rows)
+    turns = (
+        torch.ones_like(signs)
+        if job.plan.turn_d is None
+        else job.plan.turn_d.expand(*lead, rows).reshape(many, rows)
+    )
     if isinstance(what, Buffered) and what.normalise is not None:
-        unit = job.chain.unit.expand(*lead, *job.chain.unit.shape[-2:]).reshape(many, *job.chain.unit.shape[-2:])
+        unit = job.chain.unit.expand(*lead, *job.chain.unit.shape[-2:]).reshape(
+            many, *job.chain.unit.shape[-2:]
+        )
         if unit.shape[-1] == 1:
             signs = signs / unit[..., 0]
         else:
@@ -173,14 +203,21 @@ def _states(tile: Tile, lead: tuple[int, ...]) -> tuple[Tensor, ...]:
         if not tensor.is_contiguous():
             setattr(tile, name, tensor.contiguous())
     shape = prod(lead), *tile.state.shape[-2:]
-    return tile.state.view(shape), tile.weight.view(shape), flat(tile.reference, lead, 2), tile.pulses_given.view(shape)
+    return (
+        tile.state.view(shape),
+        tile.weight.view(shape),
+        flat(tile.reference, lead, 2),
+        tile.pulses_given.view(shape),
+    )
 
 
 def _numbers(tensor: Tensor, lead: tuple[int, ...]) -> Tensor:
     return tensor.view(prod(lead), *tensor.shape[-2:])
 
 
-def _factors(state: "TransferState", like: Tensor, grid: tuple[int, int, int], shape: tuple[int, int]) -> tuple[Tensor, ...]:
+def _factors(
+    state: "TransferState", like: Tensor, grid: tuple[int, int, int], shape: tuple[int, int]
+) -> tuple[Tensor, ...]:
     """Roots of rows and columns, and room for sums of squares of each block; see ``kernels.windows.live``."""
     across, down, many = grid
     if not state.factored:
@@ -189,8 +226,10 @@ def _factors(state: "TransferState", like: Tensor, grid: tuple[int, int, int], s
     return (*roots, like.new_zeros(many, across, shape[0]), like.new_zeros(many, down, shape[1]))
 
 
-def _of_other_lines(weight: Tensor, io: IOParameters, reads: NDArray[np.bool_], streams: "list[Stream]") -> Tensor:
-    """What the noise at the DAC, which is on every line, adds to each read [crossbars, windows, O, I]; one number without."""
+def _of_other_lines(
+    weight: Tensor, io: IOParameters, reads: NDArray[np.bool_], streams: "list[Stream]"
+) -> Tensor:
+    """What the noise at the DAC of all lines adds to each read [crossbars, windows, O, I]; without: one number."""
     if io.is_perfect or io.inp_noise == 0:
         return torch.zeros(1, device=weight.device)
     window, column = np.nonzero(reads)
@@ -237,4 +276,3 @@ def _train(what: Smoothed | None, granularity: float) -> tuple[float, ...]:
         return (0.0, 1.0, 1.0)
     update = what.write.update
     return float(what.write.strength / granularity), float(update.desired_bl), float(update.um_grad_scale)
-

@@ -116,7 +116,9 @@ def at(lead: tuple[int, ...], place: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(0 if size == 1 else k for size, k in zip(lead, short, strict=True))
 
 
-def words_of(plan: PulsePlan, stream: Stream, lead: tuple[int, ...], *, expected: bool = False) -> tuple[Words, Tensor]:
+def words_of(
+    plan: PulsePlan, stream: Stream, lead: tuple[int, ...], *, expected: bool = False
+) -> tuple[Words, Tensor]:
     """The pulses of the whole mini-batch, drawn at first use, and which of them each crossbar uses [crossbars] (int32).
 
     Args:
@@ -153,7 +155,13 @@ def _sides(plan: PulsePlan) -> list[tuple[Tensor, Tensor]]:
 
 def _lengths(plan: PulsePlan) -> Tensor:
     batch = plan.drawn
-    return batch.bl.detach().float().expand(*batch.lead, batch.bl.shape[-1]).reshape(prod(batch.lead), -1).contiguous()
+    return (
+        batch.bl.detach()
+        .float()
+        .expand(*batch.lead, batch.bl.shape[-1])
+        .reshape(prod(batch.lead), -1)
+        .contiguous()
+    )
 
 
 def _drawn(plan: PulsePlan, streams: list[Stream]) -> Words:
@@ -211,4 +219,6 @@ def _expected(plan: PulsePlan) -> Words:
     (x, x_mean, x_square, x_spread), (d, d_mean, d_square, d_spread) = found
     none = torch.empty(0, dtype=torch.int8, device=bl.device)
     slots = torch.arange(b + 1, dtype=torch.int32, device=bl.device).repeat(many, 1)
-    return Words(d, x, (none, none), bl, slots, (x_mean, d_mean), (x_square, d_square), 1, (d_spread, x_spread))
+    return Words(
+        d, x, (none, none), bl, slots, (x_mean, d_mean), (x_square, d_square), 1, (d_spread, x_spread)
+    )

@@ -64,7 +64,9 @@ def count_windows(
         for piece in tl.static_range(PIECES):
             at = (own * PIECES + piece) * b + s
             sign_at = own * b + s
-            x, x_sign = some_lines(columns_words, columns_signs, at * columns + j, sign_at * columns + j, sees, SIGNED)
+            x, x_sign = some_lines(
+                columns_words, columns_signs, at * columns + j, sign_at * columns + j, sees, SIGNED
+            )
             d, d_sign = some_lines(rows_words, rows_signs, at * rows + i, sign_at * rows + i, in_rows, SIGNED)
             c = popcount(d[:, None] & x[None, :])
             total += c

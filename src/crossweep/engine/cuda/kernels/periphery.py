@@ -1,5 +1,5 @@
 # mypy: ignore-errors
-"""DAC and ADC: scale, rounding, noise and bounds of one vector to a program; the same draws as ``cpu.kernels.periphery``."""
+"""DAC and ADC: scale, rounding, noise and bounds, a vector to a program; the same draws as ``cpu.kernels.periphery``."""
 
 import triton
 import triton.language as tl
@@ -8,7 +8,11 @@ from crossweep.engine.cuda.kernels.bits import key_of, line_key, mix, normal_pai
 from crossweep.engine.cuda.kernels.transfers import rounded
 
 _WEIGHTS = tl.constexpr(0x1B873593)  # where random words for the noise of weights start
-NONE, BY_INPUT, BY_WEIGHT = tl.constexpr(0), tl.constexpr(1), tl.constexpr(2)  # what noise of weights grows with
+NONE, BY_INPUT, BY_WEIGHT = (
+    tl.constexpr(0),
+    tl.constexpr(1),
+    tl.constexpr(2),
+)  # what noise of weights grows with
 
 
 @triton.jit
@@ -75,7 +79,9 @@ def convert(
     for start in range(0, n, N):
         j = start + tl.arange(0, N)
         own = tl.abs(tl.load(x + row * n + j, mask=j < n, other=0.0))
-        top = tl.maximum(top, tl.max(tl.where(own < float("inf"), own, float("inf")), 0))  # also for what is no number
+        top = tl.maximum(
+            top, tl.max(tl.where(own < float("inf"), own, float("inf")), 0)
+        )  # also for what is no number
     alpha = top
     if dac[0] > 0:
         alpha = tl.minimum(top, dac[0])
@@ -132,7 +138,8 @@ def digitise(
 @triton.jit
 def halve(
     x, weight, scale, keys_in, keys_out, clipped, y, many, n, d, w_k, w_d, w_n, halvings, dac, adc, w_noise, ir_drop, wire,
-    WEIGHTS: tl.constexpr, DROPS: tl.constexpr, IN_STOCHASTIC: tl.constexpr, IN_NOISY: tl.constexpr, OUT_STOCHASTIC: tl.constexpr, OUT_NOISY: tl.constexpr,
+    WEIGHTS: tl.constexpr, DROPS: tl.constexpr, IN_STOCHASTIC: tl.constexpr, IN_NOISY: tl.constexpr,
+    OUT_STOCHASTIC: tl.constexpr, OUT_NOISY: tl.constexpr,
     N: tl.constexpr, D: tl.constexpr,
 ):  # fmt: skip
     """Bound management: a vector that clipped is read again with half the input, a quarter, ..., until it does not.
@@ -201,7 +208,7 @@ def read_slices(
     IN_STOCHASTIC: tl.constexpr, BY_WEIGHT: tl.constexpr, OUT_STOCHASTIC: tl.constexpr, NOISY: tl.constexpr,
     R: tl.constexpr, C: tl.constexpr,
 ):  # fmt: skip
-    """Columns read with one-hot inputs, through the ADC [instances, rows, reads]; see ``cpu.kernels.periphery.slice_rows``."""
+    """Columns read with one-hot inputs through the ADC [instances, rows, reads], as ``cpu.kernels.periphery`` does."""
     k = tl.program_id(2)
     i, q = tl.program_id(1) * R + tl.arange(0, R), tl.program_id(0) * C + tl.arange(0, C)
     inside = (i < rows)[:, None] & (q < reads)[None, :]

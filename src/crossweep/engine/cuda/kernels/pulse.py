@@ -139,7 +139,9 @@ def give_known(
     i, q = tl.program_id(1) * R + tl.arange(0, R), tl.program_id(0) * C + tl.arange(0, C)
     inside = (i < rows)[:, None] & (q < chosen)[None, :]
     j = tl.load(columns_of + q, mask=q < chosen, other=0)
-    wanted = tl.load(counts + (k.to(tl.int64) * rows + i[:, None]) * chosen + q[None, :], mask=inside, other=0.0)
+    wanted = tl.load(
+        counts + (k.to(tl.int64) * rows + i[:, None]) * chosen + q[None, :], mask=inside, other=0.0
+    )
     most = tl.max(tl.abs(wanted)).to(tl.int32)
     if most > 0:
         some = inside & (wanted != 0)

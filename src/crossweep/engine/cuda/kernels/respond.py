@@ -2,8 +2,8 @@
 """The response of devices to mixed pulses: the formulas of the compiled CPU engine, one device to a lane.
 
 ``engine.reference.respond`` is the readable version. ``cells`` are six numbers of each device, as ``load_cells`` has them;
-``shape`` are the numbers that all devices share: noise, whether it is relative, write noise; amplitude and rate of up steps,
-of down steps, offset, noise without a step, noise per size of the state (see ``Exponential``).
+``shape`` are the numbers that all devices share: noise, whether it is relative, write noise; amplitude and rate of up
+steps, of down steps, offset, noise without a step, noise per size of the state (see ``Exponential``).
 """
 
 import triton
@@ -57,8 +57,14 @@ def ratio(m):
 def load_cells(device, place, inside, KIND: tl.constexpr):
     """Six numbers of each device: drives up and down, rates up and down (affine), units up and down, scale (exponential),
     gains up and down, scale, origin (table); then the bounds."""
-    a, b = tl.load(device[0] + place, mask=inside, other=0.0), tl.load(device[1] + place, mask=inside, other=0.0)
-    c, d = tl.load(device[2] + place, mask=inside, other=0.0), tl.load(device[3] + place, mask=inside, other=0.0)
+    a, b = (
+        tl.load(device[0] + place, mask=inside, other=0.0),
+        tl.load(device[1] + place, mask=inside, other=0.0),
+    )
+    c, d = (
+        tl.load(device[2] + place, mask=inside, other=0.0),
+        tl.load(device[3] + place, mask=inside, other=0.0),
+    )
     high = tl.load(device[4] + place, mask=inside, other=1e30)
     low = tl.load(device[5] + place, mask=inside, other=-1e30)
     if KIND == AFFINE:
@@ -84,7 +90,9 @@ def held(v, end, n, path, high, low, upper, word):
 
 
 @triton.jit
-def _gentle(v, up, n, cu, cd, ru, rd, high, low, noise_up, noise_down, shape, kappa, spread, xi, GIVEN: tl.constexpr):
+def _gentle(
+    v, up, n, cu, cd, ru, rd, high, low, noise_up, noise_down, shape, kappa, spread, xi, GIVEN: tl.constexpr
+):
     """Devices that relax a little: short series, and no bound. Their new states, and for which this is not enough."""
     inverse = 1.0 / tl.maximum(n, NONE)
     share, down = up * inverse, n - up
@@ -103,7 +111,10 @@ def _gentle(v, up, n, cu, cd, ru, rd, high, low, noise_up, noise_down, shape, ka
     push, pull = (cu - ru * v) * once + ru * slope, (cd + rd * v) * once - rd * slope
     if not GIVEN:
         middle = 0.5 * shape[1] * (v + inside)
-        noise_up, noise_down = shape[0] * (cu - ru * middle) * scale_up, shape[0] * (cd + rd * middle) * scale_down
+        noise_up, noise_down = (
+            shape[0] * (cu - ru * middle) * scale_up,
+            shape[0] * (cd + rd * middle) * scale_down,
+        )
     noise = (up * noise_up * noise_up + down * noise_down * noise_down) * twice * (1.0 + relax * inverse)
     mixed = share * (1.0 - share) * kappa
     counted = spread * (up * push * push + down * pull * pull)
@@ -112,7 +123,9 @@ def _gentle(v, up, n, cu, cd, ru, rd, high, low, noise_up, noise_down, shape, ka
     hard_up, hard_down = (cu - ru * high) * scale_up, (cd + rd * low) * scale_down
     reach_up = noise + mixed * n * tl.minimum(4.0 * hard_up * hard_up, jump * jump)
     reach_down = noise + mixed * n * tl.minimum(4.0 * hard_down * hard_down, jump * jump)
-    risk = ((high - v) * (high - end) <= reach_up * _FARTHEST) | ((v - low) * (end - low) <= reach_down * _FARTHEST)
+    risk = ((high - v) * (high - end) <= reach_up * _FARTHEST) | (
+        (v - low) * (end - low) <= reach_down * _FARTHEST
+    )
     steepest = tl.maximum(tl.abs(ru), tl.abs(rd)) * (MODERATE / _GENTLE)
     return end, risk | (tl.maximum(steepest, tl.abs(relax)) > MODERATE)
 
@@ -142,7 +155,9 @@ def _affine(v, n_up, n, cu, cd, ru, rd, high, low, shape, kappa, spread, xi, wor
     order = tl.maximum(two - one * one * inverse - two * _ROUNDING, 0.0) * unbiased
     middle = 0.5 * shape[1] * (v + inside)
     noise_up, noise_down = (cu - ru * middle) * step_up, (cd + rd * middle) * step_down
-    noise = shape[0] * shape[0] * (share * noise_up * noise_up + (1.0 - share) * noise_down * noise_down) * two
+    noise = (
+        shape[0] * shape[0] * (share * noise_up * noise_up + (1.0 - share) * noise_down * noise_down) * two
+    )
     end = mean + tl.sqrt(noise + counted + jump * jump * mixed * order * kappa) * xi
     upper = v + end > high + low
     hard = tl.where(upper, (cu - ru * high) * step_up, (cd + rd * low) * step_down)
@@ -153,7 +168,8 @@ def _affine(v, n_up, n, cu, cd, ru, rd, high, low, shape, kappa, spread, xi, wor
 
 @triton.jit
 def _ended(
-    start, v, up, down, n, relax, jump, noise_up, noise_down, counted, unbiased, out_up, out_down, high, low, kappa, xi, word
+    start, v, up, down, n, relax, jump, noise_up, noise_down, counted, unbiased, out_up, out_down, high, low, kappa, xi,
+    word,
 ):  # fmt: skip
     """Where a mean path ends once noise, order and bounds are added; see ``cpu.kernels.integrated.ended``."""
     share, decay = up / n, relax / n
@@ -203,13 +219,14 @@ def _exponential(start, up, n, su, sd, scale, high, low, shape, kappa, xi, word)
     out_down = _exponential_step(low, sd, scale, a_down, g_down, offset)
     unbiased = n / tl.maximum(n - 1.0, 0.5)
     return _ended(
-        start, v, up, down, n, relax, jump, noise_up, noise_down, 0.0, unbiased, out_up, out_down, high, low, kappa, xi, word
+        start, v, up, down, n, relax, jump, noise_up, noise_down, 0.0, unbiased, out_up, out_down, high, low, kappa, xi,
+        word,
     )  # fmt: skip
 
 
 @triton.jit
 def _found(place, nodes):
-    inside = tl.minimum(tl.maximum(place, 0.0), (nodes - 1).to(tl.float32))
+    inside = tl.minimum(tl.maximum(place, 0.0), (nodes - 1) * 1.0)
     left = tl.minimum(inside.to(tl.int32), nodes - 2)
     return left, inside - left.to(tl.float32)
 
@@ -242,7 +259,10 @@ def _lines(v, up, n, gain_up, gain_down, scale, origin, high, low, curves, nodes
     way, middle = there - v, 0.5 * (v + there)
     far_up, far_down = _steps(curves, nodes, there, gain_up, gain_down, scale, origin)
     k, share = _found(scale * middle + origin, nodes)
-    half_up, half_down = gain_up * _at(curves, nodes, 0, k, share), gain_down * _at(curves, nodes, 1, k, share)
+    half_up, half_down = (
+        gain_up * _at(curves, nodes, 0, k, share),
+        gain_down * _at(curves, nodes, 1, k, share),
+    )
     some = tl.abs(way) * tl.abs(scale) > 1e-3
     over = 1.0 / tl.where(some, way, 1.0)
     slope_up = tl.where(some, (far_up - here_up) * over, slope_up)
@@ -257,7 +277,9 @@ def _tabulated(v, n_up, n, cells, noise_up, noise_down, curves, nodes, kappa, sp
     """The full formulas of a tabulated device; see ``cpu.kernels.tabulated``."""
     gain_up, gain_down, scale, origin, high, low = cells
     n_down = n - n_up
-    up, slope_up, down, slope_down, _, _ = _lines(v, n_up, n, gain_up, gain_down, scale, origin, high, low, curves, nodes)
+    up, slope_up, down, slope_down, _, _ = _lines(
+        v, n_up, n, gain_up, gain_down, scale, origin, high, low, curves, nodes
+    )
     m_up, m_down = tl.minimum(-slope_up, _LARGEST), tl.minimum(slope_down, _LARGEST)
     ratio_up, ratio_down = ratio(m_up), ratio(m_down)
     relax = n_up * m_up * ratio_up + n_down * m_down * ratio_down
@@ -301,33 +323,34 @@ def move(v, up, n, cells, shape, curves, nodes, kappa, spread, xi, word, KIND: t
     high, low = cells[4], cells[5]
     if KIND == EXPONENTIAL:
         end = _exponential(v, up, many, cells[0], cells[1], cells[2], high, low, shape, kappa, xi, word)
+    elif KIND == AFFINE:
+        end, hard = _gentle(
+            v, up, n, cells[0], cells[1], cells[2], cells[3], high, low, 0.0, 0.0, shape, kappa, spread, xi, False
+        )  # fmt: skip
+        if tl.max((hard & (n > 0)).to(tl.int32)) > 0:
+            whole = _affine(
+                v, up, many, cells[0], cells[1], cells[2], cells[3], high, low, shape, kappa, spread, xi, word
+            )  # fmt: skip
+            end = tl.where(hard, whole, end)
     else:
-        if KIND == AFFINE:
-            end, hard = _gentle(
-                v, up, n, cells[0], cells[1], cells[2], cells[3], high, low, 0.0, 0.0, shape, kappa, spread, xi, False
-            )  # fmt: skip
-            if tl.max((hard & (n > 0)).to(tl.int32)) > 0:
-                whole = _affine(
-                    v, up, many, cells[0], cells[1], cells[2], cells[3], high, low, shape, kappa, spread, xi, word
-                )  # fmt: skip
-                end = tl.where(hard, whole, end)
-        else:
-            gain_up, gain_down = cells[0], cells[1]
-            a, slope_up, b, slope_down, k, share = _lines(
-                v, up, n, gain_up, gain_down, cells[2], cells[3], high, low, curves, nodes
+        gain_up, gain_down = cells[0], cells[1]
+        a, slope_up, b, slope_down, k, share = _lines(
+            v, up, n, gain_up, gain_down, cells[2], cells[3], high, low, curves, nodes
+        )
+        m, w = -slope_up, slope_down
+        series_up = 1.0 + m * (0.5 + m * (1 / 3 + m * (0.25 + m * (0.2 + m * (1 / 6 + m * (1 / 7))))))
+        series_down = 1.0 + w * (0.5 + w * (1 / 3 + w * (0.25 + w * (0.2 + w * (1 / 6 + w * (1 / 7))))))
+        noise_up = shape[0] * gain_up * _at(curves, nodes, 2, k, share)
+        noise_down = shape[0] * gain_down * _at(curves, nodes, 3, k, share)
+        end, hard = _gentle(
+            v, up, n, a * series_up, b * series_down, m * series_up, w * series_down, high, low, noise_up, noise_down,
+            shape, kappa, spread, xi, True,
+        )  # fmt: skip
+        if tl.max((hard & (n > 0)).to(tl.int32)) > 0:
+            whole = _tabulated(
+                v, up, many, cells, noise_up, noise_down, curves, nodes, kappa, spread, xi, word
             )
-            m, w = -slope_up, slope_down
-            series_up = 1.0 + m * (0.5 + m * (1 / 3 + m * (0.25 + m * (0.2 + m * (1 / 6 + m * (1 / 7))))))
-            series_down = 1.0 + w * (0.5 + w * (1 / 3 + w * (0.25 + w * (0.2 + w * (1 / 6 + w * (1 / 7))))))
-            noise_up = shape[0] * gain_up * _at(curves, nodes, 2, k, share)
-            noise_down = shape[0] * gain_down * _at(curves, nodes, 3, k, share)
-            end, hard = _gentle(
-                v, up, n, a * series_up, b * series_down, m * series_up, w * series_down, high, low, noise_up, noise_down,
-                shape, kappa, spread, xi, True,
-            )  # fmt: skip
-            if tl.max((hard & (n > 0)).to(tl.int32)) > 0:
-                whole = _tabulated(v, up, many, cells, noise_up, noise_down, curves, nodes, kappa, spread, xi, word)
-                end = tl.where(hard, whole, end)
+            end = tl.where(hard, whole, end)
     return tl.where(n > 0, end, v)
 
 
@@ -358,8 +381,14 @@ def one_pulse(v, upwards, cells, shape, curves, nodes, xi, KIND: tl.constexpr):
 @triton.jit
 def load_steps(device, place, inside):
     """The six numbers of each device as they are; those outside never move."""
-    a, b = tl.load(device[0] + place, mask=inside, other=0.0), tl.load(device[1] + place, mask=inside, other=0.0)
-    c, d = tl.load(device[2] + place, mask=inside, other=0.0), tl.load(device[3] + place, mask=inside, other=0.0)
+    a, b = (
+        tl.load(device[0] + place, mask=inside, other=0.0),
+        tl.load(device[1] + place, mask=inside, other=0.0),
+    )
+    c, d = (
+        tl.load(device[2] + place, mask=inside, other=0.0),
+        tl.load(device[3] + place, mask=inside, other=0.0),
+    )
     high = tl.load(device[4] + place, mask=inside, other=1e30)
     low = tl.load(device[5] + place, mask=inside, other=-1e30)
     return a, b, c, d, high, low

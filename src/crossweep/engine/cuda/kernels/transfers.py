@@ -92,7 +92,9 @@ def balanced(rate, x, d, longest, SHORTEN: tl.constexpr):
         length = tl.minimum(tl.ceil(wanted * (1 - 1e-6)), length)
     length = tl.where(some, length, 0.0)
     both = tl.sqrt_rn(tl.div_rn(rate * one, tl.maximum(length, 1.0)))
-    ratio = tl.sqrt_rn(tl.div_rn(x * one, tl.where(some, d * tl.div_rn(longest * one, tl.maximum(wanted, longest)), 1.0)))
+    ratio = tl.sqrt_rn(
+        tl.div_rn(x * one, tl.where(some, d * tl.div_rn(longest * one, tl.maximum(wanted, longest)), 1.0))
+    )
     ratio = tl.where(some, ratio, 1.0)
     return length, tl.div_rn(both, ratio), both * ratio
 

@@ -1,4 +1,5 @@
 # mypy: ignore-errors
+# ruff: noqa: PLR0912, PLR0915, SIM108 (one compiled loop reads better in one piece; constants choose whole statements)
 """The life of a block of devices through all windows of a mini-batch: pulses onto A, column reads, digital numbers, pulses
 onto C, and again, in registers; the same draws as ``cpu.kernels.windows``."""
 
@@ -34,7 +35,19 @@ def counted(
 
 
 @triton.jit
-def spread_of(squares, own, i, j, rows, columns, in_rows, in_columns, LEVEL: tl.constexpr, R: tl.constexpr, C: tl.constexpr):
+def spread_of(
+    squares,
+    own,
+    i,
+    j,
+    rows,
+    columns,
+    in_rows,
+    in_columns,
+    LEVEL: tl.constexpr,
+    R: tl.constexpr,
+    C: tl.constexpr,
+):
     """Variance of each expected count in units of its mean; 0 of counts that are known."""
     if LEVEL == MEAN:
         d = tl.load(squares[0] + own * rows + i, mask=in_rows, other=0.0)
@@ -46,8 +59,8 @@ def spread_of(squares, own, i, j, rows, columns, in_rows, in_columns, LEVEL: tl.
 
 @triton.jit
 def live(
-    fast, words, squares, slots_of, words_of, counts, schedule, memory, factors, disturbance, pieces, slow, row_sign, kappas,
-    keys, hit, shapes, curves, io, buffer, train,
+    fast, words, squares, slots_of, words_of, counts, schedule, memory, factors, disturbance, pieces, slow, row_sign,
+    kappas, keys, hit, shapes, curves, io, buffer, train,
     b, rows, columns, groups, windows, first_window, many_windows, pieces_room, nodes, slow_nodes,
     LEVEL: tl.constexpr, PIECES: tl.constexpr, SIGNED: tl.constexpr, WIDE: tl.constexpr, KIND: tl.constexpr,
     SLOW_KIND: tl.constexpr, PERFECT: tl.constexpr, BY_WEIGHT: tl.constexpr, DISTURBED: tl.constexpr,
@@ -142,7 +155,10 @@ def live(
                 given += n
                 shown = v - reference
                 if shape[2] > 0:
-                    key = mix(tl.full((), _WRITE, tl.uint32), line_key(window_key, high_half, tl.full((), 0, tl.uint32)))
+                    key = mix(
+                        tl.full((), _WRITE, tl.uint32),
+                        line_key(window_key, high_half, tl.full((), 0, tl.uint32)),
+                    )
                     _, other = device_pairs(i, j, columns, key)
                     w = tl.where(n > 0, shown + shape[2] * other, w)
                 else:
@@ -203,7 +219,9 @@ def live(
                     average = (1.0 - weight) * held + weight * value
                     held = tl.where(read, average, held)
                 out = tl.where(tl.abs(average) > buffer[6], average, 0.0)
-                out = tl.where(read & inside, row[:, None] * tl.where(gain < 0, -1.0, 1.0)[None, :] * out, 0.0)
+                out = tl.where(
+                    read & inside, row[:, None] * tl.where(gain < 0, -1.0, 1.0)[None, :] * out, 0.0
+                )
                 train_key = mix(tl.full((), _TRAIN, tl.uint32), key)
                 size = train_pulses(out, reads, i, j, columns, train, train_key, MANAGED, SHORTEN, BY_ROWS)
                 wanted = tl.where((size > 0) & inside, tl.where(out > 0, 1.0, -1.0), 0.0)
@@ -211,7 +229,11 @@ def live(
                     slow, place, wanted, size, i, j, columns, shapes[1], curves[1], slow_nodes,
                     mix(tl.full((), SLOW, tl.uint32), train_key), SLOW_KIND,
                 )  # fmt: skip
-                tl.store(hit + of_each, tl.max(sent.to(tl.int8), 0), mask=in_columns & (tl.max(sent.to(tl.int32), 0) > 0))
+                tl.store(
+                    hit + of_each,
+                    tl.max(sent.to(tl.int8), 0),
+                    mask=in_columns & (tl.max(sent.to(tl.int32), 0) > 0),
+                )
             else:
                 if MEANS:
                     fresh = tl.load(schedule[8] + of_each, mask=in_columns, other=0.0)[None, :] > 0
@@ -265,7 +287,11 @@ def live(
         at = (k.to(tl.int64) * tl.num_programs(0) + block) * rows + i
         tl.store(factors[2] + at, row_sum + tl.load(factors[2] + at, mask=in_rows, other=0.0), mask=in_rows)
         at = (k.to(tl.int64) * tl.num_programs(1) + band) * columns + j
-        tl.store(factors[3] + at, column_sum + tl.load(factors[3] + at, mask=in_columns, other=0.0), mask=in_columns)
+        tl.store(
+            factors[3] + at,
+            column_sum + tl.load(factors[3] + at, mask=in_columns, other=0.0),
+            mask=in_columns,
+        )
 
 
 @triton.jit

@@ -7,7 +7,9 @@ import triton.language as tl
 
 from crossweep.engine.cuda.kernels.bits import key_of, line_key, mix
 
-_FULL = tl.constexpr(65536.0)  # probabilities have 16 bits; the rest is rounded at random once per sample and line
+_FULL = tl.constexpr(
+    65536.0
+)  # probabilities have 16 bits; the rest is rounded at random once per sample and line
 _PLANES_FROM = tl.constexpr(20)  # from so many slots on, bit planes; below, one comparison per slot
 
 
@@ -101,7 +103,7 @@ def draw_lines(
 def expect_lines(
     values, scale, bl, p, sums, squares, b, n, s_k, s_b, s_n, WEIGHTED: tl.constexpr, LINES: tl.constexpr
 ):  # fmt: skip
-    """Signed probabilities of all lines in one sample, and the sums over the lines of the probabilities and of their squares.
+    """Signed probabilities of all lines in one sample, and sums over the lines of the probabilities and of their squares.
 
     Args:
         values: signed values [instances, b, n], any strides.

@@ -1,0 +1,158 @@
+"""The Triton kernels: the pulses of the CPU engine, its states within rounding. Without a GPU they run in Triton's
+interpreter, and are compiled for one all the same.
+"""
+
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+pytest.importorskip("triton")
+
+from crossweep.bench.agreement import Scene, agreement, scenes
+from crossweep.engine.base import EngineParameters
+from crossweep.engine.choose import choose, engine
+from crossweep.engine.cpu.words import pulse_words
+from crossweep.engine.cuda.words import words_of
+from crossweep.engine.io_parameters import IOParameters
+from crossweep.engine.pulse_plan import PulsePlan
+from crossweep.errors import ConfigError
+from crossweep.rng import Company, Stream
+from tests.algorithms.rigs import normal
+
+# the interpreter computes as NumPy does, which warns where a hash wraps around and of what is no number
+pytestmark = pytest.mark.filterwarnings("ignore:(overflow|invalid value) encountered:RuntimeWarning")
+
+HERE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+ALL = {scene.title: scene for scene in (replace(s, batches=2) for s in scenes((18, 20), 5))}
+# a rule of each kind on a response, level and periphery of each kind; the others are slow in the interpreter
+FIRST = {
+    scene.title: scene
+    for scene in (
+        Scene(rule="analog_sgd", reads="narrow"),
+        Scene(rule="analog_sgd", device="exponential"),
+        Scene(rule="analog_sgd", level="pulse"),
+        Scene(rule="analog_sgd", max_relaxation=0.02),
+        Scene(rule="cttv2", instances=3),
+        Scene(rule="cttv2", device="table"),
+        Scene(rule="cttv2", level="mean", max_relaxation=0.02),
+        Scene(rule="cttv2", level="pulse"),
+        Scene(rule="cttv2, BL 70"),
+        Scene(rule="agad", level="mean"),
+        Scene(rule="erider"),
+        Scene(rule="tt_adam, factored"),
+        Scene(rule="residual_learning"),
+        Scene(rule="rlv2"),
+    )
+    for scene in [replace(scene, shape=(18, 20), samples=5, batches=2)]
+}
+
+
+@pytest.mark.parametrize(
+    "title", [pytest.param(title, marks=() if title in FIRST else pytest.mark.slow) for title in FIRST | ALL]
+)
+def test_it_does_what_the_cpu_engine_does(title: str) -> None:
+    assert agreement((FIRST | ALL)[title], "cuda", HERE).faults == []
+
+
+def plan(samples: int, lines: int, longest: int, *lead: int) -> PulsePlan:
+    bl = (1 + torch.arange(samples) * 7 % longest).float().expand(*lead, samples).clone()
+    bl[..., 1] = 0
+    bl[..., 2] = longest
+    values = normal(3, *lead, samples, lines), normal(4, *lead, samples, lines + 3)
+    scales = (normal(5, *lead, samples).abs() for _ in range(2))
+    return PulsePlan(
+        x=values[0], d=values[1], scale_x=next(scales), scale_d=next(scales), bl=bl, longest=longest
+    )
+
+
+def moved(own: PulsePlan) -> PulsePlan:
+    tensors = {name: getattr(own, name).to(HERE) for name in ("x", "d", "scale_x", "scale_d", "bl")}
+    return replace(own, **tensors, whole=None)
+
+
+@pytest.mark.parametrize("longest", [1, 5, 19, 20, 31, 32, 33, 70])
+def test_pulses_are_those_of_the_cpu_engine(longest: int) -> None:
+    own = plan(9, 21, longest)
+    packed = pulse_words(own, Stream(7), ())
+    drawn, _ = words_of(moved(own), Stream(7), ())
+    assert drawn.slots[0].tolist() == packed.slots.tolist()
+    for words, negative, lines in (
+        (drawn.columns, drawn.signs[1], packed.x),
+        (drawn.rows, drawn.signs[0], packed.d),
+    ):
+        n = words.shape[-1]
+        slots = np.unpackbits(lines.pulses[:, :n].T.copy().view(np.uint8), bitorder="little").reshape(n, -1)
+        signs = np.unpackbits(lines.signs[:, :n].T.copy().view(np.uint8), bitorder="little").reshape(n, -1)
+        found = words[0].cpu().numpy().view(np.uint32)
+        for s in range(9):
+            first, last = packed.slots[s : s + 2]
+            bits = [(found[k // 32, s] >> np.uint32(k % 32)) & 1 for k in range(last - first)]
+            expected = slots[:, first:last].T
+            assert np.array_equal(np.array(bits).reshape(expected.shape), expected)
+            if last > first:
+                minus = found[0, s] >> np.uint32(31) if drawn.signed else negative[0, s].cpu().numpy()
+                assert np.array_equal(minus, signs[:, first])
+    for side, lines in enumerate((packed.x, packed.d)):
+        assert drawn.means[side][0].cpu().numpy() == pytest.approx(lines.mean, rel=1e-12)
+        assert drawn.squares[side][0].cpu().numpy() == pytest.approx(lines.square, rel=1e-12)
+    assert float(drawn.kappas(2, 8)) == pytest.approx(packed.blocks(2, 8), rel=1e-6)
+    edges, many = drawn.edges(1, 8, 0.05, 0.02)
+    assert edges[0, : int(many) + 1].tolist() == packed.edges(1, 8, 0.05, 0.02).tolist()
+    samples, pieces, many = drawn.listed(1, 8)
+    begins = drawn.slots[0, samples[0].long()] + 32 * pieces[0]
+    assert begins[: int(many)].tolist() == packed.pieces(1, 8, 32)[0].tolist()
+
+
+def test_each_of_several_instances_draws_what_it_draws_alone() -> None:
+    own = moved(plan(6, 11, 31, 3))
+    together, which = words_of(own, Company([Stream(seed) for seed in range(3)]), (3,))
+    assert which.tolist() == [0, 1, 2]
+    for seed in range(3):
+        alone, _ = words_of(own.instance(seed), Stream(seed), ())
+        assert torch.equal(together.columns[seed], alone.columns[0])
+        assert torch.equal(together.rows[seed], alone.rows[0])
+
+
+@pytest.mark.parametrize("bounded", [True, False])
+def test_vectors_that_clip_are_read_again_alike(bounded: bool) -> None:
+    io = IOParameters(out_bound=0.3, out_noise=0.01, inp_noise=0.02, w_noise=0.02)
+    weight, x = normal(1, 12, 40), normal(2, 3, 9, 40)
+    x[0, 0] = 0.0
+    x[1, 1] = torch.inf
+    x[1, 2, 3] = torch.nan
+    first = engine(EngineParameters(backend="cpu")).read(x, weight, io, Stream(1), bounded=bounded)
+    second = engine(EngineParameters(backend="cuda"), HERE).read(
+        x.to(HERE), weight.to(HERE), io, Stream(1), bounded=bounded
+    )
+    assert torch.equal(first.isnan(), second.cpu().isnan()) and bool(first[1, 1:3].isnan().all())
+    off = (first - second.cpu()).nan_to_num().abs()
+    assert float((off > 1e-5).float().mean()) < 0.01  # on the edge of a bin
+    assert float(first[0, 0].abs().max()) == 0
+
+
+def test_where_it_works_and_where_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert choose("auto", torch.device("cuda")).implementation == "cuda"
+    assert choose("auto", torch.device("cpu")).implementation == "cpu"
+    monkeypatch.setattr("crossweep.engine.choose.interpreted", lambda: False)
+    with pytest.raises(ConfigError, match="works on compute_device=cuda only"):
+        choose("cuda", torch.device("cpu"))
+    monkeypatch.setattr("crossweep.engine.choose.find_spec", lambda name: None)
+    assert choose("auto", torch.device("cuda")).implementation == "reference"
+    with pytest.raises(ConfigError, match="needs Triton"):
+        choose("cuda", torch.device("cuda"))
+
+
+SOME = ("draw", "count windows", "live, count", "update, count", "convert", "halve", "give")
+
+
+@pytest.mark.parametrize("names", [SOME, pytest.param((), marks=pytest.mark.slow)], ids=["some", "all"])
+def test_kernels_compile_for_a_gpu(names: tuple[str, ...]) -> None:
+    script = Path(__file__).parent / "compile_kernels.py"
+    done = subprocess.run([sys.executable, script, *names], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert not [line for line in done.stdout.splitlines() if line.startswith(SOME) and "spilled" in line]
