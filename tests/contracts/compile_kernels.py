@@ -17,10 +17,10 @@ import triton
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
-from crossweep.engine.cuda.kernels import counts, periphery, pulse, windows, words
+from crossweep.engine.cuda.kernels import counts, periphery, pulse, samples, windows, words
 
 TARGET = GPUTarget("cuda", 90, 32)
-F, W, B, L, N, S = "*fp32", "*i32", "*i8", "*i64", "i32", "fp32"
+F, D, W, B, L, N, S = "*fp32", "*fp64", "*i32", "*i8", "*i64", "i32", "fp32"
 STATES, WORDS, SHAPE = (F,) * 10, (W, B, W, B), (S,) * 10
 TABLES = (W, W, W, W, F, F, F, F, F, F, W)
 BUFFERED = {
@@ -64,6 +64,9 @@ KERNELS: dict[str, tuple[Any, ...]] = {
         {"PIECES": 3, "SIGNED": False, "LONG": True, "LINES": 256}, 4,
     ),
     "expect": (words.expect_lines, [F, F, F, F, F, F, *[N] * 5], {"WEIGHTED": True, "LINES": 256}, 4),
+    "first slots": (samples.first_slots, [F, W, N], {"B": 512}, 4),
+    "summarise": (samples.summarise, [F, (L, L), (L, L), D, D, N, N, N, D], {"B": 512}, 4),
+    "parts of windows": (samples.parts_of_windows, [D, W, W, W, W, N, N, N, S], {"C": 256}, 4),
     "count windows": (
         counts.count_windows, [*WORDS, W, W, W, F, F, W, *[N] * 6],
         DRAWN | {"SIGNS": True, "WIDE": False, "R": 32, "C": 32}, 4,

@@ -97,9 +97,7 @@ def test_pulses_are_those_of_the_cpu_engine(longest: int) -> None:
             if last > first:
                 minus = found[0, s] >> np.uint32(31) if drawn.signed else negative[0, s].cpu().numpy()
                 assert np.array_equal(minus, signs[:, first])
-    for side, lines in enumerate((packed.x, packed.d)):
-        assert drawn.means[side][0].cpu().numpy() == pytest.approx(lines.mean, rel=1e-12)
-        assert drawn.squares[side][0].cpu().numpy() == pytest.approx(lines.square, rel=1e-12)
+    assert drawn.running[0].cpu().numpy() == pytest.approx(packed._typical(0, 9), rel=1e-12)
     assert float(drawn.kappas(2, 8)) == pytest.approx(packed.blocks(2, 8), rel=1e-6)
     edges, many = drawn.edges(1, 8, 0.05, 0.02)
     assert edges[0, : int(many) + 1].tolist() == packed.edges(1, 8, 0.05, 0.02).tolist()

@@ -112,7 +112,7 @@ def coincidences(plan: PulsePlan, stream: Stream) -> Tensor:
     out = torch.empty(many, b, n, device=plan.x.device)
     lines = min(power(n), 256)
     if out.numel():
-        count_single[(cdiv(n, lines), b, many)](
+        count_single[(b, cdiv(n, lines), many)](
             single, wide, out, b, single.shape[-1], n, PIECES=words.pieces, SIGNED=words.signed, LINES=lines
         )
     return out.view(*lead, b, n)

@@ -71,8 +71,8 @@ def run_(job: "Job", begin: int, end: int) -> None:
     fast, slow = (devices(tile.bar, tile.state, write=tile.write_noise) for tile in (source, target))
     tables = _tables(job, due, lead)
     tables[-1] = words.parts(
-        tables[0].long(), tables[1].long(), source.device.relative_step, engine.max_relaxation
-    )[own]
+        words_at, tables[0], tables[1], engine.max_relaxation / source.device.relative_step
+    )
     kappas = words.kappas(first, last)[own].contiguous()
     hit = torch.zeros(many, windows, columns, dtype=torch.int8, device=like.device)
     trains = smoothed is not None

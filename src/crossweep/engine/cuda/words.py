@@ -1,7 +1,6 @@
 """Drawn or expected pulses of a mini-batch, for the kernels."""
 
 from dataclasses import dataclass
-from functools import cached_property
 from math import prod
 from typing import Any
 
@@ -14,7 +13,9 @@ from crossweep.engine.pulse_plan import PulsePlan
 from crossweep.rng import Stream
 
 _FULL = float(1 << 16)
-_LINES = 256  # of one program
+_SIGNED = 31  # longest train whose words have room for the sign
+_PLANES_FROM = 20  # slots from which on pulses are drawn in bit planes
+_LINES, _SAMPLES = 256, 512  # that a program looks at together
 _SEGMENTS = 4096  # an update is cut into so many at most
 
 
@@ -28,8 +29,8 @@ class Words:
         signs: 1 where a value is negative, of rows and columns [drawn, b, lines] (int8); empty where words carry the sign.
         bl: slots of each sample [drawn, b].
         slots: first slot of each sample, and the end [drawn, b + 1] (int32); samples themselves where pulses are expected.
-        means: mean probability over the lines, of rows and columns [drawn, b] (float64).
-        squares: mean squared probability, likewise.
+        running: pulses of a typical device before each sample, and in all [drawn, b + 1] (float64).
+        coincidences: expected ones of a device in each sample, and expected pairs of them [2, drawn, b] (float64).
         pieces: words of a sample.
         spreads: of rows and columns: what is missing of a Poisson count's variance is their product [drawn, lines].
     """
@@ -39,8 +40,8 @@ class Words:
     signs: tuple[Tensor, Tensor]
     bl: Tensor
     slots: Tensor
-    means: tuple[Tensor, Tensor]
-    squares: tuple[Tensor, Tensor]
+    running: Tensor
+    coincidences: Tensor
     pieces: int
     spreads: tuple[Tensor, Tensor]
 
@@ -59,25 +60,29 @@ class Words:
         """Number of samples b."""
         return self.bl.shape[-1]
 
-    @cached_property
-    def running(self) -> Tensor:
-        """Pulses of a typical device before each sample, and in all [drawn, b + 1] (float64)."""
-        pulses = self.bl.double() * (self.squares[0] * self.squares[1]).sqrt()
-        return torch.cat((torch.zeros_like(pulses[:, :1]), pulses.cumsum(-1)), -1)
-
     def kappas(self, first: int, last: int) -> Tensor:
         """Expected ``sum n_b^2 / sum n_b`` over some samples [drawn] (float32)."""
-        own = slice(first, last)
-        bl = self.bl[:, own].double()
-        singles = (bl * self.means[0][:, own] * self.means[1][:, own]).sum(-1)
-        pairs = (bl * (bl - 1) * self.squares[0][:, own] * self.squares[1][:, own]).sum(-1)
+        singles, pairs = self.coincidences[..., first:last].sum(-1)
         return (1 + torch.where(singles > 0, pairs / singles.clamp(min=1e-300), 0.0)).float()
 
-    def parts(self, since: Tensor, until: Tensor, relative_step: float, most: float) -> Tensor:
-        """In how many parts each window is cut, so that a typical device relaxes by ``most`` in a part at most [drawn,
-        windows] (int32); ``since`` and ``until`` [windows, columns]."""
-        wanted = (self.running[:, until] - self.running[:, since]).amax(-1) * relative_step / most
-        return wanted.ceil().clamp(min=1).int()
+    def parts(self, words_at: Tensor, since: Tensor, until: Tensor, per_part: float) -> Tensor:
+        """In how many parts of ``per_part`` typical pulses at most each window is cut [crossbars, windows] (int32).
+
+        Args:
+            words_at: see ``words_of``.
+            since: first sample each column sees [windows, columns] (int32).
+            until: one past the last one.
+            per_part: > 0.
+        """
+        from crossweep.engine.cuda.kernels.samples import parts_of_windows
+
+        many, (windows, columns) = words_at.numel(), since.shape
+        parts = torch.empty(many, windows, dtype=torch.int32, device=since.device)
+        parts_of_windows[(windows, many)](
+            self.running, words_at, since, until, parts, self.samples, columns, windows, float(per_part),
+            C=min(power(columns), _LINES),
+        )  # fmt: skip
+        return parts
 
     def edges(self, first: int, last: int, relative_step: float, most: float) -> tuple[Tensor, Tensor]:
         """Slots that cut some samples into segments of about equal expected pulses [drawn, room], and how many segments
@@ -165,35 +170,48 @@ def _lengths(plan: PulsePlan) -> Tensor:
 
 
 def _drawn(plan: PulsePlan, streams: list[Stream]) -> Words:
+    from crossweep.engine.cuda.kernels.samples import first_slots
     from crossweep.engine.cuda.kernels.words import draw_lines
 
     bl, pieces = _lengths(plan), cdiv(plan.longest, 32)
-    signed = plan.longest <= 31
+    signed = plan.longest <= _SIGNED
     many, b = bl.shape
-    slots = torch.zeros(many, b + 1, dtype=torch.int32, device=bl.device)
-    slots[:, 1:] = bl.cumsum(-1, dtype=torch.float64).int()
-    sides = _sides(plan)
+    slots = torch.empty(many, b + 1, dtype=torch.int32, device=bl.device)
+    first_slots[(many,)](bl, slots, b, B=_SAMPLES)
     keys = [[stream.fork(name).next_key() for name in "xd"] for stream in streams]
-    found = []
-    for side, (values, scale) in enumerate(sides):
+    found, sums = [], []
+    for side, (values, scale) in enumerate(_sides(plan)):
         n = values.shape[-1]
         lines = min(power(n), _LINES)
         words = torch.empty(many, pieces, b, n, dtype=torch.int32, device=bl.device)
         signs = torch.empty(0 if signed else (many, b, n), dtype=torch.int8, device=bl.device)
-        sums = torch.empty(2, many, cdiv(n, lines), b, dtype=torch.int64, device=bl.device)
+        sums.append(torch.empty(2, many, cdiv(n, lines), b, dtype=torch.int64, device=bl.device))
         own = halves([pair[side] for pair in keys], bl)
         if words.numel():
-            draw_lines[(cdiv(n, lines), b, many)](
-                values, scale, bl, slots, own, words, signs, sums[0], sums[1], b, n, *values.stride(), PIECES=pieces,
-                SIGNED=signed, LONG=plan.longest >= 20, LINES=lines,
+            draw_lines[(b, cdiv(n, lines), many)](
+                values, scale, bl, slots, own, words, signs, sums[side][0], sums[side][1], b, n, *values.stride(),
+                PIECES=pieces, SIGNED=signed, LONG=plan.longest >= _PLANES_FROM, LINES=lines,
             )  # fmt: skip
-        mean, square = sums.sum(2).double() / (n * _FULL)
-        found.append((words, signs, mean, square))
-    (x, x_signs, x_mean, x_square), (d, d_signs, d_mean, d_square) = found
+        found.append((words, signs))
+    (x, x_signs), (d, d_signs) = found
     none = torch.empty(0, device=bl.device)
-    return Words(
-        d, x, (d_signs, x_signs), bl, slots, (x_mean, d_mean), (x_square, d_square), pieces, (none, none)
+    running, coincidences = _summed(bl, sums, (x.shape[-1], d.shape[-1]), _FULL)
+    return Words(d, x, (d_signs, x_signs), bl, slots, running, coincidences, pieces, (none, none))
+
+
+def _summed(bl: Tensor, sums: list[Tensor], lines: tuple[int, int], full: float) -> tuple[Tensor, Tensor]:
+    """``running`` and ``coincidences`` from sums over the lines of columns and of rows [2, drawn, blocks, b]."""
+    from crossweep.engine.cuda.kernels.samples import summarise
+
+    many, b = bl.shape
+    running = torch.empty(many, b + 1, dtype=torch.float64, device=bl.device)
+    coincidences = torch.empty(2, many, b, dtype=torch.float64, device=bl.device)
+    scales = upload(np.array([1 / (n * full) for n in lines]), bl)
+    x, d = ((one[0], one[1]) for one in sums)
+    summarise[(many,)](
+        bl, x, d, running, coincidences, b, sums[0].shape[2], sums[1].shape[2], scales, B=_SAMPLES
     )
+    return running, coincidences
 
 
 def _expected(plan: PulsePlan) -> Words:
@@ -201,24 +219,22 @@ def _expected(plan: PulsePlan) -> Words:
 
     bl = _lengths(plan)
     many, b = bl.shape
-    found = []
+    found, sums = [], []
     for weighted, (values, scale) in zip((False, True), _sides(plan), strict=True):
         n = values.shape[-1]
         p = torch.empty(many, b, n, device=bl.device)
-        sums = torch.empty(2, many, b, device=bl.device)
+        sums.append(torch.empty(2, many, 1, b, device=bl.device))
         if p.numel():
             expect_lines[(b, many)](
-                values, scale, bl, p, sums[0], sums[1], b, n, *values.stride(), WEIGHTED=weighted,
+                values, scale, bl, p, sums[-1][0], sums[-1][1], b, n, *values.stride(), WEIGHTED=weighted,
                 LINES=min(power(n), 1024),
             )  # fmt: skip
         by_slots = torch.where(bl > 0, 1 / bl.clamp(min=1), 0.0) if weighted else bl
         size = p.abs().sum(1) if weighted else torch.bmm(bl.unsqueeze(1), p.abs()).squeeze(1)
         square = torch.bmm(by_slots.unsqueeze(1), p.square()).squeeze(1)
-        mean, mean_square = sums.double() / n
-        found.append((p, mean, mean_square, square / size.clamp(min=1e-12)))
-    (x, x_mean, x_square, x_spread), (d, d_mean, d_square, d_spread) = found
+        found.append((p, square / size.clamp(min=1e-12)))
+    (x, x_spread), (d, d_spread) = found
     none = torch.empty(0, dtype=torch.int8, device=bl.device)
     slots = torch.arange(b + 1, dtype=torch.int32, device=bl.device).repeat(many, 1)
-    return Words(
-        d, x, (none, none), bl, slots, (x_mean, d_mean), (x_square, d_square), 1, (d_spread, x_spread)
-    )
+    running, coincidences = _summed(bl, sums, (x.shape[-1], d.shape[-1]), 1.0)
+    return Words(d, x, (none, none), bl, slots, running, coincidences, 1, (d_spread, x_spread))

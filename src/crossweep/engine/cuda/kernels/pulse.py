@@ -187,7 +187,7 @@ def count_single(
         wide: words [instances, PIECES, b, m].
         out: out [instances, b, m] (float32).
     """
-    block, s, k = tl.program_id(0), tl.program_id(1), tl.program_id(2)
+    s, block, k = tl.program_id(0), tl.program_id(1), tl.program_id(2)
     line = block * LINES + tl.arange(0, LINES)
     total = tl.zeros((LINES,), tl.int32)
     for piece in tl.static_range(PIECES):

@@ -78,6 +78,7 @@ def give(slow, place, wanted, size, i, j, columns, shape, curves, nodes, key, KI
     tl.store(slow[0] + place, state, mask=pulsed)
     tl.store(slow[1] + place, shown, mask=pulsed)
     tl.store(slow[3] + place, given, mask=pulsed)
+    tl.debug_barrier()  # the next read of a column may find them with other threads
     return pulsed
 
 

@@ -56,7 +56,7 @@ def draw_lines(
         SIGNED: whether words carry the sign.
         LONG: whether any sample may have so many slots that bit planes pay.
     """
-    block, sample, k = tl.program_id(0), tl.program_id(1), tl.program_id(2)
+    sample, block, k = tl.program_id(0), tl.program_id(1), tl.program_id(2)
     line = block * LINES + tl.arange(0, LINES)
     inside = line < n
     here = k.to(tl.int64) * b + sample
@@ -73,7 +73,7 @@ def draw_lines(
     limit = tl.where(inside & (length > 0), limit, 0)
     negative = (value < 0).to(tl.uint32)
     top = limit >> 8
-    blocks = tl.num_programs(0)
+    blocks = tl.num_programs(1)
     tl.store(sums + (k.to(tl.int64) * blocks + block) * b + sample, tl.sum(limit.to(tl.int64), 0))
     tl.store(squares + (k.to(tl.int64) * blocks + block) * b + sample, tl.sum((top * top).to(tl.int64), 0))
     for piece in tl.static_range(PIECES):
