@@ -19,12 +19,13 @@ Start = Callable[..., Any]
 @pytest.mark.parametrize(
     "launcher",
     [
-        "basic",
-        pytest.param("joblib", marks=pytest.mark.slow),
-        pytest.param("submitit_local", marks=pytest.mark.slow),
-        pytest.param("ray", marks=pytest.mark.slow),
+        "basic",  # as every command of test_pool.py
+        "joblib",
+        "submitit_local",
+        "ray",
     ],
 )
+@pytest.mark.slow
 def test_launchers(launcher: str, tmp_path: Path, command: Start) -> None:
     package = {"joblib": "joblib", "submitit_local": "submitit", "ray": "ray"}.get(launcher)
     if package is not None:
@@ -39,7 +40,12 @@ def test_launchers(launcher: str, tmp_path: Path, command: Start) -> None:
     assert [trial["number"] for trial in finished(folder)] == list(range(6))
 
 
-@pytest.mark.parametrize("storage", ["journal", "{name: journal, lock: symlink}", "sqlite", "grpc"])
+SYMLINK = "{name: journal, lock: symlink}"  # Optuna's own lock; by default one process takes and leaves it
+
+
+@pytest.mark.parametrize(
+    "storage", ["journal", pytest.param(SYMLINK, marks=pytest.mark.slow), "sqlite", "grpc"]
+)
 def test_storages_of_several_processes(storage: str, tmp_path: Path, command: Start, sweep: Sweep) -> None:
     """Begun in this process, continued by a controller and two workers of their own."""
     if storage == "grpc":
@@ -51,6 +57,12 @@ def test_storages_of_several_processes(storage: str, tmp_path: Path, command: St
     done(command("study.n_trials=5", "study.workers=2", f"+study.storage={storage}", "sleep=[0.1]"))
     assert [trial["number"] for trial in finished(folder)] == list(range(5))
     assert optuna_states(folder, first) == {"COMPLETE": 5}
+
+
+def test_a_journal_may_be_locked_by_a_link(sweep: Sweep) -> None:
+    for target in (1, 2):
+        folder = sweep(f"study.n_trials={target}", f"+study.storage={SYMLINK}")
+        assert optuna_states(folder) == {"COMPLETE": target}
 
 
 def test_memory_goes_on_from_the_trial_folders(sweep: Sweep) -> None:
