@@ -66,7 +66,7 @@ def run_(job: "Job", begin: int, end: int) -> None:
     own = words_at.long()
     first, last = plan.first, plan.first + plan.bl.shape[-1]
     members = [job.chain.draws.at(place) for place in np.ndindex(lead)]
-    disturbance = _of_other_lines(source.weight, io, due.reads, [member.fork("inputs") for member in members])
+    disturbance = _of_other_lines(source.weight, io, due.reads, members)
     keys = keys_of(members, like)
     fast, slow = (devices(tile.bar, tile.state, write=tile.write_noise) for tile in (source, target))
     tables = _tables(job, due, lead)
@@ -237,7 +237,9 @@ def _of_other_lines(
     added = torch.zeros(below.shape[0], len(reads), *weight.shape[-2:], device=weight.device)
     cpu = torch.empty(0)
     for k, stream in enumerate(streams):
-        noise = io.inp_noise * stream.normal(weight.shape[-1], window.size, like=cpu).to(weight.device)
+        noise = io.inp_noise * stream.fork("inputs").normal(weight.shape[-1], window.size, like=cpu).to(
+            weight.device
+        )
         added[k, torch.from_numpy(window), :, torch.from_numpy(column)] = (below[k] @ noise).T
     return added
 

@@ -1,11 +1,13 @@
 """Drawn or expected pulses of a mini-batch, for the kernels."""
 
 from dataclasses import dataclass
+from functools import cache
 from math import prod
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from crossweep.engine.cuda.launch import cdiv, halves, power, upload
@@ -134,18 +136,22 @@ def words_of(
     """
     batch = plan.drawn
     key: Any = ("cuda", expected)
-    places = list(np.ndindex(lead))
+    numbers, firsts = _which(lead, batch.lead)
     if key not in batch.words:
-        if expected:
-            batch.words[key] = _expected(plan)
-        else:
-            streams: dict[tuple[int, ...], Stream] = {}
-            for place in places:
-                streams.setdefault(at(batch.lead, place), stream.at(place))
-            own = [streams[place] for place in np.ndindex(batch.lead)]
-            batch.words[key] = _drawn(plan, own)
-    numbers = [int(np.ravel_multi_index(at(batch.lead, p), batch.lead)) if batch.lead else 0 for p in places]
-    return batch.words[key], upload(np.array(numbers, np.int32), batch.x)
+        batch.words[key] = (
+            _expected(plan) if expected else _drawn(plan, [stream.at(place) for place in firsts])
+        )
+    return batch.words[key], upload(numbers, batch.x)
+
+
+@cache
+def _which(
+    lead: tuple[int, ...], drawn: tuple[int, ...]
+) -> tuple[NDArray[np.int32], tuple[tuple[int, ...], ...]]:
+    """Which of the drawn each crossbar of leading dimensions ``lead`` uses, and the first crossbar of each of the drawn."""
+    places = list(np.ndindex(lead))
+    own = [int(np.ravel_multi_index(at(drawn, place), drawn)) if drawn else 0 for place in places]
+    return np.array(own, np.int32), tuple(places[own.index(k)] for k in range(prod(drawn)))
 
 
 def _sides(plan: PulsePlan) -> list[tuple[Tensor, Tensor]]:
