@@ -145,12 +145,19 @@ def test_where_it_works_and_where_not(monkeypatch: pytest.MonkeyPatch) -> None:
         choose("cuda", torch.device("cuda"))
 
 
-SOME = ("draw", "count windows", "live, count", "update, count", "convert", "halve", "give")
+COMPILED = [Scene(reads="narrow").title, Scene(rule="analog_sgd").title]
 
 
-@pytest.mark.parametrize("names", [SOME, pytest.param((), marks=pytest.mark.slow)], ids=["some", "all"])
-def test_kernels_compile_for_a_gpu(names: tuple[str, ...]) -> None:
+@pytest.mark.parametrize("titles", [COMPILED, pytest.param([], marks=pytest.mark.slow)], ids=["some", "all"])
+def test_what_training_launches_compiles_for_a_gpu(titles: list[str]) -> None:
+    assert set(titles) <= {scene.title for scene in scenes()}
     script = Path(__file__).parent / "compile_kernels.py"
-    done = subprocess.run([sys.executable, script, *names], capture_output=True, text=True, check=False)
+    done = subprocess.run([sys.executable, script, *titles], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
-    assert not [line for line in done.stdout.splitlines() if line.startswith(SOME) and "spilled" in line]
+    kernels = [line.split(":")[0] for line in done.stdout.splitlines()]
+    assert {"live", "update", "count_windows", "draw_lines", "convert", "digitise", "halve"} <= set(kernels)
+    if titles:  # once, whatever the size of a mini-batch
+        assert [kernels.count(name) for name in ("live", "update", "count_windows", "parts_of_windows")] == [
+            1
+        ] * 4
+        assert "spilled" not in done.stdout

@@ -23,7 +23,7 @@ def some_lines(words, signs, place, sign_place, inside, SIGNED: tl.constexpr):
         return word, 0 - tl.load(signs + sign_place, mask=inside, other=0).to(tl.int32)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["b", "windows", "first_window", "many_windows"])
 def count_windows(
     rows_words, rows_signs, columns_words, columns_signs, words_of, since, until, sign, turn_d, counts,
     b, rows, columns, windows, first_window, many_windows, SIGNS: tl.constexpr, PIECES: tl.constexpr,
@@ -79,7 +79,7 @@ def count_windows(
         tl.store(counts + to, total | (ups << 16), mask=inside)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["b", "windows", "first_window", "many_windows"])
 def expect_windows(
     rows_p, columns_p, words_of, since, until, sign, turn_d, counts,
     b, rows, columns, windows, first_window, many_windows, SIGNS: tl.constexpr,

@@ -58,7 +58,7 @@ def _weights_noise(y, std, j, key):
     return y + std * xi
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["many"])
 def convert(
     x, keys, out, scale, norm, many, n, dac, STOCHASTIC: tl.constexpr, NOISY: tl.constexpr, N: tl.constexpr
 ):  # fmt: skip
@@ -101,7 +101,7 @@ def convert(
     tl.store(norm + row, tl.sqrt(square))
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["many"])
 def digitise(
     y, scale, std, keys, clipped, many, d, adc, w_noise, WEIGHTS: tl.constexpr, STOCHASTIC: tl.constexpr,
     NOISY: tl.constexpr, D: tl.constexpr,
@@ -135,7 +135,7 @@ def digitise(
     tl.store(clipped + row, ((beyond > 0) & (back > 0)).to(tl.int8))
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["many", "halvings"])
 def halve(
     x, weight, scale, keys_in, keys_out, clipped, y, many, n, d, w_k, w_d, w_n, halvings, dac, adc, w_noise, ir_drop, wire,
     WEIGHTS: tl.constexpr, DROPS: tl.constexpr, IN_STOCHASTIC: tl.constexpr, IN_NOISY: tl.constexpr,
@@ -202,7 +202,7 @@ def halve(
                 still = beyond
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["reads"])
 def read_slices(
     weight, columns, keys_in, keys_out, out, rows, reads, w_k, w_d, w_n, dac, adc, w_noise,
     IN_STOCHASTIC: tl.constexpr, BY_WEIGHT: tl.constexpr, OUT_STOCHASTIC: tl.constexpr, NOISY: tl.constexpr,

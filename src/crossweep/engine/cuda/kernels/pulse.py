@@ -119,7 +119,7 @@ def run_pieces(
     return v, given
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["chosen"])
 def give_known(
     v, w, reference, counts, columns_of, device, shape, keys, rows, columns, chosen, R: tl.constexpr, C: tl.constexpr
 ):  # fmt: skip
@@ -176,7 +176,7 @@ def show(v, reference, w, touched, spread, keys, rows, columns, R: tl.constexpr,
     tl.store(w + place, state - base + spread * xi, mask=some)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["b"])
 def count_single(
     single, wide, out, b, n, m, PIECES: tl.constexpr, SIGNED: tl.constexpr, LINES: tl.constexpr
 ):  # fmt: skip

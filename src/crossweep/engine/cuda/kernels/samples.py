@@ -5,7 +5,7 @@ import triton
 import triton.language as tl
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["b"])
 def first_slots(bl, slots, b, B: tl.constexpr):
     """First slot of each sample, and the end: ``slots [drawn, b + 1]`` (int32) from ``bl [drawn, b]`` (float32)."""
     k, before = tl.program_id(0).to(tl.int64), 0
@@ -28,7 +28,7 @@ def _moments(sums, squares, k, s, b, blocks, scale, mask):
     return mean * scale, square * scale
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["b", "x_blocks", "d_blocks"])
 def summarise(bl, x, d, running, means, b, x_blocks, d_blocks, scales, B: tl.constexpr):
     """Pulses of a typical device before each sample, and what their variance is made of.
 
@@ -57,7 +57,7 @@ def summarise(bl, x, d, running, means, b, x_blocks, d_blocks, scales, B: tl.con
     tl.store(running + k * (b + 1) + b, before)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["b", "windows"])
 def parts_of_windows(running, words_of, since, until, parts, b, columns, windows, per_part, C: tl.constexpr):
     """In how many parts each window is cut.
 

@@ -57,7 +57,18 @@ def spread_of(
         return tl.zeros((R, C), tl.float32)
 
 
-@triton.jit
+@triton.jit(
+    do_not_specialize=[
+        "b",
+        "groups",
+        "windows",
+        "first_window",
+        "many_windows",
+        "pieces_room",
+        "nodes",
+        "slow_nodes",
+    ]
+)
 def live(
     fast, words, squares, slots_of, words_of, counts, schedule, memory, factors, disturbance, pieces, slow, row_sign,
     kappas, keys, hit, shapes, curves, io, buffer, train,
@@ -294,7 +305,7 @@ def live(
         )
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["b", "room", "pieces_room", "nodes"])
 def update(
     v_in, given_out, ups_out, device, words, squares, slots_of, words_of, edges, segments, since, until, turn_x, turn_d,
     pieces, kappas, keys, shape, curves, b, rows, columns, room, pieces_room, nodes,

@@ -35,7 +35,7 @@ def _compare(limit, keys, counter, count):
     return word
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["b"])
 def draw_lines(
     values, scale, bl, slots, keys, words, signs, sums, squares, b, n, s_k, s_b, s_n,
     PIECES: tl.constexpr, SIGNED: tl.constexpr, LONG: tl.constexpr, LINES: tl.constexpr,
@@ -99,7 +99,7 @@ def draw_lines(
         tl.store(signs + here * n + line, negative.to(tl.int8), mask=inside)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["b"])
 def expect_lines(
     values, scale, bl, p, sums, squares, b, n, s_k, s_b, s_n, WEIGHTED: tl.constexpr, LINES: tl.constexpr
 ):  # fmt: skip
