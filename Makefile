@@ -9,7 +9,7 @@ READY  := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
 .PHONY: help setup train landscape tune tolerance resume dashboard device-card report algorithms test test-slow \
-        bench bench-levelset bench-sweep lint format types arch check clean
+        bench gpu-check bench-levelset bench-sweep lint format types arch check clean
 
 help:  ## list all targets
 	@echo 'usage: make TARGET [ARGS="device=reram_om algorithm=agad"]'
@@ -63,6 +63,9 @@ test-slow: $(READY)  ## the tests that take long: accuracy orders, coverage, cha
 
 bench: $(READY)  ## measure the engine: throughput, training steps, memory; table in multirun/bench/
 	$(RUN) -m crossweep.bench $(ARGS)
+
+gpu-check:  ## does the engine on the GPU agree with the CPU's, and how fast is it? without a GPU: interpreted, no times
+	PYTHONPATH=src $(if $(wildcard $(RUN)),$(RUN),$(PYTHON)) -m crossweep.bench gpu-check
 
 bench-levelset: $(READY)  ## how many trials a map needs: samplers side by side
 	$(RUN) tests/benchmarks/levelset.py $(ARGS)

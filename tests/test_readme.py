@@ -15,10 +15,12 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 
 from crossweep import device_card, fit_device, report, train
 from crossweep.build import build
+from crossweep.paths import conf_dir, version_base
 from tests.data.files import write_cifar, write_image_folder, write_sequences
 from tests.fitting import recorded
 from tests.results.studies import cliff, record, study, write
@@ -261,3 +263,16 @@ def test_the_citation_is_of_this_version() -> None:
 
     said = yaml.safe_load((ROOT / "CITATION.cff").read_text())
     assert said["version"] == crossweep.__version__ and said["license"] == "Apache-2.0" and said["authors"]
+
+
+def test_the_words_for_slurm_compose() -> None:
+    pytest.importorskip("hydra_plugins.hydra_submitit_launcher")
+    words = README.partition("`hydra/launcher=submitit_slurm")[2].partition("`")[0].split()
+    with initialize_config_dir(str(conf_dir()), **version_base()):
+        asked = ["study=tolerance", "hydra/launcher=submitit_slurm", *words]
+        launcher = compose("train", overrides=asked, return_hydra_config=True).hydra.launcher
+    assert launcher._target_.endswith("SlurmLauncher")
+    for word in words:
+        key, _, value = word.removeprefix("hydra.launcher.").partition("=")
+        assert str(launcher[key]) == value
+    assert (launcher.gpus_per_node, launcher.tasks_per_node) == (1, 1)

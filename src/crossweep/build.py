@@ -18,6 +18,7 @@ from crossweep.algorithms.base import AbstractAlgorithm
 from crossweep.configuration import Configuration, Noise, Periphery, Variability
 from crossweep.configured import DEVICE_OVERLAY, READ_OVERLAY, overlay
 from crossweep.devices.base import AbstractDevice
+from crossweep.engine.base import Backend
 from crossweep.engine.io_parameters import IOParameters
 from crossweep.errors import ConfigError, FieldError
 from crossweep.paths import cache_dir
@@ -50,24 +51,25 @@ def plain(cfg: DictConfig) -> dict[str, Any]:
     return {str(key): value for key, value in resolved.items()}
 
 
-def build(cfg: Node) -> Experiment | TestbedExperiment:
+def build(cfg: Node, *, together: int = 1) -> Experiment | TestbedExperiment:
     """A complete experiment, or the test-bed that ``task`` names.
 
     Args:
         cfg: the plain, resolved configuration (see ``plain``).
+        together: how many like it train at once; ``compute_device: auto`` goes by it.
 
     Raises:
         ConfigError: a key or a value breaks its rule.
     """
     found = read(cfg)
-    device = torch_device(found.compute_device)
+    device = torch_device(found.compute_device, found.engine.backend)
     factory = _factory(cfg, found, device)
     if found.task is not None:
         return TestbedExperiment(bed=found.task, rule=found.algorithm, factory=factory, torch_device=device)
     if not found.algorithm.is_digital:
         _try(found.algorithm, factory)
     training = found.training
-    return Experiment(
+    experiment = Experiment(
         data=found.data,
         model=found.model,
         model_key=cfg["model"],
@@ -86,6 +88,10 @@ def build(cfg: Node) -> Experiment | TestbedExperiment:
         cache=cache_dir(),
         torch_device=device,
     )
+    undecided = (
+        found.compute_device == "auto" and found.engine.backend == "auto" and torch.cuda.is_available()
+    )
+    return experiment.placed(together) if undecided else experiment
 
 
 def read(cfg: Node) -> Configuration:
@@ -108,8 +114,7 @@ def part(cfg: Node, name: str) -> Any:
 
 def _try(rule: AbstractAlgorithm, factory: TileFactory) -> None:
     """Make one weight, so that a rule and devices that do not suit each other are refused before anything trains."""
-    apart = dataclasses.replace(factory, population=Stream(0), draws=Stream(0), torch_device="cpu")
-    rule.build((1, 1), apart)
+    rule.build((1, 1), factory.trial())
 
 
 # -- parts of the configuration ------------------------------------------------------------------------------------
@@ -172,14 +177,14 @@ def _conversion(found: Configuration) -> Conversion:
     )
 
 
-def torch_device(name: str) -> torch.device:
-    """The device to compute on.
+def torch_device(name: str, backend: Backend = "auto") -> torch.device:
+    """The device to compute on; for ``auto`` that of the engine that was asked for, or the CPU until a network decides.
 
     Raises:
         ConfigError: the name is unknown to torch, or there is no such device.
     """
     if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        return torch.device("cuda" if backend == "cuda" and torch.cuda.is_available() else "cpu")
     try:
         device = torch.device(name)
         torch.empty(0, device=device)

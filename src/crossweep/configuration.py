@@ -164,7 +164,7 @@ class Configuration(Checked):
         device: the device of every tile; ``fast`` and ``slow`` below it change one of them.
         resume: ``auto`` goes on where an interrupted run stopped, ``never`` starts afresh.
         hardware: constants for estimates of time and energy; no result depends on them.
-        compute_device: ``auto``, ``cpu``, ``cuda``, ``cuda:1``, ...
+        compute_device: ``cpu``, ``cuda``, ``cuda:1``, ...; ``auto``: the CPU or the GPU, whichever is faster.
         seeds: how many runs, with seeds that grow by one.
         keep_checkpoint: keep the trained model beside the record.
         quiet: no progress, no tables.

@@ -71,11 +71,11 @@ def _key(*, _root_: DictConfig) -> str:
 
 
 def _kind(compute_device: str) -> str:
-    """``cpu``, ``cuda``, ...: what torch calls the kind of a device; ``auto`` as `build.torch_device` reads it."""
+    """``cpu``, ``cuda``, ...: what torch calls the kind of a device; ``auto`` where there are two of them."""
     import torch
 
-    if compute_device == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
+    if compute_device == "auto":  # what decides between the two is in the key already
+        return "auto" if torch.cuda.is_available() else "cpu"
     return compute_device.partition(":")[0]
 
 
@@ -392,7 +392,7 @@ def train_all(runs: Sequence[Run]) -> list[dict[str, Any]]:
     from crossweep.build import build
     from crossweep.console import LOG_NAME, Screen, show_result
 
-    experiments = [build(run.cfg) for run in runs]
+    experiments = [build(run.cfg, together=len(runs)) for run in runs]
     records = [run.finished() for run in runs]
     going = [k for k, record in enumerate(records) if record is None]
     single, quiet, layers = len(runs) == 1, runs[0].cfg["quiet"], runs[0].cfg["show_layers"]

@@ -1,4 +1,7 @@
-"""``python -m crossweep.bench [PART ...]``: measure, print, write multirun/bench/bench.md and bench.json."""
+"""``python -m crossweep.bench [PART ...]``: measure, print, write multirun/bench/bench.md and bench.json.
+
+``python -m crossweep.bench gpu-check`` is another matter, see `gpu_check`.
+"""
 
 import sys
 from collections.abc import Callable
@@ -6,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from crossweep.bench import fidelity, memory, peer, steps, table
+from crossweep.bench import fidelity, gpu_check, memory, peer, steps, table
 from crossweep.bench.table import Rows
 from crossweep.bench.timing import in_turn, ratio
 from crossweep.bench.updates import DEVICES, LEVELS, Case, pulses_per_update, updater
@@ -158,16 +161,23 @@ PARTS: dict[str, tuple[str, Callable[[], Rows]]] = {
     "steps": ("Whole training steps", whole_steps),
     "instances": ("Steps of several instances side by side (swin_micro)", side_by_side),
     "memory": ("Peak memory of a training step, beyond model and tiles", memory.by_model),
+    "gpu": ("The engine on the GPU, and whether it agrees", gpu_check.rows),
     "fidelity": ("Moments of one update, against level pulse", fidelity.by_case),
 }
 
 
-def main(arguments: list[str]) -> None:
-    """Measure the named parts, or all."""
+GPU_CHECK = "gpu-check"
+
+
+def main(arguments: list[str]) -> int:
+    """Measure the named parts, or all; what the process ends with."""
+    if arguments == [GPU_CHECK]:
+        return gpu_check.main()
     if arguments in (["--help"], ["-h"]):
         print("usage: python -m crossweep.bench [PART ...]; without a part all of them, in minutes")
         print("\n".join(f"  {name:<10} {title}" for name, (title, _) in PARTS.items()))
-        return
+        print(f"alone: {GPU_CHECK}  does the engine on the GPU agree with the CPU's, and how fast is it")
+        return 0
     unknown = [name for name in arguments if name not in PARTS]
     if unknown:
         raise ConfigError(f"bench: parts are {', '.join(PARTS)}, got {', '.join(unknown)}")
@@ -178,8 +188,9 @@ def main(arguments: list[str]) -> None:
         results[title] = measure()
         print(table.markdown(title, results[title]), flush=True)
     print("written:", table.write(results, Path("multirun/bench")))
+    return 0
 
 
 if __name__ == "__main__":
     with reported("crossweep.bench"):
-        main(sys.argv[1:])
+        sys.exit(main(sys.argv[1:]))

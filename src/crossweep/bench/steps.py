@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -15,6 +16,7 @@ from crossweep.algorithms.cttv2 import CTTv2
 from crossweep.bench.updates import LEVELS
 from crossweep.devices.soft_bounds import SoftBounds
 from crossweep.devices.symmetry_point import SymmetryPoint
+from crossweep.engine.base import Backend
 from crossweep.engine.io_parameters import IOParameters
 from crossweep.engine.pulse_plan import UpdateParameters
 from crossweep.models.timm_model import TimmModel
@@ -47,7 +49,14 @@ def digital_model(name: str) -> nn.Module:
 
 
 def analog_model(
-    digital: nn.Module, rule: str, level: str, bl: int, io: str, torch_device: str = "cpu"
+    digital: nn.Module,
+    rule: str,
+    level: str,
+    bl: int,
+    io: str,
+    torch_device: str = "cpu",
+    *,
+    backend: Backend = "auto",
 ) -> nn.Module:
     """A copy of ``digital`` with all its linear layers on crossbars."""
     update = UpdateParameters(desired_bl=bl)
@@ -58,7 +67,8 @@ def analog_model(
     }
     device = SoftBounds(dw_min=0.01, dw_min_dtod=0.3, up_down_dtod=0.1, w_max=1.0, w_min=-1.0)
     factory = TileFactory(
-        fast=device, slow=device, symmetry_point=SymmetryPoint(), engine=LEVELS[level],
+        fast=device, slow=device, symmetry_point=SymmetryPoint(),
+        engine=replace(LEVELS[level], backend=backend),
         forward=PERIPHERIES[io],
         backward=PERIPHERIES[io], population=Stream(2), draws=Stream(3), torch_device=torch_device,
     )  # fmt: skip
@@ -86,11 +96,11 @@ def stepper(model: nn.Module, batch: int = 64, torch_device: str = "cpu") -> Cal
     return step
 
 
-def together(models: Sequence[nn.Module], batch: int = 64) -> Callable[[], None]:
+def together(models: Sequence[nn.Module], batch: int = 64, torch_device: str = "cpu") -> Callable[[], None]:
     """A call that makes one training step of several instances side by side."""
     given = torch.Generator().manual_seed(1)
-    images = torch.randn(len(models), batch, 3, 32, 32, generator=given)
-    labels = (torch.arange(batch) % 10).expand(len(models), batch)
+    images = torch.randn(len(models), batch, 3, 32, 32, generator=given).to(torch_device)
+    labels = (torch.arange(batch) % 10).expand(len(models), batch).to(torch_device)
     instances = Instances(models)
     optimizer = torch.optim.SGD(instances.parameters.values(), lr=LR, momentum=0.9)
     weights = list(analog_weights(instances.whole).values())

@@ -15,7 +15,6 @@ from crossweep.errors import ConfigError
 from crossweep.nn.convert import convert
 from crossweep.nn.convertible import convertible
 from crossweep.nn.layers import WeightUseError
-from crossweep.rng import Stream
 from crossweep.tiles.factory import TileFactory
 from crossweep.tiles.mapping import TileMapping
 
@@ -72,10 +71,8 @@ def self_check(
 
 def _ideal(digital: nn.Module, names: Sequence[str], mapping: TileMapping, factory: TileFactory) -> nn.Module:
     """A converted copy; the parameters that conversion leaves behind are NaN, so that their use shows."""
-    perfect, stream = IOParameters(is_perfect=True), Stream(0)
-    factory = replace(
-        factory, forward=perfect, backward=perfect, population=stream, draws=stream, torch_device="cpu"
-    )
+    perfect = IOParameters(is_perfect=True)
+    factory = replace(factory.trial(), forward=perfect, backward=perfect)
     ideal = copy.deepcopy(digital)
     weights = [ideal.get_parameter(f"{name}.weight") for name in names]
     convert(ideal, names, Digital(), mapping, factory)

@@ -7,7 +7,7 @@ import torch
 
 from crossweep.devices.base import AbstractDevice
 from crossweep.devices.symmetry_point import SymmetryPoint
-from crossweep.engine.base import Engine, EngineParameters
+from crossweep.engine.base import Backend, Engine, EngineParameters
 from crossweep.engine.choose import Choice, choose, engine
 from crossweep.engine.io_parameters import IOParameters
 from crossweep.errors import ConfigError
@@ -74,6 +74,14 @@ class TileFactory:
     def within(self, name: str) -> "TileFactory":
         """The factory of one layer or sub-tile; its streams are named after it."""
         return replace(self, population=self.population.fork(name), draws=self.draws.fork(name))
+
+    def trial(self) -> "TileFactory":
+        """For small weights that are made to look at them: on the CPU, and no stream of this factory draws."""
+        backend: Backend = "reference" if self.engine.backend == "reference" else "auto"
+        return replace(
+            self, population=Stream(0), draws=Stream(0), torch_device="cpu", instances=1,
+            engine=replace(self.engine, backend=backend),
+        )  # fmt: skip
 
     def tile(self, role: Role, shape: tuple[int, ...], name: str | None = None) -> AnalogTile:
         """A crossbar of ``shape`` in a role; ``name`` tells several tiles of one role apart."""

@@ -3,7 +3,6 @@
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from math import prod
 from pathlib import Path
 
@@ -11,7 +10,6 @@ import torch
 
 from crossweep.algorithms.base import AbstractAlgorithm
 from crossweep.errors import ConfigError
-from crossweep.rng import Stream
 from crossweep.tiles.factory import TileFactory
 
 _SIDE = 8  # of the weight that is measured
@@ -48,8 +46,7 @@ def require_memory(
 
 def bytes_per_weight(rule: AbstractAlgorithm, factory: TileFactory) -> float:
     """What one weight takes [byte], measured on a small one: devices, states and digital buffers."""
-    apart = replace(factory, population=Stream(0), draws=Stream(0), torch_device="cpu", instances=1)
-    small = rule.build((_SIDE, _SIDE), apart)
+    small = rule.build((_SIDE, _SIDE), factory.trial())
     return sum(held.numel() * held.element_size() for held in small.buffers()) / _SIDE**2
 
 

@@ -5,6 +5,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, field, replace
+from functools import cache
 from pathlib import Path
 from statistics import fmean, stdev
 from tempfile import TemporaryDirectory
@@ -37,12 +38,14 @@ from crossweep.training.estimate import Hardware, estimate
 from crossweep.training.evaluate import Score, evaluate
 from crossweep.training.fit_settings import PARAMETER_KINDS, FitSettings, OptimizerSettings
 from crossweep.training.loop import FitResult, Loop, Row, restore, train_together
-from crossweep.training.outline import Outline, fresh, outlined, outlines
+from crossweep.training.outline import Outline, fresh, loads, outlined, outlines
+from crossweep.training.place import Kind, Load, faster, refused
 from crossweep.training.progress import Progress, Silent
 from crossweep.training.reference import Candidate, choose
 from crossweep.training.retention import errors_after
 
 log = logging.getLogger(__name__)
+
 _METRICS = (
     "test_accuracy",
     "test_error",
@@ -163,6 +166,24 @@ class Experiment:
         """
         source, target = outlines(self.data)
         self._require(source, target, outlined(self.model, target))
+
+    def placed(self, together: int = 1) -> "Experiment":
+        """This experiment where it is faster, on the CPU or on the GPU; a line says where and why.
+
+        Args:
+            together: how many like it train at once.
+        """
+        target = outlines(self.data)[1]
+        analog = set(self.conversion.names(outlined(self.model, target), self.rule))
+        total: dict[Kind, Load] = {"analog": Load(), "digital": Load()}
+        for name, load in loads(self.model, target).items():
+            kind: Kind = "analog" if name in analog else "digital"
+            total[kind] += Load(load.calls, load.work * self.finetune.batch_size * together)
+        why_not = refused(self.rule, self.factory) if analog else None
+        place = faster(total, torch.get_num_threads(), why_not)
+        _say(f"compute_device: {place.device}; {place.reason}")
+        device = torch.device(place.device)
+        return replace(self, torch_device=device, factory=replace(self.factory, torch_device=device))
 
     def _require(self, source: Outline, target: Outline, network: nn.Module) -> None:
         for key, settings, found in (
@@ -333,6 +354,12 @@ class _Instance:
         self.result = Result(
             state="failed", metrics=dict.fromkeys(_METRICS), baselines=rows, warnings=[str(error)]
         )
+
+
+@cache
+def _say(line: str) -> None:
+    """A line for the user, once in a process."""
+    log.warning(line)
 
 
 def run_together(

@@ -8,12 +8,14 @@ from functools import lru_cache
 from typing import Generic, TypeVar
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from crossweep.data.base import AbstractData, Task
 from crossweep.models.base import AbstractModel, InputShape, new_head
+from crossweep.nn.convertible import convertible
 from crossweep.rng import Stream
 from crossweep.training.allocation import allocating
+from crossweep.training.place import Load
 
 T = TypeVar("T")
 
@@ -55,6 +57,27 @@ def fresh(model: AbstractModel, target: Outline, generator: torch.Generator) -> 
     with allocating("model"):
         network = model.build(target.input_shape, target.classes, generator)
         return new_head(network, target.classes, generator)
+
+
+def loads(model: AbstractModel, target: Outline) -> dict[str, Load]:
+    """What each layer that could go onto crossbars does for one image, by name."""
+    return _loads(_Same(repr(model), model), target)
+
+
+@lru_cache(maxsize=16)
+def _loads(model: _Same[AbstractModel], target: Outline) -> dict[str, Load]:
+    network, found = fresh(model.one, target, Stream(0).generator()).eval(), dict[str, Load]()
+
+    def note(name: str, layer: nn.Module, out: object) -> None:
+        if isinstance(out, Tensor):
+            weight = layer.get_parameter("weight")
+            found[name] = found.get(name, Load()) + Load(1, weight[0].numel() * out.numel())
+
+    for name, layer in convertible(network).items():
+        layer.register_forward_hook(lambda own, _, out, name=name: note(name, own, out))  # type: ignore[misc]
+    with torch.random.fork_rng(devices=[]), torch.no_grad():
+        network(torch.zeros(1, *target.input_shape))
+    return found
 
 
 @lru_cache(maxsize=16)
