@@ -35,17 +35,21 @@ class Waits(AbstractContextManager["Waits"]):
 
     Threads other than this one are not seen.
 
+    Args:
+        engines: note those of engines as well.
+
     Attributes:
         found: as ``folder/file.py:line``, in order.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, engines: bool = False) -> None:
         self.found: list[str] = []
+        self._others = ("outside",) if engines else ("engine/", "outside")
         self._modes = ExitStack()
 
     def note(self) -> None:
         asker = _asker()
-        if not asker.startswith(("engine/", "outside")):
+        if not asker.startswith(self._others):
             self.found.append(asker)
 
     def __enter__(self) -> "Waits":

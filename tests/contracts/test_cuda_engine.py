@@ -12,17 +12,20 @@ import pytest
 import torch
 
 pytest.importorskip("triton")
+from triton.runtime.interpreter import InterpretedFunction
 
-from crossweep.bench.agreement import Scene, agreement, scenes
-from crossweep.engine.base import EngineParameters
+from crossweep.bench.agreement import LR, Scene, agreement, scenes
+from crossweep.engine import chain
+from crossweep.engine.base import EngineParameters, Level
 from crossweep.engine.choose import choose, engine
 from crossweep.engine.cpu.words import pulse_words
 from crossweep.engine.cuda.words import words_of
-from crossweep.engine.io_parameters import IOParameters
+from crossweep.engine.io_parameters import IOParameters, NoiseManagement
 from crossweep.engine.pulse_plan import PulsePlan
 from crossweep.errors import ConfigError
 from crossweep.rng import Company, Stream
 from tests.algorithms.rigs import normal
+from tests.waits import Waits
 
 # the interpreter computes as NumPy does, which warns where a hash wraps around and of what is no number
 pytestmark = pytest.mark.filterwarnings("ignore:(overflow|invalid value) encountered:RuntimeWarning")
@@ -117,20 +120,23 @@ def test_each_of_several_instances_draws_what_it_draws_alone() -> None:
 
 
 @pytest.mark.parametrize("bounded", [True, False])
-def test_vectors_that_clip_are_read_again_alike(bounded: bool) -> None:
-    io = IOParameters(out_bound=0.3, out_noise=0.01, inp_noise=0.02, w_noise=0.02)
-    weight, x = normal(1, 12, 40), normal(2, 3, 9, 40)
+@pytest.mark.parametrize("noise_management", ["abs_max", "constant"])
+def test_vectors_that_clip_are_read_again_alike(bounded: bool, noise_management: NoiseManagement) -> None:
+    io = IOParameters(
+        out_bound=0.3, out_noise=0.01, inp_noise=0.02, w_noise=0.02, noise_management=noise_management
+    )
+    weight, x = normal(1, 12, 40), normal(2, 2, 4, 40)
     x[0, 0] = 0.0
-    x[1, 1] = torch.inf
     x[1, 2, 3] = torch.nan
+    if noise_management == "abs_max":
+        x[1, 1] = torch.inf
     first = engine(EngineParameters(backend="cpu")).read(x, weight, io, Stream(1), bounded=bounded)
     second = engine(EngineParameters(backend="cuda"), HERE).read(
         x.to(HERE), weight.to(HERE), io, Stream(1), bounded=bounded
     )
-    assert torch.equal(first.isnan(), second.cpu().isnan()) and bool(first[1, 1:3].isnan().all())
+    assert torch.equal(first.isnan(), second.cpu().isnan()) and bool(first[1, 2].isnan().all())
     off = (first - second.cpu()).nan_to_num().abs()
-    assert float((off > 1e-5).float().mean()) < 0.01  # on the edge of a bin
-    assert float(first[0, 0].abs().max()) == 0
+    assert int((off > 1e-5).sum()) <= 1  # on the edge of a bin
 
 
 def test_where_it_works_and_where_not(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -143,6 +149,24 @@ def test_where_it_works_and_where_not(monkeypatch: pytest.MonkeyPatch) -> None:
     assert choose("auto", torch.device("cuda")).implementation == "reference"
     with pytest.raises(ConfigError, match="needs Triton"):
         choose("cuda", torch.device("cuda"))
+
+
+@pytest.mark.parametrize("level", ["count", "mean", "pulse"])
+@pytest.mark.parametrize("rule", ["analog_sgd", "cttv2", "tt_adam, factored", "mrl"])
+def test_nothing_waits_for_the_gpu(rule: str, level: Level, monkeypatch: pytest.MonkeyPatch) -> None:
+    scene = Scene(rule=rule, level=level, reads="narrow", instances=2)
+    weight, (d, x) = scene.weight("cuda", HERE), scene.shape
+    inputs, errors = scene.values("x", x).to(HERE), scene.values("d", d).to(HERE)
+    # launches do nothing: the interpreter asks tensors for their numbers, and so does a count on the CPU
+    monkeypatch.setattr(
+        InterpretedFunction, "__getitem__", lambda kernel, grid: lambda *arguments, **constants: None
+    )
+    monkeypatch.setattr(chain, "of_each", lambda true, stream: true.sum())
+    with Waits(engines=True) as waits:
+        weight.read(inputs)
+        weight.read_transposed(errors)
+        weight.update(inputs, errors, LR)
+    assert waits.found == []
 
 
 COMPILED = [Scene(reads="narrow").title, Scene(rule="analog_sgd").title]

@@ -5,7 +5,7 @@ import triton
 import triton.language as tl
 
 from crossweep.engine.cuda.kernels.bits import key_of, line_key, mix, normal_pair, open_uniform
-from crossweep.engine.cuda.kernels.transfers import rounded
+from crossweep.engine.cuda.kernels.transfers import clipped, rounded
 
 _WEIGHTS = tl.constexpr(0x1B873593)  # where random words for the noise of weights start
 NONE, BY_INPUT, BY_WEIGHT = (
@@ -35,7 +35,7 @@ def _drive(x, row, j, n, by, key, dac, STOCHASTIC: tl.constexpr, NOISY: tl.const
     v = tl.div_rn(tl.load(x + row * n + j, mask=j < n, other=0.0), tl.zeros(j.shape, tl.float32) + by)
     if STOCHASTIC:
         v += _shift(j, n, key, dac[1])
-    v = tl.minimum(tl.maximum(rounded(v, dac[1]), -dac[2]), dac[2])
+    v = clipped(rounded(v, dac[1]), dac[2])
     if NOISY:
         v += dac[3] * _noise(j, n, key)
     return v
@@ -86,7 +86,7 @@ def convert(
     if dac[0] > 0:
         alpha = tl.minimum(top, dac[0])
     if dac[0] < 0:
-        alpha = tl.where(top < float("inf"), top * 0.0 - dac[0], top)
+        alpha = tl.zeros((), tl.float32) - dac[0]
     broken = alpha == float("inf")
     tl.store(scale + row, tl.where(broken, float("nan"), alpha))
     by = tl.where(alpha > 0, alpha, 1.0)
@@ -103,7 +103,7 @@ def convert(
 
 @triton.jit(do_not_specialize=["many"])
 def digitise(
-    y, scale, std, keys, clipped, many, d, adc, w_noise, WEIGHTS: tl.constexpr, STOCHASTIC: tl.constexpr,
+    y, scale, std, keys, beyond_range, many, d, adc, w_noise, WEIGHTS: tl.constexpr, STOCHASTIC: tl.constexpr,
     NOISY: tl.constexpr, D: tl.constexpr,
 ):  # fmt: skip
     """ADC: add noise, round, clip and scale back, in place.
@@ -113,7 +113,7 @@ def digitise(
         scale: scale of the inputs [rows].
         std: what the noise of weights is in proportion to [rows] if ``BY_INPUT``, [rows, d] if ``BY_WEIGHT``.
         keys: of each instance [instances, 2] (int32).
-        clipped: out, whether an output was beyond the range [rows] (int8).
+        beyond_range: out, whether an output was [rows] (int8).
         many: vectors of an instance.
         adc: bin width, bound (infinite if there is none), standard deviation of the noise.
         w_noise: noise of weights.
@@ -131,13 +131,14 @@ def digitise(
             v = _weights_noise(v, w_noise * tl.load(std + row * d + j, mask=j < d, other=0.0), j, key)
         v = _digital(v, j, d, key, adc, STOCHASTIC, NOISY)
         beyond = tl.maximum(beyond, tl.max(((tl.abs(v) > adc[1]) & (j < d)).to(tl.int32), 0))
-        tl.store(y + row * d + j, back * tl.minimum(tl.maximum(v, -adc[1]), adc[1]), mask=j < d)
-    tl.store(clipped + row, ((beyond > 0) & (back > 0)).to(tl.int8))
+        tl.store(y + row * d + j, back * clipped(v, adc[1]), mask=j < d)
+    tl.store(beyond_range + row, ((beyond > 0) & (back > 0)).to(tl.int8))
 
 
 @triton.jit(do_not_specialize=["many", "halvings"])
 def halve(
-    x, weight, scale, keys_in, keys_out, clipped, y, many, n, d, w_k, w_d, w_n, halvings, dac, adc, w_noise, ir_drop, wire,
+    x, weight, scale, keys_in, keys_out, beyond_range, y, many, n, d, w_k, w_d, w_n, halvings, dac, adc, w_noise, ir_drop,
+    wire,
     WEIGHTS: tl.constexpr, DROPS: tl.constexpr, IN_STOCHASTIC: tl.constexpr, IN_NOISY: tl.constexpr,
     OUT_STOCHASTIC: tl.constexpr, OUT_NOISY: tl.constexpr,
     N: tl.constexpr, D: tl.constexpr,
@@ -149,7 +150,7 @@ def halve(
         weight: [instances, d, n], of strides w_k, w_d, w_n.
         scale: scale of the inputs [rows].
         keys_in, keys_out: of DAC and ADC [instances, 2] (int32).
-        clipped: whether a vector clipped [rows] (int8).
+        beyond_range: whether an output was [rows] (int8).
         y: in and out [rows, d].
         many: vectors of an instance.
         halvings: how often at most.
@@ -159,7 +160,7 @@ def halve(
         wire: lines over the conductance of the wire.
     """
     row = tl.program_id(0).to(tl.int64)
-    still = tl.load(clipped + row).to(tl.int32)
+    still = tl.load(beyond_range + row).to(tl.int32)
     if still > 0:
         k, number, alpha = (row // many).to(tl.int32), (row % many).to(tl.int32), tl.load(scale + row)
         in_low, in_high = key_of(keys_in, k)
@@ -197,7 +198,7 @@ def halve(
                         total = _weights_noise(total, w_noise * tl.sqrt(square), i, out_key)
                     v = _digital(total, i, d, out_key, adc, OUT_STOCHASTIC, OUT_NOISY)
                     beyond = tl.maximum(beyond, tl.max(((tl.abs(v) > adc[1]) & (i < d)).to(tl.int32), 0))
-                    value = alpha * factor * tl.minimum(tl.maximum(v, -adc[1]), adc[1])
+                    value = alpha * factor * clipped(v, adc[1])
                     tl.store(y + row * d + i, value, mask=i < d)
                 still = beyond
 
@@ -217,7 +218,7 @@ def read_slices(
     if IN_STOCHASTIC:
         low, high = key_of(keys_in, k)
         drive += _shift(q, reads, line_key(low, high, tl.full((), 0, tl.int32)), dac[1])
-    drive = tl.minimum(tl.maximum(rounded(drive, dac[1]), -dac[2]), dac[2])
+    drive = clipped(rounded(drive, dac[1]), dac[2])
     v = tl.load(weight + k.to(tl.int64) * w_k + i[:, None] * w_d + j[None, :] * w_n, mask=inside, other=0.0)
     low, high = key_of(keys_out, k)
     key = line_key(low, high, i)[:, None]
@@ -231,5 +232,5 @@ def read_slices(
         value += std * xi
     if OUT_STOCHASTIC:
         value += (open_uniform(mix((2 * reads + q).to(tl.uint32)[None, :], key)) - 0.5) * adc[0]
-    value = tl.minimum(tl.maximum(rounded(value, adc[0]), -adc[1]), adc[1])
+    value = clipped(rounded(value, adc[0]), adc[1])
     tl.store(out + (k.to(tl.int64) * rows + i[:, None]) * reads + q[None, :], value, mask=inside)

@@ -21,6 +21,12 @@ def rounded(v, width):
 
 
 @triton.jit
+def clipped(v, bound):
+    """``v`` within plus or minus ``bound``; what is no number stays so."""
+    return tl.where(v != v, v, tl.minimum(tl.maximum(v, -bound), bound))  # noqa: PLR0124
+
+
+@triton.jit
 def read_columns(w, added, i, j, columns, io, key, PERFECT: tl.constexpr, BY_WEIGHT: tl.constexpr):
     """One-hot reads of visible weights [R, C].
 
@@ -46,7 +52,7 @@ def read_columns(w, added, i, j, columns, io, key, PERFECT: tl.constexpr, BY_WEI
     value = v + added
     if (noise > 0) | (w_noise > 0):
         value += std * device_normals(i, j, columns, key)
-    return tl.minimum(tl.maximum(rounded(value, bin_width), -bound), bound)
+    return clipped(rounded(value, bin_width), bound)
 
 
 @triton.jit
