@@ -1,6 +1,7 @@
 """``compute_device: auto``: what is faster, by the layers and weight-samples of a step, and why."""
 
 import logging
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,12 +9,19 @@ import pytest
 import torch
 from tests.algorithms.rigs import DEVICES, factory
 from tests.contracts.test_algorithms import ANALOG, rule
+from tests.models import options
 from tests.runs import configuration
+from torch import nn
 
 from crossweep.build import build
-from crossweep.engine.base import EngineParameters
+from crossweep.engine.base import Backend, EngineParameters
+from crossweep.nn.self_check import self_check
+from crossweep.rng import Stream
+from crossweep.tiles.mapping import TileMapping
 from crossweep.training import experiment as experiment_module
+from crossweep.training.allocation import bytes_per_weight
 from crossweep.training.experiment import Experiment
+from crossweep.training.outline import Outline, fresh, loads
 from crossweep.training.place import Load, faster, refused
 
 
@@ -119,3 +127,37 @@ def test_without_a_gpu_nothing_is_said(
     monkeypatch.setenv("CROSSWEEP_MULTIRUN", str(tmp_path / "multirun"))
     assert str(placed(*SMALL, together=10**7).torch_device) == "cpu"
     assert not caplog.records
+
+
+@pytest.mark.parametrize(
+    ("name", "calls", "vectors"), [("mlp", [1, 1, 1], [1, 1, 1]), ("lstm", [1, 8, 1], [8, 8, 1])]
+)
+def test_calls_and_vectors_of_every_layer_are_counted(
+    name: str, calls: list[int], vectors: list[int]
+) -> None:
+    """A sequence of eight rows goes into a recurrent layer at once, and through its states step by step."""
+    target = Outline("digits", (1, 8, 8), 5, 100)
+    found, network = (
+        loads(options.load(name), target),
+        fresh(options.load(name), target, Stream(0).generator()),
+    )
+    sizes = [network.get_parameter(f"{layer}.weight").numel() for layer in found]
+    assert [load.calls for load in found.values()] == calls
+    assert [load.work for load in found.values()] == [
+        n * size for n, size in zip(vectors, sizes, strict=True)
+    ]
+
+
+@pytest.mark.parametrize(("asked", "engine"), [("cuda", "cpu"), ("auto", "cpu"), ("reference", "reference")])
+def test_weights_that_are_only_looked_at_are_made_on_the_cpu(
+    asked: Backend, engine: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("crossweep.engine.choose.interpreted", lambda: False)
+    made = replace(
+        factory(DEVICES["soft_bounds"]), torch_device="cuda", engine=EngineParameters(backend=asked)
+    )
+    assert made.trial().choice.implementation == engine
+    assert bytes_per_weight(rule("cttv2"), made) > 0
+    with torch.random.fork_rng():
+        network = nn.Sequential(nn.Linear(3, 2))
+    self_check(network, ["0"], TileMapping(), made, torch.zeros(1, 3))
