@@ -1,4 +1,4 @@
-"""What the engine on a GPU costs: counting, whole steps eagerly and in a CUDA graph, many instances, a training."""
+"""What the engine on a GPU costs: counting, whole steps, many instances, a training; the digital step in a CUDA graph."""
 
 import copy
 import gc
