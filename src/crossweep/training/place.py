@@ -14,7 +14,7 @@ import torch
 from crossweep.algorithms.base import AbstractAlgorithm
 from crossweep.algorithms.chain_weight import ChainWeight
 from crossweep.engine.choose import choose
-from crossweep.engine.cuda.devices import closed
+from crossweep.engine.compiled import closed
 from crossweep.engine.cuda.engine import CUDAEngine
 from crossweep.tiles.factory import TileFactory
 

@@ -13,12 +13,6 @@ from crossweep.engine.io_parameters import IOParameters
 from crossweep.engine.reference.reads import ir_drop, weight_noise_scale
 from crossweep.rng import Stream
 
-
-def covers(x: Tensor, weight: Tensor, stream: Stream) -> bool:
-    """Whether the kernels know this read: one crossbar of each instance, no gradient."""
-    return weight.dim() == 2 + len(stream.lead) and not x.requires_grad
-
-
 Keys = NDArray[np.int64]
 
 

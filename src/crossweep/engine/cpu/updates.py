@@ -38,15 +38,6 @@ _NO_LINE, _NO_FLOATS, _NO_WORDS, _NO_SLOTS = (
 _OPERATIONS = 100.0  # elementary operations of one response, in units of those of one pulse word
 
 
-# responses that the kernels know, by level
-_KNOWN = {"count": Affine | Exponential | Table, "mean": Affine | Table, "pulse": Affine}
-
-
-def closed(bar: Crossbar, level: str) -> bool:
-    """Whether compiled kernels know what pulses do to these devices at a level."""
-    return isinstance(bar.response, _KNOWN[level])
-
-
 @dataclass(frozen=True)
 class Part:
     """One leading instance of a plan, as the kernels take it."""

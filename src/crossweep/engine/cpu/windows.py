@@ -14,7 +14,7 @@ from crossweep.engine.cpu.blocks import column_blocks, padded
 from crossweep.engine.cpu.kernels.scalars import Reads, Threshold, Train
 from crossweep.engine.cpu.words import turned
 from crossweep.engine.io_parameters import IOParameters
-from crossweep.engine.program import Buffered, Own, Program, Smoothed
+from crossweep.engine.program import Buffered, Own, Smoothed
 from crossweep.rng import Stream
 
 if TYPE_CHECKING:
@@ -26,29 +26,10 @@ _BUFFERS = ("held", "mean", "past", "second")
 _NONE, _NOTHING = np.zeros((0, 0), np.float32), np.zeros(0, np.int64)
 
 
-def refuses(program: Program, source: Tile, target: Tile) -> str | None:
-    """Why no single call does the windows of a mini-batch; None: one does."""
-    transfer, level = program.transfers[program.gradient], source.engine.parameters.level
-    io, tiles = transfer.io, (source, target)
-    reasons = {
-        "several devices make a weight": any(tile.device.n_devices > 1 for tile in tiles),
-        "several crossbars lie side by side": source.state.dim() != 2 + len(source.draws.lead),
-        "pulses of the gradient are not stochastic": program.update.pulse_type != "stochastic",
-        "reads are rounded at random": not io.is_perfect and (io.inp_sto_round or io.out_sto_round),
-        "states are not contiguous": not all(tile.state.is_contiguous() for tile in tiles),
-        "a device's steps have no closed form": not all(updates.closed(tile.bar, level) for tile in tiles),
-    }
-    first = next((reason for reason, holds in reasons.items() if holds), None)
-    return first or _refuses(transfer.what, rows=program.rows)
-
-
-def _refuses(what: Buffered | Smoothed | Own, *, rows: bool) -> str | None:
-    if isinstance(what, Own):
-        return "what happens to a read is Python"
-    if isinstance(what, Buffered):
-        return None if what.write.is_exact(rows=rows) else "transfers are written at random"
-    update = what.write.update
-    return "transfers are not stochastic" if update.pulse_type != "stochastic" or update.res else None
+def refuses(source: Tile, target: Tile) -> str | None:
+    """Why no single call does the windows of a mini-batch, beyond what all compiled engines refuse; None: one does."""
+    contiguous = all(tile.state.is_contiguous() for tile in (source, target))
+    return None if contiguous else "states are not contiguous"
 
 
 def run_(job: "Job", begin: int, end: int) -> None:

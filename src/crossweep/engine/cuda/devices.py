@@ -9,14 +9,6 @@ from crossweep.devices.response import Affine, Exponential, Response, Table
 from crossweep.engine.base import Crossbar
 from crossweep.engine.cuda.launch import flat
 
-# responses that the kernels know, by level
-_KNOWN = {"count": Affine | Exponential | Table, "mean": Affine | Table, "pulse": Affine}
-
-
-def closed(bar: Crossbar, level: str) -> bool:
-    """Whether kernels know what pulses do to these devices at a level."""
-    return isinstance(bar.response, _KNOWN[level])
-
 
 @dataclass(frozen=True)
 class Devices:

@@ -16,11 +16,6 @@ _WEIGHTS = {"none": 0, "additive_constant": 1, "pcm_read": 2}  # see ``kernels.p
 _TILE = 32  # outputs, and lines, of a product that is taken again
 
 
-def covers(x: Tensor, weight: Tensor, stream: Stream) -> bool:
-    """Whether the kernels know this read: one crossbar of each instance, no gradient."""
-    return weight.dim() == 2 + len(stream.lead) and not x.requires_grad
-
-
 def read(x: Tensor, weight: Tensor, io: IOParameters, stream: Stream, *, bounded: bool) -> Tensor:
     """As ``crossweep.engine.reference.reads.read``."""
     from crossweep.engine.cuda.kernels.periphery import convert, digitise, halve

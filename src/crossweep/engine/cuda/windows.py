@@ -9,12 +9,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from crossweep.engine.base import Tile
-from crossweep.engine.cuda.devices import closed, devices
+from crossweep.engine.cuda.devices import devices
 from crossweep.engine.cuda.launch import LANES, blocks, cdiv, flat, keys_of, upload
 from crossweep.engine.cuda.updates import LEVELS
 from crossweep.engine.cuda.words import Words, words_of
 from crossweep.engine.io_parameters import IOParameters
-from crossweep.engine.program import Buffered, Own, Program, Smoothed
+from crossweep.engine.program import Buffered, Program, Smoothed
 from crossweep.engine.schedule import Schedule
 
 if TYPE_CHECKING:
@@ -26,28 +26,11 @@ _TALLEST = 4096  # rows of a crossbar whose columns are written by pulse trains
 _BUFFERS = ("held", "mean", "past", "second")
 
 
-def refuses(program: Program, source: Tile, target: Tile) -> str | None:
-    """Why no single call does the windows of a mini-batch; None: one does."""
-    transfer, level = program.transfers[program.gradient], source.engine.parameters.level
-    io, tiles, what = transfer.io, (source, target), transfer.what
-    trains = isinstance(what, Smoothed)
-    reasons = {
-        "several devices make a weight": any(tile.device.n_devices > 1 for tile in tiles),
-        "several crossbars lie side by side": source.state.dim() != 2 + len(source.draws.lead),
-        "pulses of the gradient are not stochastic": program.update.pulse_type != "stochastic",
-        "reads are rounded at random": not io.is_perfect and (io.inp_sto_round or io.out_sto_round),
-        "a device's steps have no closed form": not all(closed(tile.bar, level) for tile in tiles),
-        f"columns of more than {_TALLEST} devices are written by trains": trains
-        and source.state.shape[-2] > _TALLEST,
-        "what happens to a read is Python": isinstance(what, Own),
-    }
-    first = next((reason for reason, holds in reasons.items() if holds), None)
-    if first is not None or isinstance(what, Own):
-        return first
-    if isinstance(what, Buffered):
-        return None if what.write.is_exact(rows=program.rows) else "transfers are written at random"
-    update = what.write.update
-    return "transfers are not stochastic" if update.pulse_type != "stochastic" or update.res else None
+def refuses(program: Program, source: Tile) -> str | None:
+    """Why no single call does the windows of a mini-batch, beyond what all compiled engines refuse; None: one does."""
+    trains = isinstance(program.transfers[program.gradient].what, Smoothed)
+    too_tall = trains and source.state.shape[-2] > _TALLEST
+    return f"columns of more than {_TALLEST} devices are written by trains" if too_tall else None
 
 
 def run_(job: "Job", begin: int, end: int) -> None:

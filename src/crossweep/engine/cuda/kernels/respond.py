@@ -54,9 +54,8 @@ def ratio(m):
 
 
 @triton.jit
-def load_cells(device, place, inside, KIND: tl.constexpr):
-    """Six numbers of each device: drives up and down, rates up and down (affine), units up and down, scale (exponential),
-    gains up and down, scale, origin (table); then the bounds."""
+def load_steps(device, place, inside):
+    """The six numbers of each device as they are; those outside never move."""
     a, b = (
         tl.load(device[0] + place, mask=inside, other=0.0),
         tl.load(device[1] + place, mask=inside, other=0.0),
@@ -67,6 +66,14 @@ def load_cells(device, place, inside, KIND: tl.constexpr):
     )
     high = tl.load(device[4] + place, mask=inside, other=1e30)
     low = tl.load(device[5] + place, mask=inside, other=-1e30)
+    return a, b, c, d, high, low
+
+
+@triton.jit
+def load_cells(device, place, inside, KIND: tl.constexpr):
+    """Six numbers of each device: drives up and down, rates up and down (affine), units up and down, scale (exponential),
+    gains up and down, scale, origin (table); then the bounds."""
+    a, b, c, d, high, low = load_steps(device, place, inside)
     if KIND == AFFINE:
         m_up, m_down = tl.minimum(-c, _LARGEST), tl.minimum(d, _LARGEST)
         up, down = ratio(m_up), ratio(m_down)
@@ -376,19 +383,3 @@ def one_pulse(v, upwards, cells, shape, curves, nodes, xi, KIND: tl.constexpr):
         change = step + shape[0] * noise * xi
     moved = tl.where(upwards, v + change, v - change)
     return tl.minimum(tl.maximum(moved, low), high)
-
-
-@triton.jit
-def load_steps(device, place, inside):
-    """The six numbers of each device as they are; those outside never move."""
-    a, b = (
-        tl.load(device[0] + place, mask=inside, other=0.0),
-        tl.load(device[1] + place, mask=inside, other=0.0),
-    )
-    c, d = (
-        tl.load(device[2] + place, mask=inside, other=0.0),
-        tl.load(device[3] + place, mask=inside, other=0.0),
-    )
-    high = tl.load(device[4] + place, mask=inside, other=1e30)
-    low = tl.load(device[5] + place, mask=inside, other=-1e30)
-    return a, b, c, d, high, low
