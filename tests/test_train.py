@@ -383,13 +383,31 @@ def interrupts_reach_children() -> Iterator[None]:
         ("noise.weight_transfer=-1.0", ("noise.weight_transfer: must be a number >= 0, got -1.0",)),
     ],
 )
-def test_mistakes_are_one_line_and_exit_code_2(tmp_path: Path, override: str, parts: tuple[str, ...]) -> None:
-    process = command(tmp_path, override)
+def test_mistakes_are_one_line_and_exit_code_2(
+    tmp_path: Path,
+    override: str,
+    parts: tuple[str, ...],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["crossweep-train", *tiny(override), "quiet=false"])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    refused(tmp_path, ended.value.code, *capsys.readouterr(), parts)
+
+
+def test_a_mistake_on_the_command_line_is_one_line(tmp_path: Path) -> None:
+    process = command(tmp_path, "noise.weight_transfer=-1.0")
     out, err = process.communicate()
-    assert process.returncode == 2, err
+    refused(tmp_path, process.returncode, out, err, ("noise.weight_transfer: must be a number",))
+
+
+def refused(folder: Path, code: object, out: str, err: str, parts: tuple[str, ...]) -> None:
+    """One line with these parts, and nothing is left of the run."""
+    assert code == 2, err
     assert len(err.strip().splitlines()) == 1 and err.startswith("crossweep: "), err
     assert all(part in err for part in parts) and out == ""
-    assert not [path for path in tmp_path.rglob("*") if path.is_file()]  # nothing is left of it
+    assert not [path for path in folder.rglob("*") if path.is_file()]
 
 
 # one import for five runs: each is a fork, which kills itself after the first epoch that it has written

@@ -36,6 +36,7 @@ OFFSETS = {"centred": 0.0, "skewed": -0.5}  # visible symmetry point of the fast
 # both tasks are short, so buffers must be small and flips frequent; values of aihwkit's example and Rasch et al.
 SHORT = {"auto_granularity": 200.0, "in_chop_prob": 0.1}
 SHORT_TRAINS = UpdateParameters(desired_bl=5)  # of the rules with such a buffer
+SHORT_ADAM = {"transfer_lr": 0.1}  # of reads that are normalised, which have a rate in place of a granularity
 DEVICE = SoftBounds(  # 40 states, spreads of Rasch et al., Nat. Commun. 15:7133 (2024), Fig. 3
     dw_min=0.05, dw_min_dtod=0.3, dw_min_dtod_log_normal=True, dw_min_std=0.3, up_down_dtod=0.1,
     w_max=1.0, w_min=-1.0, w_max_dtod=0.3, w_min_dtod=0.3,
@@ -74,6 +75,9 @@ def rule(name: str) -> AbstractAlgorithm:
 def _shortened(made: AbstractAlgorithm) -> AbstractAlgorithm:
     names = {field.name for field in fields(made)}
     changes: dict[str, Any] = {key: value for key, value in SHORT.items() if key in names}
+    if getattr(made, "normalise", "none") != "none":
+        del changes["auto_granularity"]
+        changes |= SHORT_ADAM
     if "auto_granularity" in changes:
         changes["update"] = SHORT_TRAINS
     return replace(made, **changes)
