@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 from scipy.optimize import brentq
@@ -10,9 +12,11 @@ from crossweep.axis import Axis
 from crossweep.results.contour import contour, farthest
 from crossweep.results.importance import importance
 from crossweep.results.link import KINDS, Link, candidates
+from crossweep.results.points import Points
 from crossweep.results.surface import LEAST_Q2, Refused, Surface, fit
 from crossweep.results.tolerance import Tolerance, first_crossing, ideals, joint, tolerances
 from tests import expect
+from tests.results.batches import batched
 from tests.results.worlds import BUDGET, SPREAD, Truth, bowl, cliff, observed, random_surface, steep
 
 ORIGIN = np.zeros(2)
@@ -211,7 +215,9 @@ def exact_tolerance(truth: Truth, t: Tolerance, axes: tuple[Axis, ...]) -> float
     return (1 if t.upward else -1) * float(t.axis.from_unit(np.interp(step, np.arange(513), line)))
 
 
-def covered(world: Truth | None, repeats: int, **options: object) -> tuple[int, int, int, int, int]:
+def covered(
+    world: Truth | None, repeats: int, design: Callable[..., Points] = observed, **options: object
+) -> tuple[int, int, int, int, int]:
     """How often band and intervals held the truth; None: a new random world each time."""
     grid = np.linspace(0, 1, 25)
     unit = np.stack(np.meshgrid(grid, grid), -1).reshape(-1, 2)
@@ -219,7 +225,7 @@ def covered(world: Truth | None, repeats: int, **options: object) -> tuple[int, 
     for repeat in range(repeats):
         rng = np.random.default_rng(repeat)
         truth = random_surface(rng) if world is None else world
-        surface = fit(observed(truth, rng, **options), BUDGET, seed=repeat)
+        surface = fit(design(truth, rng, **options), BUDGET, seed=repeat)
         if not isinstance(surface, Surface) or not surface.usable:
             continue
         exact = (truth(unit) - BUDGET).reshape(25, 25)
@@ -245,6 +251,15 @@ def test_bands_and_intervals_cover_random_worlds_as_stated() -> None:
     the scatter.
     """
     contours, inside, asked, held, kept = covered(None, 200, n=32)
+    for hits, trials in ((inside, contours), (held, asked), (kept, asked)):
+        scatter = 3 * np.sqrt(0.95 * 0.05 / trials)
+        assert abs(hits / trials - 0.95) < 0.03 + scatter, f"{hits} of {trials}"
+
+
+@pytest.mark.slow
+def test_bands_and_intervals_cover_where_points_and_seeds_come_in_batches() -> None:
+    """As above for 200 studies of the level set: points crowd at the boundary, and all of them share their seeds."""
+    contours, inside, asked, held, kept = covered(None, 200, batched)
     for hits, trials in ((inside, contours), (held, asked), (kept, asked)):
         scatter = 3 * np.sqrt(0.95 * 0.05 / trials)
         assert abs(hits / trials - 0.95) < 0.03 + scatter, f"{hits} of {trials}"

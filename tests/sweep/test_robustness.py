@@ -140,11 +140,14 @@ def test_a_journal_torn_by_a_kill_heals(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("storage", ["journal", "sqlite", "grpc", "postgresql"])
+@pytest.mark.parametrize(
+    ("storage", "at_once"), [("journal", 1), ("journal", 4), ("sqlite", 1), ("grpc", 1), ("postgresql", 1)]
+)
 def test_forty_trials_on_bad_days(
-    storage: str, tmp_path: Path, command: Callable[..., Any], request: pytest.FixtureRequest
+    storage: str, at_once: int, tmp_path: Path, command: Callable[..., Any], request: pytest.FixtureRequest
 ) -> None:
-    """Kills, hangs, exceptions, NaN at random, restarted until done: nothing lost, nothing twice."""
+    """Kills, hangs, exceptions, NaN at random, restarted until done: nothing lost, nothing twice, whether a process has one
+    trial or several at once."""
     import pandas as pd
 
     folder = tmp_path / "multirun" / "map"
@@ -154,8 +157,10 @@ def test_forty_trials_on_bad_days(
     if storage == "postgresql":
         spec = {"name": "rdb", "url": request.getfixturevalue("postgresql").url}
     given = f"{{name: rdb, url: '{spec['url']}'}}" if isinstance(spec, dict) else spec
+    env = {"APP_TOGETHER": "1"} if at_once > 1 else {}
     options = (
         f"+study.storage={given}",
+        f"+study.at_once={at_once}",
         *("study.n_trials=40", "study.workers=4", "sleep=[0.05,0.3]", "+study.trial_timeout=3"),
         *(
             "+study.lease_timeout=10",
@@ -166,7 +171,7 @@ def test_forty_trials_on_bad_days(
         *("chaos.kill=0.1", "chaos.hang=0.05", "chaos.crash=0.1", "chaos.nan=0.1"),
     )
     for _ in range(8):
-        process = command(*options)
+        process = command(*options, **env)
         output, _ = process.communicate()
         if process.returncode == 0:
             break
@@ -183,7 +188,11 @@ def test_forty_trials_on_bad_days(
     assert lost == {trial["retry_of"] for trial in trials if trial["retry_of"] is not None}
     table = pd.read_parquet(folder / "results.parquet")
     assert sorted(table["trial"]) == [trial["number"] for trial in trials]
-    print(f"{storage}: {len(trials)} trials, {len(lost)} killed or hung, 40 finished, none twice")
+    first = [trial["started"] for trial in trials if trial["number"] < at_once]
+    assert len(set(first)) == (1 if at_once > 1 else len(first))  # one worker has begun them together
+    print(
+        f"{storage}, {at_once} at once: {len(trials)} trials, {len(lost)} killed or hung, 40 finished, none twice"
+    )
 
 
 @pytest.mark.slow
