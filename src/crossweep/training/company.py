@@ -13,6 +13,7 @@ from crossweep.nn.instances import joined
 from crossweep.rng import Stream
 from crossweep.tiles.factory import TileFactory
 from crossweep.training.allocation import available, bytes_per_weight
+from crossweep.training.evaluate import EVALUATED_AT_ONCE
 from crossweep.training.experiment import Experiment
 from crossweep.training.outline import Outline, fresh
 
@@ -131,18 +132,22 @@ ROOM = Room()
 
 
 def needed(one: Experiment) -> int:
-    """Memory that one training takes beside others [byte]: devices and their states, digital parameters with gradients and
-    the optimizer's numbers, and twice what autograd keeps of a mini-batch: an analog layer keeps its input and its error.
+    """Memory that one training takes beside others at its peak [byte].
+
+    Devices and states, once in its network and once in that of all; digital parameters likewise, with gradients and the
+    optimizer's numbers; and twice what autograd keeps of a mini-batch, since an analog layer keeps its input and its error.
+    An evaluation keeps nothing, but has more images at once: it is taken for as much as training would keep of them.
     """
-    task = one.data.target()
+    task, batch_size = one.data.target(), one.finetune.batch_size
     network = fresh(one.model, Outline.of(task), Stream(0).generator())
     names = one.conversion.names(network, one.rule)
     analog = sum(network.get_parameter(f"{name}.weight").numel() for name in names)
     digital = sum(parameter.numel() for parameter in network.parameters())
     states = max(_STATES[settings.name] for settings in (one.finetune.optimizer, *one.baselines.values()))
-    crossbars = analog * bytes_per_weight(one.rule, one.factory) if analog else 0.0
-    images, _ = next(batches(task.train, one.finetune.batch_size))
-    return int(crossbars + _FLOAT * digital * (2 + states) + 2 * kept(network.train(), images))
+    crossbars = 2 * analog * bytes_per_weight(one.rule, one.factory) if analog else 0.0
+    images, _ = next(batches(task.train, batch_size))
+    passes = (2 + EVALUATED_AT_ONCE / batch_size) * kept(network.train(), images)
+    return int(crossbars + _FLOAT * digital * (3 + states) + passes)
 
 
 def kept(network: nn.Module, images: Tensor) -> int:
