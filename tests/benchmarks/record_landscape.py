@@ -1,6 +1,6 @@
 """Records the digits landscape that `levelset.py` maps: real trainings on a grid of SP skew and SP variability.
 
-Two maps: ``near``, the axes as configured, and ``wide``, out to 0.9, where training fails. Every cell is
+Two maps: ``near``, out to 0.5, and ``wide``, out to 0.9, where training fails. Every cell is
 trained with two seeds (other devices, another order of batches), c-TTv2 with the settings of Rasch et al. on
 soft-bounds devices, a perceptron with rectifiers on the digits. About twenty minutes a map on one core; started
 again it goes on.
@@ -25,7 +25,10 @@ STUDY = (
     *("study.sampler={name: grid, shuffle: true}", "study.workers=1", "study.progress=plain"),
 )
 MAPS = {
-    "near": ("+axis.sp_skew.points=9", "+axis.sp_variability.points=9"),
+    "near": (
+        *("axis.sp_skew.high=0.5", "axis.sp_variability.high=0.5"),
+        *("+axis.sp_skew.points=9", "+axis.sp_variability.points=9"),
+    ),
     "wide": (
         *("axis.sp_skew.high=0.9", "axis.sp_variability.high=0.9"),
         *("+axis.sp_skew.points=10", "+axis.sp_variability.points=10"),

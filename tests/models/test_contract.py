@@ -30,6 +30,7 @@ CHANGES: dict[str, dict[str, Any]] = {  # another value of every key
     "timm": {"name": "test_vit3", "kwargs": {"patch_size": 8}, "image_size": 64},
     "resnet_cifar": {"blocks": 1, "width": 8},
     "mlp": {"widths": [16], "activation": "relu"},
+    "mlp_relu": {"widths": [16], "activation": "sigmoid"},
     "lstm": {"hidden": 8, "layers": 2},
     "lenet5": {"channels": [8, 16], "width": 32, "activation": "relu"},
 }
