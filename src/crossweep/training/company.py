@@ -112,7 +112,7 @@ class Room:
 
     Args:
         limit: so many, as far as is known; it falls where memory runs out.
-        useful: beyond it they are no cheaper for each, measured on digits.
+        useful: so many at most; training side by side gains little beyond.
         share: of the free memory that may be used.
     """
 
