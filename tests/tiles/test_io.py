@@ -10,7 +10,7 @@ from torch import Tensor
 
 from crossweep.engine.base import EngineParameters
 from crossweep.engine.choose import engine
-from crossweep.engine.cpu import reads
+from crossweep.engine.cpu.engine import CPUEngine
 from crossweep.engine.io_parameters import IOParameters
 from crossweep.rng import Stream
 
@@ -27,13 +27,13 @@ def read_slices(w: Tensor, io: IOParameters, rng: Stream, columns: Tensor | slic
 def path(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Both implementations of the periphery."""
     if request.param == "torch":
-        monkeypatch.setattr(reads, "covers", lambda *_: False)
+        monkeypatch.setattr(CPUEngine, "fits", lambda *_: False)
     return request.param
 
 
 def torch_path(function: Callable[[], Tensor]) -> Tensor:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(reads, "covers", lambda *_: False)
+        patch.setattr(CPUEngine, "fits", lambda *_: False)
         return function()
 
 
