@@ -11,7 +11,7 @@ from crossweep.sweep.samplers.named import sampler_for
 from crossweep.sweep.settings import Settings
 from crossweep.sweep.space import Space
 from crossweep.sweep.study import quiet_optuna
-from tests.results.worlds import BUDGET, SKEW, SPREAD, Truth
+from tests.results.worlds import BUDGET, SKEW, SPREAD, Truth, as_points
 
 
 def batched(
@@ -45,15 +45,4 @@ def batched(
             trial.set_user_attr("seed_values", [list(row)])
             study.tell(trial, float(row.mean()))
         unit, values = np.concatenate((unit, own)), np.concatenate((values, found))
-    return Points(
-        axes=axes,
-        x=np.column_stack([a.from_unit(unit[:, j]) for j, a in enumerate(axes)]),
-        unit=unit,
-        y=values.mean(axis=1),
-        seeds=np.full(n, seeds),
-        values=values,
-        diverged=np.zeros(n, dtype=bool),
-        folders=("",) * n,
-        trials=tuple(range(n)),
-        lost=np.zeros((0, len(axes) + 1)),
-    )
+    return as_points(axes, unit, values)

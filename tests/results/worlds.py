@@ -45,6 +45,23 @@ def random_surface(rng: np.random.Generator) -> Truth:
     return truth
 
 
+def as_points(axes: tuple[Axis, ...], unit: Array, values: Array) -> Points:
+    """Complete trials at unit coordinates [n, axes], with the values of their seeds [n, seeds]."""
+    n, seeds = values.shape
+    return Points(
+        axes=axes,
+        x=np.column_stack([a.from_unit(unit[:, j]) for j, a in enumerate(axes)]),
+        unit=unit,
+        y=values.mean(axis=1),
+        seeds=np.full(n, seeds),
+        values=values,
+        diverged=np.zeros(n, dtype=bool),
+        folders=("",) * n,
+        trials=tuple(range(n)),
+        lost=np.zeros((0, len(axes) + 1)),
+    )
+
+
 def observed(
     truth: Truth,
     rng: np.random.Generator,
@@ -60,15 +77,4 @@ def observed(
     values = (
         truth(unit)[:, None] + noise * rng.standard_normal((n, seeds)) + shared * rng.standard_normal(seeds)
     )
-    return Points(
-        axes=axes,
-        x=np.column_stack([a.from_unit(unit[:, j]) for j, a in enumerate(axes)]),
-        unit=unit,
-        y=values.mean(axis=1),
-        seeds=np.full(n, seeds),
-        values=values,
-        diverged=np.zeros(n, dtype=bool),
-        folders=("",) * n,
-        trials=tuple(range(n)),
-        lost=np.zeros((0, len(axes) + 1)),
-    )
+    return as_points(axes, unit, values)

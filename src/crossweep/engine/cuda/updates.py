@@ -30,17 +30,24 @@ def update(
     state = flat(v, lead, 2).clone()
     given, ups = torch.zeros_like(state), torch.zeros_like(state)
     own = words_at.long()
-    edges, segments = words.edges(first, last, bar.device.relative_step, most)
+    if (
+        level == "pulse"
+    ):  # no segments, and no lists of words elsewhere: what stands for them is not looked at
+        pieces, edges, segments, kappas = words.listed(first, last), words.slots, words_at, given
+    else:
+        edges, segments = (
+            t[own].contiguous() for t in words.edges(first, last, bar.device.relative_step, most)
+        )
+        pieces, kappas = (words.slots, words.slots, words_at), words.kappas(first, last)[own].contiguous()
     mirror = bar.cells.extra.get("mirror")
-    pieces = words.listed(first, last) if level == "pulse" else (words.slots, words.slots, segments)
     since, until = _seen(plan, first, last, columns)
     sign_x, sign_d = (_signs(turn, lead, n, v) for turn, n in ((plan.turn_x, columns), (plan.turn_d, rows)))
     height, width, warps = blocks(rows)
     if state.numel():
         launch[(cdiv(columns, width), cdiv(rows, height), prod(lead))](
             state, given, ups, known.matrices, words.lines, words.spreads, words.slots, words_at,
-            edges[own].contiguous(), segments[own].contiguous(), since, until, sign_x, sign_d, pieces,
-            words.kappas(first, last)[own].contiguous(), keys, known.shape, known.curves, words.samples, rows, columns,
+            edges, segments, since, until, sign_x, sign_d, pieces,
+            kappas, keys, known.shape, known.curves, words.samples, rows, columns,
             edges.shape[-1], pieces[0].shape[-1], known.nodes,
             LEVEL=LEVELS[level], PIECES=words.pieces, SIGNED=words.signed, KIND=known.kind, MIRROR=mirror is not None,
             R=height, C=width, num_warps=warps,

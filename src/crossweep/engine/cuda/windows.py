@@ -118,7 +118,7 @@ def _counts(
     sizes = words.samples, rows, columns, windows, start, size
     if expected:
         counts = torch.empty(2, many, size, rows, columns, device=turns.device)
-        expect_windows[grid](words.rows, words.columns, *seen, counts, *sizes, SIGNS=True, S=32, R=32, C=32)
+        expect_windows[grid](words.rows, words.columns, *seen, counts, *sizes, S=32, R=32, C=32)
         return counts
     counts = torch.empty(
         many, size, rows, columns, dtype=torch.int64 if wide else torch.int32, device=turns.device
@@ -128,7 +128,6 @@ def _counts(
         *seen,
         counts,
         *sizes,
-        SIGNS=True,
         PIECES=words.pieces,
         SIGNED=words.signed,
         WIDE=wide,

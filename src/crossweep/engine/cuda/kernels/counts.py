@@ -26,7 +26,7 @@ def some_lines(words, signs, place, sign_place, inside, SIGNED: tl.constexpr):
 @triton.jit(do_not_specialize=["b", "windows", "first_window", "many_windows"])
 def count_windows(
     rows_words, rows_signs, columns_words, columns_signs, words_of, since, until, sign, turn_d, counts,
-    b, rows, columns, windows, first_window, many_windows, SIGNS: tl.constexpr, PIECES: tl.constexpr,
+    b, rows, columns, windows, first_window, many_windows, PIECES: tl.constexpr,
     SIGNED: tl.constexpr, WIDE: tl.constexpr, R: tl.constexpr, C: tl.constexpr,
 ):  # fmt: skip
     """Counts of a block of devices in one window: all pulses in the lower half of a number, ups in the upper one.
@@ -43,7 +43,6 @@ def count_windows(
         turn_d: signs of the rows [instances, rows] (float32).
         counts: out [instances, many_windows, rows, columns], int64 if ``WIDE``, else int32.
         first_window: of those that are counted.
-        SIGNS: whether there are any of these signs.
     """
     block, m, k = tl.program_id(0), first_window + tl.program_id(1), tl.program_id(2)
     across = tl.cdiv(columns, C)
@@ -52,12 +51,10 @@ def count_windows(
     own = tl.load(words_of + k).to(tl.int64)
     first = tl.load(since + m * columns + j, mask=in_columns, other=2147483647)
     last = tl.load(until + m * columns + j, mask=in_columns, other=0)
-    flip_x, flip_d = tl.zeros((C,), tl.int32), tl.zeros((R,), tl.int32)
-    if SIGNS:
-        turned = tl.load(sign + (k * windows + m) * columns + j, mask=in_columns, other=1.0)
-        flip_x = 0 - (turned < 0).to(tl.int32)
-        turned = tl.load(turn_d + k * rows + i, mask=in_rows, other=1.0)
-        flip_d = 0 - (turned < 0).to(tl.int32)
+    turned = tl.load(sign + (k * windows + m) * columns + j, mask=in_columns, other=1.0)
+    flip_x = 0 - (turned < 0).to(tl.int32)
+    turned = tl.load(turn_d + k * rows + i, mask=in_rows, other=1.0)
+    flip_d = 0 - (turned < 0).to(tl.int32)
     total, ups = tl.zeros((R, C), tl.int32), tl.zeros((R, C), tl.int32)
     for s in range(tl.min(first, 0), tl.max(last, 0)):
         sees = in_columns & (first <= s) & (s < last)
@@ -82,7 +79,7 @@ def count_windows(
 @triton.jit(do_not_specialize=["b", "windows", "first_window", "many_windows"])
 def expect_windows(
     rows_p, columns_p, words_of, since, until, sign, turn_d, counts,
-    b, rows, columns, windows, first_window, many_windows, SIGNS: tl.constexpr,
+    b, rows, columns, windows, first_window, many_windows,
     S: tl.constexpr, R: tl.constexpr, C: tl.constexpr,
 ):  # fmt: skip
     """Expected counts of a block of devices in one window: ups and all pulses.
@@ -111,10 +108,9 @@ def expect_windows(
         d = tl.load(rows_p + (own + s[None, :]) * rows + i[:, None], mask=seen, other=0.0)
         net = tl.dot(d, x, net, input_precision="tf32x3")
         total = tl.dot(tl.abs(d), tl.abs(x), total, input_precision="tf32x3")
-    if SIGNS:
-        turned = tl.load(sign + (k * windows + m) * columns + j, mask=in_columns, other=1.0)
-        flip = tl.where(tl.load(turn_d + k * rows + i, mask=in_rows, other=1.0) < 0, -1.0, 1.0)
-        net = net * flip[:, None] * tl.where(turned < 0, -1.0, 1.0)[None, :]
+    turned = tl.load(sign + (k * windows + m) * columns + j, mask=in_columns, other=1.0)
+    flip = tl.where(tl.load(turn_d + k * rows + i, mask=in_rows, other=1.0) < 0, -1.0, 1.0)
+    net = net * flip[:, None] * tl.where(turned < 0, -1.0, 1.0)[None, :]
     many = tl.num_programs(2).to(tl.int64) * many_windows
     to = ((k.to(tl.int64) * many_windows + m - first_window) * rows + i[:, None]) * columns + j[None, :]
     inside = in_rows[:, None] & in_columns[None, :]
