@@ -172,6 +172,7 @@ def _conversion(found: Configuration) -> Conversion:
         layers=analog.layers,
         include=analog.include,
         exclude=analog.exclude,
+        share=analog.share,
         mapping=TileMapping(**{name: getattr(analog, name) for name in names}),
         weight_transfer=found.noise.weight_transfer,
     )

@@ -15,7 +15,7 @@ from crossweep.engine.base import EngineParameters
 from crossweep.engine.io_parameters import IOParameters
 from crossweep.errors import FieldError
 from crossweep.models.base import AbstractModel
-from crossweep.schema import Checked, Count, Items, NotNegative, Positive, Range, Seed
+from crossweep.schema import Checked, Count, Items, NotNegative, Positive, Range, Seed, Share
 from crossweep.testbeds.base import AbstractTestbed
 from crossweep.tiles.mapping import TileMapping
 from crossweep.training.estimate import Hardware
@@ -92,11 +92,13 @@ class Analog(TileMapping):
         layers: a named part of the model, or ``none``.
         include: further layers, as shell patterns on module names.
         exclude: layers that stay digital, likewise.
+        share: of the weights of these layers [1], the last layers first; the others stay digital.
     """
 
     layers: str
     include: tuple[str, ...]
     exclude: tuple[str, ...]
+    share: Share
 
 
 @dataclass(frozen=True, kw_only=True)

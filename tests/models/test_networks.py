@@ -25,7 +25,7 @@ def weights(model: nn.Module) -> int:
 def test_sizes_are_those_of_the_literature() -> None:
     # He et al., CVPR 2016, table 6: 0.27 M for ResNet-20 and 0.85 M for ResNet-56 with ten classes
     for blocks, millions in ((3, 0.27), (9, 0.85)):
-        model = ResNetCifar(blocks=blocks, width=16).build(CIFAR, 10, torch.Generator())
+        model = ResNetCifar(blocks=blocks, width=16, stem_stride=1).build(CIFAR, 10, torch.Generator())
         assert round(weights(model) / 1e6, 2) == millions
     # Gokmen and Vlasov, 2016: 784-256-128-10 with biases
     model = load("mlp").build((1, 28, 28), 10, torch.Generator())
@@ -172,6 +172,7 @@ def test_a_bad_value_is_one_line(changes: dict[str, object], says: str) -> None:
         ("mlp", {"activation": "relish"}, "model.activation"),
         ("resnet_cifar", {"blocks": 0}, "model.blocks"),
         ("resnet_cifar", {"width": 1.5}, "model.width"),
+        ("resnet_cifar", {"stem_stride": 0}, "model.stem_stride"),
     ],
 )
 def test_a_bad_value_of_our_own_models_is_one_line(name: str, changes: dict[str, object], key: str) -> None:

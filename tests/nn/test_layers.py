@@ -133,6 +133,14 @@ def test_selection_by_part_and_patterns() -> None:
 
 
 @pytest.mark.parametrize(
+    ("share", "names"), [(1.0, ["0", "3"]), (0.9, ["0", "3"]), (0.8, ["3"]), (0.01, ["3"]), (0.0, [])]
+)
+def test_a_share_takes_the_last_layers_first(share: float, names: list[str]) -> None:
+    assert select(build(0, small_net), "all", PARTS, share=share) == names  # 162 and 960 weights
+
+
+
+@pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (("everything", (), ()), "analog.layers: must be none or one of"),

@@ -49,6 +49,7 @@ def select(
     parts: Mapping[str, Collection[str]],
     include: Iterable[str] = (),
     exclude: Iterable[str] = (),
+    share: float = 1.0,
 ) -> list[str]:
     """Names of the layers to convert, in the model's order.
 
@@ -58,6 +59,7 @@ def select(
         parts: module names of each named part.
         include: further layers, as shell patterns on full module names.
         exclude: layers that stay digital, likewise; they win.
+        share: of the weights of all these layers [1]; the last layers are taken until they hold it.
 
     Raises:
         ConfigError: the part is unknown, a pattern matches nothing, no layer is left although some were asked for, or the
@@ -79,7 +81,14 @@ def select(
         raise ConfigError(
             "analog.exclude: leaves no layer to convert; use analog.layers=none for a digital model"
         )
-    return [name for name in names if name in chosen]
+    return _last(model, [name for name in names if name in chosen], share)
+
+
+def _last(model: nn.Module, names: list[str], share: float) -> list[str]:
+    """The last of these layers, until they hold a share of the weights of all."""
+    sizes = [model.get_parameter(f"{name}.weight").numel() for name in names]
+    wanted = share * sum(sizes)
+    return [name for i, name in enumerate(names) if sum(sizes[i + 1 :]) < wanted]
 
 
 def _matching(names: Collection[str], patterns: Iterable[str], key: str) -> set[str]:

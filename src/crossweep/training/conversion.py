@@ -25,6 +25,7 @@ class Conversion:
         layers: a named part of the model (see ``crossweep.models.parts``) or ``none``.
         include: further layers, as shell patterns on module names.
         exclude: layers that stay digital, likewise.
+        share: of the weights of these layers [1], in [0, 1]; the last layers first.
         mapping: splitting over tiles and scaling.
         weight_transfer: standard deviation of the error when a weight is written [w_max], >= 0.
     """
@@ -32,6 +33,7 @@ class Conversion:
     layers: str
     include: tuple[str, ...]
     exclude: tuple[str, ...]
+    share: float
     mapping: TileMapping
     weight_transfer: float
 
@@ -43,7 +45,7 @@ class Conversion:
         """
         if rule.is_digital:
             return []
-        return select(model, self.layers, parts(model), self.include, self.exclude)
+        return select(model, self.layers, parts(model), self.include, self.exclude, self.share)
 
     def require_memory(self, network: nn.Module, rule: AbstractAlgorithm, factory: TileFactory) -> None:
         """Refuse crossbars that do not fit into memory.
