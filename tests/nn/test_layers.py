@@ -139,7 +139,6 @@ def test_a_share_takes_the_last_layers_first(share: float, names: list[str]) -> 
     assert select(build(0, small_net), "all", PARTS, share=share) == names  # 162 and 960 weights
 
 
-
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
