@@ -9,7 +9,7 @@ READY  := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
 .PHONY: help setup train landscape tune tolerance resume dashboard device-card report algorithms test test-slow \
-        bench gpu-check bench-levelset bench-sweep lint format types arch check clean
+        paper-small paper-full paper-report bench gpu-check bench-levelset bench-sweep lint format types arch check clean
 
 help:  ## list all targets
 	@echo 'usage: make TARGET [ARGS="device=reram_om algorithm=agad"]'
@@ -54,6 +54,16 @@ report: $(READY)  ## tables, figures and HTML for DIR=multirun/<study>
 
 algorithms: $(READY)  ## every training rule on two small tasks: figures and table in multirun/algorithms/
 	$(RUN) -m crossweep.gallery $(ARGS)
+
+paper-small: $(READY)  ## the claims of the reference work on CIFAR, small networks: hours on 2 cores; goes on where it stopped
+	for study in tune rules micro hybrid offsets tolerance skew_variability; do \
+	  $(RUN) -m crossweep.train -m study=paper/$$study $(ARGS) || exit $$?; done
+
+paper-full: $(READY)  ## its headline with Swin-T: wants a GPU
+	$(RUN) -m crossweep.train -m study=paper/full $(ARGS)
+
+paper-report: $(READY)  ## RESULTS.md and its figures from what has run, else from what was saved
+	$(RUN) -m crossweep.paper $(ARGS)
 
 test: $(READY)  ## the tests (minutes), one process per core
 	OMP_NUM_THREADS=1 $(RUN) -m pytest -n auto $(ARGS)

@@ -20,9 +20,10 @@ from crossweep.records import read_record
 from crossweep.sweep.axes import contains, from_yaml, grid, overrides
 from crossweep.training import experiment
 from crossweep.training.experiment import Experiment
-from tests.data.files import write_idx
+from tests.data.files import write_cifar, write_idx
 
-STUDIES = sorted(path.stem for path in (conf_dir() / "study").glob("[!_]*.yaml"))
+FOLDER = conf_dir() / "study"
+STUDIES = sorted(str(path.relative_to(FOLDER).with_suffix("")) for path in FOLDER.rglob("[!_]*.yaml"))
 AXES = sorted(path.stem for path in (conf_dir() / "axis").glob("[!_]*.yaml"))
 Command = Callable[..., str]
 
@@ -34,6 +35,7 @@ def command(
     """Run ``crossweep-train`` with these words in this process; returns what it printed."""
     monkeypatch.chdir(tmp_path)
     write_idx(tmp_path / "data", "MNIST")  # where options of data look for files
+    write_cifar(tmp_path / "data", monkeypatch)
     monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
     monkeypatch.setenv("CROSSWEEP_MULTIRUN", str(tmp_path / "multirun"))
 
@@ -56,10 +58,11 @@ def axis_of(name: str) -> tuple[Axis, dict[str, object]]:
 
 @pytest.mark.parametrize("study", STUDIES)
 def test_every_study_lists_what_it_would_run(study: str, command: Command, tmp_path: Path) -> None:
-    listing = command("-m", f"study={study}", "--dry-run")
+    few = ("training.pretrain.batch_size=8", "training.finetune.batch_size=8")  # made-up data sets are small
+    listing = command("-m", f"study={study}", *few, "--dry-run")
     trials = [line for line in listing.splitlines() if line.startswith("  trial ")]
-    named = yaml.safe_load((conf_dir() / "study" / f"{study}.yaml").read_text())["study"]
-    assert named["name"] == study
+    named = yaml.safe_load((FOLDER / f"{study}.yaml").read_text())["study"]
+    assert named["name"] == study.replace("/", "_")
     assert len(trials) == (named.get("n_trials") or len(trials)) > 0
     # a list of runs is not a run
     assert not list(tmp_path.glob("multirun/*"))

@@ -106,7 +106,7 @@ def compare(rows: pd.DataFrame, metric: str, group: str, conditions: Sequence[st
         index=["seed", *keys], columns=group, values=metric, aggfunc="mean", dropna=True
     )
     found = [c for a, b in combinations(map(str, wide.columns), 2) if (c := _one(wide, a, b)) is not None]
-    adjusted = _holm([c.p for c in found])
+    adjusted = holm([c.p for c in found])
     return tuple(_replace_p(c, p) for c, p in zip(found, adjusted))
 
 
@@ -136,7 +136,7 @@ def _replace_p(c: Comparison, p: float) -> Comparison:
     return Comparison(**{**c.__dict__, "p": p})
 
 
-def _holm(p: Sequence[float]) -> list[float]:
+def holm(p: Sequence[float]) -> list[float]:
     """Holm's step-down adjustment; nan stays nan and does not count."""
     order = sorted((i for i, v in enumerate(p) if np.isfinite(v)), key=lambda i: p[i])
     adjusted, largest = [float("nan")] * len(p), 0.0

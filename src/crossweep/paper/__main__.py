@@ -1,0 +1,52 @@
+"""``python -m crossweep.paper``: save the studies that have run; write figures and RESULTS.md in the project's folder."""
+
+import argparse
+import io
+from pathlib import Path
+
+from crossweep.errors import StudyError, reported
+from crossweep.paper.page import STUDIES, figures, filled, saved
+from crossweep.paper.saved import save
+from crossweep.records import write_bytes
+from crossweep.results.plots.style import Figure, drawing
+
+DPI = 150
+
+
+def main() -> None:
+    """Command line."""
+    words = argparse.ArgumentParser(prog="python -m crossweep.paper", description=__doc__)
+    words.add_argument("--runs", type=Path, default=Path("multirun"), help="folder of the studies")
+    words.add_argument(
+        "--saved", type=Path, default=Path("tests/fixtures/paper"), help="where their small files are kept"
+    )
+    words.add_argument("--figures", type=Path, default=Path(".github"), help="where pictures go")
+    words.add_argument(
+        "--page", type=Path, default=Path("RESULTS.md"), help="the page whose parts are written"
+    )
+    given = words.parse_args()
+    with reported("crossweep.paper", StudyError):
+        report(given.runs, given.saved, given.figures, given.page)
+
+
+def report(runs: Path, kept: Path, pictures: Path, page: Path) -> None:
+    """Everything at once; studies that have not run keep what was saved before."""
+    for name in STUDIES:
+        if (runs / name).is_dir():
+            print(f"{name}: {', '.join(path.name for path in save(runs / name, kept / name))}")
+    found = saved(kept)
+    with drawing():
+        for figure in figures(found):
+            print(write_bytes(pictures / f"{figure.name}.png", _png(figure)))
+    text = page.read_text(encoding="utf-8")
+    print(write_bytes(page, filled(text, found, kept).encode()))
+
+
+def _png(figure: Figure) -> bytes:
+    with io.BytesIO() as buffer:
+        figure.canvas.savefig(buffer, format="png", dpi=DPI, facecolor="white", metadata={"Software": None})
+        return buffer.getvalue()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,195 @@
+"""How far from digital training every rule ends."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from crossweep.paper.saved import HISTORY
+from crossweep.paper.verdict import Judged, Verdict, judge
+from crossweep.paper.words import CLASSES, NETWORKS, listed, points, share, table
+from crossweep.results.plots.style import COLUMN, INK, LINES, MARKERS, MUTED, Figure, canvas
+from crossweep.results.stats import estimate
+from crossweep.results.table import Table
+
+BUDGET = 1.2  # percentage points
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One rule on one network and one half of the task; arrays have one value per seed.
+
+    Args:
+        network, classes, rule: what ran.
+        error: test error [%].
+        over_best: less that of the best digital optimizer, chosen by validation loss [points].
+        over_sgd: less that of SGD with momentum [points].
+        accuracy: test accuracy after each epoch, mean over seeds [%].
+    """
+
+    network: str
+    classes: str
+    rule: str
+    error: Array
+    over_best: Array
+    over_sgd: Array
+    accuracy: Array
+
+
+def cells(tables: list[Table]) -> list[Cell]:
+    """All that ran, network by network."""
+    return [cell for one in tables for cell in _cells(one.rows)]
+
+
+def kinds(rows: pd.DataFrame) -> Iterator[tuple[str, str, str, pd.DataFrame]]:
+    """Network, half of the task, rule, and its finished runs."""
+    done = rows[rows["metric.test_error"].notna()]
+    experiment = done.get("choice.experiment", pd.Series(index=done.index, dtype=object))
+    network = experiment.where(experiment.notna(), done["choice.model"])
+    for (where, which, rule), found in done.groupby([network, done["choice.data"], "algorithm"], sort=False):
+        yield NETWORKS.get(str(where), str(where)), CLASSES.get(str(which), str(which)), str(rule), found
+
+
+def _cells(rows: pd.DataFrame) -> Iterator[Cell]:
+    for network, classes, rule, found in kinds(rows):
+        error = found["metric.test_error"]
+        epochs = [c for c in found.columns if c.startswith(HISTORY)]
+        yield Cell(
+            network=network,
+            classes=classes,
+            rule=rule,
+            error=error.to_numpy(),
+            over_best=found["metric.error_increase"].to_numpy(),
+            over_sgd=(error - found["baseline.momentum.test_error"]).to_numpy(),
+            accuracy=100 * found[epochs].mean().dropna().to_numpy(),
+        )
+
+
+def judged(found: list[Cell]) -> tuple[list[Judged], list[Judged]]:
+    """Every cell against the best digital optimizer and against SGD; Holm's adjustment over all of them."""
+    both = judge([c.over_best for c in found] + [c.over_sgd for c in found], BUDGET)
+    return both[: len(found)], both[len(found) :]
+
+
+def rules_table(tables: list[Table]) -> str:
+    """One row per network, half of the task and rule."""
+    found = cells(tables)
+    rows = [
+        [
+            cell.network,
+            cell.classes,
+            f"`{cell.rule}`",
+            share(estimate(cell.error)),
+            points(best.mean),
+            best.verdict,
+            points(sgd.mean),
+            sgd.verdict,
+        ]
+        for cell, best, sgd in zip(found, *judged(found), strict=True)
+    ]
+    limit = f"within {BUDGET:g}"
+    header = ["network", "classes", "rule", "test error [%]", "over the best digital [points]", limit]
+    return table([*header, "over SGD with momentum [points]", limit], rows)
+
+
+def rules_verdict(tables: list[Table]) -> str:
+    """The claim in sentences, for each network and half of the task."""
+    found = cells(tables)
+    lines = []
+    for title, results in zip(
+        ("the best digital optimizer", "SGD with momentum"), judged(found), strict=True
+    ):
+        for verdict in Verdict:
+            names: dict[str, list[str]] = {}
+            for cell, one in zip(found, results, strict=True):
+                if one.verdict == verdict:
+                    names.setdefault(f"{cell.network}, classes {cell.classes}", []).append(f"`{cell.rule}`")
+            told = "; ".join(f"{listed(rules)} ({where})" for where, rules in names.items())
+            if told:
+                lines.append(f"* Within {BUDGET:g} points of {title}: **{verdict}** for {told}.")
+    return "\n".join(lines)
+
+
+def rules_figure(tables: list[Table]) -> Figure:
+    """Error increase of every rule, a row per network and half of the task."""
+    found = cells(tables)
+    rules = list(dict.fromkeys(cell.rule for cell in found))
+    places = list(dict.fromkeys((cell.network, cell.classes) for cell in found))
+    made, axes = canvas(
+        COLUMN * 2,
+        0.7 + 0.24 * len(rules) * ((len(places) + 1) // 2),
+        ncols=2,
+        nrows=(len(places) + 1) // 2,
+        squeeze=False,
+        sharex=True,
+    )
+    for ax, place in zip(axes.flat, places):
+        for cell in (c for c in found if (c.network, c.classes) == place):
+            y, mean = rules.index(cell.rule), estimate(cell.over_best)
+            ax.scatter(
+                cell.over_best, np.full(len(cell.over_best), y), s=10, color=LINES[y % 6], alpha=0.7, lw=0
+            )
+            if mean.n > 1:
+                ax.hlines([y + 0.22], mean.low, mean.high, color=INK, lw=1.2)
+            ax.plot([mean.mean], [y + 0.22], marker="|", ms=6, mew=1.5, color=INK)
+        ax.axvline(BUDGET, color=MUTED, lw=0.8, ls="--")
+        ax.axvline(0.0, color=MUTED, lw=0.6)
+        ax.set_yticks(range(len(rules)), rules)
+        ax.set_ylim(len(rules) - 0.4, -0.6)
+        ax.set_title(f"{place[0]}, classes {place[1]}")
+        ax.set_xlabel("error increase [points]")
+    for ax in list(axes.flat)[len(places) :]:
+        ax.set_visible(False)
+    return Figure(
+        name="results_rules",
+        title="Error increase over the best digital optimizer",
+        caption="One mark per seed; black: mean with its 95 % interval; dashed: the budget.",
+        canvas=made,
+    )
+
+
+def epochs_figure(tables: list[Table]) -> Figure:
+    """Test accuracy after every epoch."""
+    found = [cell for cell in cells(tables) if cell.accuracy.size]
+    places = list(dict.fromkeys((cell.network, cell.classes) for cell in found))
+    made, axes = canvas(
+        COLUMN * 2,
+        COLUMN * 0.8 * ((len(places) + 1) // 2),
+        ncols=2,
+        nrows=(len(places) + 1) // 2,
+        squeeze=False,
+    )
+    for ax, place in zip(axes.flat, places):
+        here = [c for c in found if (c.network, c.classes) == place]
+        for i, cell in enumerate(here):
+            epochs = np.arange(1, cell.accuracy.size + 1)
+            style = "-" if i < 6 else "--"
+            ax.plot(
+                epochs,
+                cell.accuracy,
+                style,
+                color=LINES[i % 6],
+                marker=MARKERS[i % 6],
+                ms=3.5,
+                label=cell.rule,
+            )
+        digital = 100 - float(np.mean(here[0].error - here[0].over_best))
+        ax.axhline(digital, color=INK, lw=0.8, ls=":", label="best digital, at the end")
+        ax.set_xticks(epochs)
+        ax.set_xlabel("epoch")
+        ax.set_ylabel("test accuracy [%]")
+        ax.set_title(f"{place[0]}, classes {place[1]}")
+        ax.legend(loc="lower right", fontsize=6)
+    for ax in list(axes.flat)[len(places) :]:
+        ax.set_visible(False)
+    return Figure(
+        name="results_epochs",
+        title="Test accuracy per epoch",
+        caption="Means over the seeds.",
+        canvas=made,
+    )
