@@ -10,16 +10,18 @@ import pandas as pd
 
 from crossweep.errors import StudyError
 from crossweep.paper.control import control_table
-from crossweep.paper.flaws import analysed, bars, maps_of, sheet
+from crossweep.paper.flaws import COST, analysed, bars, maps_of, sheet
 from crossweep.paper.fresh import fresh_table
 from crossweep.paper.rules import epochs_figure, rules_figure, rules_table, rules_verdict
 from crossweep.paper.saved import load
 from crossweep.paper.words import table
+from crossweep.results.analysis import METRIC
 from crossweep.results.plots.style import Figure
 from crossweep.results.table import Table
 
 RULES = ("paper_rules", "paper_micro", "paper_full")
-FLAWS = ("hybrid", "offsets", "tolerance", "skew_variability")
+# studies of flaws, and what is judged there: a hybrid's digital part leaves no rule without a flaw to compare with
+FLAWS = {"hybrid": METRIC, "offsets": COST, "tolerance": COST, "skew_variability": COST}
 STUDIES = (*RULES, "paper_tune", *(f"paper_{name}" for name in FLAWS))
 CONTROL = "control.csv"  # of `tests/benchmarks/plain_control.py`
 _PART = re.compile(r"(<!-- (?P<name>[a-z_]+) -->\n)(?P<old>.*?)(<!-- end -->)", re.DOTALL)
@@ -46,9 +48,9 @@ def parts(found: Saved, kept: Path) -> dict[str, str]:
     both = "paper_rules" in found and plain.is_file()
     made["control_table"] = control_table(found["paper_rules"], plain) if both else _missing("rules")
     made["tune_table"] = tune_table(found["paper_tune"]) if "paper_tune" in found else _missing("tune")
-    for name in FLAWS:
+    for name, metric in FLAWS.items():
         told = found.get(f"paper_{name}")
-        made[f"{name}_sheet"] = _missing(name) if told is None else sheet(analysed(told))
+        made[f"{name}_sheet"] = _missing(name) if told is None else sheet(analysed(told, metric))
     return made
 
 
@@ -60,12 +62,10 @@ def figures(found: Saved) -> list[Figure]:
     """What can be drawn; call within `style.drawing()`."""
     rules = [found[name] for name in RULES if name in found]
     drawn = [rules_figure(rules), epochs_figure(rules)] if rules else []
-    for name in ("offsets", "tolerance"):
-        if (told := found.get(f"paper_{name}")) and (figure := bars(analysed(told), f"results_{name}")):
-            drawn.append(figure)
-    for name in ("hybrid", "skew_variability"):
+    for name, metric in FLAWS.items():
         if told := found.get(f"paper_{name}"):
-            drawn += maps_of(analysed(told), f"results_{name}")
+            analysis = analysed(told, metric)
+            drawn += maps_of(analysis, f"results_{name}") or bars(analysis, f"results_{name}")
     return drawn
 
 

@@ -1,0 +1,150 @@
+"""RESULTS.md says what the saved runs say, and its parts follow from them."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from crossweep.errors import StudyError
+from crossweep.paper.__main__ import report
+from crossweep.paper.flaws import COST, analysed, costs, sheet
+from crossweep.paper.page import figures, filled, parts, saved
+from crossweep.paper.saved import load, save
+from crossweep.results.plots.style import drawing
+from crossweep.results.table import Table
+from tests.results.studies import record, write
+
+ROOT = Path(__file__).resolve().parents[2]
+KEPT = ROOT / "tests" / "fixtures" / "paper"
+ERRORS = {"cttv2": (31.0, 31.5, 30.5, 31.2, 30.8), "ttv2": (36.0, 35.0, 37.0, 36.4, 35.6)}
+
+
+@pytest.fixture
+def kept(tmp_path: Path) -> Path:
+    """Two rules on one network, five seeds each; the reference errs on 30 % of the images."""
+    root = tmp_path / "runs" / "paper_rules"
+    axes = [{"name": "algorithm", "keys": ["algorithm"], "choices": list(ERRORS)}]
+    write(
+        root / "study.json",
+        {"format": 1, "name": "paper_rules", "axes": axes, "objectives": ["error_increase"]},
+    )
+    for n, (rule, errors) in enumerate(ERRORS.items()):
+        trial = {"number": n, "state": "complete", "params": {"algorithm": rule}}
+        write(root / f"trial_{n}" / "trial.json", trial)
+        for seed, error in enumerate(errors):
+            metrics = {"test_error": error, "error_increase": error - 30.0, "fresh_error_mean": error + 0.5}
+            pulses = {"pulses_mean": 1000.0, "pulses_most": 9000.0, "pulses_never": 0.25}
+            run = record(
+                0.0,
+                algorithm=rule,
+                metrics=metrics | pulses,
+                baselines={"adamw": {"test_error": 30.0}, "momentum": {"test_error": 30.9}},
+                choices={"experiment": "paper/small_swin", "data": "cifar", "model": "swin_micro"},
+                seed={"device": seed, "training": seed},
+            )
+            write(root / f"trial_{n}" / f"seed_{seed}" / "record.json", run)
+    save(root, tmp_path / "kept" / "paper_rules")
+    return tmp_path / "kept"
+
+
+def test_the_page_is_what_the_saved_runs_say() -> None:
+    page = (ROOT / "RESULTS.md").read_text()
+    assert filled(page, saved(KEPT), KEPT) == page, "make paper-report"
+
+
+def test_a_rule_within_the_budget_is_told_from_one_beyond(kept: Path) -> None:
+    made = parts(saved(kept), kept)
+    near, far = made["rules_table"].splitlines()[2:]
+    assert near.startswith(
+        "| Swin, 0.1 M weights | 0-9 | `cttv2` | 31.0 ± 0.4 | +1.00 (+0.53 to +1.47) | cannot be judged"
+    )
+    assert "+0.10 (-0.37 to +0.57) | reproduced |" in near
+    assert "`ttv2` | 36.0 ± 0.8 | +6.00" in far and far.count("| not reproduced |") == 2
+    assert (
+        "* Within 1.2 points of SGD with momentum: **reproduced** for `cttv2` (Swin" in made["rules_verdict"]
+    )
+    assert "| +0.50 (+0.50 to +0.50) | 1,000 | 9,000 | 25.0% |" in made["fresh_table"]
+
+
+def test_what_has_not_run_says_how_to_run_it(kept: Path) -> None:
+    made = parts(saved(kept), kept)
+    assert made["hybrid_sheet"] == "*Not run yet: `crossweep-train -m study=paper/hybrid`.*"
+    for name, text in made.items():
+        if text.startswith("*Not run yet"):
+            study = text.partition("study=")[2].rstrip("`.*")
+            assert (ROOT / "conf" / "study" / f"{study}.yaml").is_file(), name
+
+
+def test_an_unknown_part_is_refused(kept: Path) -> None:
+    with pytest.raises(StudyError, match=r"RESULTS\.md: no part is called nothing; there are runs, "):
+        filled("<!-- nothing -->\n<!-- end -->", saved(kept), kept)
+
+
+def test_the_command_writes_page_and_figures(kept: Path, tmp_path: Path) -> None:
+    page = tmp_path / "RESULTS.md"
+    page.write_text("Before.\n<!-- rules_table -->\nold\n<!-- end -->\nAfter.\n")
+    report(tmp_path / "runs", tmp_path / "again", tmp_path / "pictures", page)
+    text = page.read_text()
+    assert text.startswith("Before.\n<!-- rules_table -->\n| network") and text.endswith(
+        "<!-- end -->\nAfter.\n"
+    )
+    assert "old" not in text
+    assert {path.name for path in (tmp_path / "pictures").iterdir()} == {
+        "results_rules.png",
+        "results_epochs.png",
+    }
+
+
+def _offsets(tmp_path: Path) -> Table:
+    """Two rules that err on five points more than the reference; a skew costs TTv2 20 points per unit."""
+    rng, root = np.random.default_rng(1), tmp_path / "skew"
+    skew = {"name": "skew", "keys": ["symmetry_point.skew"], "low": 0.0, "high": 0.4, "unit": "w_max"}
+    rules = {"name": "algorithm", "keys": ["algorithm"], "choices": ["cttv2", "ttv2"]}
+    config = {"symmetry_point.skew": 0.0}
+    told = {
+        "format": 1,
+        "name": "skew",
+        "axes": [skew, rules],
+        "objectives": ["error_increase"],
+        "config": config,
+    }
+    write(root / "study.json", told)
+    cells = [(rule, place) for rule in rules["choices"] for place in np.linspace(0, 0.4, 9)]
+    for n, (rule, place) in enumerate(cells):
+        params = {"skew": float(place), "algorithm": rule}
+        write(root / f"trial_{n}" / "trial.json", {"number": n, "state": "complete", "params": params})
+        for seed in range(3):
+            increase = 5.0 + seed + 20 * place * (rule == "ttv2") + 0.05 * rng.standard_normal()
+            run = record(increase, algorithm=rule, seed={"device": seed, "training": seed})
+            run["config"]["symmetry_point"]["skew"] = float(place)
+            write(root / f"trial_{n}" / f"seed_{seed}" / "record.json", run)
+    save(root, tmp_path / "skew_kept")
+    table = load(tmp_path / "skew_kept")
+    assert table is not None
+    return table
+
+
+def test_a_flaw_costs_what_it_adds_to_the_same_rule(tmp_path: Path) -> None:
+    table = _offsets(tmp_path)
+    cost = costs(table).rows
+    clean = cost["axis.skew"] == 0.0
+    assert clean.any() and (cost.loc[clean, f"metric.{COST}"].abs() < 1e-9).all()
+    assert cost.loc[~clean & (cost["algorithm"] == "cttv2"), f"metric.{COST}"].abs().max() < 0.5
+    analysis = analysed(table)
+    answers = {group.name: group.tolerances for group in analysis.groups}
+    assert answers["ttv2"][0].low < 1.2 / 20 < answers["ttv2"][0].high
+    rows = sheet(analysis).splitlines()[2:]
+    assert rows[0].startswith("| `cttv2` | skew [w_max] | not determined | -0.") and "9 places" in rows[0]
+    assert rows[1].startswith("| `ttv2` | skew [w_max] | at most 0.0")
+
+
+def test_figures_are_drawn_for_what_there_is(kept: Path) -> None:
+    with drawing():
+        assert [figure.name for figure in figures(saved(kept))] == ["results_rules", "results_epochs"]
+
+
+def test_a_study_without_a_harmless_run_is_refused(tmp_path: Path) -> None:
+    table = _offsets(tmp_path)
+    rows = table.rows[table.rows["axis.skew"] > 0]
+    with pytest.raises(StudyError, match="no run without a flaw"):
+        costs(Table(rows=rows, studies=table.studies, skipped=()))
