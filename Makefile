@@ -56,7 +56,7 @@ algorithms: $(READY)  ## every training rule on two small tasks: figures and tab
 	$(RUN) -m crossweep.gallery $(ARGS)
 
 paper-small: $(READY)  ## the claims of the reference work on CIFAR, small networks: hours on 2 cores; goes on where it stopped
-	for study in tune rules micro hybrid offsets tolerance skew_variability; do \
+	for study in tune limits rules micro hybrid offsets tolerance skew_variability; do \
 	  $(RUN) -m crossweep.train -m study=paper/$$study $(ARGS) || exit $$?; done
 
 paper-full: $(READY)  ## its headline with Swin-T: wants a GPU

@@ -12,7 +12,7 @@ from crossweep.errors import StudyError
 from crossweep.paper.control import control_table
 from crossweep.paper.flaws import COST, analysed, bars, maps_of, sheet
 from crossweep.paper.fresh import fresh_table
-from crossweep.paper.rules import epochs_figure, rules_figure, rules_table, rules_verdict
+from crossweep.paper.rules import epochs_figure, limits_table, rules_figure, rules_table, rules_verdict
 from crossweep.paper.saved import load
 from crossweep.paper.words import table
 from crossweep.results.analysis import METRIC
@@ -22,7 +22,7 @@ from crossweep.results.table import Table
 RULES = ("paper_rules", "paper_micro", "paper_full")
 # studies of flaws, and what is judged there: a hybrid's digital part leaves no rule without a flaw to compare with
 FLAWS = {"hybrid": METRIC, "offsets": COST, "tolerance": COST, "skew_variability": COST}
-STUDIES = (*RULES, "paper_tune", *(f"paper_{name}" for name in FLAWS))
+STUDIES = (*RULES, "paper_tune", "paper_limits", *(f"paper_{name}" for name in FLAWS))
 CONTROL = "control.csv"  # of `tests/benchmarks/plain_control.py`
 _PART = re.compile(r"(<!-- (?P<name>[a-z_]+) -->\n)(?P<old>.*?)(<!-- end -->)", re.DOTALL)
 Saved = Mapping[str, Table]
@@ -48,6 +48,9 @@ def parts(found: Saved, kept: Path) -> dict[str, str]:
     both = "paper_rules" in found and plain.is_file()
     made["control_table"] = control_table(found["paper_rules"], plain) if both else _missing("rules")
     made["tune_table"] = tune_table(found["paper_tune"]) if "paper_tune" in found else _missing("tune")
+    made["limits_table"] = (
+        limits_table(found["paper_limits"]) if "paper_limits" in found else _missing("limits")
+    )
     for name, metric in FLAWS.items():
         told = found.get(f"paper_{name}")
         made[f"{name}_sheet"] = _missing(name) if told is None else sheet(analysed(told, metric))

@@ -97,6 +97,19 @@ def rules_table(tables: list[Table]) -> str:
     return table([*header, "over SGD with momentum [points]", limit], rows)
 
 
+def limits_table(told: Table) -> str:
+    """Error increase of every rule under each change, one change at a time."""
+    rows = told.rows[told.rows["metric.error_increase"].notna()]
+    changes, rules = (list(dict.fromkeys(rows[column])) for column in ("axis.change", "algorithm"))
+
+    def cell(change: str, rule: str) -> str:
+        found = rows[(rows["axis.change"] == change) & (rows["algorithm"] == rule)]
+        return points(estimate(found["metric.error_increase"]))
+
+    made = [[change, *(cell(change, rule) for rule in rules)] for change in changes]
+    return table(["changed", *(f"`{rule}`: over AdamW [points]" for rule in rules)], made)
+
+
 def rules_verdict(tables: list[Table]) -> str:
     """The claim in sentences, for each network and half of the task."""
     found = cells(tables)
