@@ -144,6 +144,9 @@ def test_every_panel_shows_its_own_cells_under_one_scale(tmp_path: Path) -> None
         told = {tuple(map(round, text.get_position())): text.get_text() for text in ax.texts}
         for number, place in enumerate(PLACES):
             assert told[divmod(number, 3)] == f"{error_of(rule, *place):.3g}"
+    (bar,) = (ax for ax in figure.canvas.axes if ax.get_ylabel() == "weight error [% of w_max]")
+    figure.canvas.draw_without_rendering()
+    assert [tick.get_text() for tick in bar.get_yticklabels()] == ["2", "5", "10", "20"]  # 1.004 to 31.6
 
 
 def test_no_panels_without_a_complete_grid(tmp_path: Path) -> None:

@@ -127,6 +127,7 @@ class Analysis:
             "test_error": "test error [%]",
             "loss_increase": "loss increase [nat]",
             "test_loss": "test loss [nat]",
+            "weight_error": "weight error [% of w_max]",
         }
         return known.get(self.metric, self.metric.replace("_", " "))
 

@@ -16,6 +16,7 @@ from crossweep.results.plots.style import COLUMN, LINES, MAP, MUTED, Figure, can
 from crossweep.results.points import Points
 
 Array = NDArray[np.float64]
+_ROUND = [step * 10.0**decade for decade in range(-6, 9) for step in (1, 2, 5)]  # ticks of a logarithmic scale
 ACROSS = 2  # panels in a row of a page's width
 LEAST = 2  # cells along each axis that make a map
 
@@ -80,6 +81,11 @@ def panels(analysis: Analysis) -> Figure | None:
     for ax in places[:, 0]:
         _ticks(ax, up, rows, "y")
     bar = made.colorbar(mpl.cm.ScalarMappable(norm, mpl.colormaps[MAP]), ax=flat, pad=0.02, aspect=40)
+    if isinstance(norm, LogNorm):
+        low, high = bar.mappable.get_clim()
+        shown = [t for t in _ROUND if low <= t <= high]
+        bar.set_ticks(shown, labels=[number_text(t) for t in shown], minor=False)
+        bar.minorticks_off()
     bar.set_label(analysis.metric_title)
     bar.outline.set_linewidth(0.4)
     seeds = int(min(points.seeds.min() for points in grids))
