@@ -1,5 +1,6 @@
 """A study in two small files says what its folder says, and not where that folder was."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -40,6 +41,16 @@ def test_epochs_are_kept_and_places_are_not(folder: Path, tmp_path: Path) -> Non
     for path in files:
         text = path.read_text()
         assert str(tmp_path) not in text and "mine" not in text
+
+
+def test_a_trial_that_failed_is_kept(folder: Path, tmp_path: Path) -> None:
+    lost = folder / "trial_5"
+    shutil.rmtree(lost)
+    write(lost / "trial.json", {"number": 5, "state": "failed", "params": {"skew": 0.1}, "error": "it broke"})
+    save(folder, tmp_path / "kept" / "skew")
+    kept = load(tmp_path / "kept" / "skew")
+    assert kept is not None
+    assert list(kept.rows["state"]).count("failed") == 1 and analyse(kept).groups
 
 
 def test_what_was_never_saved_is_none(tmp_path: Path) -> None:

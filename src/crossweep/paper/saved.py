@@ -60,9 +60,9 @@ def load(target: Path) -> Table | None:
     if told is None:
         return None
     text = target.with_suffix(".csv").read_text(encoding="utf-8")
-    rows = pd.read_csv(io.StringIO(text), dtype={"commit": str, "version": str})
-    rows["varied"] = rows["varied"].map(lambda value: tuple(json.loads(value)))
-    rows["settings"] = rows["settings"].map(json.loads)
+    # converters, because pandas takes the text `null` for a missing value
+    nested = {"varied": lambda value: tuple(json.loads(value)), "settings": json.loads}
+    rows = pd.read_csv(io.StringIO(text), dtype={"commit": str, "version": str}, converters=nested)
     rows["folder"] = ""
     described, record = told["study"], told["record"]
     axes = study_axes.from_study(described.get("axes"), described.get("config"))
