@@ -16,7 +16,8 @@ from crossweep.results.plots.style import COLUMN, LINES, MAP, MUTED, Figure, can
 from crossweep.results.points import Points
 
 Array = NDArray[np.float64]
-_ROUND = [step * 10.0**decade for decade in range(-6, 9) for step in (1, 2, 5)]  # ticks of a logarithmic scale
+# ticks of a logarithmic scale
+_ROUND = [step * 10.0**decade for decade in range(-6, 9) for step in (1, 2, 5)]
 ACROSS = 2  # panels in a row of a page's width
 LEAST = 2  # cells along each axis that make a map
 
