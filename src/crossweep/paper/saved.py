@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +62,10 @@ def load(target: Path) -> Table | None:
         return None
     text = target.with_suffix(".csv").read_text(encoding="utf-8")
     # converters, because pandas takes the text `null` for a missing value
-    nested = {"varied": lambda value: tuple(json.loads(value)), "settings": json.loads}
+    nested: dict[str, Callable[[str], Any]] = {
+        "varied": lambda text: tuple(json.loads(text)),
+        "settings": json.loads,
+    }
     rows = pd.read_csv(io.StringIO(text), dtype={"commit": str, "version": str}, converters=nested)
     rows["folder"] = ""
     described, record = told["study"], told["record"]
