@@ -7,8 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from crossweep.algorithms.base import AnalogWeight
+from crossweep.common import ApartError, same
 from crossweep.data.base import batches
-from crossweep.nn.common import ApartError, same
 from crossweep.nn.instances import joined
 from crossweep.rng import Stream
 from crossweep.tiles.factory import TileFactory

@@ -11,9 +11,9 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
+from crossweep.common import ApartError
 from crossweep.data.base import Task, batches
 from crossweep.errors import ConfigError
-from crossweep.nn.common import ApartError
 from crossweep.nn.randomness import Drawing
 from crossweep.rng import Company, Stream, derive_key
 from crossweep.training import endurance

@@ -11,7 +11,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from crossweep.devices.base import Cells
 from crossweep.devices.response import Affine, Exponential, Table
 from crossweep.engine.base import Crossbar
 from crossweep.engine.cpu.blocks import TALL, column_blocks, covering
@@ -117,12 +116,12 @@ def array(tensor: Tensor, place: tuple[int, ...]) -> Floats:
     return matrix
 
 
-def device_arrays(bar: Crossbar, v: Tensor, place: tuple[int, ...]) -> tuple[Floats, ...]:
-    """Steps, slopes and bounds of affine devices; units of steps, scale (twice) and bounds of exponential ones; gains,
-    scale, origin and bounds of tabulated ones."""
-    if place in bar.kept:
-        return bar.kept[place]
-    response = bar.response
+def device_arrays(bar: Crossbar) -> tuple[Floats, ...]:
+    """Of one crossbar: steps, slopes and bounds of affine devices; units of steps, scale (twice) and bounds of exponential
+    ones; gains, scale, origin and bounds of tabulated ones."""
+    if () in bar.kept:
+        return bar.kept[()]
+    response, bounds = bar.response, (bar.cells.w_max, bar.cells.w_min)
     if isinstance(response, Exponential):
         own = response.unit_up, response.unit_down, response.scale, response.scale
     elif isinstance(response, Table):
@@ -130,11 +129,8 @@ def device_arrays(bar: Crossbar, v: Tensor, place: tuple[int, ...]) -> tuple[Flo
     else:
         assert isinstance(response, Affine)
         own = response.up, response.down, response.slope_up, response.slope_down
-    bar.kept[place] = tuple(
-        array(tensor if tensor.shape == v.shape else tensor.expand_as(v), place)
-        for tensor in (*own, bar.cells.w_max, bar.cells.w_min)
-    )
-    return bar.kept[place]
+    bar.kept[()] = tuple(array(tensor.expand_as(bounds[0]), ()) for tensor in (*own, *bounds))
+    return bar.kept[()]
 
 
 def scalars(bar: Crossbar, kappa: float = 1.0, write: float = 0.0) -> Scalars:
@@ -172,12 +168,12 @@ def update_closed(
     spans: list[tuple[Part, int, int]] = []
     cost = 0.0
     for place in places(v):
-        own = stream.at(place)
+        own, here = stream.at(place), bar.at(v, place)
         part = Part.of(plan, own, place, expected=expected)
-        edges = part.words.edges(part.first, part.last, bar.device.relative_step, most)
+        edges = part.words.edges(part.first, part.last, here.device.relative_step, most)
         kappa = part.words.blocks(part.first, part.last)
         state, total = v[place].numpy(), given[place].numpy()
-        constants = device_arrays(bar, v, place), scalars(bar, kappa), own.fork("noise").next_key()
+        constants = device_arrays(here), scalars(here, kappa), own.fork("noise").next_key()
         works.append(
             partial(update_blocks, part.lines, part.squares, part.seen, edges, state, total, *constants)
         )  # type: ignore[call-arg]
@@ -199,11 +195,11 @@ def update_in_order(v: Tensor, plan: PulsePlan, bar: Crossbar, stream: Stream) -
     spans: list[tuple[Part, int, int]] = []
     cost = 0.0
     for place in places(v):
-        own = stream.at(place)
+        own, here = stream.at(place), bar.at(v, place)
         part = Part.of(plan, own, place)
         pieces = part.words.pieces(part.first, part.last, PIECE)
         state, total = v[place].numpy(), given[place].numpy()
-        constants = device_arrays(bar, v, place), scalars(bar), own.fork("noise").next_key()
+        constants = device_arrays(here), scalars(here), own.fork("noise").next_key()
         works.append(partial(pulse_blocks, part.trains, part.seen, pieces, state, total, *constants))  # type: ignore[call-arg]
         cost += 50.0 * state.size * part.work(0)
         slots = part.words.slots
@@ -233,11 +229,12 @@ def give(
     from crossweep.engine.cpu.kernels.threads import spread
 
     v, w = (t.clone(memory_format=torch.contiguous_format) for t in (v, w))
-    chosen, write = columns.numpy(), bar.device.write_noise
+    chosen = columns.numpy()
     for place in places(v):
+        here = bar.at(v, place)
         states = v[place].numpy(), w[place].numpy(), array(reference.expand_as(v), place)
         key = stream.at(place).next_key()
-        constants = (*device_arrays(bar, v, place), scalars(bar), np.float32(write), key)
+        constants = (*device_arrays(here), scalars(here), np.float32(here.device.write_noise), key)
         work: Work = partial(give_rows, *states, array(counts, place), chosen, *constants)  # type: ignore[call-arg]
         spread(work, v.shape[-2], 3.0 * counts[place].numel())
     return v, w
@@ -249,11 +246,10 @@ def update_counted(
     """``count`` level for devices with a formula of their own: compiled counts, the response in torch."""
     v, given = v.clone(memory_format=torch.contiguous_format), torch.zeros_like(v)
     for place in places(v):
-        part = Part.of(plan, stream.at(place), place)
-        edges = part.words.edges(part.first, part.last, bar.device.relative_step, most)
+        part, own = Part.of(plan, stream.at(place), place), bar.at(v, place)
+        edges = part.words.edges(part.first, part.last, own.device.relative_step, most)
         kappa = part.words.blocks(part.first, part.last)
-        tensors = {name: t.expand_as(v)[place] for name, t in bar.cells.tensors().items()}
-        own, state = Crossbar(bar.device, Cells.from_tensors(tensors)), v[place]
+        state = v[place]
         for begin, end in pairwise(edges.tolist()):
             up, total = count(part, begin, end, state)
             moved = respond(state, up, total - up, own, stream.at(place), kappa)
