@@ -130,8 +130,12 @@ def _require_one_structure(models: Sequence[nn.Module]) -> None:
                 raise ApartError("the networks are not built alike")
 
 
-def joined(own: Sequence[AnalogWeight]) -> AnalogWeight:
+def joined(own: Sequence[AnalogWeight], *, takes_own: bool = True) -> AnalogWeight:
     """Weights on crossbars as one.
+
+    Args:
+        own: the weights.
+        takes_own: whether the engine that this is a trial for takes each instance's own numbers.
 
     Raises:
         ApartError: as of `Instances`.
@@ -139,7 +143,7 @@ def joined(own: Sequence[AnalogWeight]) -> AnalogWeight:
     _require_one_structure(own)
     whole = copy.deepcopy(own[0])
     for name, module in whole.named_modules():
-        gather(module, [weight.get_submodule(name) for weight in own])
+        gather(module, [weight.get_submodule(name) for weight in own], takes_own=takes_own)
     return whole
 
 
@@ -154,7 +158,7 @@ def _streams(model: nn.Module) -> list[Stream]:
     return [item for module in model.modules() for item in vars(module).values() if isinstance(item, Stream)]
 
 
-def gather(whole: nn.Module, own: Sequence[nn.Module]) -> None:
+def gather(whole: nn.Module, own: Sequence[nn.Module], *, takes_own: bool = True) -> None:
     """Stack one module of a weight on crossbars, without its children."""
     if isinstance(whole, UnitCellTile):
         raise ApartError("several devices make a weight")
@@ -162,7 +166,8 @@ def gather(whole: nn.Module, own: Sequence[nn.Module]) -> None:
         if buffer is not None:
             setattr(whole, name, stacked([module.get_buffer(name) for module in own]))
     counted = set(whole.counters()) if isinstance(whole, AnalogWeight) else {"clock"}
-    engine = whole.engine if isinstance(whole, AnalogTile | AnalogWeight) else None
+    if isinstance(whole, AnalogTile | AnalogWeight):
+        takes_own &= whole.engine.takes_own
     for name, item in list(vars(whole).items()):
         if name.startswith("_") or name in counted:  # torch's own, and what is stacked below
             continue
@@ -170,7 +175,7 @@ def gather(whole: nn.Module, own: Sequence[nn.Module]) -> None:
         if isinstance(item, Stream):
             setattr(whole, name, Company(items))
         elif is_dataclass(item) or isinstance(item, tuple):
-            sealed = not (engine is None or engine.takes_own) or not numbers_only(items)
+            sealed = not (takes_own and numbers_only(items))
             setattr(whole, name, common(items, "" if name == "recipe" else name, sealed=sealed))
         elif not all(same(other, item) for other in items):
             refuse(name)
