@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise, product
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -116,11 +116,31 @@ def array(tensor: Tensor, place: tuple[int, ...]) -> Floats:
     return matrix
 
 
-def device_arrays(bar: Crossbar) -> tuple[Floats, ...]:
-    """Of one crossbar: steps, slopes and bounds of affine devices; units of steps, scale (twice) and bounds of exponential
-    ones; gains, scale, origin and bounds of tabulated ones."""
-    if () in bar.kept:
-        return bar.kept[()]
+class Known(NamedTuple):
+    """One crossbar as the kernels take it.
+
+    Args:
+        matrices: steps, slopes and bounds of affine devices; units of steps, scale (twice) and bounds of exponential ones;
+            gains, scale, origin and bounds of tabulated ones.
+        scalars: what they share; kappa belongs to a call.
+    """
+
+    matrices: tuple[Floats, ...]
+    scalars: Scalars
+
+    def in_blocks(self, kappa: float) -> Scalars:
+        """The scalars where so many pulses of one direction come together in the mean."""
+        return self.scalars._replace(kappa=np.float32(kappa))
+
+
+def known(bar: Crossbar) -> Known:
+    """What the kernels are told of one crossbar; its devices do not change."""
+    if () not in bar.kept:
+        bar.kept[()] = Known(_matrices(bar), _scalars(bar))
+    return bar.kept[()]  # type: ignore[return-value]
+
+
+def _matrices(bar: Crossbar) -> tuple[Floats, ...]:
     response, bounds = bar.response, (bar.cells.w_max, bar.cells.w_min)
     if isinstance(response, Exponential):
         own = response.unit_up, response.unit_down, response.scale, response.scale
@@ -129,12 +149,10 @@ def device_arrays(bar: Crossbar) -> tuple[Floats, ...]:
     else:
         assert isinstance(response, Affine)
         own = response.up, response.down, response.slope_up, response.slope_down
-    bar.kept[()] = tuple(array(tensor.expand_as(bounds[0]), ()) for tensor in (*own, *bounds))
-    return bar.kept[()]
+    return tuple(array(tensor.expand_as(bounds[0]), ()) for tensor in (*own, *bounds))
 
 
-def scalars(bar: Crossbar, kappa: float = 1.0, write: float = 0.0) -> Scalars:
-    """What a response says beside its tensors, and what belongs to one call: kappa, and the write noise [w]."""
+def _scalars(bar: Crossbar) -> Scalars:
     one = bar.response
     kind, relative, shape, curves = AFFINE, True, (0.0,) * 7, np.zeros((4, 2), np.float32)
     match one:
@@ -145,7 +163,7 @@ def scalars(bar: Crossbar, kappa: float = 1.0, write: float = 0.0) -> Scalars:
             shape = (*one.curve_up, *one.curve_down, one.offset, one.noise_floor, one.noise_slope)
         case Table():
             kind, curves = TABLE, one.curves.reshape(4, -1).contiguous().numpy()
-    return Scalars(kind, curves, *map(np.float32, (one.noise, relative, kappa, write, *shape)))
+    return Scalars(kind, curves, *map(np.float32, (one.noise, relative, 1.0, bar.device.write_noise, *shape)))
 
 
 def _places(table: Table) -> tuple[Tensor, Tensor]:
@@ -173,7 +191,8 @@ def update_closed(
         edges = part.words.edges(part.first, part.last, here.device.relative_step, most)
         kappa = part.words.blocks(part.first, part.last)
         state, total = v[place].numpy(), given[place].numpy()
-        constants = device_arrays(here), scalars(here, kappa), own.fork("noise").next_key()
+        devices = known(here)
+        constants = devices.matrices, devices.in_blocks(kappa), own.fork("noise").next_key()
         works.append(
             partial(update_blocks, part.lines, part.squares, part.seen, edges, state, total, *constants)
         )  # type: ignore[call-arg]
@@ -199,7 +218,7 @@ def update_in_order(v: Tensor, plan: PulsePlan, bar: Crossbar, stream: Stream) -
         part = Part.of(plan, own, place)
         pieces = part.words.pieces(part.first, part.last, PIECE)
         state, total = v[place].numpy(), given[place].numpy()
-        constants = device_arrays(here), scalars(here), own.fork("noise").next_key()
+        constants = *known(here), own.fork("noise").next_key()
         works.append(partial(pulse_blocks, part.trains, part.seen, pieces, state, total, *constants))  # type: ignore[call-arg]
         cost += 50.0 * state.size * part.work(0)
         slots = part.words.slots
@@ -231,10 +250,10 @@ def give(
     v, w = (t.clone(memory_format=torch.contiguous_format) for t in (v, w))
     chosen = columns.numpy()
     for place in places(v):
-        here = bar.at(v, place)
+        matrices, numbers = known(bar.at(v, place))
         states = v[place].numpy(), w[place].numpy(), array(reference.expand_as(v), place)
         key = stream.at(place).next_key()
-        constants = (*device_arrays(here), scalars(here), np.float32(here.device.write_noise), key)
+        constants = (*matrices, numbers, numbers.write, key)
         work: Work = partial(give_rows, *states, array(counts, place), chosen, *constants)  # type: ignore[call-arg]
         spread(work, v.shape[-2], 3.0 * counts[place].numel())
     return v, w

@@ -72,16 +72,14 @@ def run_(job: "Job", begin: int, end: int) -> None:
             pieces, work_of_a_slot = (_NOTHING, _NOTHING), 1.0
         buffers = tuple(_NONE if numbers is None else numbers[place] for numbers in memory)
         kappa, turns = drawn.blocks(part.first, part.last), turned(plan.turn_d, rows, place)
-        device, slow_device = updates.device_arrays(bar), updates.device_arrays(slow_bar)
-        noise = updates.scalars(bar, kappa, bar.device.write_noise)
-        slow_noise = updates.scalars(slow_bar, write=slow_bar.device.write_noise)
+        of_fast, of_slow = updates.known(bar), updates.known(slow_bar)
         roots = _factors(state, columns, place)
         factors.append(roots)
         work: Any = partial(
             window_blocks, lines, part.squares, pieces, turns, plan_of_columns, parts,
-            (tuple(one[place] for one in fast), device), noise, (reads[k], disturbance), buffers, roots,
-            threshold, train, isinstance(what, Smoothed), (*(one[place] for one in slow), *slow_device), slow_noise,
-            row_sign, draws.next_key(), hit[place],
+            (tuple(one[place] for one in fast), of_fast.matrices), of_fast.in_blocks(kappa), (reads[k], disturbance),
+            buffers, roots, threshold, train, isinstance(what, Smoothed),
+            (*(one[place] for one in slow), *of_slow.matrices), of_slow.scalars, row_sign, draws.next_key(), hit[place],
         )  # fmt: skip
         works.append(work)
         cost += rows * columns * (work_of_a_slot * part.work(0) + 100.0 * parts.size)
