@@ -1,26 +1,30 @@
 """Instances side by side: what each does, bit for bit, is what it does alone, whatever the rule, level and engine."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
 from crossweep.algorithms.base import AnalogWeight
+from crossweep.common import ApartError, common, lift, own
 from crossweep.devices.base import AbstractDevice
 from crossweep.devices.exp_step import ExpStep
 from crossweep.engine.base import EngineParameters
+from crossweep.engine.cuda.engine import CUDAEngine
 from crossweep.engine.io_parameters import IOParameters
 from crossweep.engine.pulse_plan import UpdateParameters
-from crossweep.nn.common import ApartError, common
+from crossweep.engine.reference.engine import ReferenceEngine
 from crossweep.nn.instances import joined, scatter
 from crossweep.nn.tiled_weight import TiledWeight
 from crossweep.rng import Company, Stream
 from crossweep.tiles.mapping import TileMapping
-from tests.algorithms.rigs import DEVICES, factory, normal
+from tests.algorithms.rigs import COUNT, DEVICES, factory, normal
 from tests.contracts.test_algorithms import ANALOG, ENGINES, SHAPE, rule
+from tests.tables import in_pairs
 
 MANY = 3
 NOISY = IOParameters(inp_noise=0.05, out_noise=0.06, out_bound=0.5, bound_management="iterative")
@@ -62,8 +66,8 @@ def parted(whole: AnalogWeight, own: Sequence[AnalogWeight]) -> None:
         scatter(module, [weight.get_submodule(key) for weight in own])
 
 
-def inputs(t: int, size: int, lines: int) -> Tensor:
-    return torch.stack([normal(1000 * i + t, size, lines) for i in range(MANY)])
+def inputs(t: int, size: int, lines: int, *groups: int) -> Tensor:
+    return torch.stack([normal(1000 * i + t, *groups, size, lines) for i in range(MANY)])
 
 
 def state(weight: AnalogWeight) -> dict[str, Any]:
@@ -82,18 +86,25 @@ def assert_same(first: dict[str, Any], second: dict[str, Any]) -> None:
 def compare(name: str, device: str, engine: EngineParameters, *, points: bool = False) -> None:
     alone = weights(name, DEVICES[device], engine, NOISY, points=points)
     own = weights(name, DEVICES[device], engine, NOISY, points=points)
-    whole = joined(own)
+    follow(alone, own, [0.3] * MANY)
+
+
+def follow(
+    alone: Sequence[AnalogWeight], own: Sequence[AnalogWeight], rates: Sequence[float], *groups: int
+) -> None:
+    """A few mini-batches of weights alone, and of the same as one."""
+    whole, rate = joined(own), common(rates, "analog_lr")
     for t in range(3):
-        x = inputs(t, 5, SHAPE[1])
+        x = inputs(t, 5, SHAPE[1], *groups)
         assert torch.equal(
             whole.read(x), torch.stack([w.read(part) for w, part in zip(alone, x, strict=True)])
         )
-        x, d = inputs(10 + t, 7, SHAPE[1]), inputs(20 + t, 7, SHAPE[0])
+        x, d = inputs(10 + t, 7, SHAPE[1], *groups), inputs(20 + t, 7, SHAPE[0], *groups)
         back = torch.stack([w.read_transposed(part) for w, part in zip(alone, d, strict=True)])
         assert torch.equal(whole.read_transposed(d), back)
-        whole.update(x, d, 0.3)
+        whole.update(x, d, rate)
         for i, weight in enumerate(alone):
-            weight.update(x[i], d[i], 0.3)
+            weight.update(x[i], d[i], rates[i])
     parted(whole, own)
     for first, second in zip(alone, own, strict=True):
         assert_same(state(first), state(second))
@@ -127,36 +138,147 @@ def test_points_on_other_devices(backend: str) -> None:
     compare("cttv2", "exp_step", replace(ENGINES["count"], backend=backend), points=True)  # type: ignore[arg-type]
 
 
+# what differs between points and acts while they train: one step of each per instance
 ACTS = {
-    "dw_min": 0.01, "dw_min_std": 0.1, "write_noise_std": 0.1, "n_states": 30.0, "mult_noise": True, "lifetime": 40.0,
-    "drift_nu": 0.1, "diffusion": 0.001,
+    "dw_min": -0.01, "dw_min_dtod": 0.1, "dw_min_std": 0.2, "w_max": -0.05, "write_noise_std": 0.3, "lifetime": 40.0,
+    "drift_nu": 0.05, "drift_nu_std": 0.1, "diffusion": 0.001, "reset": 0.01,
 }  # fmt: skip
+READS = {
+    "inp_res": 0.02, "out_res": 0.01, "inp_noise": -0.02, "out_noise": -0.03, "w_noise": 0.02, "ir_drop": 0.3,
+    "out_bound": 0.3,
+}  # fmt: skip
+# of a rule: when columns are read and when rows flip is a matter of all; a mean of squares with factors has one decay
+TOGETHER = {"transfer_every", "transfer_growth", "out_chop_prob", "beta2"}
+
+
+def with_own_numbers(
+    name: str,
+    engine: EngineParameters,
+    *,
+    device: Sequence[str] = (),
+    io: Sequence[str] = (),
+    rules: bool = False,
+) -> tuple[list[AnalogWeight], list[float]]:
+    """Instances of one weight that differ in numbers which act while they train, and their learning rates."""
+    made = []
+    for i in range(MANY):
+        base = DEVICES["relaxing"]
+        own = replace(base, **{key: getattr(base, key) + i * ACTS[key] for key in device})
+        reads = replace(NOISY, **{key: getattr(NOISY, key) + i * READS[key] for key in io})
+        of_all = rule(name)
+        normalised = {"buffer_granularity"} if getattr(of_all, "normalise", "none") != "none" else set()
+        numbers = {
+            one.name: getattr(of_all, one.name) / (1 + 0.3 * i)
+            for one in fields(of_all)
+            if isinstance(getattr(of_all, one.name), float)
+            and one.name not in TOGETHER | normalised
+            and rules
+        }
+        weight = replace(of_all, **numbers).build(SHAPE, factory(own, engine=engine, io=reads, seed=1 + i))
+        weight.set_weight(0.2 * normal(77 + i, *SHAPE))
+        made.append(weight)
+    one_rate = not rules or name == "mixed_precision_adamw"  # an optimizer of torch has one
+    return made, [0.3 if one_rate else 0.3 / (1 + i) for i in range(MANY)]
+
+
+def compare_numbers(name: str, engine: EngineParameters, **which: Any) -> None:
+    (alone, rates), (own, _) = (with_own_numbers(name, engine, **which) for _ in range(2))
+    follow(alone, own, rates)
 
 
 @pytest.mark.parametrize("backend", ["reference", "cpu"])
-@pytest.mark.parametrize("level", ENGINES)
-@pytest.mark.parametrize("key", ACTS)
-def test_what_acts_while_devices_are_pulsed_cannot_differ(key: str, level: str, backend: str) -> None:
-    """Never silently the number of the first instance."""
+@pytest.mark.parametrize("key", [*ACTS, *READS])
+def test_alone_equals_in_company_of_points_that_differ_in_a_number_that_acts(key: str, backend: str) -> None:
+    engine = replace(ENGINES["count"], backend=backend)  # type: ignore[arg-type]
+    compare_numbers("cttv2", engine, device={key} & ACTS.keys(), io={key} & READS.keys())
+
+
+@in_pairs("name,level,backend", ANALOG, ENGINES, ["reference", "cpu"])
+def test_alone_equals_in_company_of_points_that_differ_in_all_of_them(
+    name: str, level: str, backend: str
+) -> None:
     engine = replace(ENGINES[level], backend=backend)  # type: ignore[arg-type]
-    made = [DEVICES["soft_bounds"], replace(DEVICES["soft_bounds"], **{key: ACTS[key]})]
-    with pytest.raises(ApartError, match=r"differ|built alike"):
-        own = [rule("cttv2").build(SHAPE, factory(device, engine=engine, io=NOISY)) for device in made]
-        joined(own).update(inputs(10, 7, SHAPE[1])[:2], inputs(20, 7, SHAPE[0])[:2], 0.3)
+    compare_numbers(name, engine, device=[*ACTS], io=[*READS], rules=name != "mixed_precision_adamw")
+
+
+@pytest.mark.parametrize("backend", ["reference", "cpu"])
+def test_matrices_of_one_weight_take_the_numbers_of_their_instance(backend: str) -> None:
+    """As the groups of a convolution: they have a second leading axis."""
+    engine = replace(ENGINES["count"], backend=backend)  # type: ignore[arg-type]
+    groups, alone, own = 2, [], []
+    for made in (alone, own):
+        for i in range(MANY):
+            device = replace(DEVICES["soft_bounds"], dw_min=0.05 - 0.01 * i, write_noise_std=0.2 * i)
+            of_one = replace(rule("cttv2"), fast_lr=0.3 + 0.1 * i, in_chop_prob=0.3 + 0.1 * i)
+            made.append(of_one.build((groups, *SHAPE), factory(device, engine=engine, io=NOISY, seed=1 + i)))
+    follow(alone, own, [0.3, 0.2, 0.1], groups)
+
+
+@pytest.mark.parametrize("level", ENGINES)
+@pytest.mark.parametrize(
+    "key", sorted((ACTS.keys() | READS.keys()) - {"reset", "dw_min_dtod"})
+)  # not at every level
+def test_an_engine_that_takes_one_number_for_all_is_given_no_other(
+    key: str, level: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Never silently the number of the first instance."""
+    assert not CUDAEngine.takes_own
+    monkeypatch.setattr(ReferenceEngine, "takes_own", False)
+    own, _ = with_own_numbers("cttv2", ENGINES[level], device={key} & ACTS.keys(), io={key} & READS.keys())
+    whole, x, d = joined(own), inputs(10, 7, SHAPE[1]), inputs(20, 7, SHAPE[0])
+    with pytest.raises(ApartError, match="differ in"):
+        whole.read(x)
+        whole.update(x, d, 0.3)
 
 
 @pytest.mark.parametrize("name", [name for name in ANALOG if name != "zero_shifting"])
-def test_rules_and_peripheries_cannot_differ(name: str) -> None:
-    engine, device = ENGINES["count"], DEVICES["soft_bounds"]
-    first = rule(name).build(SHAPE, factory(device, engine=engine, io=NOISY))
-    other_io = rule(name).build(SHAPE, factory(device, engine=engine, io=replace(NOISY, out_noise=0.1)))
-    with pytest.raises(ApartError, match="differ in forward_io"):
-        joined([first, other_io])
-    key = "update" if hasattr(rule(name), "update") else "lr_scale"
-    changed = {"update": UpdateParameters(desired_bl=7), "lr_scale": 0.7}[key]
-    other_rule = replace(rule(name), **{key: changed})
-    with pytest.raises(ApartError, match="differ in rule"):
-        joined([first, other_rule.build(SHAPE, factory(device, engine=engine, io=NOISY))])
+def test_an_engine_that_takes_one_number_for_all_has_one_rule_and_one_rate(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ReferenceEngine, "takes_own", False)
+    for rules, rate in ((True, 0.3), (False, common([0.3, 0.2, 0.1], "analog_lr"))):
+        if rules and name == "analog_sgd":
+            continue  # it has no number
+        with pytest.raises(ApartError, match="differ in"):
+            joined(with_own_numbers(name, COUNT, rules=rules)[0]).update(
+                inputs(10, 7, SHAPE[1]), inputs(20, 7, SHAPE[0]), rate
+            )
+
+
+@pytest.mark.parametrize("backend", ["reference", "cpu"])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"device": {"mult_noise": True}},
+        {"io": {"out_sto_round": True}},
+        {"rule": {"transfer_every": 2.0}},
+        {"rule": {"update": UpdateParameters(desired_bl=7)}},
+        {"rule": {"forget_buffer": False}},
+    ],
+)
+def test_what_is_no_number_or_a_matter_of_all_cannot_differ(
+    changes: dict[str, dict[str, Any]], backend: str
+) -> None:
+    engine = replace(ENGINES["count"], backend=backend)  # type: ignore[arg-type]
+    made = []
+    for one in ({}, changes):
+        device, io = (
+            replace(start, **one.get(key, {}))
+            for key, start in (("device", DEVICES["soft_bounds"]), ("io", NOISY))
+        )
+        of_one = replace(rule("cttv2"), **one.get("rule", {}))
+        made.append(of_one.build(SHAPE, factory(device, engine=engine, io=io)))
+    with pytest.raises(ApartError, match="differ in"):
+        whole = joined(made)
+        whole.read(inputs(0, 7, SHAPE[1])[:2])
+        whole.update(inputs(10, 7, SHAPE[1])[:2], inputs(20, 7, SHAPE[0])[:2], 0.3)
+
+
+def test_a_rate_of_zero_and_another_cannot_go_together() -> None:
+    own, _ = with_own_numbers("cttv2", COUNT)
+    x, d = inputs(10, 7, SHAPE[1]), inputs(20, 7, SHAPE[0])
+    with pytest.raises(ApartError, match="differ in whether they train"):
+        joined(own).update(x, d, common([0.3, 0.0, 0.3], "analog_lr"))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -174,6 +296,13 @@ class Outer:
     def double(self) -> float:
         return 2 * self.inner.a
 
+    @property
+    def positive(self) -> bool:
+        return self.inner.a > 0
+
+    def twice(self) -> float:
+        return 2 * self.inner.a
+
 
 def test_a_field_in_which_instances_differ_cannot_be_read() -> None:
     whole = common([Outer(inner=Inner(a=1.0)), Outer(inner=Inner(a=1.5))])
@@ -181,13 +310,32 @@ def test_a_field_in_which_instances_differ_cannot_be_read() -> None:
     for read in (
         lambda: whole.inner.a,
         lambda: whole.double,
+        whole.twice,
         lambda: replace(whole.inner, b=1.0),
         lambda: hash(whole),
     ):
-        with pytest.raises(ApartError, match=r"differ in inner\.a"):
+        with pytest.raises(ApartError, match=r"differ in (inner\.a|double),"):
             read()
+    assert whole.positive  # all agree in this
+    assert [own(whole, i).double for i in range(2)] == [2.0, 3.0]
+    assert lift(lambda one: one.double, whole).values == (2.0, 3.0)
+    replaced = replace(whole, inner=Inner(a=7.0))
+    assert type(replaced) is Outer and replaced == Outer(inner=Inner(a=7.0))
     same = Outer(inner=Inner(a=1.0))
     assert common([same, Outer(inner=Inner(a=1.0))]) is same
+
+
+def test_numbers_of_each_are_not_calculated_with() -> None:
+    number: Any = common([1.0, 1.5], "a")
+    one = torch.ones(2)
+    for use in (
+        lambda: number * 2, lambda: 2 / number, lambda: float(number), lambda: max(0.0, number), lambda: number != 0,
+        lambda: not number, lambda: number * one, lambda: one - number, lambda: one.clamp(max=number),
+        lambda: torch.full_like(one, number), lambda: np.float32(number),
+    ):  # fmt: skip
+        with pytest.raises(ApartError, match="differ in a,"):
+            use()
+    assert torch.equal(number.over(torch.ones(2, 3)), torch.tensor([[1.0], [1.5]]))
 
 
 def test_what_acts_where_weights_are_written_may_differ() -> None:

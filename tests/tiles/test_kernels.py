@@ -144,7 +144,7 @@ DEVICES = {
 def test_compiled_and_torch_response_agree(name: str, up: int, down: int, rng: Stream) -> None:
     device, shape = DEVICES[name], (200, 200)
     bar = Crossbar(device, device.draw(shape, rng))
-    arrays, scalars = updates.device_arrays(bar, torch.empty(shape), ()), updates.scalars(bar)
+    arrays, scalars = updates.known(bar)
     for start in (-0.95, 0.1, 0.99):
         v = torch.full(shape, start)
         reference = respond_torch(v, torch.full_like(v, up), torch.full_like(v, down), bar, rng)
@@ -189,8 +189,7 @@ def test_a_pair_of_exponential_devices_moves_as_its_model_says(rng: Stream) -> N
         _respond(
             v[k].numpy(),
             *counts,
-            updates.device_arrays(bar, v, (k,)),
-            updates.scalars(bar),
+            *updates.known(bar.at(v, (k,))),
             out,
             np.uint32(7),
         )
@@ -200,7 +199,7 @@ def test_a_pair_of_exponential_devices_moves_as_its_model_says(rng: Stream) -> N
 def test_single_exponential_pulses_match_the_reference(rng: Stream) -> None:
     device, n = DEVICES["exponential_floor"], 20_000
     bar = Crossbar(device, device.draw((1, n), rng))
-    arrays, scalars = updates.device_arrays(bar, torch.empty(1, n), ()), updates.scalars(bar)
+    arrays, scalars = updates.known(bar)
     v = torch.linspace(-0.99, 0.99, n).unsqueeze(0)
     xi = rng.normal(1, n, like=v)
     for up in (True, False):
@@ -214,7 +213,7 @@ def test_single_exponential_pulses_match_the_reference(rng: Stream) -> None:
 def test_single_tabulated_pulses_match_the_reference(name: str, rng: Stream) -> None:
     device, n = DEVICES[name], 20_000
     bar = Crossbar(device, device.draw((1, n), rng))
-    arrays, scalars = updates.device_arrays(bar, torch.empty(1, n), ()), updates.scalars(bar)
+    arrays, scalars = updates.known(bar)
     v = torch.linspace(-0.94, 0.94, n).unsqueeze(0)
     xi = rng.normal(1, n, like=v)
     for up in (True, False):

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from crossweep.build import build
 from crossweep.data.base import Task
+from crossweep.engine.cpu.engine import CPUEngine
 from crossweep.nn.instances import Instances
 from crossweep.nn.randomness import Drawing
 from crossweep.rng import Stream
@@ -80,11 +81,23 @@ DRAWN = (
 )
 
 
-def points(*words: str) -> list[Experiment]:
-    """Two points of a map, that differ in what devices are drawn and weights written with, and in their seeds."""
+# what acts while they train
+ACTS = (
+    "device.n_states={1}",
+    "noise.pulse={2}",
+    "noise.write={0}",
+    "training.finetune.analog_lr={2}",
+    "training.finetune.optimizer.lr={2}",
+    "training.finetune.optimizer.momentum={0}",
+    "training.finetune.label_smoothing={0}",
+)
+
+
+def points(*words: str, keys: Sequence[str] = DRAWN) -> list[Experiment]:
+    """Two points of a map, that differ in some numbers and in their seeds."""
     made = []
     for i in range(2):
-        drawn = [word.format(0.1 * i) for word in DRAWN]
+        drawn = [word.format(0.1 * i, 100 + 100 * i, 0.3 - 0.2 * i) for word in keys]
         made.append(build(configuration(*SHORT, *words, *drawn, f"seed.device={i}", f"seed.training={i}")))
     return [one for one in made if isinstance(one, Experiment)]
 
@@ -124,6 +137,34 @@ def test_points_side_by_side(tmp_path: Path, companies: list[int]) -> None:
     assert companies == [2, 2]  # the digital runs were there
 
 
+@pytest.mark.parametrize("digital", ["sgd", "adamw"])
+def test_points_that_differ_in_numbers_that_act(digital: str, tmp_path: Path, companies: list[int]) -> None:
+    words = (
+        *SMOOTH,
+        *NETWORKS["mlp"],
+        "analog.layers=all",
+        "analog.exclude=[head]",
+        f"training.finetune.optimizer.name={digital}",
+    )
+    words = (*words, "training.finetune.digital_parameters=[norm,bias,head]")
+    keys = [key for key in ACTS if digital == "sgd" or "momentum" not in key]
+    alone = [
+        one.run(tmp_path / f"alone_{i}", Silent())
+        for i, one in enumerate(points(*words, keys=(*DRAWN, *keys)))
+    ]
+    (tmp_path / "multirun").rename(tmp_path / "kept")
+    folders = [tmp_path / f"together_{i}" for i in range(2)]
+    together = run_together(points(*words, keys=(*DRAWN, *keys)), folders, [Silent()] * 2)
+    assert_same(alone, together)
+    assert companies == [2, 2, 2, 2]  # two epochs of the digital runs, and of the analog ones
+    for first, second in zip(alone, together, strict=True):
+        for before, after in zip(first.history, second.history, strict=True):
+            assert [after[name] for name in ("analog_lr", "digital_lr")] == [
+                before[name] for name in ("analog_lr", "digital_lr")
+            ]
+    assert together[0].history[0]["analog_lr"] > together[1].history[0]["analog_lr"]
+
+
 @pytest.mark.parametrize(
     ("words", "reason"),
     [
@@ -132,13 +173,21 @@ def test_points_side_by_side(tmp_path: Path, companies: list[int]) -> None:
         (("device.corrupt_devices_prob=0.1",), None),
         (("variability.w_max=0.1", "variability.w_min=0.2"), None),
         (("device.up_down=0.2",), None),
-        (("device.n_states=30",), "differ in device.dw_min"),
-        (("noise.write=0.1",), "differ in device.write_noise_std"),
-        (("noise.output=0.1",), "differ in forward_io"),
+        (("device.n_states=30",), None),
+        (("noise.write=0.1", "noise.pulse=1"), None),
+        (("noise.output=0.1", "noise.input=0.1", "noise.weight_read=0.1", "io.forward.out_res=30"), None),
+        (("device.lifetime=50",), "not built alike"),
+        (("io.forward.out_sto_round=true",), "differ in forward_io.out_sto_round"),
         (("device=exp_step",), "not built alike"),
         (("algorithm=ttv2",), "differ in rule"),
         (("algorithm=digital",), "differ in the rule"),
-        (("training.finetune.analog_lr=0.2",), "differ in finetune"),
+        (("algorithm.transfer_lr=0.3", "algorithm.fast_lr=0.3", "algorithm.in_chop_prob=0.3"), None),
+        (("algorithm.update.desired_bl=7",), "differ in program.update.desired_bl"),
+        (("training.finetune.analog_lr=0.2", "training.finetune.label_smoothing=0.1"), None),
+        (("training.finetune.analog_lr=0",), "differ in whether they train"),
+        (("training.finetune.optimizer.name=adamw", "training.finetune.optimizer.lr=0.01"), None),
+        (("training.finetune.epochs=3",), "differ in training.finetune.epochs"),
+        (("training.finetune.schedule.name=constant",), "differ in training.finetune.schedule"),
         (("model.widths=[9]",), "differ in model"),
         (("analog.layers=head",), "differ in what is on crossbars"),
         (("data.noise=0.9",), "differ in data"),
@@ -151,13 +200,29 @@ def test_who_goes_with_whom(words: tuple[str, ...], reason: str | None) -> None:
     assert found is None if reason is None else found is not None and reason in found
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("noise.output=0.1",), ("io.forward.inp_res=30",), ("device.n_states=30",), ("noise.pulse=1",),
+        ("algorithm.transfer_lr=0.3",), ("training.finetune.analog_lr=0.2",),
+    ],
+)  # fmt: skip
+def test_an_engine_that_takes_one_number_for_all_keeps_points_apart(
+    words: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(CPUEngine, "takes_own", False)
+    base = (*SHORT, *NETWORKS["mlp"])
+    found = why_apart(*(build(configuration(*base, *own)) for own in ((), words)))
+    assert found is not None and "differ in" in found
+
+
 def test_groups_keep_their_order() -> None:
     base = (*SHORT, *NETWORKS["mlp"])
     given = (
         "seed.device=0",
-        "noise.output=0.1",
+        "algorithm.update.desired_bl=7",
         "symmetry_point.skew=0.1",
-        "noise.output=0.1",
+        "algorithm.update.desired_bl=7",
         "model.widths=[9]",
     )
     assert groups([build(configuration(*base, word)) for word in given]) == [[0, 2], [1, 3], [4]]

@@ -6,6 +6,8 @@ from itertools import pairwise
 from torch import Tensor
 
 from crossweep.algorithms.base import AbstractAlgorithm, AnalogWeight
+from crossweep.common import Number
+from crossweep.engine.base import granularity
 from crossweep.engine.pulse_plan import UpdateParameters, micro_batches
 from crossweep.tiles.factory import TileFactory
 
@@ -43,9 +45,9 @@ class AnalogSGDWeight(AnalogWeight):
     def set_weight(self, weight: Tensor) -> None:
         self.single.set_weight(weight)
 
-    def train_on(self, x: Tensor, d: Tensor, lr: float) -> None:
+    def train_on(self, x: Tensor, d: Tensor, lr: Number) -> None:
         tile, engine = self.single, self.engine
-        plan = engine.plan(x, d, lr, tile.device.granularity, self.rule.update, tile.draws)
+        plan = engine.plan(x, d, lr, granularity(tile.device), self.rule.update, tile.draws)
         self.slots += plan.bl.sum(-1)
         for start, stop in pairwise((0, *micro_batches(x.shape[-2], engine.micro_batch))):
             tile.update(plan.samples(start, stop, alone=True), self.rule.update)

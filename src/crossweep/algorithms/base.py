@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from crossweep.algorithms.cost import Tally
+from crossweep.common import Each, Number, lift, refuse
 from crossweep.schema import Checked
 from crossweep.shapes import require_batch
 from crossweep.tiles.analog_tile import AnalogTile
@@ -52,9 +53,9 @@ class AnalogWeight(nn.Module, ABC):
         """Write ``weight [..., d, x]`` (clipped to the devices' range) and reset what depends on it."""
 
     @abstractmethod
-    def train_on(self, x: Tensor, d: Tensor, lr: float) -> None:
+    def train_on(self, x: Tensor, d: Tensor, lr: Number) -> None:
         """Train on a mini-batch, sample by sample: ``x [..., b, x]``, ``d [..., b, d]``, target ``-lr d
-        x^T``.
+        x^T``; instances may have rates of their own.
         """
 
     def read(self, x: Tensor) -> Tensor:
@@ -68,14 +69,17 @@ class AnalogWeight(nn.Module, ABC):
         weight, stream = self.weight.transpose(-1, -2), self.reads.fork("backward")
         return self.engine.read(d, weight, self.backward_io, stream, bounded=False)
 
-    def update(self, x: Tensor, d: Tensor, lr: float) -> None:
+    def update(self, x: Tensor, d: Tensor, lr: Number) -> None:
         """Check shapes, then train; a learning rate of zero changes nothing, not even a counter.
 
         Raises:
             ShapeError: ``x`` or ``d`` does not fit the weight.
+            ApartError: some instances have a rate of zero and others not, or the engine takes one rate for all.
         """
         require_batch(x, d, self.shape[-2], self.shape[-1])
-        if lr != 0:
+        if isinstance(lr, Each) and not self.engine.takes_own:
+            refuse(lr.name)
+        if lift(bool, lr, name="whether they train"):
             samples = self._vectors(x)
             self.tally.samples += samples
             self.tally.digital_operations += samples * (

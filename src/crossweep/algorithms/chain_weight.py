@@ -1,5 +1,6 @@
 """The state of one weight under a rule of the Tiki-Taka family."""
 
+from functools import partial
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, final
 
@@ -8,7 +9,11 @@ from torch import Tensor
 
 from crossweep.algorithms.base import AnalogWeight
 from crossweep.algorithms.moment import Moment
+from crossweep.common import Number, lift, over
+from crossweep.devices.base import AbstractDevice
+from crossweep.engine.base import granularity
 from crossweep.engine.chain import Chain, TransferState
+from crossweep.engine.io_parameters import IOParameters
 from crossweep.engine.program import Program
 from crossweep.engine.pulse_plan import micro_batches
 from crossweep.tiles.factory import TileFactory
@@ -78,10 +83,13 @@ class ChainWeight(AnalogWeight):
 
     @property
     def weight(self) -> Tensor:
-        inner = self.slow.weight * self.shares[-1] if self.shares[-1] != 1 else self.slow.weight
+        inner, last = self.slow.weight, self.shares[-1]
+        if not lift(_is_one, last, name="whether the slow tile is scaled"):
+            inner = inner * over(last, inner)
         for k, tile in enumerate(self.chain[:-1]):
-            if self.shares[k]:
-                inner = inner + self.shares[k] * (self._shown_of_fast() if k == 0 else tile.weight)
+            if lift(bool, self.shares[k], name="which tiles are visible"):
+                shown = self._shown_of_fast() if k == 0 else tile.weight
+                inner = inner + over(self.shares[k], inner) * shown
         return inner if self.rule.transfer_columns else inner.transpose(-1, -2)
 
     def _shown_of_fast(self) -> Tensor:
@@ -102,20 +110,33 @@ class ChainWeight(AnalogWeight):
 
     # -- training ----------------------------------------------------------------------------------
 
-    def program(self, batch: int, lr: float) -> Program:
-        """What happens in a mini-batch of ``batch`` samples."""
-        moment = Moment(
-            devices=tuple(tile.device for tile in self.chain),
-            slices=self.inner[-1],
-            length=self.inner[-2],
-            batch=batch,
-            lr=lr,
-            gradient=self.gradient,
-            shares=self.shares,
-            forward_io=self.forward_io,
-            backward_io=self.backward_io,
-        )
-        return self.rule.program(moment)
+    def program(self, batch: int, lr: Number) -> Program:
+        """What happens in a mini-batch of ``batch`` samples; where instances differ, what they have in common."""
+
+        def of_one(
+            rule: "TikiTaka",
+            lr: float,
+            devices: tuple[AbstractDevice, ...],
+            shares: tuple[float, ...],
+            forward_io: IOParameters,
+            backward_io: IOParameters,
+        ) -> Program:
+            moment = Moment(
+                devices=devices,
+                slices=self.inner[-1],
+                length=self.inner[-2],
+                batch=batch,
+                lr=lr,
+                gradient=self.gradient,
+                shares=shares,
+                forward_io=forward_io,
+                backward_io=backward_io,
+            )
+            return rule.program(moment)
+
+        devices = tuple(tile.device for tile in self.chain)
+        given = self.rule, lr, devices, self.shares, self.forward_io, self.backward_io
+        return lift(of_one, *given, name="program")  # type: ignore[no-any-return]
 
     def refuses(self) -> str | None:
         """Why mini-batches go window by window, not in one call of the engine; None: they go in one call."""
@@ -124,12 +145,12 @@ class ChainWeight(AnalogWeight):
             return None
         return self.engine.refuses(program, *self.chain[program.gradient : program.gradient + 2])
 
-    def train_on(self, x: Tensor, d: Tensor, lr: float) -> None:
+    def train_on(self, x: Tensor, d: Tensor, lr: Number) -> None:
         batch = x.shape[-2]
         program, engine = self.program(batch, lr), self.engine
         tile, tops = self.chain[program.gradient], (engine.largest(x), engine.largest(d))
         rate = self._rate(program, tops)
-        plan = engine.plan(x, d, rate, tile.device.granularity, program.update, tile.draws, tops)
+        plan = engine.plan(x, d, rate, granularity(tile.device), program.update, tile.draws, tops)
         if program.rows:
             plan = plan.transposed()
         self.slots += plan.bl.sum(-1)
@@ -160,10 +181,11 @@ class ChainWeight(AnalogWeight):
 
     def _rate(self, program: Program, tops: tuple[Tensor, Tensor]) -> Tensor:
         """Learning rate of the gradient's tile for every sample [..., b], from the largest ``|x|`` and ``|d|`` of each."""
-        if program.average is None:
-            return torch.full_like(tops[0], program.rate)
-        tau = program.average / tops[0].shape[-1]
-        return self.engine.rates(program.rate, tops, (self.scale_x, self.scale_d), tau)
+        rate: Number = lift(_rate, program, name="program.rate")
+        if not lift(_averages, program, name="program.average"):
+            return torch.zeros_like(tops[0]) + over(rate, tops[0])
+        tau: Number = lift(partial(_share, tops[0].shape[-1]), program, name="program.average")
+        return self.engine.rates(rate, tops, (self.scale_x, self.scale_d), tau)
 
     def end_epoch(self, loss: float) -> None:
         self.losses.append(loss)
@@ -187,3 +209,20 @@ class ChainWeight(AnalogWeight):
     def load_counters(self, counters: dict[str, Any]) -> None:
         super().load_counters(counters)
         self.gradient, self.losses = counters["gradient"], list(counters["losses"])
+
+
+def _is_one(share: float) -> bool:
+    return share == 1
+
+
+def _rate(program: Program) -> float:
+    return program.rate
+
+
+def _averages(program: Program) -> bool:
+    return program.average is not None
+
+
+def _share(samples: int, program: Program) -> float:
+    assert program.average is not None
+    return program.average / samples

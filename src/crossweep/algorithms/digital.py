@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from crossweep.algorithms.base import AbstractAlgorithm, AnalogWeight
+from crossweep.common import Number, over
 from crossweep.tiles.factory import TileFactory
 
 
@@ -39,5 +40,5 @@ class DigitalWeight(AnalogWeight):
     def set_weight(self, weight: Tensor) -> None:
         self.values = weight.expand_as(self.values).clone()
 
-    def train_on(self, x: Tensor, d: Tensor, lr: float) -> None:
-        self.values = self.values - lr * d.transpose(-1, -2) @ x
+    def train_on(self, x: Tensor, d: Tensor, lr: Number) -> None:
+        self.values = self.values - over(lr, d) * d.transpose(-1, -2) @ x

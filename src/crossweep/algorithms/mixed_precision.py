@@ -9,6 +9,9 @@ import torch
 from torch import Tensor
 
 from crossweep.algorithms.base import AbstractAlgorithm, AnalogWeight
+from crossweep.common import Each, Number, lift, over, refuse
+from crossweep.devices.base import AbstractDevice
+from crossweep.engine.base import granularity
 from crossweep.engine.chain import of_each
 from crossweep.engine.pulse_plan import UpdateParameters
 from crossweep.engine.slice_pulses import train_counts
@@ -134,19 +137,24 @@ class MixedPrecisionWeight(AnalogWeight):
         self.chi = torch.zeros_like(self.chi)
         self.row = self.batches = 0
 
-    def train_on(self, x: Tensor, d: Tensor, lr: float) -> None:
+    def train_on(self, x: Tensor, d: Tensor, lr: Number) -> None:
         self.accumulate(x, d, lr)
         self.batches += 1
         if self.batches % self.rule.transfer_every == 0:
             self.transfer()
 
-    def accumulate(self, x: Tensor, d: Tensor, lr: float) -> None:
+    def accumulate(self, x: Tensor, d: Tensor, lr: Number) -> None:
         """Add the mini-batch's wanted decrease of the weight to chi."""
-        lr = lr * self.rule.lr_scale
+        rate: Number = lift(_rate, self.rule, lr, name="lr")
         x = quantise(x, self.rule.n_x_bins, self.rule.sto_round, self.rounding.fork("x"))
         d = quantise(d, self.rule.n_d_bins, self.rule.sto_round, self.rounding.fork("d"))
         gradient = d.transpose(-1, -2) @ x
-        self.chi = self.chi + (lr * gradient if self.optimizer is None else self._decrease(gradient, lr))
+        if self.optimizer is None:
+            self.chi = self.chi + over(rate, gradient) * gradient
+        else:
+            self.chi = self.chi + self._decrease(
+                gradient, refuse(rate.name) if isinstance(rate, Each) else rate
+            )
         self.tally.digital_operations += 2 * self._vectors(x) * x.shape[-1] * d.shape[-1]
 
     def _decrease(self, gradient: Tensor, lr: float) -> Tensor:
@@ -163,18 +171,19 @@ class MixedPrecisionWeight(AnalogWeight):
     def transfer(self) -> None:
         """Write whole steps of chi, the next rows of it."""
         rule, tile, d_size = self.rule, self.single, self.shape[-2]
-        grain = rule.granularity or tile.device.granularity
+        grain: Number = lift(_grain, rule, tile.device, name="granularity")
+        unit = over(grain, self.chi)
         many = d_size if rule.n_rows_per_transfer < 0 else min(rule.n_rows_per_transfer, d_size)
         rows = (self.row + torch.arange(many, device=self.chi.device)) % d_size
         self.row = (self.row + many) % d_size
-        n = (self.chi[..., rows, :] / grain).trunc()
-        self.chi[..., rows, :] = self.chi[..., rows, :] - n * grain
+        n = (self.chi[..., rows, :] / unit).trunc()
+        self.chi[..., rows, :] = self.chi[..., rows, :] - n * unit
         update = replace(rule.update, update_management=True, update_bl_management=True)
-        rate = grain * rule.transfer_lr
+        rate: Number = lift(_transfer_rate, rule, grain, name="rule.transfer_lr")
         written = -n.transpose(-1, -2)
         counts = torch.zeros_like(self.chi)
         pulses = train_counts(
-            self.engine, written, rate, tile.device.granularity, update, self.transfers, as_input=True
+            self.engine, written, rate, granularity(tile.device), update, self.transfers, as_input=True
         )
         counts[..., rows, :] = pulses.transpose(-1, -2)
         tile.pulse(counts)
@@ -195,6 +204,18 @@ class MixedPrecisionWeight(AnalogWeight):
         self.row, self.batches = own["row"], own["batches"]
         if self.optimizer is not None:
             self.optimizer.load_state_dict(deepcopy(own["optimizer"]))
+
+
+def _rate(rule: MixedPrecision, lr: float) -> float:
+    return lr * rule.lr_scale
+
+
+def _grain(rule: MixedPrecision, device: AbstractDevice) -> float:
+    return rule.granularity or device.granularity
+
+
+def _transfer_rate(rule: MixedPrecision, grain: float) -> float:
+    return grain * rule.transfer_lr
 
 
 def quantise(v: Tensor, bins: int, sto_round: bool, stream: Stream) -> Tensor:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 import torch
 from torch import Tensor
 
+from crossweep.common import Number, differ, lift, own, refuse
 from crossweep.devices.base import AbstractDevice, Cells
 from crossweep.devices.response import Response
 from crossweep.engine.io_parameters import IOParameters
@@ -32,16 +33,25 @@ class Crossbar:
         device: the model.
         cells: the devices.
         kept: what the compiled engine made of the devices, by leading index; they do not change.
+        parts: single crossbars by leading index, likewise.
     """
 
     device: AbstractDevice
     cells: Cells
     kept: dict[tuple[int, ...], tuple[Any, ...]] = field(default_factory=dict, compare=False, repr=False)
+    parts: "dict[tuple[int, ...], Crossbar]" = field(default_factory=dict, compare=False, repr=False)
 
     @cached_property
     def response(self) -> Response:
         """What pulses do to these devices."""
         return self.device.response(self.cells)
+
+    @cached_property
+    def kind(self) -> type[Response]:
+        """Of the responses of all instances."""
+        many = differ(self.device)
+        kinds = {type(self.instance(i).response) for i in range(many)} if many else {type(self.response)}
+        return kinds.pop() if len(kinds) == 1 else refuse("the kind of response")
 
     def received(self, up: Tensor, down: Tensor) -> Tensor:
         """Pulses that devices receive of ``up`` and ``down`` ones on their lines; those of a one-sided pair share them."""
@@ -50,7 +60,25 @@ class Crossbar:
 
     def instance(self, i: int) -> "Crossbar":
         """One of several instances side by side."""
-        return Crossbar(self.device, Cells.from_tensors({k: t[i] for k, t in self.cells.tensors().items()}))
+        cells = Cells.from_tensors({k: t[i] for k, t in self.cells.tensors().items()})
+        return Crossbar(own(self.device, i), cells)
+
+    def at(self, v: Tensor, place: tuple[int, ...]) -> "Crossbar":
+        """The one crossbar at a leading index of states ``v [..., d, x]``."""
+        if place not in self.parts:
+            tensors = {k: t.expand_as(v)[place] for k, t in self.cells.tensors().items()}
+            device = own(self.device, place[0]) if place else self.device
+            self.parts[place] = Crossbar(device, Cells.from_tensors(tensors))
+        return self.parts[place]
+
+
+def granularity(device: AbstractDevice) -> Number:
+    """The step that pulse trains and transfers are scaled with [w], of each instance where they differ."""
+    return lift(_granularity, device)  # type: ignore[no-any-return]
+
+
+def _granularity(device: AbstractDevice) -> float:
+    return device.granularity
 
 
 class Tile(Protocol):
@@ -108,9 +136,16 @@ class Engine(ABC):
     """
 
     name: ClassVar[str]
+    takes_own: ClassVar[bool] = True  # whether instances may differ in numbers that act while they train
 
     def __init__(self, parameters: EngineParameters) -> None:
         self.parameters = parameters
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Engine) and (type(self), self.parameters) == (type(other), other.parameters)
+
+    def __hash__(self) -> int:
+        return hash((type(self), self.parameters))
 
     @property
     def micro_batch(self) -> int:
@@ -143,12 +178,12 @@ class Engine(ABC):
         """Largest absolute value of each vector [..., n] -> [...]."""
 
     @abstractmethod
-    def rates(self, base: float, tops: Pair, averages: Pair, tau: float) -> Tensor:
+    def rates(self, base: Number, tops: Pair, averages: Pair, tau: Number) -> Tensor:
         """A rate for each sample [..., b]; see ``auto_scale.scaled_rate``."""
 
     @abstractmethod
     def plan(
-        self, x: Tensor, d: Tensor, lr: Tensor | float, granularity: float, update: UpdateParameters,
+        self, x: Tensor, d: Tensor, lr: Tensor | Number, granularity: Number, update: UpdateParameters,
         stream: Stream | None = None, tops: Pair | None = None,
     ) -> PulsePlan:  # fmt: skip
         """Pulse probabilities of a mini-batch; see ``pulse_plan.plan_pulses``."""
@@ -191,7 +226,7 @@ class Engine(ABC):
 
     @abstractmethod
     def show(
-        self, v: Tensor, reference: Tensor, w: Tensor, touched: Tensor, std: float, stream: Stream
+        self, v: Tensor, reference: Tensor, w: Tensor, touched: Tensor, std: Number, stream: Stream
     ) -> Tensor:
         """Visible weights with write noise of ``std`` [w], redrawn where ``touched`` is positive: all [..., d, x]."""
 

@@ -3,8 +3,9 @@
 Letters: I slices (columns of the chain's tiles), O their length, r columns that are read at once.
 """
 
+import copy
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 import numpy as np
@@ -12,8 +13,19 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from crossweep.engine.base import Tile
-from crossweep.engine.program import Buffered, Normalised, Own, Program, Pulses, Smoothed, Trains, Transfer
+from crossweep.common import differ, lift, own
+from crossweep.engine.base import Tile, granularity
+from crossweep.engine.program import (
+    Buffered,
+    Chopper,
+    Normalised,
+    Own,
+    Program,
+    Pulses,
+    Smoothed,
+    Trains,
+    Transfer,
+)
 from crossweep.engine.pulse_plan import PulsePlan
 from crossweep.engine.schedule import Flags, Schedule, TransferClock, schedule, shares
 from crossweep.engine.slice_pulses import pulse_counts, train_counts
@@ -64,6 +76,14 @@ class TransferState(nn.Module):
             self.register_buffer("row_factor", torch.zeros_like(like[..., 0]))
             self.register_buffer("column_factor", torch.zeros_like(like[..., 0, :]))
         self.clock = TransferClock(slices=like.shape[-1], at_once=transfer.at_once)
+
+    def instance(self, i: int) -> "TransferState":
+        """One of several instances side by side; its numbers are parts of these."""
+        one = copy.copy(self)
+        one._buffers = {name: None if t is None else t[i] for name, t in self._buffers.items()}
+        sums = {name: item[i] for name, item in vars(self).items() if isinstance(item, Tensor)}
+        vars(one).update(sums)
+        return one
 
     @property
     def values(self) -> float:
@@ -228,11 +248,12 @@ class Job:
         for j in range(head, len(program.transfers)):
             state, what = chain.states[j], program.transfers[j].what
             due = state.clock.windows(batch)
-            sign = torch.ones(due.reads.shape, device=chain.chop_in.device)
+            lead = chain.chop_in.shape[:-1] if differ(what) else ()
+            sign = torch.ones(*lead, *due.reads.shape, device=chain.chop_in.device)
             fresh = torch.zeros_like(sign, dtype=torch.bool)
-            if j == 0 and program.chopper.probability:
+            if j == 0 and program.chopper.flips_columns:
                 sign, fresh = _chopped(chain, program, due.passes, due.reads)
-            schedules[j] = schedule(due, what, rate, program.chopper.period, sign, fresh)
+            schedules[j] = schedule(due, what, rate, program.chopper, sign, fresh)
         return cls(chain, program, plan, schedules, _agenda(schedules, head))
 
     @property
@@ -284,7 +305,7 @@ class Job:
         if start >= stop:
             return
         part = plan.samples(start, stop)
-        if self.program.chopper.probability:
+        if self.program.chopper.flips_columns:
             part = part.flip_columns(due.sign[..., m, :])
         if (since > start).any() or (until < stop).any():
             device = self.chain.chop_in.device
@@ -316,10 +337,10 @@ class Job:
         engine, draws, rows = target.engine, self.chain.draws, self.program.rows
         if isinstance(write, Pulses):
             return pulse_counts(engine, wanted, write, draws, rows=rows)
-        if write.strength == 0:
+        if not lift(_writes, write, name="whether a transfer is written"):
             return None
-        step = target.device.granularity
-        return train_counts(engine, wanted, write.strength, step, write.update, draws, as_input=rows)
+        step, strength = granularity(target.device), lift(_strength, write)
+        return train_counts(engine, wanted, strength, step, write.update, draws, as_input=rows)
 
     def count(self, j: int, columns: int, sent: Count) -> None:
         """Keep account of ``columns`` read for transfer ``j``, of which ``sent`` sent pulses."""
@@ -343,8 +364,8 @@ class Read:
         sign: choppers of the columns [..., r].
         scale: as ``Schedule`` [..., r].
         fresh: as ``Schedule`` [..., r].
-        gate: as ``Schedule`` [r].
-        share: as ``Schedule`` [r].
+        gate: as ``Schedule`` [..., r].
+        share: as ``Schedule`` [..., r].
     """
 
     value: Tensor
@@ -357,6 +378,13 @@ class Read:
     gate: Tensor
     share: Tensor
 
+    def instance(self, i: int) -> "Read":
+        """One of several instances side by side."""
+        parts = {one.name: getattr(self, one.name) for one in fields(self)}
+        return replace(
+            self, **{name: t[i] for name, t in parts.items() if isinstance(t, Tensor) and name != "columns"}
+        )
+
     def chopped(self, values: Tensor) -> Tensor:
         """``values [..., O, r]`` with the choppers' signs."""
         signed = values * self.sign.unsqueeze(-2)
@@ -365,11 +393,13 @@ class Read:
 
 def digest(what: Buffered | Smoothed | Own, read: Read, state: TransferState) -> Tensor:
     """What is written of a read [..., O, r]; the digital numbers of its columns move on."""
+    if many := differ(what):
+        return torch.stack([digest(own(what, i), read.instance(i), state.instance(i)) for i in range(many)])
     if isinstance(what, Own):
         wanted, state.held[..., read.columns] = what.digest(
             read.chopped(read.value), state.held[..., read.columns]
         )
-        return wanted * read.gate
+        return wanted * read.gate.unsqueeze(-2)
     return _sum(what, read, state) if isinstance(what, Buffered) else _average(what, read, state)
 
 
@@ -393,7 +423,7 @@ def _sum(what: Buffered, read: Read, state: TransferState) -> Tensor:
     if what.cap:
         rest = rest.clamp(-what.cap, what.cap)
     state.held[..., at] = torch.where(n == 0, filled, rest)
-    return n * read.gate
+    return n * read.gate.unsqueeze(-2)
 
 
 def _normalised(what: Normalised, value: Tensor, read: Read, state: TransferState) -> Tensor:
@@ -403,7 +433,8 @@ def _normalised(what: Normalised, value: Tensor, read: Read, state: TransferStat
         state.column_sums[..., at] += square.sum(-2)
         root = state.row_factor.sqrt().unsqueeze(-1) * state.column_factor[..., at].sqrt().unsqueeze(-2)
         return torch.where(root > 0, value / (root + what.floor), 0.0)
-    square = (1 - read.share) * state.second[..., at] + read.share * square
+    share = read.share.unsqueeze(-2)
+    square = (1 - share) * state.second[..., at] + share * square
     state.second[..., at] = square
     return value / (square.sqrt() + what.floor)
 
@@ -422,7 +453,7 @@ def _chopped(chain: Chain, program: Program, passes: Any, reads: Flags) -> tuple
     """Signs of the columns, and reads that are the first after a flip [..., windows, I]; choppers move on."""
     state, like = chain.states[0], chain.chop_in
     shape = (*like.shape[:-1], *reads.shape)
-    drawn = program.chopper.flips(torch.from_numpy(passes), shape, chain.flips.fork("columns"), like)
+    drawn = _flips(program.chopper, torch.from_numpy(passes), shape, chain.flips.fork("columns"), like)
     read = torch.from_numpy(reads).to(like.device)
     flips = drawn & read
     turns = torch.where(flips, -1.0, 1.0).to(like.dtype)
@@ -436,6 +467,22 @@ def _chopped(chain: Chain, program: Program, passes: Any, reads: Flags) -> tuple
     last = (many.clamp(min=1) - 1).expand(like.shape).unsqueeze(-2)
     state.switched = torch.where(many > 0, flips.gather(-2, last).squeeze(-2), state.switched)
     return signs[..., :-1, :], fresh
+
+
+def _flips(chopper: Chopper, passes: Tensor, shape: tuple[int, ...], stream: Stream, like: Tensor) -> Tensor:
+    many = differ(chopper)
+    if not many:
+        return chopper.flips(passes, shape, stream, like)
+    each = [own(chopper, i).flips(passes, shape[1:], stream.at((i,)), like) for i in range(many)]
+    return torch.stack(each)
+
+
+def _strength(write: Trains) -> float:
+    return write.strength
+
+
+def _writes(write: Trains) -> bool:
+    return write.strength > 0
 
 
 def of_each(true: Tensor, stream: Stream) -> Count:

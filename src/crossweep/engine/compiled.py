@@ -11,6 +11,7 @@ from crossweep.devices.response import Affine, Exponential, Table
 from crossweep.engine.base import Crossbar, Tile
 from crossweep.engine.io_parameters import IOParameters
 from crossweep.engine.program import Buffered, Own, Program, Smoothed
+from crossweep.engine.reference.apart import unlike
 from crossweep.engine.reference.engine import ReferenceEngine
 from crossweep.rng import Stream
 
@@ -23,7 +24,7 @@ _KNOWN = {"count": Affine | Exponential | Table, "mean": Affine | Table, "pulse"
 
 def closed(bar: Crossbar, level: str) -> bool:
     """Whether compiled kernels know what pulses do to these devices at a level."""
-    return isinstance(bar.response, _KNOWN[level])
+    return issubclass(bar.kind, _KNOWN[level])
 
 
 class CompiledEngine(ReferenceEngine):
@@ -73,6 +74,7 @@ class CompiledEngine(ReferenceEngine):
     def leaves(self, what: str, reason: str) -> None:
         """Something goes to the reference: say so where that matters."""
 
+    @unlike
     def read(
         self, x: Tensor, weight: Tensor, io: IOParameters, stream: Stream, *, bounded: bool = True
     ) -> Tensor:
@@ -81,6 +83,7 @@ class CompiledEngine(ReferenceEngine):
             return super().read(x, weight, io, stream, bounded=bounded)
         return self.read_kernel(x, weight, io, stream, bounded=bounded)
 
+    @unlike
     def read_columns(
         self, weight: Tensor, io: IOParameters, stream: Stream, columns: Tensor | slice
     ) -> Tensor:

@@ -48,6 +48,11 @@ class Chopper:
                 raise FieldError(name, f"must lie in 0..1, got {getattr(self, name)}")
 
     @property
+    def flips_columns(self) -> bool:
+        """Whether signs of columns ever flip."""
+        return self.probability > 0
+
+    @property
     def period(self) -> int:
         """Passes per period of a regular chopper; 0 if it never flips."""
         return max(ceil(1 / self.probability), 2) if self.probability else 0

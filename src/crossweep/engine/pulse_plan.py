@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 import torch
 from torch import Tensor
 
+from crossweep.common import Each, Number
 from crossweep.errors import ConfigError
 from crossweep.rng import Stream
 from crossweep.schema import Checked, Positive, Range, Share
@@ -245,8 +246,8 @@ def balanced(
 def plan_pulses(
     x: Tensor,
     d: Tensor,
-    lr: Tensor | float,
-    granularity: float,
+    lr: Tensor | Number,
+    granularity: Number,
     update: UpdateParameters,
     stream: Stream | None = None,
     tops: tuple[Tensor, Tensor] | None = None,
@@ -262,20 +263,24 @@ def plan_pulses(
     Args:
         x: inputs [..., b, x].
         d: errors [..., b, d].
-        lr: learning rate per sample, broadcast to [..., b], >= 0.
-        granularity: step of the device [w], > 0.
+        lr: learning rate per sample, broadcast to [..., b], or of each instance, >= 0.
+        granularity: step of the device [w], > 0; or of each instance's, where ``balance`` takes that.
         update: the pulse parameters.
         stream: needed for stochastic rounding only.
         tops: ``largest(x)`` and ``largest(d)``, where they are known already.
         balance: ``balanced``, or a faster one.
     """
-    rate = torch.as_tensor(lr, dtype=x.dtype, device=x.device).expand(x.shape[:-1])
+    given = (
+        lr.over(x[..., 0]) if isinstance(lr, Each) else torch.as_tensor(lr, dtype=x.dtype, device=x.device)
+    )
+    rate = given.expand(x.shape[:-1])
     if update.update_management or update.update_bl_management:
         bl, scale_x, scale_d = balance(rate, tops or (largest(x), largest(d)), granularity, update)
         longest = update.desired_bl
     else:
         bl = torch.where(rate > 0, torch.full_like(rate, update.desired_bl), torch.zeros_like(rate))
-        scale_d = scale_x = (rate / (granularity * update.desired_bl)).sqrt()
+        step = granularity.over(rate) if isinstance(granularity, Each) else granularity
+        scale_d = scale_x = (rate / (step * update.desired_bl)).sqrt()
         longest = update.desired_bl
     plan = PulsePlan(x=x, d=d, scale_x=scale_x, scale_d=scale_d, bl=bl, longest=longest)
     return _binned(plan, update, stream) if update.res else plan

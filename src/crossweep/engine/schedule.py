@@ -5,17 +5,20 @@ Columns of a tile do not interact, and column ``j`` is only looked at when it is
 column that has a read left stands exactly where a sample-by-sample simulation would read it.
 """
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from crossweep.engine.program import Buffered, Own, Smoothed
+from crossweep.common import differ, own
+from crossweep.engine.program import Buffered, Chopper, Own, Smoothed
 
 Numbers = NDArray[np.int64]
 Flags = NDArray[np.bool_]
+_TENSORS = ("sign", "scale", "fresh", "gate", "share")  # of a schedule
 
 
 @dataclass
@@ -98,7 +101,8 @@ class Windows:
 
 @dataclass(frozen=True, kw_only=True)
 class Schedule(Windows):
-    """Windows, and what a read at the end of each is worth; tensors are [..., windows, I] or [windows, I].
+    """Windows, and what a read at the end of each is worth; tensors are [..., windows, I] or, where instances do not
+    differ in them, [windows, I].
 
     Args:
         sign: chopper of the column in this window, +1 or -1.
@@ -122,7 +126,12 @@ class Schedule(Windows):
 
 
 def schedule(
-    windows: Windows, what: Buffered | Smoothed | Own, rate: Tensor, period: int, sign: Tensor, fresh: Tensor
+    windows: Windows,
+    what: Buffered | Smoothed | Own,
+    rate: Tensor,
+    chopper: Chopper,
+    sign: Tensor,
+    fresh: Tensor,
 ) -> Schedule:
     """What each read is worth.
 
@@ -130,10 +139,18 @@ def schedule(
         windows: when columns are read.
         what: what happens to a read.
         rate: learning rate of the gradient's tile for each sample of these windows [..., b].
-        period: of a regular chopper.
-        sign: chopper of each column in each window [..., windows, I].
-        fresh: whether a flip came before this read and after the one before [..., windows, I].
+        chopper: when they flip.
+        sign: chopper of each column in each window [..., windows, I], in full where instances differ in ``what``.
+        fresh: whether a flip came before this read and after the one before, likewise.
     """
+    if many := differ(what):
+        parts = [
+            schedule(windows, own(what, i), rate[i], own(chopper, i), sign[i], fresh[i]) for i in range(many)
+        ]
+        stacked: dict[str, Any] = {
+            name: torch.stack([getattr(part, name).expand_as(sign[0]) for part in parts]) for name in _TENSORS
+        }
+        return replace(parts[0], **stacked)
     passes = torch.from_numpy(windows.passes).to(rate.device)
     like = torch.ones(windows.reads.shape, device=rate.device)
     gate = torch.ones_like(like, dtype=torch.bool)
@@ -144,7 +161,7 @@ def schedule(
             sample = torch.from_numpy(np.maximum(windows.until - 1, 0)).to(rate.device)
             scale = what.scale / rate[..., sample]
         if what.most_reads is not None:
-            scale = scale / (passes % period + 1).clamp(max=what.most_reads)
+            scale = scale / (passes % chopper.period + 1).clamp(max=what.most_reads)
         gate = passes >= what.silent_passes
         fresh = torch.ones_like(fresh) if what.follows else fresh
         if what.normalise is not None:

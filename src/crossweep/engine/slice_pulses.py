@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from crossweep.common import Number
 from crossweep.engine.base import Engine
 from crossweep.engine.program import Pulses
 from crossweep.engine.pulse_plan import UpdateParameters
@@ -12,8 +13,8 @@ from crossweep.rng import Stream
 def train_counts(
     engine: Engine,
     value: Tensor,
-    rate: float,
-    granularity: float,
+    rate: Number,
+    granularity: Number,
     update: UpdateParameters,
     stream: Stream,
     *,

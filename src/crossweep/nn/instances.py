@@ -6,6 +6,7 @@ what it would have drawn and done alone, up to the rounding of products of anoth
 
 import copy
 from collections.abc import Mapping, Sequence
+from dataclasses import is_dataclass
 from typing import Any
 
 import numpy as np
@@ -14,26 +15,22 @@ from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
 from crossweep.algorithms.base import AnalogWeight
+from crossweep.common import ApartError, common, numbers_only, refuse, same
 from crossweep.engine.base import Crossbar
 from crossweep.engine.chain import TransferState
-from crossweep.nn.common import ApartError, common, same
 from crossweep.nn.convert import analog_weights
-from crossweep.nn.tiled_weight import Writing
 from crossweep.rng import Company, Stream
-from crossweep.tiles.analog_tile import AnalogTile, TileParameters
-from crossweep.tiles.mapping import TileMapping
+from crossweep.tiles.analog_tile import AnalogTile
 from crossweep.tiles.unit_cells import UnitCellTile
-
-# what acts where devices are drawn and weights are written, before instances meet
-_OF_MAKING = (TileParameters, TileMapping, Writing)
 
 
 class Instances:
     """k models as one. The models themselves are stale until ``scatter``.
 
     Args:
-        models: of one structure, with the same rule, periphery and engine. Streams and tensors are each one's own. Other
-            numbers may differ as long as nothing reads them: a device's spread has acted where the devices were drawn.
+        models: of one structure, with the same engine. Streams and tensors are each one's own. Numbers of devices,
+            peripheries and rules may differ where nobody goes by them any more, as by a device's spread, which has acted
+            where the devices were drawn, or where who does so takes each instance's own.
 
     Attributes:
         whole: holds all crossbars; of its digital part only the structure counts.
@@ -133,8 +130,12 @@ def _require_one_structure(models: Sequence[nn.Module]) -> None:
                 raise ApartError("the networks are not built alike")
 
 
-def joined(own: Sequence[AnalogWeight]) -> AnalogWeight:
+def joined(own: Sequence[AnalogWeight], *, takes_own: bool = True) -> AnalogWeight:
     """Weights on crossbars as one.
+
+    Args:
+        own: the weights.
+        takes_own: whether the engine that this is a trial for takes each instance's own numbers.
 
     Raises:
         ApartError: as of `Instances`.
@@ -142,7 +143,7 @@ def joined(own: Sequence[AnalogWeight]) -> AnalogWeight:
     _require_one_structure(own)
     whole = copy.deepcopy(own[0])
     for name, module in whole.named_modules():
-        gather(module, [weight.get_submodule(name) for weight in own])
+        gather(module, [weight.get_submodule(name) for weight in own], takes_own=takes_own)
     return whole
 
 
@@ -157,7 +158,7 @@ def _streams(model: nn.Module) -> list[Stream]:
     return [item for module in model.modules() for item in vars(module).values() if isinstance(item, Stream)]
 
 
-def gather(whole: nn.Module, own: Sequence[nn.Module]) -> None:
+def gather(whole: nn.Module, own: Sequence[nn.Module], *, takes_own: bool = True) -> None:
     """Stack one module of a weight on crossbars, without its children."""
     if isinstance(whole, UnitCellTile):
         raise ApartError("several devices make a weight")
@@ -165,16 +166,19 @@ def gather(whole: nn.Module, own: Sequence[nn.Module]) -> None:
         if buffer is not None:
             setattr(whole, name, stacked([module.get_buffer(name) for module in own]))
     counted = set(whole.counters()) if isinstance(whole, AnalogWeight) else {"clock"}
+    if isinstance(whole, AnalogTile | AnalogWeight):
+        takes_own &= whole.engine.takes_own
     for name, item in list(vars(whole).items()):
         if name.startswith("_") or name in counted:  # torch's own, and what is stacked below
             continue
         items = [getattr(module, name) for module in own]
         if isinstance(item, Stream):
             setattr(whole, name, Company(items))
-        elif isinstance(item, _OF_MAKING):
-            setattr(whole, name, common(items))
+        elif is_dataclass(item) or isinstance(item, tuple):
+            sealed = not (takes_own and numbers_only(items))
+            setattr(whole, name, common(items, "" if name == "recipe" else name, sealed=sealed))
         elif not all(same(other, item) for other in items):
-            raise ApartError(f"the instances differ in {name}, which acts while they train")
+            refuse(name)
     if isinstance(whole, AnalogTile):
         whole._hold(Crossbar(whole.device, whole.cells))
     if isinstance(whole, TransferState):

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from crossweep.algorithms.base import AbstractAlgorithm, AnalogWeight
+from crossweep.common import Number
 from crossweep.errors import ShapeError
 from crossweep.tiles.factory import TileFactory
 from crossweep.tiles.mapping import TileMapping
@@ -162,7 +163,7 @@ class TiledWeight(nn.Module):
         for block in self.parts():
             block.end_epoch(loss)
 
-    def update(self, lr: float) -> None:
+    def update(self, lr: Number) -> None:
         """Train every tile on all backward passes since the last update, in the order of their forward passes.
 
         A weight that is used over many time steps sees its samples in time order, although errors travel backwards.
@@ -181,7 +182,7 @@ class TiledWeight(nn.Module):
         return self.d_size * self.x_size * sum(prod(x.shape[:-1]) for _, x, _ in self.pending)
 
 
-def update_all(weights: Sequence[TiledWeight], lr: float) -> None:
+def update_all(weights: Sequence[TiledWeight], lr: Number) -> None:
     """Train several weights on what each has pending, on the CPU side by side.
 
     Every weight draws from streams of its own: the result does not depend on the number of threads.

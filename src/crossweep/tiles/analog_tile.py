@@ -7,11 +7,13 @@ from math import prod
 import torch
 from torch import Tensor, nn
 
+from crossweep.common import lift
 from crossweep.devices.base import AbstractDevice, Cells
 from crossweep.devices.symmetry_point import SymmetryPoint
 from crossweep.engine.base import Crossbar, Engine
 from crossweep.engine.io_parameters import IOParameters
 from crossweep.engine.pulse_plan import PulsePlan, UpdateParameters
+from crossweep.engine.reference.apart import unlike
 from crossweep.rng import Stream
 from crossweep.shapes import require_last
 
@@ -175,8 +177,8 @@ class AnalogTile(nn.Module):
         """What happens between two mini-batches without pulses: decay, diffusion, drift."""
         if not self.device.relaxes:
             return
-        memory = {"age": self.age, "settled": self.settled} if self.device.drift_nu else {}
-        self.state, memory = self.device.relax(self.state, self.cells, memory, self.draws.fork("relax"))
+        memory = {"age": self.age, "settled": self.settled} if "age" in self._buffers else {}
+        self.state, memory = _relaxed(self.device, self.bar, self.state, memory, self.draws.fork("relax"))
         for name, tensor in memory.items():
             setattr(self, name, tensor)
         self._show(torch.ones_like(self.state))
@@ -195,7 +197,19 @@ class AnalogTile(nn.Module):
 
     def _show(self, touched: Tensor) -> None:
         """Refresh the visible weight; write noise is redrawn where ``touched`` is positive."""
-        stream = self.draws.fork("write_noise")
-        self.weight = self.engine.show(
-            self.state, self.reference, self.weight, touched, self.write_noise, stream
+        stream, std = (
+            self.draws.fork("write_noise"),
+            lift(_write_noise, self.device, name="device.write_noise_std"),
         )
+        self.weight = self.engine.show(self.state, self.reference, self.weight, touched, std, stream)
+
+
+@unlike
+def _relaxed(
+    device: AbstractDevice, bar: Crossbar, v: Tensor, memory: dict[str, Tensor], stream: Stream
+) -> tuple[Tensor, dict[str, Tensor]]:
+    return device.relax(v, bar.cells, memory, stream)
+
+
+def _write_noise(device: AbstractDevice) -> float:
+    return device.write_noise

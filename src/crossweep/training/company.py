@@ -7,8 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from crossweep.algorithms.base import AnalogWeight
+from crossweep.common import ApartError, Number, common, same
 from crossweep.data.base import batches
-from crossweep.nn.common import ApartError, same
 from crossweep.nn.instances import joined
 from crossweep.rng import Stream
 from crossweep.tiles.factory import TileFactory
@@ -18,7 +18,8 @@ from crossweep.training.experiment import Experiment
 from crossweep.training.outline import Outline, fresh
 
 # what `run_together` takes from one of them for all
-_SHARED = ("data", "model", "finetune", "baselines", "cache", "torch_device")
+_SHARED = ("data", "model", "baselines", "cache", "torch_device")
+_SHARED_FITTING = ("epochs", "batch_size", "schedule", "digital_parameters", "augment")
 # of the weight that is tried: every column is read within these mini-batches
 _SHAPE, _SAMPLES, _BATCHES = (2, 3), 8, 3
 _STATES = {"sgd": 1, "adamw": 2}  # tensors that an optimizer keeps for each parameter
@@ -42,11 +43,17 @@ def why_apart(first: object, other: object) -> str | None:
     """Why two experiments cannot train side by side; None: nothing speaks against it.
 
     Whether rules and devices go in step is tried on a small weight: what acts only where devices are drawn may differ, and
-    nobody has to list it.
+    so may numbers of which whoever goes by them takes each one's own; nobody has to list them.
     """
     if not (isinstance(first, Experiment) and isinstance(other, Experiment)):
         return "test-beds train alone"
     differing = [name for name in _SHARED if not same(getattr(first, name), getattr(other, name))]
+    loops = first.finetune, other.finetune
+    differing += [
+        f"training.finetune.{name}"
+        for name in _SHARED_FITTING
+        if not same(*(getattr(one, name) for one in loops))
+    ]
     if differing:
         return f"they differ in {', '.join(differing)}"
     return _crossbars_apart(first, other)
@@ -57,14 +64,12 @@ def _crossbars_apart(first: Experiment, other: Experiment) -> str | None:
         replace(first.conversion, weight_transfer=0.0), replace(other.conversion, weight_transfer=0.0)
     ):
         return "they differ in what is on crossbars"
-    if same(first.rule, other.rule) and (first.rule.is_digital or _acts_alike(first.factory, other.factory)):
-        return None
     if first.rule.is_digital or other.rule.is_digital:
-        return "they differ in the rule"
+        return None if same(first.rule, other.rule) else "they differ in the rule"
     if not same(first.factory.engine, other.factory.engine):
         return "they differ in the engine"
     try:
-        _try(joined([_small(first), _small(other)]))
+        _try(first, other)
     except ApartError as reason:
         return str(reason)
     return None
@@ -84,14 +89,21 @@ def _small(one: Experiment) -> AnalogWeight:
     return one.rule.build(_SHAPE, replace(apart, population=Stream(0), draws=Stream(0)))
 
 
-def _try(weight: AnalogWeight) -> None:
-    """All that training does with a weight.
+def _try(first: Experiment, other: Experiment) -> None:
+    """All that training does with a weight, where not all is alike.
 
     Raises:
         ApartError: something that the instances differ in has acted.
     """
-    like, stream = torch.empty(0), Stream(0)
-    many = weight.reads.many
+    takes_own = first.factory.chosen.takes_own
+    rates = first.finetune.analog_lr, other.finetune.analog_lr
+    rate: Number = common(rates, "training.finetune.analog_lr", sealed=not takes_own)
+    if rates[0] == rates[1]:
+        if same(first.rule, other.rule) and _acts_alike(first.factory, other.factory):
+            return
+        rate = 0.1
+    weight = joined([_small(first), _small(other)], takes_own=takes_own)
+    like, stream, many = torch.empty(0), Stream(0), weight.reads.many
 
     def drawn(name: str, lines: int) -> Tensor:
         return stream.fork(name).normal(many, _SAMPLES, lines, like=like)
@@ -100,7 +112,7 @@ def _try(weight: AnalogWeight) -> None:
         x, d = drawn("x", _SHAPE[1]), drawn("d", _SHAPE[0])
         weight.read(x)
         weight.read_transposed(d)
-        weight.update(x, d, 0.1)
+        weight.update(x, d, rate)
 
 
 # -- memory --------------------------------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
+from crossweep.common import common, same
 from crossweep.data.base import Split
 from crossweep.nn.convert import analog_weights
 from crossweep.nn.instances import Instances
@@ -79,12 +80,36 @@ class Alone:
         return [self.optimizer.state_dict()]
 
 
+class Part:
+    """The optimizer of one of several networks, where they are not alike.
+
+    Args:
+        parameters: its own digital ones, in memory that the others' lie in.
+        settings: of its loop.
+    """
+
+    def __init__(self, parameters: list[nn.Parameter], settings: FitSettings) -> None:
+        self.parameters = parameters
+        self.optimizer = HybridOptimizer([], parameters, 0.0, settings.optimizer)
+
+    @classmethod
+    def of(cls, all_of_them: Sequence[nn.Parameter], i: int, settings: FitSettings) -> "Part":
+        """For network ``i`` of parameters [networks, ...]."""
+        return cls([nn.Parameter(one.data[i]) for one in all_of_them], settings)
+
+    def step(self, factor: float, gradients: Sequence[Tensor | None]) -> None:
+        """As of the optimizer."""
+        for parameter, gradient in zip(self.parameters, gradients, strict=True):
+            parameter.grad = gradient
+        self.optimizer.step(factor)
+
+
 class SideBySide:
     """Several networks as one.
 
     Args:
         models: trained in place.
-        settings: of their loops.
+        settings: of their loops; learning rates and optimizers may differ.
         states: of their optimizers, None at the start.
 
     Raises:
@@ -92,16 +117,23 @@ class SideBySide:
     """
 
     def __init__(
-        self, models: Sequence[nn.Module], settings: FitSettings, states: Sequence[State | None]
+        self, models: Sequence[nn.Module], settings: Sequence[FitSettings], states: Sequence[State | None]
     ) -> None:
         self.together = Instances(models)
         weights = list(analog_weights(self.together.whole).values())
-        trained = [one for one in self.together.parameters.values() if one.requires_grad]
-        self.optimizer = HybridOptimizer(weights, trained, settings.analog_lr, settings.optimizer)
+        self.trained = [one for one in self.together.parameters.values() if one.requires_grad]
+        rate = common([one.analog_lr for one in settings], "training.finetune.analog_lr")
+        alike = all(same(one.optimizer, settings[0].optimizer) for one in settings)
+        digital = self.trained if alike else []
+        self.optimizer = HybridOptimizer(weights, digital, rate, settings[0].optimizer)
+        self.own = [] if alike else [Part.of(self.trained, i, one) for i, one in enumerate(settings)]
         self.losses: Sequence[float] = ()
         known = [state for state in states if state]
-        if known:
+        if known and alike:
             self.optimizer.load_state_dict(_together(known))
+        for part, state in zip(self.own, states):
+            if state:
+                part.optimizer.load_state_dict(state)
 
     def train(self) -> None:
         self.together.train()
@@ -111,6 +143,11 @@ class SideBySide:
 
     def step(self, factor: float) -> None:
         self.optimizer.step(factor)
+        if self.own:
+            for i, part in enumerate(self.own):
+                part.step(factor, [None if one.grad is None else one.grad[i] for one in self.trained])
+            for one in self.trained:
+                one.grad = None
 
     def silence(self, dead: Sequence[int]) -> None:
         if dead:
@@ -133,6 +170,8 @@ class SideBySide:
         for model, loss in zip(self.together.models, self.losses, strict=True):
             for weight in analog_weights(model).values():
                 weight.end_epoch(loss)
+        if self.own:
+            return [part.optimizer.state_dict() for part in self.own]
         whole = self.optimizer.state_dict()
         return [_one(whole, i) for i in range(len(self.together))]
 

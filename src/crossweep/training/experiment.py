@@ -462,13 +462,18 @@ def paired(
 ) -> list[Candidate]:
     """The digital run ``name`` of each, cached: same weights, same batches, every parameter trains."""
     first = experiments[0]
-    settings = replace(first.finetune, optimizer=first.baselines[name], digital_parameters=PARAMETER_KINDS)
+    settings = [
+        replace(one.finetune, optimizer=first.baselines[name], digital_parameters=PARAMETER_KINDS)
+        for one in experiments
+    ]
 
     def loop(place: int, unfinished: Path) -> Loop:
         own = experiments[place]
         model = own.digital_model(pretrained[place], task.classes)
         streams = [Stream(own.factory.draws.seed, "training")]
-        return own.loop(f"baseline {name}", model, task, settings, streams, unfinished, progresses[place])
+        return own.loop(
+            f"baseline {name}", model, task, settings[place], streams, unfinished, progresses[place]
+        )
 
     def compute(missing: Mapping[int, Path]) -> list[Mapping[str, Any]]:
         loops = [loop(place, path) for place, path in missing.items()]
@@ -477,10 +482,9 @@ def paired(
             for own, fit in zip(loops, train_together(loops), strict=True)
         ]
 
-    keys = [one._baseline_key(settings) for one in experiments]
-    return [
-        _candidate(name, saved, settings) for saved in once_each(first.cache / "baselines", keys, compute)
-    ]
+    keys = [one._baseline_key(own) for one, own in zip(experiments, settings, strict=True)]
+    found = once_each(first.cache / "baselines", keys, compute)
+    return [_candidate(name, saved, settings[0]) for saved in found]
 
 
 def _candidate(name: str, saved: Mapping[str, Any], settings: FitSettings) -> Candidate:

@@ -11,9 +11,9 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
+from crossweep.common import ApartError
 from crossweep.data.base import Task, batches
 from crossweep.errors import ConfigError
-from crossweep.nn.common import ApartError
 from crossweep.nn.randomness import Drawing
 from crossweep.rng import Company, Stream, derive_key
 from crossweep.training import endurance
@@ -124,7 +124,7 @@ def train_together(loops: Sequence[Loop]) -> list[FitResult]:
     """Train several networks on one task, each as it would have trained alone; side by side where they can go in step.
 
     Args:
-        loops: with the same settings, task and head.
+        loops: with the same task and head, and the same settings but for optimizers, rates and label smoothing.
     """
     runs, epochs = [loop.begin() for loop in loops], loops[0].settings.epochs
     while going := [run for run in runs if run.result is None]:
@@ -161,7 +161,8 @@ def _crews(runs: list[Running]) -> list[tuple[Crew, list[Running]]]:
     if len(runs) > 1 and not any(run.apart for run in runs):
         models = [run.loop.model for run in runs]
         try:
-            together = SideBySide(models, runs[0].loop.settings, [run.optimizer for run in runs])
+            settings = [run.loop.settings for run in runs]
+            together = SideBySide(models, settings, [run.optimizer for run in runs])
         except ApartError as reason:
             log.warning("one after the other: %s", reason)
         else:
@@ -193,7 +194,8 @@ def _epoch(crew: Crew, runs: list[Running], epoch: int) -> None:
         if "validation" in found:
             row["validation_loss"] = found["validation"][k].loss
         row |= endurance.row(run.loop.model)
-        row |= {"analog_lr": settings.analog_lr * factor, "digital_lr": settings.optimizer.lr * factor}
+        own = run.loop.settings
+        row |= {"analog_lr": own.analog_lr * factor, "digital_lr": own.optimizer.lr * factor}
         run.history.append(row | {"seconds": (perf_counter() - began) / len(runs)})
         run.optimizer = states[k]
         run.save()
@@ -227,8 +229,8 @@ def _train(crew: Crew, runs: list[Running], epoch: int) -> tuple[list[Row], floa
             with drawing:
                 outputs = crew(images)
             losses = [
-                cross_entropy(y, own, label_smoothing=settings.label_smoothing)
-                for y, own in zip(outputs, labels, strict=True)
+                cross_entropy(y, own, label_smoothing=run.loop.settings.label_smoothing)
+                for run, y, own in zip(runs, outputs, labels, strict=True)
             ]
             found = torch.stack([loss.detach() for loss in losses])
             right = [(y.detach().argmax(-1) == own).sum() for y, own in zip(outputs, labels, strict=True)]

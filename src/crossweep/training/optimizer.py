@@ -1,11 +1,13 @@
 """One step for a mixed model: pulses for the tiles, a torch optimizer for what stays digital."""
 
 from collections.abc import Iterable
+from operator import mul
 from typing import Any
 
 import torch
 from torch import nn
 
+from crossweep.common import Number, lift
 from crossweep.nn.convert import analog_weights
 from crossweep.nn.tiled_weight import TiledWeight, update_all
 from crossweep.training.fit_settings import OptimizerSettings
@@ -42,7 +44,7 @@ class HybridOptimizer:
     Args:
         weights: on crossbars; there may be none.
         parameters: the digital ones.
-        analog_lr: learning rate of the tiles.
+        analog_lr: learning rate of the tiles, or of each instance's.
         settings: optimizer of the digital parameters.
     """
 
@@ -50,7 +52,7 @@ class HybridOptimizer:
         self,
         weights: list[TiledWeight],
         parameters: list[nn.Parameter],
-        analog_lr: float,
+        analog_lr: Number,
         settings: OptimizerSettings,
     ) -> None:
         self.weights = weights
@@ -67,7 +69,7 @@ class HybridOptimizer:
 
     def step(self, factor: float) -> None:
         """Update everything with the learning rates times ``factor``, and forget the gradients."""
-        update_all(self.weights, self.analog_lr * factor)
+        update_all(self.weights, lift(mul, self.analog_lr, factor, name="training.finetune.analog_lr"))
         if self.digital is not None:
             for group in self.digital.param_groups:
                 group["lr"] = self.settings.lr * factor

@@ -6,12 +6,14 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from crossweep.common import Each, Number
 from crossweep.engine.base import Crossbar, Pair, Tile
 from crossweep.engine.compiled import CompiledEngine, closed
 from crossweep.engine.cpu import reads, updates, windows
 from crossweep.engine.io_parameters import IOParameters
 from crossweep.engine.program import Program
 from crossweep.engine.pulse_plan import PulsePlan, UpdateParameters
+from crossweep.engine.reference.apart import unlike
 from crossweep.rng import Stream
 
 if TYPE_CHECKING:
@@ -54,7 +56,8 @@ class CPUEngine(CompiledEngine):
         spread(work, vectors.shape[0], 0.3 * vectors.size)
         return out
 
-    def rates(self, base: float, tops: Pair, averages: Pair, tau: float) -> Tensor:
+    @unlike
+    def rates(self, base: Number, tops: Pair, averages: Pair, tau: Number) -> Tensor:
         if not self.fits(*tops, *averages):
             return super().rates(base, tops, averages, tau)
         from crossweep.engine.cpu.kernels.batch import rates_of
@@ -66,8 +69,9 @@ class CPUEngine(CompiledEngine):
         rates_of(largest_x, largest_d, start_x, start_d, tau, base, out.view(series).numpy())
         return out
 
+    @unlike
     def _balanced(
-        self, rate: Tensor, tops: Pair, granularity: float, update: UpdateParameters
+        self, rate: Tensor, tops: Pair, granularity: Number, update: UpdateParameters
     ) -> tuple[Tensor, Tensor, Tensor]:
         if not (self.fits(rate, *tops) and rate.shape == tops[0].shape == tops[1].shape):
             return super()._balanced(rate, tops, granularity, update)
@@ -112,9 +116,11 @@ class CPUEngine(CompiledEngine):
     ) -> tuple[Tensor, Tensor]:
         return updates.give(v, w, reference, counts, columns, bar, stream)
 
+    @unlike
     def show(
-        self, v: Tensor, reference: Tensor, w: Tensor, touched: Tensor, std: float, stream: Stream
+        self, v: Tensor, reference: Tensor, w: Tensor, touched: Tensor, std: Number, stream: Stream
     ) -> Tensor:
+        assert not isinstance(std, Each)
         if std <= 0 or not self.fits(v):
             return super().show(v, reference, w, touched, std, stream)
         return updates.show(v, reference, w, touched, std, stream)

@@ -4,14 +4,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise, product
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from crossweep.devices.base import Cells
 from crossweep.devices.response import Affine, Exponential, Table
 from crossweep.engine.base import Crossbar
 from crossweep.engine.cpu.blocks import TALL, column_blocks, covering
@@ -117,12 +116,32 @@ def array(tensor: Tensor, place: tuple[int, ...]) -> Floats:
     return matrix
 
 
-def device_arrays(bar: Crossbar, v: Tensor, place: tuple[int, ...]) -> tuple[Floats, ...]:
-    """Steps, slopes and bounds of affine devices; units of steps, scale (twice) and bounds of exponential ones; gains,
-    scale, origin and bounds of tabulated ones."""
-    if place in bar.kept:
-        return bar.kept[place]
-    response = bar.response
+class Known(NamedTuple):
+    """One crossbar as the kernels take it.
+
+    Args:
+        matrices: steps, slopes and bounds of affine devices; units of steps, scale (twice) and bounds of exponential ones;
+            gains, scale, origin and bounds of tabulated ones.
+        scalars: what they share; kappa belongs to a call.
+    """
+
+    matrices: tuple[Floats, ...]
+    scalars: Scalars
+
+    def in_blocks(self, kappa: float) -> Scalars:
+        """The scalars where so many pulses of one direction come together in the mean."""
+        return self.scalars._replace(kappa=np.float32(kappa))
+
+
+def known(bar: Crossbar) -> Known:
+    """What the kernels are told of one crossbar; its devices do not change."""
+    if () not in bar.kept:
+        bar.kept[()] = Known(_matrices(bar), _scalars(bar))
+    return bar.kept[()]  # type: ignore[return-value]
+
+
+def _matrices(bar: Crossbar) -> tuple[Floats, ...]:
+    response, bounds = bar.response, (bar.cells.w_max, bar.cells.w_min)
     if isinstance(response, Exponential):
         own = response.unit_up, response.unit_down, response.scale, response.scale
     elif isinstance(response, Table):
@@ -130,15 +149,10 @@ def device_arrays(bar: Crossbar, v: Tensor, place: tuple[int, ...]) -> tuple[Flo
     else:
         assert isinstance(response, Affine)
         own = response.up, response.down, response.slope_up, response.slope_down
-    bar.kept[place] = tuple(
-        array(tensor if tensor.shape == v.shape else tensor.expand_as(v), place)
-        for tensor in (*own, bar.cells.w_max, bar.cells.w_min)
-    )
-    return bar.kept[place]
+    return tuple(array(tensor.expand_as(bounds[0]), ()) for tensor in (*own, *bounds))
 
 
-def scalars(bar: Crossbar, kappa: float = 1.0, write: float = 0.0) -> Scalars:
-    """What a response says beside its tensors, and what belongs to one call: kappa, and the write noise [w]."""
+def _scalars(bar: Crossbar) -> Scalars:
     one = bar.response
     kind, relative, shape, curves = AFFINE, True, (0.0,) * 7, np.zeros((4, 2), np.float32)
     match one:
@@ -149,7 +163,7 @@ def scalars(bar: Crossbar, kappa: float = 1.0, write: float = 0.0) -> Scalars:
             shape = (*one.curve_up, *one.curve_down, one.offset, one.noise_floor, one.noise_slope)
         case Table():
             kind, curves = TABLE, one.curves.reshape(4, -1).contiguous().numpy()
-    return Scalars(kind, curves, *map(np.float32, (one.noise, relative, kappa, write, *shape)))
+    return Scalars(kind, curves, *map(np.float32, (one.noise, relative, 1.0, bar.device.write_noise, *shape)))
 
 
 def _places(table: Table) -> tuple[Tensor, Tensor]:
@@ -172,12 +186,13 @@ def update_closed(
     spans: list[tuple[Part, int, int]] = []
     cost = 0.0
     for place in places(v):
-        own = stream.at(place)
+        own, here = stream.at(place), bar.at(v, place)
         part = Part.of(plan, own, place, expected=expected)
-        edges = part.words.edges(part.first, part.last, bar.device.relative_step, most)
+        edges = part.words.edges(part.first, part.last, here.device.relative_step, most)
         kappa = part.words.blocks(part.first, part.last)
         state, total = v[place].numpy(), given[place].numpy()
-        constants = device_arrays(bar, v, place), scalars(bar, kappa), own.fork("noise").next_key()
+        devices = known(here)
+        constants = devices.matrices, devices.in_blocks(kappa), own.fork("noise").next_key()
         works.append(
             partial(update_blocks, part.lines, part.squares, part.seen, edges, state, total, *constants)
         )  # type: ignore[call-arg]
@@ -199,11 +214,11 @@ def update_in_order(v: Tensor, plan: PulsePlan, bar: Crossbar, stream: Stream) -
     spans: list[tuple[Part, int, int]] = []
     cost = 0.0
     for place in places(v):
-        own = stream.at(place)
+        own, here = stream.at(place), bar.at(v, place)
         part = Part.of(plan, own, place)
         pieces = part.words.pieces(part.first, part.last, PIECE)
         state, total = v[place].numpy(), given[place].numpy()
-        constants = device_arrays(bar, v, place), scalars(bar), own.fork("noise").next_key()
+        constants = *known(here), own.fork("noise").next_key()
         works.append(partial(pulse_blocks, part.trains, part.seen, pieces, state, total, *constants))  # type: ignore[call-arg]
         cost += 50.0 * state.size * part.work(0)
         slots = part.words.slots
@@ -233,11 +248,12 @@ def give(
     from crossweep.engine.cpu.kernels.threads import spread
 
     v, w = (t.clone(memory_format=torch.contiguous_format) for t in (v, w))
-    chosen, write = columns.numpy(), bar.device.write_noise
+    chosen = columns.numpy()
     for place in places(v):
+        matrices, numbers = known(bar.at(v, place))
         states = v[place].numpy(), w[place].numpy(), array(reference.expand_as(v), place)
         key = stream.at(place).next_key()
-        constants = (*device_arrays(bar, v, place), scalars(bar), np.float32(write), key)
+        constants = (*matrices, numbers, numbers.write, key)
         work: Work = partial(give_rows, *states, array(counts, place), chosen, *constants)  # type: ignore[call-arg]
         spread(work, v.shape[-2], 3.0 * counts[place].numel())
     return v, w
@@ -249,11 +265,10 @@ def update_counted(
     """``count`` level for devices with a formula of their own: compiled counts, the response in torch."""
     v, given = v.clone(memory_format=torch.contiguous_format), torch.zeros_like(v)
     for place in places(v):
-        part = Part.of(plan, stream.at(place), place)
-        edges = part.words.edges(part.first, part.last, bar.device.relative_step, most)
+        part, own = Part.of(plan, stream.at(place), place), bar.at(v, place)
+        edges = part.words.edges(part.first, part.last, own.device.relative_step, most)
         kappa = part.words.blocks(part.first, part.last)
-        tensors = {name: t.expand_as(v)[place] for name, t in bar.cells.tensors().items()}
-        own, state = Crossbar(bar.device, Cells.from_tensors(tensors)), v[place]
+        state = v[place]
         for begin, end in pairwise(edges.tolist()):
             up, total = count(part, begin, end, state)
             moved = respond(state, up, total - up, own, stream.at(place), kappa)

@@ -8,6 +8,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from crossweep.common import of_each, own
+from crossweep.devices.base import AbstractDevice
 from crossweep.engine.base import Tile
 from crossweep.engine.cpu import updates
 from crossweep.engine.cpu.blocks import column_blocks, padded
@@ -43,18 +45,19 @@ def run_(job: "Job", begin: int, end: int) -> None:
     level, most = source.engine.parameters.level, source.engine.parameters.max_relaxation
     state, (rows, columns) = job.chain.states[job.program.gradient], source.state.shape[-2:]
     since, until = due.since + plan.first, due.until + plan.first
-    gate, reads = due.gate.numpy().astype(np.float32), _reads(io, columns)
-    threshold, train = _threshold(what), _train(what, target.device.granularity, rows=job.program.rows)
+    reads = of_each(source.draws.many, _reads, io, columns)
+    written = of_each(source.draws.many, partial(_written, rows=job.program.rows), what, target.device)
     fast, slow, bars = _states(source), _states(target), (source.bar, target.bar)
-    noise, slow_noise = (updates.scalars(tile.bar, write=tile.write_noise) for tile in (source, target))
     memory = [getattr(state, name).numpy() if name in state.memory else None for name in _BUFFERS]
     blocks = column_blocks(columns)
     hit = np.zeros((*lead, *due.reads.shape), np.uint8)
     works, factors, cost = [], [], 0.0
-    for place, part in updates.every_part(plan, source.draws, expected=level == "mean"):
-        draws, drawn = job.chain.draws.at(place), part.words
-        disturbance = _of_other_lines(source.weight[place], io, due.reads, draws.fork("inputs"))
+    for k, (place, part) in enumerate(updates.every_part(plan, source.draws, expected=level == "mean")):
+        draws, drawn, (threshold, train) = job.chain.draws.at(place), part.words, written[k]
+        bar, slow_bar = (one.at(source.state, place) for one in bars)
+        disturbance = _of_other_lines(source.weight[place], own(io, k), due.reads, draws.fork("inputs"))
         sign, scale, fresh, share = (_own(t, place) for t in (due.sign, due.scale, due.fresh, due.share))
+        gate = _own(due.gate, place).astype(np.float32)
         row_sign, scale = _in_units(
             what, job.chain.chop_out[place].numpy(), scale, job.chain.unit[place].numpy()
         )
@@ -65,18 +68,18 @@ def run_(job: "Job", begin: int, end: int) -> None:
             parts, lines = np.ones(since.shape[0], np.int64), part.uncounted
             pieces, work_of_a_slot = drawn.pieces(part.first, part.last, PIECE), 50.0
         else:
-            parts, lines = drawn.parts(since, until, source.device.relative_step, most), part.lines
+            parts, lines = drawn.parts(since, until, bar.device.relative_step, most), part.lines
             pieces, work_of_a_slot = (_NOTHING, _NOTHING), 1.0
         buffers = tuple(_NONE if numbers is None else numbers[place] for numbers in memory)
         kappa, turns = drawn.blocks(part.first, part.last), turned(plan.turn_d, rows, place)
-        device, slow_device = (updates.device_arrays(bar, source.state, place) for bar in bars)
-        own = _factors(state, columns, place)
-        factors.append(own)
+        of_fast, of_slow = updates.known(bar), updates.known(slow_bar)
+        roots = _factors(state, columns, place)
+        factors.append(roots)
         work: Any = partial(
             window_blocks, lines, part.squares, pieces, turns, plan_of_columns, parts,
-            (tuple(one[place] for one in fast), device), noise._replace(kappa=F(kappa)), (reads, disturbance), buffers, own,
-            threshold, train, isinstance(what, Smoothed), (*(one[place] for one in slow), *slow_device), slow_noise,
-            row_sign, draws.next_key(), hit[place],
+            (tuple(one[place] for one in fast), of_fast.matrices), of_fast.in_blocks(kappa), (reads[k], disturbance),
+            buffers, roots, threshold, train, isinstance(what, Smoothed),
+            (*(one[place] for one in slow), *of_slow.matrices), of_slow.scalars, row_sign, draws.next_key(), hit[place],
         )  # fmt: skip
         works.append(work)
         cost += rows * columns * (work_of_a_slot * part.work(0) + 100.0 * parts.size)
@@ -112,6 +115,13 @@ def _in_units(
     if not isinstance(what, Buffered) or what.normalise is None:
         return signs, scale
     return (signs / unit[:, 0], scale) if unit.shape[1] == 1 else (signs, scale / unit[0])
+
+
+def _written(
+    what: Buffered | Smoothed | Own, target: AbstractDevice, *, rows: bool
+) -> tuple[Threshold, Train]:
+    """How reads are written to devices."""
+    return _threshold(what), _train(what, target.granularity, rows=rows)
 
 
 def _threshold(what: Buffered | Smoothed | Own) -> Threshold:

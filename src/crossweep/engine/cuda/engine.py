@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from crossweep.common import Each, Number
 from crossweep.engine.base import Crossbar, Tile
 from crossweep.engine.compiled import CompiledEngine, closed
 from crossweep.engine.cuda import reads, updates, windows
@@ -31,6 +32,7 @@ class CUDAEngine(CompiledEngine):
     """The random numbers of the CPU engine, on a GPU."""
 
     name = "cuda"
+    takes_own = False
 
     def fits(self, *tensors: Tensor) -> bool:
         return all(t.dtype == torch.float32 for t in tensors)  # choose.py sees to the device
@@ -82,8 +84,9 @@ class CUDAEngine(CompiledEngine):
         return updates.give(v, w, reference, counts, columns, bar, stream)
 
     def show(
-        self, v: Tensor, reference: Tensor, w: Tensor, touched: Tensor, std: float, stream: Stream
+        self, v: Tensor, reference: Tensor, w: Tensor, touched: Tensor, std: Number, stream: Stream
     ) -> Tensor:
+        assert not isinstance(std, Each)  # this engine takes one number for all
         if std <= 0 or not self.fits(v):
             return super().show(v, reference, w, touched, std, stream)
         return updates.show(v, reference, w, touched, std, stream)

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from crossweep.common import Each, Number
 from crossweep.devices.base import Cells
 from crossweep.devices.response import pulse
 from crossweep.engine.base import Crossbar, Engine, Pair, Tile
@@ -21,7 +22,7 @@ from crossweep.engine.pulse_plan import (
     single_line_coincidences,
 )  # fmt: skip
 from crossweep.engine.reference import reads
-from crossweep.engine.reference.apart import apart
+from crossweep.engine.reference.apart import apart, unlike
 from crossweep.engine.reference.auto_scale import scaled_rate
 from crossweep.engine.reference.respond import respond
 from crossweep.engine.reference.segments import blocks, segments
@@ -53,19 +54,23 @@ class ReferenceEngine(Engine):
     def largest(self, values: Tensor) -> Tensor:
         return largest(values)
 
-    def rates(self, base: float, tops: Pair, averages: Pair, tau: float) -> Tensor:
+    @unlike
+    def rates(self, base: Number, tops: Pair, averages: Pair, tau: Number) -> Tensor:
+        assert not isinstance(base, Each) and not isinstance(tau, Each)
         return scaled_rate(base, tops, averages, tau)
 
     def plan(
-        self, x: Tensor, d: Tensor, lr: Tensor | float, granularity: float, update: UpdateParameters,
+        self, x: Tensor, d: Tensor, lr: Tensor | Number, granularity: Number, update: UpdateParameters,
         stream: Stream | None = None, tops: Pair | None = None,
     ) -> PulsePlan:  # fmt: skip
         tops = tops or (self.largest(x), self.largest(d))
         return plan_pulses(x, d, lr, granularity, update, stream, tops, self._balanced)
 
+    @unlike
     def _balanced(
-        self, rate: Tensor, tops: Pair, granularity: float, update: UpdateParameters
+        self, rate: Tensor, tops: Pair, granularity: Number, update: UpdateParameters
     ) -> tuple[Tensor, Tensor, Tensor]:
+        assert not isinstance(granularity, Each)
         return balanced(rate, tops, granularity, update)
 
     def coincidences(self, plan: PulsePlan, stream: Stream) -> Tensor:
@@ -98,9 +103,11 @@ class ReferenceEngine(Engine):
         shown = self.show(state, reference, w, given, bar.device.write_noise, stream.fork("write_noise"))
         return state, shown
 
+    @unlike
     def show(
-        self, v: Tensor, reference: Tensor, w: Tensor, touched: Tensor, std: float, stream: Stream
+        self, v: Tensor, reference: Tensor, w: Tensor, touched: Tensor, std: Number, stream: Stream
     ) -> Tensor:
+        assert not isinstance(std, Each)
         if std <= 0:
             return v - reference
         noise = stream.normal(*v.shape, like=v)
