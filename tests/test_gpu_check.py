@@ -54,6 +54,7 @@ sys.meta_path.insert(0, Never())
 from crossweep.bench import gpu_check
 from crossweep.bench.agreement import Scene, compared
 gpu_check.scenes = lambda *_: iter([{scene!r}])
+gpu_check.in_graphs = lambda *_: iter([{captured!r}])
 gpu_check.training = lambda check: None
 from crossweep.bench.__main__ import main
 sys.exit(main(["gpu-check"]))
@@ -70,7 +71,7 @@ def forbidden() -> set[str]:
 def test_a_bare_machine_will_do() -> None:
     missing = forbidden()
     assert {"hydra", "omegaconf", "optuna", "pandas", "sklearn", "scipy", "matplotlib", "rich"} <= missing
-    script = BARE.format(forbidden=missing, scene=TINY)
+    script = BARE.format(forbidden=missing, scene=TINY, captured=replace(TINY, batches=2))
     done = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", script], capture_output=True, text=True, check=False,
         env={"TRITON_INTERPRET": "1", "PYTHONPATH": ":".join(sys.path), "OMP_NUM_THREADS": "1", "HOME": str(Path.home())},
@@ -79,7 +80,8 @@ def test_a_bare_machine_will_do() -> None:
     assert done.stdout.startswith("the kernels run in Triton's interpreter")
     assert "triton: " in done.stdout and done.stdout.endswith("the engines agree\n")
     for figure in (
-        "comparisons that disagree, of 1 ", "counting at BL 31, 1024x1024x4096 ", "counting at BL 31, 384x384x1024 ",
+        "comparisons that disagree, of 1 ", "steps that were captured in a graph, of 1 ", "steps in a graph that disagree ",
+        "counting at BL 31, 1024x1024x4096 ", "counting at BL 31, 384x384x1024 ",
         "swin_micro, batch 64: c-TTv2 mean BL 5, in a graph, over the digital step in a graph ",
         "swin_tiny, batch 64: c-TTv2 count BL 31, in a graph, over the digital step in a graph ",
         "64 instances of swin_micro at once, c-TTv2 mean BL 5: per instance and step ",

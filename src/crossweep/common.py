@@ -5,7 +5,7 @@ is ever given the first one's number. Whoever can take each instance's own asks 
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import fields, is_dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from functools import cache
 from numbers import Real
 from types import new_class
@@ -67,6 +67,28 @@ for _operation in (
     setattr(Each, f"__{_operation}__", _refused)
 
 Number: TypeAlias = float | Each
+
+
+@dataclass(frozen=True)
+class Moving:
+    """A learning rate that follows a schedule.
+
+    Args:
+        now: gives it.
+    """
+
+    now: Callable[[], float]
+
+    def __float__(self) -> float:
+        return self.now()
+
+
+Rate: TypeAlias = Number | Moving
+
+
+def now(rate: Rate) -> Number:
+    """A learning rate as it is in this step."""
+    return float(rate) if isinstance(rate, Moving) else rate
 
 
 class Shared:

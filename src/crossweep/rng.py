@@ -12,8 +12,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from crossweep import feed
+
 _MASK63 = (1 << 63) - 1
 _CPU = torch.device("cpu")
+_FROZEN = "random numbers are drawn that would be the same in every step"
 
 
 def derive_key(*parts: object) -> int:
@@ -62,6 +65,7 @@ class Stream:
 
     def generator(self, device: torch.device | str = "cpu") -> torch.Generator:
         """The torch generator of this stream on ``device``, made at first use and kept."""
+        feed.refuse(_FROZEN)
         name = str(torch.device(device))
         if name not in self._generators:
             generator = torch.Generator(device=name)
@@ -71,6 +75,7 @@ class Stream:
 
     def next_key(self) -> int:
         """A fresh 63-bit key for a counter-based kernel; consecutive calls give unrelated keys."""
+        feed.refuse(_FROZEN)
         self._calls += 1
         digest = hashlib.blake2b(self._keys + b"%d" % self._calls, digest_size=8)
         return int.from_bytes(digest.digest(), "big") & _MASK63
@@ -80,15 +85,19 @@ class Stream:
 
         ``portable``: drawn on the CPU and then moved, so that they are the same on every device. It takes its time.
         """
-        place = _CPU if portable else like.device
-        drawn = torch.randn(shape, generator=self.generator(place), device=place, dtype=like.dtype)
-        return drawn.to(like.device, non_blocking=True)
+        return self._drawn(torch.randn, shape, like, portable=portable)
 
     def uniform(self, *shape: int, like: Tensor, portable: bool = False) -> Tensor:
         """Uniform numbers in [0, 1) of ``shape``, likewise."""
-        place = _CPU if portable else like.device
-        drawn = torch.rand(shape, generator=self.generator(place), device=place, dtype=like.dtype)
-        return drawn.to(like.device, non_blocking=True)
+        return self._drawn(torch.rand, shape, like, portable=portable)
+
+    def _drawn(self, draw: Any, shape: tuple[int, ...], like: Tensor, *, portable: bool) -> Tensor:
+        def draws(place: torch.device) -> Tensor:
+            drawn: Tensor = draw(shape, generator=self.generator(place), device=place, dtype=dtype)
+            return drawn
+
+        dtype = like.dtype
+        return feed.given(lambda: draws(_CPU), like) if portable else draws(like.device)
 
     def state_dict(self) -> dict[str, Any]:
         """State of this stream and all below it: path -> {calls, generator states}."""

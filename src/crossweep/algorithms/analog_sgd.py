@@ -5,8 +5,9 @@ from itertools import pairwise
 
 from torch import Tensor
 
+from crossweep import feed
 from crossweep.algorithms.base import AbstractAlgorithm, AnalogWeight
-from crossweep.common import Number
+from crossweep.common import Each, Rate
 from crossweep.engine.base import granularity
 from crossweep.engine.pulse_plan import UpdateParameters, micro_batches
 from crossweep.tiles.factory import TileFactory
@@ -33,6 +34,8 @@ class AnalogSGD(AbstractAlgorithm):
 class AnalogSGDWeight(AnalogWeight):
     """One tile."""
 
+    fed = True
+
     def __init__(self, shape: tuple[int, ...], rule: AnalogSGD, factory: TileFactory) -> None:
         super().__init__(shape, factory)
         self.rule = rule
@@ -45,9 +48,10 @@ class AnalogSGDWeight(AnalogWeight):
     def set_weight(self, weight: Tensor) -> None:
         self.single.set_weight(weight)
 
-    def train_on(self, x: Tensor, d: Tensor, lr: Number) -> None:
+    def train_on(self, x: Tensor, d: Tensor, lr: Rate) -> None:
         tile, engine = self.single, self.engine
-        plan = engine.plan(x, d, lr, granularity(tile.device), self.rule.update, tile.draws)
+        rate = lr if isinstance(lr, Each) else feed.number(lambda: float(lr), x)
+        plan = engine.plan(x, d, rate, granularity(tile.device), self.rule.update, tile.draws)
         self.slots += plan.bl.sum(-1)
         for start, stop in pairwise((0, *micro_batches(x.shape[-2], engine.micro_batch))):
             tile.update(plan.samples(start, stop, alone=True), self.rule.update)

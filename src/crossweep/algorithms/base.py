@@ -3,13 +3,14 @@
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from math import prod
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
+from crossweep import feed
 from crossweep.algorithms.cost import Tally
-from crossweep.common import Each, Number, lift, refuse
+from crossweep.common import Each, Rate, lift, now, refuse
 from crossweep.schema import Checked
 from crossweep.shapes import require_batch
 from crossweep.tiles.analog_tile import AnalogTile
@@ -26,8 +27,10 @@ class AnalogWeight(nn.Module, ABC):
             Only rules whose step does not grow with the gradient need it.
         tally: events so far.
         slots: of the gradient's pulse trains so far [...].
+        fed: whether all that the host does in ``train_on`` goes through ``crossweep.feed``, so that it can be captured.
     """
 
+    fed: ClassVar[bool] = False
     scale: Tensor
     slots: Tensor
 
@@ -53,23 +56,24 @@ class AnalogWeight(nn.Module, ABC):
         """Write ``weight [..., d, x]`` (clipped to the devices' range) and reset what depends on it."""
 
     @abstractmethod
-    def train_on(self, x: Tensor, d: Tensor, lr: Number) -> None:
-        """Train on a mini-batch, sample by sample: ``x [..., b, x]``, ``d [..., b, d]``, target ``-lr d
-        x^T``; instances may have rates of their own.
+    def train_on(self, x: Tensor, d: Tensor, lr: Any) -> None:
+        """Train on a mini-batch, sample by sample: ``x [..., b, x]``, ``d [..., b, d]``, target ``-lr d x^T``.
+
+        ``lr`` is a number, of all instances or of each, or, where ``fed``, what gives that of each step.
         """
 
     def read(self, x: Tensor) -> Tensor:
         """Forward read ``W x``: [..., b, x] -> [..., b, d]."""
-        self.tally.forward_reads += self._vectors(x)
+        self.tally.add(forward_reads=self._vectors(x))
         return self.engine.read(x, self.weight, self.forward_io, self.reads.fork("forward"))
 
     def read_transposed(self, d: Tensor) -> Tensor:
         """Backward read ``W^T d``: [..., b, d] -> [..., b, x]; it has no bound management."""
-        self.tally.backward_reads += self._vectors(d)
+        self.tally.add(backward_reads=self._vectors(d))
         weight, stream = self.weight.transpose(-1, -2), self.reads.fork("backward")
         return self.engine.read(d, weight, self.backward_io, stream, bounded=False)
 
-    def update(self, x: Tensor, d: Tensor, lr: Number) -> None:
+    def update(self, x: Tensor, d: Tensor, lr: Rate) -> None:
         """Check shapes, then train; a learning rate of zero changes nothing, not even a counter.
 
         Raises:
@@ -79,15 +83,22 @@ class AnalogWeight(nn.Module, ABC):
         require_batch(x, d, self.shape[-2], self.shape[-1])
         if isinstance(lr, Each) and not self.engine.takes_own:
             refuse(lr.name)
-        if lift(bool, lr, name="whether they train"):
-            samples = self._vectors(x)
-            self.tally.samples += samples
-            self.tally.digital_operations += samples * (
-                x.shape[-1] + d.shape[-1]
-            )  # values become pulse chances
-            self.train_on(x, d, lr)
-            for tile in self.tiles().values():
-                tile.end_batch()
+
+        def trains() -> bool:
+            return lift(bool, now(lr), name="whether they train")  # type: ignore[no-any-return]
+
+        feed.same(trains)
+        if not trains():
+            return
+        samples, tiles = self._vectors(x), self.tiles().values()
+        if not self.fed or any(tile.device.n_devices > 1 for tile in tiles):
+            feed.refuse("a weight is not trained by kernels alone")
+        self.tally.add(samples=samples)
+        # values become pulse chances
+        self.tally.add(digital_operations=samples * (x.shape[-1] + d.shape[-1]))
+        self.train_on(x, d, lr if self.fed else now(lr))
+        for tile in tiles:
+            tile.end_batch()
 
     def _vectors(self, x: Tensor) -> int:
         """Vectors [..., n] of each instance."""
@@ -138,7 +149,7 @@ class AnalogWeight(nn.Module, ABC):
 
     def load_counters(self, counters: dict[str, Any]) -> None:
         """Inverse of ``counters``."""
-        self.tally = Tally(**counters["tally"])
+        self.tally.load(counters["tally"])
 
     def get_extra_state(self) -> dict[str, Any]:
         return self.counters()

@@ -4,12 +4,14 @@ from functools import partial
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, final
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from crossweep import feed
 from crossweep.algorithms.base import AnalogWeight
 from crossweep.algorithms.moment import Moment
-from crossweep.common import Number, lift, over
+from crossweep.common import Number, Rate, lift, now, over
 from crossweep.devices.base import AbstractDevice
 from crossweep.engine.base import granularity
 from crossweep.engine.chain import Chain, TransferState
@@ -44,6 +46,7 @@ class ChainWeight(AnalogWeight):
     Source: aihwkit ``rpu_chopped_transfer_device`` (CPU engine, exact order of operations).
     """
 
+    fed = True
     chop_in: Tensor
     chop_out: Tensor
     scale_x: Tensor
@@ -145,9 +148,9 @@ class ChainWeight(AnalogWeight):
             return None
         return self.engine.refuses(program, *self.chain[program.gradient : program.gradient + 2])
 
-    def train_on(self, x: Tensor, d: Tensor, lr: Number) -> None:
+    def train_on(self, x: Tensor, d: Tensor, lr: Rate) -> None:
         batch = x.shape[-2]
-        program, engine = self.program(batch, lr), self.engine
+        program, engine = self._program(batch, lr, x), self.engine
         tile, tops = self.chain[program.gradient], (engine.largest(x), engine.largest(d))
         rate = self._rate(program, tops)
         plan = engine.plan(x, d, rate, granularity(tile.device), program.update, tile.draws, tops)
@@ -163,21 +166,30 @@ class ChainWeight(AnalogWeight):
             torch.atleast_2d(unit),
             self.draws,
             self.flips,
+            self.tally,
         )
         chain.begin(program)
         most, cuts = engine.micro_batch, chain.cuts(program, batch)
         for start, stop in pairwise((0, *sorted(cuts | set(micro_batches(batch, most))))):
             # else all parts share the pulses of the mini-batch
             part = plan.samples(start, stop, alone=0 < most < batch)
-            done = chain.run(program, part, rate[..., start:stop])
-            self.tally.slice_reads += done.slice_reads
-            self.tally.transfers += done.transfers
-            self.tally.transfer_slots += done.transfer_slots
-            self.tally.digital_operations += done.digital_operations
+            chain.run(program, part, rate[..., start:stop])
             if stop in cuts:
                 chain.flip_rows(program)
         chain.finish(program)
         self.chop_in, self.chop_out = chain.chop_in, chain.chop_out
+
+    def _program(self, batch: int, lr: Rate, like: Tensor) -> Program:
+        """That of this mini-batch; with a feed its numbers are tensors on the device of ``like``."""
+
+        def program() -> Program:
+            return self.program(batch, now(lr))
+
+        feed.same(lambda: program().fixed)
+        if not feed.active():
+            return program()
+        numbers = feed.given(lambda: np.array(program().numbers, np.float64), like)
+        return program().with_numbers(numbers.unbind())
 
     def _rate(self, program: Program, tops: tuple[Tensor, Tensor]) -> Tensor:
         """Learning rate of the gradient's tile for every sample [..., b], from the largest ``|x|`` and ``|d|`` of each."""

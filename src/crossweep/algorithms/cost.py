@@ -7,46 +7,38 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from torch import Tensor
 
+from crossweep.engine.chain import Count, Events
 from crossweep.errors import ConfigError
 
-Counted = int | NDArray[np.int64] | Tensor
 
-
-@dataclass
-class Tally:
-    """Events of one weight, counted while it works; its crossbars count as one each. Where several instances lie side by
-    side, a number that differs between them is an array. A count that a device makes stays a tensor there, until somebody
-    asks.
+@dataclass(kw_only=True)
+class Tally(Events):
+    """Events of one weight, counted while it works. Where several instances lie side by side, a number that differs between
+    them is an array.
 
     Args:
         samples: samples trained on (rows of x).
         forward_reads: vectors read forward, evaluation included.
         backward_reads: vectors read backward.
-        slice_reads: columns (or rows) of a fast tile read for a transfer.
-        transfers: slices written to the next tile (or rows, in mixed precision) that asked for a pulse at
-            all.
-        transfer_slots: slots of the pulse trains of these transfers, at most: ``desired_bl`` for each.
-        digital_operations: additions and multiplications outside the crossbar, conversions to pulses
-            included.
+        Others as ``Events``.
     """
 
     samples: int = 0
     forward_reads: int = 0
     backward_reads: int = 0
-    slice_reads: int = 0
-    transfers: Counted = 0
-    transfer_slots: Counted = 0
-    digital_operations: int = 0
 
     def as_dict(self) -> dict[str, Any]:
         """All counts by name, as numbers or arrays."""
         return {name: _known(count) for name, count in vars(self).items()}
 
+    def load(self, counts: dict[str, Any]) -> None:
+        """Inverse of ``as_dict``."""
+        vars(self).update(counts)
 
-def _known(count: Counted) -> Any:
+
+def _known(count: Count) -> Any:
     if isinstance(count, Tensor):
         count = count.numpy(force=True) if count.dim() else int(count)
     return count.copy() if isinstance(count, np.ndarray) else count  # what is counted on changes in place

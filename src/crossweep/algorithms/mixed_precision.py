@@ -3,13 +3,15 @@
 from collections.abc import Callable, Mapping
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, cast
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from crossweep import feed
 from crossweep.algorithms.base import AbstractAlgorithm, AnalogWeight
-from crossweep.common import Each, Number, lift, over, refuse
+from crossweep.common import Each, Number, Rate, lift, now, over, refuse
 from crossweep.devices.base import AbstractDevice
 from crossweep.engine.base import granularity
 from crossweep.engine.chain import of_each
@@ -108,6 +110,7 @@ class MixedPrecision(AbstractAlgorithm):
 class MixedPrecisionWeight(AnalogWeight):
     """One tile and the accumulator chi (of the wanted decrease) of one weight."""
 
+    fed = True
     chi: Tensor
 
     def __init__(self, shape: tuple[int, ...], rule: MixedPrecision, factory: TileFactory) -> None:
@@ -137,15 +140,27 @@ class MixedPrecisionWeight(AnalogWeight):
         self.chi = torch.zeros_like(self.chi)
         self.row = self.batches = 0
 
-    def train_on(self, x: Tensor, d: Tensor, lr: Number) -> None:
-        self.accumulate(x, d, lr)
-        self.batches += 1
-        if self.batches % self.rule.transfer_every == 0:
+    def train_on(self, x: Tensor, d: Tensor, lr: Rate) -> None:
+        if self.optimizer is not None:
+            feed.refuse("an optimizer of its own moves what mixed precision accumulates")
+        rate: Number = lift(_rate, self.rule, now(lr), name="lr")
+        if not isinstance(rate, Each):
+            rate = feed.number(lambda: _rate(self.rule, cast(float, now(lr))), x)
+        self.accumulate(x, d, rate)
+        feed.same(self._last_before_a_transfer)
+        due = self._last_before_a_transfer()
+        feed.also(self._next_batch)
+        if due:
             self.transfer()
 
-    def accumulate(self, x: Tensor, d: Tensor, lr: Number) -> None:
+    def _last_before_a_transfer(self) -> bool:
+        return (self.batches + 1) % self.rule.transfer_every == 0
+
+    def _next_batch(self) -> None:
+        self.batches += 1
+
+    def accumulate(self, x: Tensor, d: Tensor, rate: Number) -> None:
         """Add the mini-batch's wanted decrease of the weight to chi."""
-        rate: Number = lift(_rate, self.rule, lr, name="lr")
         x = quantise(x, self.rule.n_x_bins, self.rule.sto_round, self.rounding.fork("x"))
         d = quantise(d, self.rule.n_d_bins, self.rule.sto_round, self.rounding.fork("d"))
         gradient = d.transpose(-1, -2) @ x
@@ -155,7 +170,7 @@ class MixedPrecisionWeight(AnalogWeight):
             self.chi = self.chi + self._decrease(
                 gradient, refuse(rate.name) if isinstance(rate, Each) else rate
             )
-        self.tally.digital_operations += 2 * self._vectors(x) * x.shape[-1] * d.shape[-1]
+        self.tally.add(digital_operations=2 * self._vectors(x) * x.shape[-1] * d.shape[-1])
 
     def _decrease(self, gradient: Tensor, lr: float) -> Tensor:
         """What the optimizer would subtract from the weight, in units of the tile."""
@@ -174,8 +189,8 @@ class MixedPrecisionWeight(AnalogWeight):
         grain: Number = lift(_grain, rule, tile.device, name="granularity")
         unit = over(grain, self.chi)
         many = d_size if rule.n_rows_per_transfer < 0 else min(rule.n_rows_per_transfer, d_size)
-        rows = (self.row + torch.arange(many, device=self.chi.device)) % d_size
-        self.row = (self.row + many) % d_size
+        rows = feed.given(lambda: (self.row + np.arange(many)) % d_size, self.chi)
+        feed.also(lambda: self._next_row(many))
         n = (self.chi[..., rows, :] / unit).trunc()
         self.chi[..., rows, :] = self.chi[..., rows, :] - n * unit
         update = replace(rule.update, update_management=True, update_bl_management=True)
@@ -187,10 +202,11 @@ class MixedPrecisionWeight(AnalogWeight):
         )
         counts[..., rows, :] = pulses.transpose(-1, -2)
         tile.pulse(counts)
-        self.tally.digital_operations += n.numel() // self.transfers.many
-        sent = of_each((n != 0).any(-1), self.transfers)
-        self.tally.transfers += sent
-        self.tally.transfer_slots += sent * update.desired_bl
+        self.tally.add(digital_operations=n.numel() // self.transfers.many)
+        self.tally.sent(of_each((n != 0).any(-1), self.transfers), update.desired_bl)
+
+    def _next_row(self, many: int) -> None:
+        self.row = (self.row + many) % self.shape[-2]
 
     def counters(self) -> dict[str, Any]:
         own: dict[str, Any] = {"row": self.row, "batches": self.batches}

@@ -7,7 +7,7 @@ fall on either side; that happens to a few, and ``APART`` bounds their share.
 """
 
 import copy
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -26,6 +26,7 @@ from crossweep.algorithms.rlv2 import RLv2
 from crossweep.algorithms.tt_adam import TTAdam
 from crossweep.algorithms.ttv1 import TTv1
 from crossweep.algorithms.ttv2 import TTv2
+from crossweep.common import Moving
 from crossweep.devices.base import AbstractDevice
 from crossweep.devices.exp_step import ExpStep
 from crossweep.devices.soft_bounds import SoftBounds
@@ -37,6 +38,7 @@ from crossweep.engine.pulse_plan import UpdateParameters
 from crossweep.nn.instances import gather
 from crossweep.rng import Stream
 from crossweep.tiles.factory import TileFactory
+from crossweep.training.graph import Graph, Steps
 
 TOLERANCE = 2e-5  # of the range of the numbers [1]: some hundred roundings of float32
 # share of numbers on the edge of a bin [1]. A rounding of 10^-6 of the range meets one of 510 edges in a thousandth of
@@ -65,6 +67,10 @@ RULES: dict[str, AbstractAlgorithm] = {
     "cttv2, BL 31": CTTv2(**CHOPPED, update=LONG, forget_buffer=False),
     "analog_sgd, BL 70": AnalogSGD(update=UpdateParameters(desired_bl=70, update_bl_management=False)),
     "cttv2, BL 70": CTTv2(**CHOPPED, update=UpdateParameters(desired_bl=70, update_bl_management=False)),
+    "cttv2, columns": CTTv2(in_chop_prob=0.34, auto_granularity=20.0, update=SHORT, transfer_every=3.0),
+    "agad, columns": AGAD(
+        in_chop_prob=0.34, correct_accumulation=True, correct_gradient_magnitudes=True, update=SHORT
+    ),
     "cttv2, rows": CTTv2(**CHOPPED, transfer_columns=False, gamma=0.1),
     "agad": AGAD(**CHOPPED, correct_accumulation=True),
     "ttv2": TTv2(auto_granularity=20.0, momentum=0.1, n_reads_per_transfer=2, transfer_every=2.0),
@@ -214,20 +220,35 @@ def agreement(scene: Scene, backend: Backend, place: torch.device, *, truth: Bac
     return compared(scene, traced(scene, truth, torch.device("cpu")), traced(scene, backend, place))
 
 
-def traced(scene: Scene, backend: Backend, place: torch.device) -> Trace:
-    """What an engine does in a scene; ``refuses`` alone, where it does not do it by itself."""
+def traced(
+    scene: Scene, backend: Backend, place: torch.device, graph: Callable[[], Graph] | None = None
+) -> Trace:
+    """What an engine does in a scene; ``refuses`` alone, where it does not do it by itself.
+
+    ``graph``: with what its steps are captured from the second on; None: they are not.
+    """
     weight, (d, x) = scene.weight(backend, place), scene.shape
     refused = weight.refuses() if isinstance(weight, ChainWeight) else None
     if refused and backend != "reference":
         return {"refuses": refused}
     found: Trace = {}
+    lr = LR
+
+    def step(inputs: Tensor, errors: Tensor) -> tuple[Tensor, ...]:
+        reads = weight.read(inputs), weight.read_transposed(errors)
+        weight.update(inputs, errors, Moving(lambda: lr))
+        return reads
+
+    steps = step if graph is None else Steps(step, weight, make=graph)
     for t in range(scene.batches):
         inputs, errors = (
             values.to(place) for values in (scene.values(f"x {t}", x), scene.values(f"d {t}", d))
         )
-        found[f"forward read {t}"] = weight.read(inputs)
-        found[f"backward read {t}"] = weight.read_transposed(errors)
-        weight.update(inputs, errors, LR)
+        reads = (one.clone() for one in steps(inputs, errors))  # a graph writes the next ones there
+        found[f"forward read {t}"], found[f"backward read {t}"] = reads
+        lr *= 0.8
+    if isinstance(steps, Steps) and not steps.captured:
+        return {"refuses": "its steps are not captured"}
     gradient = next(iter(weight.tiles()))
     # those of a transfer follow from reads, so do all of mixed precision
     exact = scene.level != "mean" and scene.rule != "mixed_precision"
@@ -252,6 +273,21 @@ def compared(scene: Scene, first: Trace, second: Trace) -> Agreement:
         else:
             found.whole(name, value, second[name])
     return found
+
+
+def in_graphs(shape: tuple[int, int], samples: int) -> Iterator[Scene]:
+    """What is compared with and without graphs."""
+
+    def scene(rule: str = "cttv2, columns", **keys: Any) -> Scene:
+        given: dict[str, Any] = {"shape": shape, "samples": samples, "batches": 4, "reads": "perfect"}
+        return Scene(rule=rule, **(given | keys))
+
+    yield from (scene(rule) for rule in ("analog_sgd", "cttv2, columns"))
+    yield from (
+        scene(rule) for rule in ("agad, columns", "tt_adam", "tt_adam, factored", "ttv1", "mixed_precision")
+    )
+    yield from (scene(reads="narrow"), scene(device="relaxing"), scene(instances=3))
+    yield from (scene(level=level) for level in ("mean", "pulse"))
 
 
 def together(own: Sequence[AnalogWeight]) -> AnalogWeight:

@@ -15,6 +15,7 @@ from crossweep.data.synthetic import Synthetic
 from crossweep.engine.pulse_plan import UpdateParameters, plan_pulses
 from crossweep.rng import Stream
 from crossweep.training.fit_settings import FitSettings, OptimizerSettings, RateSchedule
+from crossweep.training.graph import CUDAGraph
 from crossweep.training.loop import FitResult, Loop
 from crossweep.training.progress import Silent
 
@@ -104,9 +105,21 @@ def waits(step: Step) -> int:
     return sum("synchroniz" in str(one.message) for one in caught)
 
 
-def analog_step(digital: nn.Module, level: str, bl: int) -> Step:
-    """A training step of c-TTv2 on the GPU, exact reads."""
-    return steps.stepper(steps.analog_model(digital, "cttv2", level, bl, "perfect", "cuda"), BATCH, "cuda")
+def analog_step(digital: nn.Module, level: str, bl: int, *, captured: bool = False) -> Step:
+    """A training step of c-TTv2 on the GPU, exact reads.
+
+    Raises:
+        RuntimeError: it is to be captured and cannot be.
+    """
+    model = steps.analog_model(digital, "cttv2", level, bl, "perfect", "cuda")
+    if not captured:
+        return steps.stepper(model, BATCH, "cuda")
+    step = steps.stepper(model, BATCH, "cuda", graph=CUDAGraph)
+    step()
+    step()
+    if not step.func.captured:  # type: ignore[attr-defined]
+        raise RuntimeError("not captured, see the line that says why")
+    return step
 
 
 def digital_step(digital: nn.Module) -> Step:

@@ -3,10 +3,11 @@
 import copy
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from crossweep.algorithms.agad import AGAD
@@ -27,6 +28,7 @@ from crossweep.nn.tiled_weight import update_all
 from crossweep.rng import Stream
 from crossweep.tiles.factory import TileFactory
 from crossweep.tiles.mapping import TileMapping
+from crossweep.training.graph import Graph, Steps
 
 MODELS: dict[str, dict[str, Any]] = {
     "swin_micro": {
@@ -78,22 +80,25 @@ def analog_model(
     return model
 
 
-def stepper(model: nn.Module, batch: int = 64, torch_device: str = "cpu") -> Callable[[], None]:
-    """A call that makes one training step."""
+def stepper(
+    model: nn.Module, batch: int = 64, torch_device: str = "cpu", *, graph: Callable[[], Graph] | None = None
+) -> Callable[[], Any]:
+    """A call that makes one training step; with ``graph`` the second one captures it, and further ones replay it."""
     images = torch.randn(batch, 3, 32, 32, generator=torch.Generator().manual_seed(1)).to(torch_device)
     labels = (torch.arange(batch) % 10).to(torch_device)
     model.to(torch_device)
     optimizer = torch.optim.SGD(model.parameters(), lr=LR, momentum=0.9)
     weights = list(analog_weights(model).values())
 
-    def step() -> None:
+    def step(images: Tensor, labels: Tensor) -> tuple[Tensor, ...]:
         loss = cross_entropy(model(images), labels)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
         update_all(weights, LR)
+        return (loss.detach(),)
 
-    return step
+    return partial(step if graph is None else Steps(step, model, make=graph), images, labels)
 
 
 def together(models: Sequence[nn.Module], batch: int = 64, torch_device: str = "cpu") -> Callable[[], None]:

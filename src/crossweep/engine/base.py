@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 Pair = tuple[Tensor, Tensor]
 Level = Literal["pulse", "count", "mean"]
 Backend = Literal["auto", "reference", "cpu", "cuda"]
+GraphUse = Literal["auto", "off"]
 
 
 @dataclass(frozen=True)
@@ -116,6 +117,8 @@ class EngineParameters(Checked):
             ``cpu`` on CPUs and ``cuda`` on GPUs (see ``choose``). These two draw the same random numbers, the reference
             others of the same distribution.
         micro_batch: samples of a mini-batch whose pulses are drawn and kept at once [sample], >= 0; 0: all.
+        graph: ``auto`` captures whole training steps in a CUDA graph, and replays it, where tensors lie on a GPU and a step
+            does nothing that cannot be captured; ``off`` launches every step anew. Results are the same.
         max_relaxation: at ``count`` and ``mean``, largest typical relaxation L of a segment of a mini-batch [1], > 0;
             smaller is closer to ``pulse``.
 
@@ -126,6 +129,7 @@ class EngineParameters(Checked):
     level: Level = "count"
     backend: Backend = "auto"
     micro_batch: Whole = 4096
+    graph: GraphUse = "auto"
     max_relaxation: Positive = 1.0
 
 

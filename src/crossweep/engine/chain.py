@@ -4,15 +4,16 @@ Letters: I slices (columns of the chain's tiles), O their length, r columns that
 """
 
 import copy
-from collections.abc import Sequence
-from dataclasses import dataclass, field, fields, replace
-from typing import Any
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields, replace
+from functools import partial
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from crossweep import feed
 from crossweep.common import differ, lift, own
 from crossweep.engine.base import Tile, granularity
 from crossweep.engine.program import (
@@ -27,7 +28,7 @@ from crossweep.engine.program import (
     Transfer,
 )
 from crossweep.engine.pulse_plan import PulsePlan
-from crossweep.engine.schedule import Flags, Schedule, TransferClock, schedule, shares
+from crossweep.engine.schedule import Numbers, Schedule, TransferClock, Windows, schedule, shares
 from crossweep.engine.slice_pulses import pulse_counts, train_counts
 from crossweep.rng import Stream
 
@@ -96,28 +97,30 @@ class TransferState(nn.Module):
         """A mini-batch: nothing has been read yet."""
         if self.factored:
             self.row_sums, self.column_sums = map(torch.zeros_like, (self.row_factor, self.column_factor))
-            self._before = self.clock.reads
+            feed.also(self._mark)
+
+    def _mark(self) -> None:
+        self._before = self.clock.reads
 
     def finish(self, what: Buffered) -> None:
         """The end of a mini-batch: the factors of the mean square move."""
         assert what.normalise is not None
-        decay, known, rows = (
-            what.normalise.decay,
-            self._before - what.silent_passes,
-            self.row_factor.shape[-1],
-        )
-        reads = self.clock.reads - self._before
-        if not reads.any():
-            return
-        device = self.row_factor.device
-        many = torch.from_numpy(reads).to(device, self.row_factor.dtype)
+        decay, silent, rows = what.normalise.decay, what.silent_passes, self.row_factor.shape[-1]
+
+        def before_and_now() -> tuple[Numbers, Numbers]:
+            return self._before - silent, self.clock.reads - self._before
+
+        def passes() -> Tensor:
+            before, now = before_and_now()
+            return shares(decay, np.maximum(before, 0).mean(), now.mean())
+
+        many = feed.given(lambda: before_and_now()[1].astype(np.float32), self.row_factor)
         own = self.column_sums / (many * rows).clamp(min=1)
-        weight = shares(decay, known, reads).to(device)
+        weight = feed.given(lambda: shares(decay, *before_and_now()), self.row_factor)
         self.column_factor = self.column_factor + weight * (own - self.column_factor)
         expected = (many * self.column_factor).sum(-1, keepdim=True)
         share = self.row_sums / torch.where(expected > 0, expected, 1.0)
-        passes = np.maximum(known, 0).mean(), reads.mean()
-        weight = shares(decay, *passes).to(device)
+        weight = feed.given(passes, self.row_factor)
         self.row_factor = self.row_factor + weight * (share - self.row_factor)
 
     @property
@@ -133,7 +136,7 @@ class TransferState(nn.Module):
 
     def restart(self) -> None:
         """Begin with the first column again; the numbers stay."""
-        self.clock = TransferClock(slices=self.clock.slices, at_once=self.clock.at_once)
+        self.clock.samples = self.clock.column = self.clock.passes = 0
 
     def get_extra_state(self) -> dict[str, int]:
         return self.clock.as_dict()
@@ -144,14 +147,44 @@ class TransferState(nn.Module):
             setattr(self.clock, name, value)
 
 
-@dataclass
+@dataclass(kw_only=True)
 class Events:
-    """What a run did, for the cost, of each instance; its crossbars count as one each."""
+    """What runs did, for the cost, of each instance; its crossbars count as one each. Counts that a device makes stay
+    tensors there, until somebody asks.
+
+    Args:
+        slice_reads: columns (or rows) of a fast tile read for a transfer.
+        transfers: slices written to the next tile (or rows, in mixed precision) that asked for a pulse at all.
+        transfer_slots: slots of the pulse trains of these transfers, at most: ``desired_bl`` for each.
+        digital_operations: additions and multiplications outside the crossbar, conversions to pulses included.
+    """
 
     slice_reads: int = 0
     transfers: Count = 0
     transfer_slots: Count = 0
     digital_operations: int = 0
+
+    def add(self, **counts: int) -> None:
+        """Count what the host knows."""
+        feed.also(partial(self._add, **counts))
+
+    def _add(self, **counts: int) -> None:
+        for name, count in counts.items():
+            setattr(self, name, getattr(self, name) + count)
+
+    def sent(self, many: Count, slots: int) -> None:
+        """Count transfers, each with so many slots."""
+        self.transfers = _plus(self.transfers, many)
+        self.transfer_slots = _plus(self.transfer_slots, many * slots)
+
+
+def _plus(count: Count, more: Count) -> Count:
+    """Their sum; a tensor stays where it is."""
+    if isinstance(count, Tensor):
+        return count.add_(torch.as_tensor(more, device=count.device))
+    if isinstance(count, np.ndarray) and isinstance(more, Tensor):
+        return torch.from_numpy(count).to(more.device) + more
+    return count + more
 
 
 @dataclass
@@ -166,6 +199,7 @@ class Chain:
         unit: what a unit of the last tile is of the weight that it stands for, broadcastable to [..., O, I].
         draws: stream of what transfers draw.
         flips: stream of the choppers.
+        events: where they are counted.
     """
 
     tiles: Sequence[Tile]
@@ -175,6 +209,7 @@ class Chain:
     unit: Tensor
     draws: Stream
     flips: Stream
+    events: Events
 
     def begin(self, program: Program) -> None:
         """A mini-batch: clocks take the periods of its program."""
@@ -191,7 +226,10 @@ class Chain:
 
     def cuts(self, program: Program, batch: int) -> set[int]:
         """Sample counts, within the next ``batch`` samples, after which choppers of rows flip: the ends of full passes."""
-        return set(self.states[program.gradient].clock.pass_ends(batch)) if program.chopper.rows else set()
+        if not program.chopper.rows:
+            return set()
+        feed.refuse("signs of rows flip at places of the mini-batch that move")
+        return set(self.states[program.gradient].clock.pass_ends(batch))
 
     def flip_rows(self, program: Program) -> None:
         """The end of a pass."""
@@ -199,7 +237,7 @@ class Chain:
         flips = (drawn < program.chopper.rows).to(self.chop_out.device)
         self.chop_out = torch.where(flips, -self.chop_out, self.chop_out)
 
-    def run(self, program: Program, plan: PulsePlan, rate: Tensor) -> Events:
+    def run(self, program: Program, plan: PulsePlan, rate: Tensor) -> None:
         """A mini-batch, or a part of one in which the signs of rows stay; ``begin`` comes first.
 
         Args:
@@ -207,16 +245,13 @@ class Chain:
             plan: pulses of the gradient, columns and rows as in the chain's tiles.
             rate: learning rate of the gradient's tile for each sample [..., b].
         """
-        events = Events()
         if program.gradient == len(self.states):
             self.tiles[-1].update(plan, program.update)
         else:
             job = Job.of(self, program, plan, rate)
             job.source.engine.run(job)
-            events = job.done
         for state in self.states:
-            state.clock.advance(plan.bl.shape[-1])
-        return events
+            feed.also(partial(state.clock.advance, plan.bl.shape[-1]))
 
 
 @dataclass
@@ -236,7 +271,6 @@ class Job:
     plan: PulsePlan
     schedules: dict[int, Schedule]
     agenda: Agenda
-    done: Events = field(default_factory=Events)
 
     @classmethod
     def of(cls, chain: Chain, program: Program, plan: PulsePlan, rate: Tensor) -> "Job":
@@ -244,15 +278,18 @@ class Job:
         batch, head = plan.bl.shape[-1], program.gradient
         if program.chopper.rows:
             plan = plan.flip_rows(chain.chop_out)
+        if len(program.transfers) > head + 1:
+            feed.refuse(
+                "transfers out of several tiles take turns that differ from one mini-batch to the next"
+            )
         schedules = {}
         for j in range(head, len(program.transfers)):
-            state, what = chain.states[j], program.transfers[j].what
-            due = state.clock.windows(batch)
+            due, what = _windows(chain.states[j].clock, batch), program.transfers[j].what
             lead = chain.chop_in.shape[:-1] if differ(what) else ()
             sign = torch.ones(*lead, *due.reads.shape, device=chain.chop_in.device)
             fresh = torch.zeros_like(sign, dtype=torch.bool)
             if j == 0 and program.chopper.flips_columns:
-                sign, fresh = _chopped(chain, program, due.passes, due.reads)
+                sign, fresh = _chopped(chain, program, due, batch)
             schedules[j] = schedule(due, what, rate, program.chopper, sign, fresh)
         return cls(chain, program, plan, schedules, _agenda(schedules, head))
 
@@ -330,7 +367,7 @@ class Job:
         if counts is not None:
             target.pulse(counts, chosen)
         sent = 0 if counts is None else of_each((counts != 0).any(-2), chain.draws)
-        self.count(j, columns.numel(), sent)
+        self.count(j, columns.numel, sent)
 
     def _counts(self, write: Pulses | Trains, wanted: Tensor, target: Tile) -> Tensor | None:
         """Pulses that the next tile gets [..., O, r]; None: nothing is written."""
@@ -342,14 +379,18 @@ class Job:
         step, strength = granularity(target.device), lift(_strength, write)
         return train_counts(engine, wanted, strength, step, write.update, draws, as_input=rows)
 
-    def count(self, j: int, columns: int, sent: Count) -> None:
+    def count(self, j: int, columns: Callable[[], int], sent: Count) -> None:
         """Keep account of ``columns`` read for transfer ``j``, of which ``sent`` sent pulses."""
-        reads = columns * self.chain.tiles[j].instances // self.chain.draws.many
-        length = self.chain.tiles[j].weight.shape[-2]
-        self.done.slice_reads += reads
-        self.done.transfers += sent
-        self.done.transfer_slots += sent * self.program.transfers[j].what.write.update.desired_bl
-        self.done.digital_operations += self.program.transfers[j].what.operations * reads * length
+        events, tile, what = self.chain.events, self.chain.tiles[j], self.program.transfers[j].what
+        each, operations = tile.instances // self.chain.draws.many, what.operations * tile.weight.shape[-2]
+
+        def account() -> None:
+            reads = columns() * each
+            events.slice_reads += reads
+            events.digital_operations += operations * reads
+
+        feed.also(account)
+        events.sent(sent, what.write.update.desired_bl)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -449,13 +490,31 @@ def _average(what: Smoothed, read: Read, state: TransferState) -> Tensor:
     return read.chopped(u)
 
 
-def _chopped(chain: Chain, program: Program, passes: Any, reads: Flags) -> tuple[Tensor, Tensor]:
+def _windows(clock: TransferClock, batch: int) -> Windows:
+    """Those of the next ``batch`` samples; where a step is to be captured always as many."""
+    padded = feed.active()
+    due = clock.windows(batch, padded=padded)
+    feed.again(lambda: due.become(clock.windows(batch, padded=padded)))
+    return due
+
+
+def _chopped(chain: Chain, program: Program, due: Windows, batch: int) -> tuple[Tensor, Tensor]:
     """Signs of the columns, and reads that are the first after a flip [..., windows, I]; choppers move on."""
-    state, like = chain.states[0], chain.chop_in
-    shape = (*like.shape[:-1], *reads.shape)
-    drawn = _flips(program.chopper, torch.from_numpy(passes), shape, chain.flips.fork("columns"), like)
-    read = torch.from_numpy(reads).to(like.device)
-    flips = drawn & read
+    state, like, chopper, stream = (
+        chain.states[0],
+        chain.chop_in,
+        program.chopper,
+        chain.flips.fork("columns"),
+    )
+    clock, lead, slices = state.clock, like.shape[:-1], like.shape[-1]
+
+    def flipped() -> Tensor:  # what is empty draws nothing
+        many, found = clock.many_windows(batch), torch.zeros(*lead, *due.reads.shape, dtype=torch.bool)
+        passes, shape = torch.from_numpy(due.passes[:many]), (*lead, many, slices)
+        found[..., :many, :] = _flips(chopper, passes, shape, stream) & torch.from_numpy(due.reads[:many])
+        return found
+
+    flips, read = feed.given(flipped, like), feed.given(lambda: due.reads, like)
     turns = torch.where(flips, -1.0, 1.0).to(like.dtype)
     signs = torch.cat((like.unsqueeze(-2), turns), -2).cumprod(-2)
     chain.chop_in = signs[..., -1, :].clone()
@@ -469,11 +528,11 @@ def _chopped(chain: Chain, program: Program, passes: Any, reads: Flags) -> tuple
     return signs[..., :-1, :], fresh
 
 
-def _flips(chopper: Chopper, passes: Tensor, shape: tuple[int, ...], stream: Stream, like: Tensor) -> Tensor:
+def _flips(chopper: Chopper, passes: Tensor, shape: tuple[int, ...], stream: Stream) -> Tensor:
     many = differ(chopper)
     if not many:
-        return chopper.flips(passes, shape, stream, like)
-    each = [own(chopper, i).flips(passes, shape[1:], stream.at((i,)), like) for i in range(many)]
+        return chopper.flips(passes, shape, stream)
+    each = [own(chopper, i).flips(passes, shape[1:], stream.at((i,))) for i in range(many)]
     return torch.stack(each)
 
 
@@ -488,7 +547,9 @@ def _writes(write: Trains) -> bool:
 def of_each(true: Tensor, stream: Stream) -> Count:
     """How many are true [...], of each instance that ``stream`` draws for; on its device, so that nobody waits for it."""
     many = true.flatten(1).sum(1) if stream.lead else true.sum()
-    return many if many.device.type != "cpu" else many.numpy() if stream.lead else int(many)
+    if many.device.type != "cpu" or feed.active():
+        return many
+    return many.numpy() if stream.lead else int(many)
 
 
 def _agenda(schedules: dict[int, Schedule], head: int) -> Agenda:

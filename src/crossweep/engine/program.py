@@ -8,9 +8,10 @@ Symbols: v what is read of a column, s its choppers' sign, H the digital numbers
 (columns of the chain's tiles), O their length.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from math import ceil
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -57,14 +58,14 @@ class Chopper:
         """Passes per period of a regular chopper; 0 if it never flips."""
         return max(ceil(1 / self.probability), 2) if self.probability else 0
 
-    def flips(self, passes: Tensor, shape: tuple[int, ...], stream: Stream, like: Tensor) -> Tensor:
-        """Which of the reads end in a flip: bool ``shape``, whose last dimensions are those of ``passes``."""
+    def flips(self, passes: Tensor, shape: tuple[int, ...], stream: Stream) -> Tensor:
+        """Which of the reads end in a flip: bool ``shape``, whose last dimensions are those of ``passes``; on the host, so
+        that every engine sees the same flips."""
         if not self.probability:
-            return torch.zeros(shape, dtype=torch.bool, device=like.device)
-        if self.random:  # drawn on the host, so that every engine sees the same flips
-            return (stream.uniform(*shape, like=torch.empty(0)) < self.probability).to(like.device)
-        regular = (passes % self.period) + 1 == self.period
-        return regular.to(like.device).expand(shape)
+            return torch.zeros(shape, dtype=torch.bool)
+        if self.random:
+            return stream.uniform(*shape, like=torch.empty(0)) < self.probability
+        return ((passes % self.period) + 1 == self.period).expand(shape)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -199,6 +200,15 @@ class Buffered:
         own = 2 if self.past is None else 6
         return own if self.normalise is None else own + self.normalise.operations
 
+    @property
+    def size(self) -> float:
+        """What is in proportion to the rate of the transfer."""
+        return self.scale
+
+    def of_size(self, size: Any) -> "Buffered":
+        """The same with another size."""
+        return replace(self, scale=size)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Smoothed:
@@ -226,7 +236,16 @@ class Smoothed:
         """Digital operations for each number that is read: two products and a sum; what is written becomes chances of
         pulses."""
         average = 0 if self.rate is None else 3
-        return average + (self.write.strength > 0)
+        return average + (isinstance(self.write.strength, Tensor) or self.write.strength > 0)
+
+    @property
+    def size(self) -> float:
+        """What is in proportion to the rate of the transfer."""
+        return self.write.strength
+
+    def of_size(self, size: Any) -> "Smoothed":
+        """The same with another size."""
+        return replace(self, write=replace(self.write, strength=size))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -245,6 +264,15 @@ class Own:
     write: Pulses | Trains
     operations: int = 0
     memory: tuple[str, ...] = ("held",)
+
+    @property
+    def size(self) -> float:
+        """It has none that is known."""
+        return 0.0
+
+    def of_size(self, size: Any) -> "Own":
+        """Itself."""
+        return self
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -286,3 +314,23 @@ class Program:
     chopper: Chopper = Chopper()
     gradient: int = 0
     rows: bool = False
+
+    @property
+    def numbers(self) -> tuple[float, ...]:
+        """What a learning rate changes: rate, and size of every transfer."""
+        return (self.rate, *(transfer.what.size for transfer in self.transfers))
+
+    def with_numbers(self, numbers: Sequence[Any]) -> "Program":
+        """The program with others, floats or tensors without dimensions; what is 0 stays so."""
+        rate, *sizes = (new if old else old for new, old in zip(numbers, self.numbers, strict=True))
+        transfers = zip(self.transfers, sizes, strict=True)
+        return replace(
+            self,
+            rate=rate,
+            transfers=tuple(replace(one, what=one.what.of_size(size)) for one, size in transfers),
+        )
+
+    @property
+    def fixed(self) -> "Program":
+        """All but these numbers."""
+        return self.with_numbers([1.0] * len(self.numbers))

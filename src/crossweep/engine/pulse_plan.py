@@ -270,10 +270,8 @@ def plan_pulses(
         tops: ``largest(x)`` and ``largest(d)``, where they are known already.
         balance: ``balanced``, or a faster one.
     """
-    given = (
-        lr.over(x[..., 0]) if isinstance(lr, Each) else torch.as_tensor(lr, dtype=x.dtype, device=x.device)
-    )
-    rate = given.expand(x.shape[:-1])
+    given = lr.over(x[..., 0]) if isinstance(lr, Each) else lr
+    rate = (given.to(x) if isinstance(given, Tensor) else x.new_full((), given)).expand(x.shape[:-1])
     if update.update_management or update.update_bl_management:
         bl, scale_x, scale_d = balance(rate, tops or (largest(x), largest(d)), granularity, update)
         longest = update.desired_bl

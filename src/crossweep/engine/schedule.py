@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from crossweep import feed
 from crossweep.common import differ, own
 from crossweep.engine.program import Buffered, Chopper, Own, Smoothed
 
@@ -64,12 +65,25 @@ class TransferClock:
         last = range(self.slices - self.column - 1, self.reads_within(batch), self.slices)
         return [first + read // self.at_once * self.every for read in last]
 
-    def windows(self, batch: int) -> "Windows":
-        """The windows of the next ``batch`` samples."""
+    def many_windows(self, batch: int) -> int:
+        """Windows of the next ``batch`` samples."""
+        return -(-self.reads_within(batch) // self.slices) + 1
+
+    def most_windows(self, batch: int) -> int:
+        """Windows of any ``batch`` samples, at most."""
+        return -(-(-(-batch // self.every) * self.at_once) // self.slices) + 1
+
+    def longest_window(self, batch: int) -> int:
+        """Samples that a column sees in a window of ``batch`` samples, at most."""
+        return min(batch, (-(-self.slices // self.at_once) + 1) * self.every)
+
+    def windows(self, batch: int, *, padded: bool = False) -> "Windows":
+        """The windows of the next ``batch`` samples; ``padded``: as many as there may be, the last ones empty."""
         reads = self.reads_within(batch)
         first = self.every - self.samples % self.every
         offset = (np.arange(self.slices) - self.column) % self.slices  # reads before this column's first one
-        index = offset + self.slices * np.arange(-(-reads // self.slices) + 1)[:, None]
+        many = self.most_windows(batch) if padded else self.many_windows(batch)
+        index = offset + self.slices * np.arange(many)[:, None]
         read = index < reads
         until = np.where(read, first + index // self.at_once * self.every, batch)
         since = np.concatenate((np.zeros_like(until[:1]), until[:-1]))
@@ -97,6 +111,11 @@ class Windows:
     until: Numbers
     reads: Flags
     passes: Numbers
+
+    def become(self, other: "Windows") -> None:
+        """Take the numbers of another mini-batch, in place."""
+        for name in ("since", "until", "reads", "passes"):
+            getattr(self, name)[...] = getattr(other, name)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -151,21 +170,22 @@ def schedule(
             name: torch.stack([getattr(part, name).expand_as(sign[0]) for part in parts]) for name in _TENSORS
         }
         return replace(parts[0], **stacked)
-    passes = torch.from_numpy(windows.passes).to(rate.device)
+    passes = feed.given(lambda: windows.passes, rate)
     like = torch.ones(windows.reads.shape, device=rate.device)
     gate = torch.ones_like(like, dtype=torch.bool)
     scale = share = like
     if isinstance(what, Buffered):
         scale = like * what.scale
         if what.by_rate:
-            sample = torch.from_numpy(np.maximum(windows.until - 1, 0)).to(rate.device)
-            scale = what.scale / rate[..., sample]
+            sample = feed.given(lambda: np.maximum(windows.until - 1, 0), rate)
+            scale = what.scale * rate[..., sample].reciprocal()
         if what.most_reads is not None:
             scale = scale / (passes % chopper.period + 1).clamp(max=what.most_reads)
         gate = passes >= what.silent_passes
         fresh = torch.ones_like(fresh) if what.follows else fresh
         if what.normalise is not None:
-            share = shares(what.normalise.decay, windows.passes - what.silent_passes, 1).to(rate.device)
+            decay, silent = what.normalise.decay, what.silent_passes
+            share = feed.given(lambda: shares(decay, windows.passes - silent, 1), rate)
     elif isinstance(what, Smoothed) and what.rate is not None:
         scale = like * what.rate
     given = {f.name: getattr(windows, f.name) for f in fields(windows)}

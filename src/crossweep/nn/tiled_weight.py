@@ -9,8 +9,9 @@ from math import prod
 import torch
 from torch import Tensor, nn
 
+from crossweep import feed
 from crossweep.algorithms.base import AbstractAlgorithm, AnalogWeight
-from crossweep.common import Number
+from crossweep.common import Rate
 from crossweep.errors import ShapeError
 from crossweep.tiles.factory import TileFactory
 from crossweep.tiles.mapping import TileMapping
@@ -163,7 +164,7 @@ class TiledWeight(nn.Module):
         for block in self.parts():
             block.end_epoch(loss)
 
-    def update(self, lr: Number) -> None:
+    def update(self, lr: Rate) -> None:
         """Train every tile on all backward passes since the last update, in the order of their forward passes.
 
         A weight that is used over many time steps sees its samples in time order, although errors travel backwards.
@@ -182,7 +183,7 @@ class TiledWeight(nn.Module):
         return self.d_size * self.x_size * sum(prod(x.shape[:-1]) for _, x, _ in self.pending)
 
 
-def update_all(weights: Sequence[TiledWeight], lr: Number) -> None:
+def update_all(weights: Sequence[TiledWeight], lr: Rate) -> None:
     """Train several weights on what each has pending, on the CPU side by side.
 
     Every weight draws from streams of its own: the result does not depend on the number of threads.
@@ -192,7 +193,7 @@ def update_all(weights: Sequence[TiledWeight], lr: Number) -> None:
     by_work = sorted((weight for weight in weights if weight.pending), key=lambda weight: -weight.work)
     total = sum(weight.work for weight in by_work)
     # a weight that is most of the model uses the threads better alone
-    alike = bool(by_work) and by_work[0].work * torch.get_num_threads() <= total
+    alike = bool(by_work) and not feed.active() and by_work[0].work * torch.get_num_threads() <= total
     if alike and all(x.device.type == "cpu" for weight in by_work for _, x, _ in weight.pending):
         side_by_side([partial(weight.update, lr) for weight in by_work])
         return

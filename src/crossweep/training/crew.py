@@ -1,48 +1,131 @@
 """Networks that train in step: one alone, or several side by side as one."""
 
-from collections.abc import Sequence
-from typing import Any, Protocol
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from crossweep import feed
 from crossweep.common import common, same
 from crossweep.data.base import Split
 from crossweep.nn.convert import analog_weights
 from crossweep.nn.instances import Instances
-from crossweep.training.evaluate import Score, evaluate, scores_of
+from crossweep.training.evaluate import Score, cross_entropy, evaluate, scores_of
 from crossweep.training.fit_settings import FitSettings
+from crossweep.training.graph import Steps, steps_of
 from crossweep.training.optimizer import HybridOptimizer
 
 State = dict[str, Any]
 
 
-class Crew(Protocol):
-    """What a loop does with the networks that it trains; lists have one entry for each."""
+@dataclass(frozen=True)
+class Look:
+    """A mini-batch before anything is trained on it.
 
-    def train(self) -> None:
-        """Training mode."""
+    Args:
+        losses: of each network, with its graph.
+        found: the same [networks].
+        right: samples (or places) that each network gets right [networks].
+    """
 
+    losses: list[Tensor]
+    found: Tensor
+    right: Tensor
+
+
+class Crew(ABC):
+    """What a loop does with the networks that it trains; lists have one entry for each.
+
+    Args:
+        network: holds all crossbars.
+        optimizer: of all networks.
+        smoothing: of the labels, in the loss of each network.
+
+    Attributes:
+        drawing: what is active in forward passes.
+        steps: whole steps from graphs; None: they are launched one by one.
+    """
+
+    def __init__(self, network: nn.Module, optimizer: HybridOptimizer, smoothing: Sequence[float]) -> None:
+        self.network, self.optimizer, self.smoothing = network, optimizer, smoothing
+        self.drawing: AbstractContextManager[Any] = nullcontext()
+        self.steps: Steps | None = steps_of(network, self._whole, self._anchors)
+
+    # -- a mini-batch ------------------------------------------------------------------------------
+
+    @abstractmethod
     def __call__(self, images: Sequence[Tensor]) -> Sequence[Tensor]:
         """Outputs [b, classes] for images [b, ...]."""
 
+    def look(self, images: Sequence[Tensor], labels: Sequence[Tensor]) -> Look:
+        """The forward pass."""
+        with self.drawing:
+            outputs = self(images)
+        pairs = list(zip(outputs, labels, strict=True))
+        losses = [
+            cross_entropy(*pair, label_smoothing=own) for pair, own in zip(pairs, self.smoothing, strict=True)
+        ]
+        right = [(y.detach().argmax(-1) == own).sum() for y, own in pairs]
+        return Look(losses, torch.stack([loss.detach() for loss in losses]), torch.stack(right))
+
+    def learn(self, look: Look, dead: Sequence[int], factor: float) -> None:
+        """The backward pass, and an update of everything with the learning rates times ``factor``; ``dead`` networks have
+        diverged and are trained no more."""
+        torch.stack([loss for k, loss in enumerate(look.losses) if k not in dead]).sum().backward()
+        self.silence(dead)
+        self.step(factor)
+
     def step(self, factor: float) -> None:
-        """Update everything with the learning rates times ``factor``, and forget the gradients."""
+        """The update."""
+        self.optimizer.step(factor)
 
+    def whole(
+        self, images: Sequence[Tensor], labels: Sequence[Tensor], factor: float
+    ) -> tuple[Tensor, Tensor]:
+        """Both in one, where there are ``steps``; ``found`` and ``right`` of ``Look``, until the next one."""
+        assert self.steps is not None
+        self.optimizer.factor = factor
+        found, right = self.steps(torch.stack(list(images)), torch.stack(list(labels)))
+        return found, right
+
+    def _whole(self, images: Tensor, labels: Tensor) -> tuple[Tensor, ...]:
+        look = self.look(images.unbind(), labels.unbind())
+        self.learn(look, (), self.optimizer.factor)
+        return look.found, look.right
+
+    def _anchors(self) -> Iterator[object]:
+        yield from (parameter.data_ptr() for parameter in self.optimizer.parameters)
+        if self.optimizer.digital is not None:
+            yield self.optimizer.digital.state
+
+    @abstractmethod
     def silence(self, dead: Sequence[int]) -> None:
-        """Before a step: these networks have diverged and are trained no more."""
+        """Between backward pass and update: forget what these networks would be trained on."""
 
+    # -- the rest ----------------------------------------------------------------------------------
+
+    @abstractmethod
+    def train(self) -> None:
+        """Training mode."""
+
+    @abstractmethod
     def scores(self, split: Split) -> list[Score]:
         """As ``evaluate``."""
 
+    @abstractmethod
     def end_epoch(self, losses: Sequence[float]) -> None:
         """Tell the training rules the mean training losses of an epoch."""
 
+    @abstractmethod
     def settle(self) -> list[State]:
         """Make the networks themselves what they have become; returns the state of each one's optimizer."""
 
 
-class Alone:
+class Alone(Crew):
     """One network.
 
     Args:
@@ -52,8 +135,9 @@ class Alone:
     """
 
     def __init__(self, model: nn.Module, settings: FitSettings, state: State | None = None) -> None:
+        optimizer = HybridOptimizer.of(model, settings.analog_lr, settings.optimizer)
+        super().__init__(model, optimizer, [settings.label_smoothing])
         self.model = model
-        self.optimizer = HybridOptimizer.of(model, settings.analog_lr, settings.optimizer)
         if state is not None:
             self.optimizer.load_state_dict(state)
 
@@ -62,9 +146,6 @@ class Alone:
 
     def __call__(self, images: Sequence[Tensor]) -> Sequence[Tensor]:
         return [self.model(images[0])]
-
-    def step(self, factor: float) -> None:
-        self.optimizer.step(factor)
 
     def silence(self, dead: Sequence[int]) -> None:
         if dead:
@@ -104,7 +185,7 @@ class Part:
         self.optimizer.step(factor)
 
 
-class SideBySide:
+class SideBySide(Crew):
     """Several networks as one.
 
     Args:
@@ -125,7 +206,8 @@ class SideBySide:
         rate = common([one.analog_lr for one in settings], "training.finetune.analog_lr")
         alike = all(same(one.optimizer, settings[0].optimizer) for one in settings)
         digital = self.trained if alike else []
-        self.optimizer = HybridOptimizer(weights, digital, rate, settings[0].optimizer)
+        optimizer = HybridOptimizer(weights, digital, rate, settings[0].optimizer)
+        super().__init__(self.together.whole, optimizer, [one.label_smoothing for one in settings])
         self.own = [] if alike else [Part.of(self.trained, i, one) for i, one in enumerate(settings)]
         self.losses: Sequence[float] = ()
         known = [state for state in states if state]
@@ -142,8 +224,9 @@ class SideBySide:
         return self.together(torch.stack(list(images))).unbind()
 
     def step(self, factor: float) -> None:
-        self.optimizer.step(factor)
+        super().step(factor)
         if self.own:
+            feed.refuse("the networks have digital optimizers of their own")
             for i, part in enumerate(self.own):
                 part.step(factor, [None if one.grad is None else one.grad[i] for one in self.trained])
             for one in self.trained:

@@ -19,7 +19,6 @@ from crossweep.rng import Company, Stream, derive_key
 from crossweep.training import endurance
 from crossweep.training.checkpoint import load_checkpoint, save_checkpoint
 from crossweep.training.crew import Alone, Crew, SideBySide
-from crossweep.training.evaluate import cross_entropy
 from crossweep.training.fit_settings import FitSettings
 from crossweep.training.optimizer import HybridOptimizer, train_only_
 from crossweep.training.progress import Progress
@@ -219,39 +218,40 @@ def _train(crew: Crew, runs: list[Running], epoch: int) -> tuple[list[Row], floa
     factor = 1.0
     crew.train()
     layers = [run.loop.streams[0].fork("layers") for run in runs]
-    drawing = Drawing(layers[0] if len(layers) == 1 else Company(layers))
+    crew.drawing = Drawing(layers[0] if len(layers) == 1 else Company(layers))
     # what a model draws beside dropout and stochastic depth comes from torch's global generator: lend it a seeded one
     with torch.random.fork_rng(_cuda_devices(loop.model)):
         torch.manual_seed(derive_key(loop.streams[0].seed, "layers", epoch))
         for i, batch in enumerate(zip(*parts, strict=True)):
             factor = settings.schedule.at(epoch + i / total, settings.epochs)
             images, labels = zip(*batch, strict=True)
-            with drawing:
-                outputs = crew(images)
-            losses = [
-                cross_entropy(y, own, label_smoothing=run.loop.settings.label_smoothing)
-                for run, y, own in zip(runs, outputs, labels, strict=True)
-            ]
-            found = torch.stack([loss.detach() for loss in losses])
-            right = [(y.detach().argmax(-1) == own).sum() for y, own in zip(outputs, labels, strict=True)]
+            at_once = crew.steps is not None and not _ended(runs)
+            if at_once:  # what diverges has got one update more when that is seen
+                found, right = crew.whole(images, labels, factor)
+            else:
+                look = crew.look(images, labels)
+                found, right = look.found, look.right
             finite &= found.isfinite()
             if _looks(finite.device, i + 1, total):
                 for run, fine in zip(runs, finite.tolist(), strict=True):
                     if run.result is None and not fine:
                         run.end("diverged")
-            alive = [k for k, run in enumerate(runs) if run.result is None]
-            if not alive:
-                crew.silence(range(len(runs)))
+            dead = _ended(runs)
+            if len(dead) == len(runs):
+                crew.silence(dead)
                 return None
-            torch.stack([losses[k] for k in alive]).sum().backward()
-            crew.silence([k for k, run in enumerate(runs) if run.result is not None])
-            crew.step(factor)
+            if not at_once:
+                crew.learn(look, dead, factor)
             loss_sum += found * labels[0].numel()
             square_sum += found.square() * labels[0].numel()
-            correct += torch.stack(right)
+            correct += right
             loop.progress.batch(loop.title, i + 1, total)
     sums = zip(loss_sum.tolist(), square_sum.tolist(), correct.tolist(), strict=True)
     return [_row(epoch, task.train.labelled, total, *numbers) for numbers in sums], factor
+
+
+def _ended(runs: list[Running]) -> list[int]:
+    return [k for k, run in enumerate(runs) if run.result is not None]
 
 
 def _looks(device: torch.device, batch: int, total: int) -> bool:

@@ -89,7 +89,7 @@ def run_(job: "Job", begin: int, end: int) -> None:
             state.row_sums[place] += torch.from_numpy(row_sums.sum(0))
             state.column_sums[place] += torch.from_numpy(column_sums[:columns])
     sent = np.count_nonzero(hit, (-2, -1))
-    job.count(job.program.gradient, int(due.reads.sum()), sent if lead else int(sent))
+    job.count(job.program.gradient, lambda: int(due.reads.sum()), sent if lead else int(sent))
 
 
 def _own(tensor: Tensor, place: tuple[int, ...]) -> Any:

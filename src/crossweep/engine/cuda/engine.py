@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from crossweep import feed
 from crossweep.common import Each, Number
 from crossweep.engine.base import Crossbar, Tile
 from crossweep.engine.compiled import CompiledEngine, closed
@@ -39,6 +40,7 @@ class CUDAEngine(CompiledEngine):
 
     def leaves(self, what: str, reason: str) -> None:
         _say(what, reason)
+        feed.refuse(reason)
 
     def read_kernel(
         self, x: Tensor, weight: Tensor, io: IOParameters, stream: Stream, *, bounded: bool

@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 from functools import cache
 from math import prod
-from typing import Any
 
 import numpy as np
-import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
+from crossweep import feed
 from crossweep.rng import Stream
 
 LANES = 16  # columns whose windows are cut together, as in the CPU engine
@@ -45,18 +45,12 @@ def blocks(rows: int, *, whole: bool = False) -> tuple[int, int, int]:
 
 def keys_of(streams: Sequence[Stream], like: Tensor) -> Tensor:
     """A fresh key of each stream, in two halves [streams, 2] (int32)."""
-    return halves([stream.next_key() for stream in streams], like)
 
+    def fresh() -> NDArray[np.int32]:
+        keys = np.array([stream.next_key() for stream in streams], np.int64)
+        return keys.view(np.int32).reshape(-1, 2)  # the lower half first
 
-def halves(keys: Sequence[int], like: Tensor) -> Tensor:
-    """Keys of 63 bits in two halves [keys, 2] (int32)."""
-    parts = np.array(keys, np.int64).view(np.int32).reshape(-1, 2)  # the lower half first
-    return upload(parts, like)
-
-
-def upload(array: Any, like: Tensor) -> Tensor:
-    """An array on the device of ``like``."""
-    return torch.from_numpy(np.ascontiguousarray(array)).to(like.device, non_blocking=True)
+    return feed.given(fresh, like)
 
 
 def flat(tensor: Tensor, lead: tuple[int, ...], dims: int) -> Tensor:

@@ -1,16 +1,19 @@
 """All windows of a mini-batch of a program's first transfer: all their counts at once, then the life of every device."""
 
+from collections.abc import Callable
+from functools import partial
 from math import prod
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from crossweep import feed
 from crossweep.engine.base import Tile
 from crossweep.engine.cuda.devices import devices
-from crossweep.engine.cuda.launch import LANES, blocks, cdiv, flat, keys_of, upload
+from crossweep.engine.cuda.launch import LANES, blocks, cdiv, flat, keys_of
 from crossweep.engine.cuda.updates import LEVELS
 from crossweep.engine.cuda.words import Words, words_of
 from crossweep.engine.io_parameters import IOParameters
@@ -52,7 +55,7 @@ def run_(job: "Job", begin: int, end: int) -> None:
     disturbance = _of_other_lines(source.weight, io, due.reads, members)
     keys = keys_of(members, like)
     fast, slow = (devices(tile.bar, tile.state, write=tile.write_noise) for tile in (source, target))
-    tables = _tables(job, due, lead)
+    tables = _tables(due, plan.first, like, lead)
     tables[-1] = words.parts(
         words_at, tables[0], tables[1], engine.max_relaxation / source.device.relative_step
     )
@@ -65,7 +68,7 @@ def run_(job: "Job", begin: int, end: int) -> None:
     row_sign, tables[7] = _in_units(job, tables[7], lead)
     listed = words.listed(first, last) if engine.level == "pulse" else (words.slots, words.slots, words_at)
     memory = tuple(_numbers(getattr(state, n), lead) if n in state.memory else kappas for n in _BUFFERS)
-    wide = max(int((due.until - due.since).max()), 1) * plan.longest > 65535
+    wide = state.clock.longest_window(last - first) * plan.longest > 65535
     at_once = max(1, _NUMBERS // (many * rows * columns)) if engine.level != "pulse" else windows
     for start in range(0, windows, at_once):
         size = min(at_once, windows - start)
@@ -85,7 +88,7 @@ def run_(job: "Job", begin: int, end: int) -> None:
             (*_states(source, lead), *fast.matrices), words.lines, words.spreads, words.slots, words_at, counts,
             tuple(tables), memory, factors, disturbance, listed, (*_states(target, lead), *slow.matrices), row_sign,
             kappas, keys, hit, (fast.shape, slow.shape), (fast.curves, slow.curves), _reads(io, columns),
-            _buffer(buffered, smoothed), _train(smoothed, target.device.granularity), words.samples, rows, columns,
+            _buffer(buffered, smoothed), _train(smoothed, target.device.granularity, like), words.samples, rows, columns,
             cdiv(columns, LANES), windows, start, size, listed[0].shape[-1], fast.nodes, slow.nodes,
             LEVEL=LEVELS[engine.level], PIECES=words.pieces, SIGNED=words.signed, WIDE=wide, KIND=fast.kind,
             SLOW_KIND=slow.kind, PERFECT=io.is_perfect, BY_WEIGHT=io.w_noise_type == "pcm_read",
@@ -100,7 +103,7 @@ def run_(job: "Job", begin: int, end: int) -> None:
         state.row_sums += factors[2].sum(1).view_as(state.row_sums)
         state.column_sums += factors[3].sum(1).view_as(state.column_sums)
     sent = of_each(hit if lead else hit[0], job.chain.draws)
-    job.count(job.program.gradient, int(due.reads.sum()), sent)
+    job.count(job.program.gradient, lambda: int(due.reads.sum()), sent)
 
 
 def _counts(
@@ -137,13 +140,21 @@ def _counts(
     return counts
 
 
-def _tables(job: "Job", due: Schedule, lead: tuple[int, ...]) -> list[Tensor]:
-    """The schedule as ``kernels.windows.live`` takes it, but for the last."""
-    like, plan = job.source.state, job.plan
-    since, until = ((edge + plan.first).astype(np.int32) for edge in (due.since, due.until))
-    starts = np.arange(0, since.shape[1], LANES)
-    earliest, latest = np.minimum.reduceat(since, starts, 1), np.maximum.reduceat(until, starts, 1)
-    reads = due.reads.astype(np.float32)
+def _tables(due: Schedule, first: int, like: Tensor, lead: tuple[int, ...]) -> list[Tensor]:
+    """The schedule as ``kernels.windows.live`` takes it, but for the last; ``first``: number of its first sample."""
+    starts = np.arange(0, due.since.shape[1], LANES)
+    made: tuple[Callable[[], NDArray[Any]], ...] = (
+        lambda: due.since,
+        lambda: due.until,
+        lambda: np.minimum.reduceat(due.since, starts, 1),
+        lambda: np.maximum.reduceat(due.until, starts, 1),
+    )
+
+    def edge(of: Callable[[], NDArray[Any]]) -> Tensor:
+        return feed.given(lambda: (of() + first).astype(np.int32), like)
+
+    edges = [edge(of) for of in made]
+    reads = feed.given(lambda: due.reads.astype(np.float32), like)
     shape = (*lead, *due.reads.shape)
     sign, scale, fresh = (
         t.to(like.device, torch.float32).expand(shape).reshape(prod(lead), *due.reads.shape)
@@ -152,8 +163,16 @@ def _tables(job: "Job", due: Schedule, lead: tuple[int, ...]) -> list[Tensor]:
     gate, share = (
         t.to(like.device, torch.float32).expand(due.reads.shape).contiguous() for t in (due.gate, due.share)
     )
-    known = [upload(array, like) for array in (since, until, earliest, latest, reads)]
-    return [*known, gate, sign.contiguous(), (sign * scale).contiguous(), fresh.contiguous(), share, known[0]]
+    return [
+        *edges,
+        reads,
+        gate,
+        sign.contiguous(),
+        (sign * scale).contiguous(),
+        fresh.contiguous(),
+        share,
+        edges[0],
+    ]
 
 
 def _in_units(job: "Job", gain: Tensor, lead: tuple[int, ...]) -> tuple[Tensor, Tensor]:
@@ -214,15 +233,25 @@ def _of_other_lines(
     """What the noise at the DAC of all lines adds to each read [crossbars, windows, O, I]; without: one number."""
     if io.is_perfect or io.inp_noise == 0:
         return torch.zeros(1, device=weight.device)
-    window, column = np.nonzero(reads)
-    below = weight.reshape(-1, *weight.shape[-2:])
+    most = reads.size if feed.active() else int(reads.sum())
+    lines, below = weight.shape[-1], weight.reshape(-1, *weight.shape[-2:])
+
+    def places() -> NDArray[
+        np.int64
+    ]:  # where there are fewer reads than there may be, some place that is not read
+        found = np.argwhere(reads)
+        nowhere = np.argwhere(~reads)
+        return np.concatenate((found, nowhere))[:most].T
+
+    def noise(stream: "Stream") -> Tensor:
+        drawn, many = torch.zeros(lines, most), int(reads.sum())
+        drawn[:, :many] = io.inp_noise * stream.fork("inputs").normal(lines, many, like=drawn)
+        return drawn
+
     added = torch.zeros(below.shape[0], len(reads), *weight.shape[-2:], device=weight.device)
-    cpu = torch.empty(0)
+    window, column = feed.given(places, weight).unbind()
     for k, stream in enumerate(streams):
-        noise = io.inp_noise * stream.fork("inputs").normal(weight.shape[-1], window.size, like=cpu).to(
-            weight.device
-        )
-        added[k, torch.from_numpy(window), :, torch.from_numpy(column)] = (below[k] @ noise).T
+        added[k, window, :, column] = (below[k] @ feed.given(partial(noise, stream), weight)).T
     return added
 
 
@@ -255,8 +284,10 @@ def _managed(what: Smoothed) -> bool:
     return update.update_management or update.update_bl_management
 
 
-def _train(what: Smoothed | None, granularity: float) -> tuple[float, ...]:
+def _train(what: Smoothed | None, granularity: float, like: Tensor) -> tuple[Any, ...]:
+    """See ``kernels.transfers.train_pulses``."""
     if what is None:
-        return (0.0, 1.0, 1.0)
-    update = what.write.update
-    return float(what.write.strength / granularity), float(update.desired_bl), float(update.um_grad_scale)
+        return like, 1.0, 1.0
+    update, strength = what.write.update, what.write.strength
+    drive = like.new_ones(1, dtype=torch.float64) * strength / granularity
+    return drive.float(), float(update.desired_bl), float(update.um_grad_scale)

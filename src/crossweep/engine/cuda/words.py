@@ -10,7 +10,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from crossweep.engine.cuda.launch import cdiv, halves, power, upload
+from crossweep import feed
+from crossweep.engine.cuda.launch import cdiv, keys_of, power
 from crossweep.engine.pulse_plan import PulsePlan
 from crossweep.rng import Stream
 
@@ -141,7 +142,7 @@ def words_of(
         batch.words[key] = (
             _expected(plan) if expected else _drawn(plan, [stream.at(place) for place in firsts])
         )
-    return batch.words[key], upload(numbers, batch.x)
+    return batch.words[key], feed.constant(lambda: numbers, batch.x)
 
 
 @cache
@@ -184,7 +185,7 @@ def _drawn(plan: PulsePlan, streams: list[Stream]) -> Words:
     many, b = bl.shape
     slots = torch.empty(many, b + 1, dtype=torch.int32, device=bl.device)
     first_slots[(many,)](bl, slots, b, B=_SAMPLES)
-    keys = [[stream.fork(name).next_key() for name in "xd"] for stream in streams]
+    keys = [keys_of([stream.fork(name) for stream in streams], bl) for name in "xd"]
     found, sums = [], []
     for side, (values, scale) in enumerate(_sides(plan)):
         n = values.shape[-1]
@@ -192,10 +193,9 @@ def _drawn(plan: PulsePlan, streams: list[Stream]) -> Words:
         words = torch.empty(many, pieces, b, n, dtype=torch.int32, device=bl.device)
         signs = torch.empty(0 if signed else (many, b, n), dtype=torch.int8, device=bl.device)
         sums.append(torch.empty(2, many, cdiv(n, lines), b, dtype=torch.int64, device=bl.device))
-        own = halves([pair[side] for pair in keys], bl)
         if words.numel():
             draw_lines[(b, cdiv(n, lines), many)](
-                values, scale, bl, slots, own, words, signs, sums[side][0], sums[side][1], b, n, *values.stride(),
+                values, scale, bl, slots, keys[side], words, signs, sums[side][0], sums[side][1], b, n, *values.stride(),
                 PIECES=pieces, SIGNED=signed, LONG=plan.longest >= _PLANES_FROM, LINES=lines,
             )  # fmt: skip
         found.append((words, signs))
@@ -212,7 +212,7 @@ def _summed(bl: Tensor, sums: list[Tensor], lines: tuple[int, int], full: float)
     many, b = bl.shape
     running = torch.empty(many, b + 1, dtype=torch.float64, device=bl.device)
     coincidences = torch.empty(2, many, b, dtype=torch.float64, device=bl.device)
-    scales = upload(np.array([1 / (n * full) for n in lines]), bl)
+    scales = feed.constant(lambda: np.array([1 / (n * full) for n in lines]), bl)
     x, d = ((one[0], one[1]) for one in sums)
     summarise[(many,)](
         bl, x, d, running, coincidences, b, sums[0].shape[2], sums[1].shape[2], scales, B=_SAMPLES

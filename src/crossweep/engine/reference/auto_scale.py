@@ -50,7 +50,8 @@ def scaled_rate(
     mean_x, mean_d = (running_scale(top, own, tau) for top, own in zip((top_x, top_d), averages, strict=True))
     for average, mean in zip(averages, (mean_x, mean_d), strict=True):
         average.copy_(mean[..., -1])
-    return base / (torch.where(mean_x > 0, mean_x, 1.0) * torch.where(mean_d > 0, mean_d, 1.0))
+    product = torch.where(mean_x > 0, mean_x, 1.0) * torch.where(mean_d > 0, mean_d, 1.0)
+    return product.reciprocal() * base  # a number or a tensor without dimensions, rounded alike
 
 
 def _one_by_one(new: Tensor, start: Tensor, tau: float) -> Tensor:

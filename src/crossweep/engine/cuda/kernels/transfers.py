@@ -113,11 +113,12 @@ def train_pulses(
     """Coincidences of one pair of pulse trains for each column that is read [R, C], from what is to be written ``own``.
 
     Args:
-        train: strength over C's step, longest train, scale of the largest value, see ``scalars.Train``.
+        train: strength over C's step [1], longest train, scale of the largest value, see ``scalars.Train``.
         key: 32-bit key.
     """
-    drive, longest, grad_scale = train[0], train[1], train[2]
+    longest, grad_scale = train[1], train[2]
     top = tl.max(tl.abs(own), 0)
+    drive = top * 0.0 + tl.load(train[0])
     if BY_ROWS:
         x, d = top, top * 0.0 + grad_scale
     else:
@@ -126,7 +127,7 @@ def train_pulses(
         length, scale_x, scale_d = balanced(drive, x, d, longest, SHORTEN)
     else:
         length = top * 0.0 + longest
-        scale_x = tl.sqrt_rn(top * 0.0 + drive / longest)
+        scale_x = tl.sqrt_rn(drive / longest)
         scale_d = scale_x
     length = tl.where((reads > 0) & (top > 0) & (drive > 0), length, 0.0)
     if BY_ROWS:

@@ -106,7 +106,7 @@ def live(
         io: see ``transfers.read_columns``.
         buffer: momentum, longest, limit, weight of a read in the mean, floor of the root, pulses for each n; least value
             that trains write, whether it is an average of them.
-        train: see ``transfers.train_pulses``.
+        train: see ``transfers.train_pulses``; its strength is a tensor, since a learning rate changes it.
     """
     block, band, k = tl.program_id(0), tl.program_id(1), tl.program_id(2)
     i, j = band * R + tl.arange(0, R), block * C + tl.arange(0, C)
