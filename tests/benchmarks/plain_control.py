@@ -49,9 +49,12 @@ def without_validation(data: Images, generator: torch.Generator) -> Images:
     return data[0][index], data[1][index]
 
 
+BLACK = ((0 - MEAN) / STD)[None, :, None, None]
+
+
 def shifted(batch: Tensor, generator: torch.Generator) -> Tensor:
-    """Every image moved by up to four pixels, half of them mirrored."""
-    batch = pad(batch, [4] * 4)
+    """Every image moved by up to four pixels, black entering as in torchvision's `RandomCrop`; half of them mirrored."""
+    batch = pad(batch - BLACK, [4] * 4) + BLACK
     moved = []
     for image in batch:
         top, left, mirrored = (int(torch.randint(n, (1,), generator=generator)) for n in (9, 9, 2))
