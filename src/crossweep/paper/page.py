@@ -19,10 +19,11 @@ from crossweep.results.analysis import METRIC
 from crossweep.results.plots.style import Figure
 from crossweep.results.table import Table
 
+TUNES = ("paper_tune", "paper_tune_more")  # a search may go on under another name
 RULES = ("paper_rules", "paper_micro", "paper_full")
 # studies of flaws, and what is judged there: a hybrid's digital part leaves no rule without a flaw to compare with
 FLAWS = {"hybrid": METRIC, "offsets": COST, "tolerance": COST, "skew_variability": COST}
-STUDIES = (*RULES, "paper_tune", "paper_limits", *(f"paper_{name}" for name in FLAWS))
+STUDIES = (*RULES, *TUNES, "paper_limits", *(f"paper_{name}" for name in FLAWS))
 CONTROL = "control.csv"  # of `tests/benchmarks/plain_control.py`
 _PART = re.compile(r"(<!-- (?P<name>[a-z_]+) -->\n)(?P<old>.*?)(<!-- end -->)", re.DOTALL)
 Saved = Mapping[str, Table]
@@ -47,7 +48,8 @@ def parts(found: Saved, kept: Path) -> dict[str, str]:
     plain = kept / CONTROL
     both = "paper_rules" in found and plain.is_file()
     made["control_table"] = control_table(found["paper_rules"], plain) if both else _missing("rules")
-    made["tune_table"] = tune_table(found["paper_tune"]) if "paper_tune" in found else _missing("tune")
+    searches = [found[name] for name in TUNES if name in found]
+    made["tune_table"] = tune_table(searches) if searches else _missing("tune")
     made["limits_table"] = (
         limits_table(found["paper_limits"]) if "paper_limits" in found else _missing("limits")
     )
@@ -113,9 +115,10 @@ def runs_table(found: Saved) -> str:
     return table(["study", "runs", "seeds", "hours", "machine", "version", "commit"], rows)
 
 
-def tune_table(told: Table) -> str:
+def tune_table(searches: list[Table]) -> str:
     """The search: what was tried, and its validation accuracy."""
-    rows = told.rows.sort_values("metric.validation_accuracy", ascending=False)
+    rows = pd.concat([one.rows for one in searches]).dropna(subset="metric.validation_accuracy")
+    rows = rows.sort_values("metric.validation_accuracy", ascending=False)
     best: list[list[str]] = []
     for rule, found in rows.groupby("algorithm", sort=True):
         best += [

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure as Canvas
 from numpy.typing import NDArray
 
 from crossweep.paper.saved import HISTORY
@@ -129,35 +132,24 @@ def rules_verdict(tables: list[Table]) -> str:
 
 
 def rules_figure(tables: list[Table]) -> Figure:
-    """Error increase of every rule, a row per network and half of the task."""
+    """Error increase of every rule, a panel per network and half of the task."""
     found = cells(tables)
-    rules = list(dict.fromkeys(cell.rule for cell in found))
-    places = list(dict.fromkeys((cell.network, cell.classes) for cell in found))
-    made, axes = canvas(
-        COLUMN * 2,
-        0.7 + 0.24 * len(rules) * ((len(places) + 1) // 2),
-        ncols=2,
-        nrows=(len(places) + 1) // 2,
-        squeeze=False,
-        sharex=True,
-    )
-    for ax, place in zip(axes.flat, places):
-        for cell in (c for c in found if (c.network, c.classes) == place):
-            y, mean = rules.index(cell.rule), estimate(cell.over_best)
-            ax.scatter(
-                cell.over_best, np.full(len(cell.over_best), y), s=10, color=LINES[y % 6], alpha=0.7, lw=0
-            )
+    rules, places = _named(found)
+    most = max(sum((c.network, c.classes) == place for c in found) for place in places)
+    made, panels = _panels(places, 0.7 + 0.24 * most, sharex=True)
+    for ax, place in zip(panels, places, strict=True):
+        here = [c for c in found if (c.network, c.classes) == place]
+        for y, cell in enumerate(here):
+            mean, colour = estimate(cell.over_best), LINES[rules.index(cell.rule) % 6]
+            ax.scatter(cell.over_best, np.full(len(cell.over_best), y), s=10, color=colour, alpha=0.7, lw=0)
             if mean.n > 1:
                 ax.hlines([y + 0.22], mean.low, mean.high, color=INK, lw=1.2)
             ax.plot([mean.mean], [y + 0.22], marker="|", ms=6, mew=1.5, color=INK)
         ax.axvline(BUDGET, color=MUTED, lw=0.8, ls="--")
         ax.axvline(0.0, color=MUTED, lw=0.6)
-        ax.set_yticks(range(len(rules)), rules)
-        ax.set_ylim(len(rules) - 0.4, -0.6)
-        ax.set_title(f"{place[0]}, classes {place[1]}")
+        ax.set_yticks(range(len(here)), [cell.rule for cell in here])
+        ax.set_ylim(most - 0.4, -0.6)
         ax.set_xlabel("error increase [points]")
-    for ax in list(axes.flat)[len(places) :]:
-        ax.set_visible(False)
     return Figure(
         name="results_rules",
         title="Error increase over the best digital optimizer",
@@ -169,18 +161,12 @@ def rules_figure(tables: list[Table]) -> Figure:
 def epochs_figure(tables: list[Table]) -> Figure:
     """Test accuracy after every epoch."""
     found = [cell for cell in cells(tables) if cell.accuracy.size]
-    places = list(dict.fromkeys((cell.network, cell.classes) for cell in found))
-    made, axes = canvas(
-        COLUMN * 2,
-        COLUMN * 0.8 * ((len(places) + 1) // 2),
-        ncols=2,
-        nrows=(len(places) + 1) // 2,
-        squeeze=False,
-    )
-    for ax, place in zip(axes.flat, places):
+    rules, places = _named(found)
+    made, panels = _panels(places, COLUMN * 0.8)
+    for ax, place in zip(panels, places, strict=True):
         here = [c for c in found if (c.network, c.classes) == place]
-        for i, cell in enumerate(here):
-            epochs = np.arange(1, cell.accuracy.size + 1)
+        for cell in here:
+            i, epochs = rules.index(cell.rule), np.arange(1, cell.accuracy.size + 1)
             style = "-" if i < 6 else "--"
             ax.plot(
                 epochs,
@@ -191,18 +177,34 @@ def epochs_figure(tables: list[Table]) -> Figure:
                 ms=3.5,
                 label=cell.rule,
             )
+            ax.set_xticks(epochs)
         digital = 100 - float(np.mean(here[0].error - here[0].over_best))
         ax.axhline(digital, color=INK, lw=0.8, ls=":", label="best digital, at the end")
-        ax.set_xticks(epochs)
         ax.set_xlabel("epoch")
         ax.set_ylabel("test accuracy [%]")
-        ax.set_title(f"{place[0]}, classes {place[1]}")
-        ax.legend(loc="lower right", fontsize=6)
-    for ax in list(axes.flat)[len(places) :]:
-        ax.set_visible(False)
+        ax.legend(loc="lower right")
     return Figure(
         name="results_epochs",
         title="Test accuracy per epoch",
         caption="Means over the seeds.",
         canvas=made,
     )
+
+
+def _named(found: list[Cell]) -> tuple[list[str], list[tuple[str, str]]]:
+    """All rules, and all pairs of network and classes, in order."""
+    return list(dict.fromkeys(c.rule for c in found)), list(
+        dict.fromkeys((c.network, c.classes) for c in found)
+    )
+
+
+def _panels(places: list[tuple[str, str]], height: float, **subplots: Any) -> tuple[Canvas, list[Axes]]:
+    """A titled panel for each place, two in a row."""
+    rows = (len(places) + 1) // 2
+    made, axes = canvas(COLUMN * 2, height * rows, ncols=2, nrows=rows, squeeze=False, **subplots)
+    panels = list(axes.flat)
+    for ax in panels[len(places) :]:
+        ax.set_visible(False)
+    for ax, (network, classes) in zip(panels, places):
+        ax.set_title(f"{network}, classes {classes}")
+    return made, panels[: len(places)]
