@@ -28,7 +28,7 @@ CHANGES: dict[str, dict[str, Any]] = {  # another value of every key
     },
     "resnet18": {"name": "resnet34", "cifar_stem": False},
     "timm": {"name": "test_vit3", "kwargs": {"patch_size": 8}, "image_size": 64},
-    "resnet_cifar": {"blocks": 1, "width": 8},
+    "resnet_cifar": {"blocks": 1, "width": 8, "stem_stride": 2},
     "mlp": {"widths": [16], "activation": "relu"},
     "mlp_relu": {"widths": [16], "activation": "sigmoid"},
     "lstm": {"hidden": 8, "layers": 2},
