@@ -9,6 +9,7 @@ from crossweep.errors import StudyError
 from crossweep.paper.__main__ import report
 from crossweep.paper.flaws import COST, analysed, costs, sheet
 from crossweep.paper.page import figures, filled, parts, saved
+from crossweep.paper.rules import limits_table
 from crossweep.paper.saved import load, save
 from crossweep.results.plots.style import drawing
 from crossweep.results.table import Table
@@ -49,11 +50,11 @@ def kept(tmp_path: Path) -> Path:
 
 def test_the_page_is_what_the_saved_runs_say() -> None:
     page = (ROOT / "RESULTS.md").read_text()
-    assert filled(page, saved(KEPT), KEPT) == page, "make paper-report"
+    assert filled(page, saved(KEPT)) == page, "make paper-report"
 
 
 def test_a_rule_within_the_budget_is_told_from_one_beyond(kept: Path) -> None:
-    made = parts(saved(kept), kept)
+    made = parts(saved(kept))
     near, far = made["rules_table"].splitlines()[2:]
     assert near.startswith(
         "| Swin, 0.1 M weights | 0-9 | `cttv2` | 31.0 ± 0.4 | +1.00 (+0.53 to +1.47) | cannot be judged"
@@ -66,8 +67,19 @@ def test_a_rule_within_the_budget_is_told_from_one_beyond(kept: Path) -> None:
     assert "| +0.50 (+0.50 to +0.50) | 1,000 | 9,000 | 25.0% |" in made["fresh_table"]
 
 
+def test_each_change_has_its_increase_under_each_rule(kept: Path) -> None:
+    told = load(kept / "paper_rules")
+    assert told is not None
+    rows = told.rows.assign(**{"axis.change": ["nothing"] * 5 + ["longer trains"] * 5})
+    table = limits_table(Table(rows=rows, studies=told.studies, skipped=()))
+    assert table.splitlines()[2:] == [
+        "| nothing | +1.00 (+0.53 to +1.47) | - |",
+        "| longer trains | - | +6.00 (+5.05 to +6.95) |",
+    ]
+
+
 def test_what_has_not_run_says_how_to_run_it(kept: Path) -> None:
-    made = parts(saved(kept), kept)
+    made = parts(saved(kept))
     assert made["hybrid_sheet"] == "*Not run yet: `crossweep-train -m study=paper/hybrid`.*"
     for name, text in made.items():
         if text.startswith("*Not run yet"):
@@ -77,7 +89,7 @@ def test_what_has_not_run_says_how_to_run_it(kept: Path) -> None:
 
 def test_an_unknown_part_is_refused(kept: Path) -> None:
     with pytest.raises(StudyError, match=r"RESULTS\.md: no part is called nothing; there are runs, "):
-        filled("<!-- nothing -->\n<!-- end -->", saved(kept), kept)
+        filled("<!-- nothing -->\n<!-- end -->", saved(kept))
 
 
 def test_the_command_writes_page_and_figures(kept: Path, tmp_path: Path) -> None:

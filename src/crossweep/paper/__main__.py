@@ -39,7 +39,7 @@ def report(runs: Path, kept: Path, pictures: Path, page: Path) -> None:
         for figure in figures(found):
             print(write_bytes(pictures / f"{figure.name}.png", _png(figure)))
     text = page.read_text(encoding="utf-8")
-    print(write_bytes(page, filled(text, found, kept).encode()))
+    print(write_bytes(page, filled(text, found).encode()))
 
 
 def _png(figure: Figure) -> bytes:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import pandas as pd
@@ -15,7 +17,7 @@ from crossweep.paper.fresh import fresh_table
 from crossweep.paper.rules import epochs_figure, limits_table, rules_figure, rules_table, rules_verdict
 from crossweep.paper.saved import load
 from crossweep.paper.words import table
-from crossweep.results.analysis import METRIC
+from crossweep.results.analysis import METRIC, Analysis
 from crossweep.results.plots.style import Figure
 from crossweep.results.table import Table
 
@@ -26,36 +28,57 @@ FLAWS = {"hybrid": METRIC, "offsets": COST, "tolerance": COST, "skew_variability
 STUDIES = (*RULES, *TUNES, "paper_limits", *(f"paper_{name}" for name in FLAWS))
 CONTROL = "control.csv"  # of `tests/benchmarks/plain_control.py`
 _PART = re.compile(r"(<!-- (?P<name>[a-z_]+) -->\n)(?P<old>.*?)(<!-- end -->)", re.DOTALL)
-Saved = Mapping[str, Table]
+
+
+@dataclass(frozen=True)
+class Saved:
+    """What was saved.
+
+    Args:
+        folder: where.
+        tables: study by study.
+    """
+
+    folder: Path
+    tables: Mapping[str, Table]
+
+    def of(self, *names: str) -> list[Table]:
+        """Those of these studies that there are."""
+        return [self.tables[name] for name in names if name in self.tables]
+
+    @cached_property
+    def flaws(self) -> dict[str, Analysis]:
+        """The surfaces of the studies of flaws, for tables and figures alike: they take seconds each."""
+        return {
+            name: analysed(told, metric)
+            for name, metric in FLAWS.items()
+            for told in self.of(f"paper_{name}")
+        }
 
 
 def saved(folder: Path) -> Saved:
-    """What was saved, study by study."""
+    """What was saved in a folder."""
     found = {name: load(folder / name) for name in STUDIES}
-    return {name: told for name, told in found.items() if told is not None}
+    return Saved(folder, {name: told for name, told in found.items() if told is not None})
 
 
-def parts(found: Saved, kept: Path) -> dict[str, str]:
-    """Every generated part by the name that its marker has; ``kept`` is the folder of the saved studies."""
-    rules = [found[name] for name in RULES if name in found]
-    made = {"runs": runs_table(found)}
+def parts(found: Saved) -> dict[str, str]:
+    """Every generated part by the name that its marker has."""
+    rules, searches, limits = found.of(*RULES), found.of(*TUNES), found.of("paper_limits")
+    made = {"runs": runs_table(found.tables)}
     for name, write in {
         "rules_table": rules_table,
         "rules_verdict": rules_verdict,
         "fresh_table": fresh_table,
     }.items():
         made[name] = write(rules) if rules else _missing("rules")
-    plain = kept / CONTROL
-    both = "paper_rules" in found and plain.is_file()
-    made["control_table"] = control_table(found["paper_rules"], plain) if both else _missing("rules")
-    searches = [found[name] for name in TUNES if name in found]
+    plain, controlled = found.folder / CONTROL, found.of("paper_rules")
+    both = bool(controlled) and plain.is_file()
+    made["control_table"] = control_table(controlled[0], plain) if both else _missing("rules")
     made["tune_table"] = tune_table(searches) if searches else _missing("tune")
-    made["limits_table"] = (
-        limits_table(found["paper_limits"]) if "paper_limits" in found else _missing("limits")
-    )
-    for name, metric in FLAWS.items():
-        told = found.get(f"paper_{name}")
-        made[f"{name}_sheet"] = _missing(name) if told is None else sheet(analysed(told, metric))
+    made["limits_table"] = limits_table(limits[0]) if limits else _missing("limits")
+    for name in FLAWS:
+        made[f"{name}_sheet"] = sheet(found.flaws[name]) if name in found.flaws else _missing(name)
     return made
 
 
@@ -65,22 +88,20 @@ def _missing(study: str) -> str:
 
 def figures(found: Saved) -> list[Figure]:
     """What can be drawn; call within `style.drawing()`."""
-    rules = [found[name] for name in RULES if name in found]
+    rules = found.of(*RULES)
     drawn = [rules_figure(rules), epochs_figure(rules)] if rules else []
-    for name, metric in FLAWS.items():
-        if told := found.get(f"paper_{name}"):
-            analysis = analysed(told, metric)
-            drawn += maps_of(analysis, f"results_{name}") or bars(analysis, f"results_{name}")
+    for name, analysis in found.flaws.items():
+        drawn += maps_of(analysis, f"results_{name}") or bars(analysis, f"results_{name}")
     return drawn
 
 
-def filled(text: str, found: Saved, kept: Path) -> str:
+def filled(text: str, found: Saved) -> str:
     """The page with every part made anew.
 
     Raises:
         StudyError: a marker names no part.
     """
-    known = parts(found, kept)
+    known = parts(found)
 
     def part(match: re.Match[str]) -> str:
         name = match["name"]
@@ -91,10 +112,10 @@ def filled(text: str, found: Saved, kept: Path) -> str:
     return _PART.sub(part, text)
 
 
-def runs_table(found: Saved) -> str:
-    """Which runs the page rests on: study, command, runs, seeds, hours, machine, versions, commits."""
+def runs_table(tables: Mapping[str, Table]) -> str:
+    """Which runs the page rests on: study, runs, seeds, hours, machine, versions, commits."""
     rows = []
-    for name, told in found.items():
+    for name, told in tables.items():
         done = told.rows[told.rows["state"].isin(["complete", "diverged"])]
         seeds = sorted({int(seed) for seed in done["seed"].dropna()})
         hours = done["wall_seconds"].sum() / 3600

@@ -6,11 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-import numpy as np
 from numpy.typing import ArrayLike
-from scipy import stats
 
-from crossweep.results.stats import CONFIDENCE, MeanEstimate, estimate, holm
+from crossweep.results.stats import CONFIDENCE, MeanEstimate, estimate, holm, p_value
 
 
 class Verdict(StrEnum):
@@ -44,16 +42,8 @@ def judge(samples: Sequence[ArrayLike], limit: float) -> list[Judged]:
         limit: what the mean must not exceed.
     """
     means = [estimate(values) for values in samples]
-    adjusted = holm([_p(mean, limit) for mean in means])
+    adjusted = holm([p_value(mean, limit) for mean in means])
     return [Judged(mean, p, _verdict(mean, p, limit)) for mean, p in zip(means, adjusted, strict=True)]
-
-
-def _p(mean: MeanEstimate, limit: float) -> float:
-    if mean.n < 2:
-        return float("nan")
-    if mean.std == 0:
-        return 0.0
-    return float(2 * stats.t.sf(abs(mean.mean - limit) / (mean.std / np.sqrt(mean.n)), mean.n - 1))
 
 
 def _verdict(mean: MeanEstimate, p: float, limit: float) -> Verdict:

@@ -18,7 +18,7 @@ CLASSES = {"cifar": "0-9", "cifar_second": "10-19"}
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A Markdown table; numbers stand right where every cell below the first column is one."""
+    """A Markdown table."""
     lines = [header, ["---"] * len(header), *rows]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
 

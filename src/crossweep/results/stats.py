@@ -63,6 +63,15 @@ def estimate(values: ArrayLike) -> MeanEstimate:
     return MeanEstimate(mean=mean, std=std, low=mean - half, high=mean + half, n=n)
 
 
+def p_value(e: MeanEstimate, limit: float = 0.0) -> float:
+    """Of a two-sided t-test of a mean against a number; nan for n < 2. Values without any scatter leave no doubt."""
+    if e.n < 2:
+        return float("nan")
+    if e.std == 0:
+        return float(e.mean == limit)
+    return float(2 * stats.t.sf(abs(e.mean - limit) / (e.std / np.sqrt(e.n)), e.n - 1))
+
+
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
     """One group against another on the same conditions and seeds.
@@ -128,7 +137,7 @@ def _one(wide: pd.DataFrame, first: str, second: str) -> Comparison | None:
         # Hedges' correction: the plain ratio overstates by about 3 / (4 n - 5) with few values
         effect=e.mean / e.std * (1 - 3 / (4 * e.n - 5)) if enough else float("nan"),
         share_better=float((difference < 0).mean()),
-        p=float(2 * stats.t.sf(abs(e.mean) / (e.std / np.sqrt(e.n)), e.n - 1)) if enough else float("nan"),
+        p=p_value(e) if enough else float("nan"),
     )
 
 
