@@ -56,13 +56,13 @@ algorithms: $(READY)  ## every training rule on two small tasks: figures and tab
 	$(RUN) -m crossweep.gallery $(ARGS)
 
 paper-small: $(READY)  ## the claims of the reference work on CIFAR, small networks: hours on 2 cores; goes on where it stopped
-	for study in tune limits rules micro hybrid offsets tolerance skew_variability; do \
+	for study in tune limits rules micro hybrid offsets tolerance skew_variability retention; do \
 	  $(RUN) -m crossweep.train -m study=paper/$$study $(ARGS) || exit $$?; done
 
 paper-full: $(READY)  ## its headline with Swin-T: wants a GPU
 	$(RUN) -m crossweep.train -m study=paper/full $(ARGS)
 
-paper-report: $(READY)  ## RESULTS.md and its figures from what has run, else from what was saved
+paper-report: $(READY)  ## RESULTS.md, its figures, ALGORITHMS.md's table: from what has run, else from what was saved
 	$(RUN) -m crossweep.paper $(ARGS)
 
 test: $(READY)  ## the tests (minutes), one process per core

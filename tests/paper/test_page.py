@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 
 from crossweep.errors import StudyError
-from crossweep.paper.__main__ import report
+from crossweep.paper.__main__ import PAGES, report
 from crossweep.paper.flaws import COST, analysed, costs, sheet
 from crossweep.paper.page import figures, filled, parts, saved
+from crossweep.paper.presets import presets_scatter, presets_table
+from crossweep.paper.retention import retention_table
 from crossweep.paper.rules import limits_table
 from crossweep.paper.saved import load, save
 from crossweep.results.plots.style import drawing
@@ -48,9 +50,10 @@ def kept(tmp_path: Path) -> Path:
     return tmp_path / "kept"
 
 
-def test_the_page_is_what_the_saved_runs_say() -> None:
-    page = (ROOT / "RESULTS.md").read_text()
-    assert filled(page, saved(KEPT)) == page, "make paper-report"
+@pytest.mark.parametrize("page", PAGES, ids=str)
+def test_the_pages_are_what_the_saved_runs_say(page: Path) -> None:
+    text = (ROOT / page).read_text()
+    assert filled(text, saved(KEPT)) == text, "make paper-report"
 
 
 def test_a_rule_within_the_budget_is_told_from_one_beyond(kept: Path) -> None:
@@ -78,6 +81,43 @@ def test_each_change_has_its_increase_under_each_rule(kept: Path) -> None:
     ]
 
 
+def test_presets_have_a_row_per_device_and_a_column_per_rule(kept: Path) -> None:
+    told = load(kept / "paper_rules")
+    assert told is not None
+    rows = told.rows.assign(
+        **{"axis.device": ["reram_sb", "reram_om"] * 5, "axis.algorithm": told.rows["algorithm"]}
+    )
+    presets = Table(rows=rows, studies=told.studies, skipped=())
+    assert presets_table(presets).splitlines() == [
+        "| device | `cttv2` | `ttv2` |",
+        "| --- | --- | --- |",
+        "| `reram_sb` | +0.8 | +5.7 |",
+        "| `reram_om` | +1.4 | +6.2 |",
+    ]
+    # variances .0633, .045, .98, .52 with 2, 1, 1, 2 degrees of freedom
+    assert presets_scatter(presets).startswith(
+        "Means of 5 seeds. Between the seeds of a cell the increase scatters by 0.6 "
+    )
+
+
+def test_what_waiting_adds_is_told_per_rule_and_drift(kept: Path) -> None:
+    told = load(kept / "paper_rules")
+    assert told is not None
+    later = {
+        "metric.test_error_after_3600s": 1.0,
+        "metric.test_error_after_7200s": 2.0,
+        "metric.test_error_after_5s": 0.5,
+    }
+    rows = told.rows.assign(
+        **{"axis.drift": 0.05}, **{c: told.rows["metric.test_error"] + d for c, d in later.items()}
+    )
+    header, _, row, _ = retention_table(Table(rows=rows, studies=told.studies, skipped=())).splitlines()
+    assert header.endswith("| after 5 s [points] | after an hour [points] | after 2 hours [points] |")
+    assert row.startswith(
+        "| `cttv2` | 0.05 | +1.00 (+0.53 to +1.47) | +0.50 (+0.50 to +0.50) | +1.00 (+1.00 "
+    )
+
+
 def test_what_has_not_run_says_how_to_run_it(kept: Path) -> None:
     made = parts(saved(kept))
     assert made["hybrid_sheet"] == "*Not run yet: `crossweep-train -m study=paper/hybrid`.*"
@@ -88,14 +128,14 @@ def test_what_has_not_run_says_how_to_run_it(kept: Path) -> None:
 
 
 def test_an_unknown_part_is_refused(kept: Path) -> None:
-    with pytest.raises(StudyError, match=r"RESULTS\.md: no part is called nothing; there are runs, "):
+    with pytest.raises(StudyError, match="no part is called nothing; there are runs, "):
         filled("<!-- nothing -->\n<!-- end -->", saved(kept))
 
 
 def test_the_command_writes_page_and_figures(kept: Path, tmp_path: Path) -> None:
     page = tmp_path / "RESULTS.md"
     page.write_text("Before.\n<!-- rules_table -->\nold\n<!-- end -->\nAfter.\n")
-    report(tmp_path / "runs", tmp_path / "again", tmp_path / "pictures", page)
+    report(tmp_path / "runs", tmp_path / "again", tmp_path / "pictures", [page])
     text = page.read_text()
     assert text.startswith("Before.\n<!-- rules_table -->\n| network") and text.endswith(
         "<!-- end -->\nAfter.\n"

@@ -1,7 +1,8 @@
-"""``python -m crossweep.paper``: save the studies that have run; write figures and RESULTS.md in the project's folder."""
+"""``python -m crossweep.paper``: save the studies that have run; write figures, RESULTS.md and ALGORITHMS.md's table."""
 
 import argparse
 import io
+from collections.abc import Sequence
 from pathlib import Path
 
 from crossweep.errors import StudyError, reported
@@ -11,6 +12,7 @@ from crossweep.records import write_bytes
 from crossweep.results.plots.style import Figure, drawing
 
 DPI = 150
+PAGES = (Path("RESULTS.md"), Path("ALGORITHMS.md"))
 
 
 def main() -> None:
@@ -22,14 +24,14 @@ def main() -> None:
     )
     words.add_argument("--figures", type=Path, default=Path(".github"), help="where pictures go")
     words.add_argument(
-        "--page", type=Path, default=Path("RESULTS.md"), help="the page whose parts are written"
+        "--pages", type=Path, nargs="+", default=PAGES, help="the pages whose parts are written"
     )
     given = words.parse_args()
     with reported("crossweep.paper", StudyError):
-        report(given.runs, given.saved, given.figures, given.page)
+        report(given.runs, given.saved, given.figures, given.pages)
 
 
-def report(runs: Path, kept: Path, pictures: Path, page: Path) -> None:
+def report(runs: Path, kept: Path, pictures: Path, pages: Sequence[Path]) -> None:
     """Everything at once; studies that have not run keep what was saved before."""
     for name in STUDIES:
         if (runs / name).is_dir():
@@ -38,8 +40,9 @@ def report(runs: Path, kept: Path, pictures: Path, page: Path) -> None:
     with drawing():
         for figure in figures(found):
             print(write_bytes(pictures / f"{figure.name}.png", _png(figure)))
-    text = page.read_text(encoding="utf-8")
-    print(write_bytes(page, filled(text, found).encode()))
+    for page in pages:
+        text = page.read_text(encoding="utf-8")
+        print(write_bytes(page, filled(text, found).encode()))
 
 
 def _png(figure: Figure) -> bytes:

@@ -1,4 +1,4 @@
-"""The generated parts of RESULTS.md. Prose is written by hand around them; no number is."""
+"""The generated parts of RESULTS.md and ALGORITHMS.md. Prose is written by hand around them; no number is."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ from crossweep.errors import StudyError
 from crossweep.paper.control import control_table
 from crossweep.paper.flaws import COST, analysed, bars, maps_of, sheet
 from crossweep.paper.fresh import fresh_table
+from crossweep.paper.presets import presets_scatter, presets_table
+from crossweep.paper.retention import retention_table
 from crossweep.paper.rules import epochs_figure, limits_table, rules_figure, rules_table, rules_verdict
 from crossweep.paper.saved import load
 from crossweep.paper.words import table
@@ -25,7 +27,9 @@ TUNES = ("paper_tune", "paper_tune_more")  # a search may go on under another na
 RULES = ("paper_rules", "paper_micro", "paper_full")
 # studies of flaws, and what is judged there: a hybrid's digital part leaves no rule without a flaw to compare with
 FLAWS = {"hybrid": METRIC, "offsets": COST, "tolerance": COST, "skew_variability": COST}
-STUDIES = (*RULES, *TUNES, "paper_limits", *(f"paper_{name}" for name in FLAWS))
+PAPER = (*RULES, *TUNES, "paper_limits", *(f"paper_{name}" for name in FLAWS), "paper_retention")
+PRESETS = "presets"
+STUDIES = (*PAPER, PRESETS)
 CONTROL = "control.csv"  # of `tests/benchmarks/plain_control.py`
 _PART = re.compile(r"(<!-- (?P<name>[a-z_]+) -->\n)(?P<old>.*?)(<!-- end -->)", re.DOTALL)
 
@@ -65,7 +69,7 @@ def saved(folder: Path) -> Saved:
 def parts(found: Saved) -> dict[str, str]:
     """Every generated part by the name that its marker has."""
     rules, searches, limits = found.of(*RULES), found.of(*TUNES), found.of("paper_limits")
-    made = {"runs": runs_table(found.tables)}
+    made = {"runs": runs_table({name: found.tables[name] for name in PAPER if name in found.tables})}
     for name, write in {
         "rules_table": rules_table,
         "rules_verdict": rules_verdict,
@@ -77,6 +81,12 @@ def parts(found: Saved) -> dict[str, str]:
     made["control_table"] = control_table(controlled[0], plain) if both else _missing("rules")
     made["tune_table"] = tune_table(searches) if searches else _missing("tune")
     made["limits_table"] = limits_table(limits[0]) if limits else _missing("limits")
+    rested, presets = found.of("paper_retention"), found.of(PRESETS)
+    made["retention_table"] = retention_table(rested[0]) if rested else _missing("retention")
+    for name, write_presets in {"presets_table": presets_table, "presets_scatter": presets_scatter}.items():
+        made[name] = (
+            write_presets(presets[0]) if presets else f"*Not run yet: `crossweep-train -m study={PRESETS}`.*"
+        )
     for name in FLAWS:
         made[f"{name}_sheet"] = sheet(found.flaws[name]) if name in found.flaws else _missing(name)
     return made
@@ -106,7 +116,7 @@ def filled(text: str, found: Saved) -> str:
     def part(match: re.Match[str]) -> str:
         name = match["name"]
         if name not in known:
-            raise StudyError(f"RESULTS.md: no part is called {name}; there are {', '.join(known)}")
+            raise StudyError(f"no part is called {name}; there are {', '.join(known)}")
         return f"{match[1]}{known[name]}\n{match[4]}"
 
     return _PART.sub(part, text)

@@ -1,0 +1,37 @@
+"""What every rule loses on every preset device."""
+
+from __future__ import annotations
+
+from crossweep.paper.words import table
+from crossweep.results.stats import estimate
+from crossweep.results.table import Table
+
+
+def presets_table(told: Table) -> str:
+    """Error increase [points], mean over the seeds: a row per device, a column per rule."""
+    rows = told.rows[told.rows["metric.error_increase"].notna()]
+    devices, rules = (list(dict.fromkeys(rows[f"axis.{name}"])) for name in ("device", "algorithm"))
+    found = rows.groupby(["axis.device", "axis.algorithm"])["metric.error_increase"]
+    means = {pair: estimate(values) for pair, values in found}
+
+    def cell(device: str, rule: str) -> str:
+        mean = means.get((device, rule))
+        return "-" if mean is None else f"{mean.mean:+.1f}"
+
+    made = [[f"`{device}`", *(cell(device, rule) for rule in rules)] for device in devices]
+    return table(["device", *(f"`{rule}`" for rule in rules)], made)
+
+
+def presets_scatter(told: Table) -> str:
+    """How far to trust the table: standard deviation between the seeds of a cell, pooled where the rule trains."""
+    rows = told.rows[told.rows["metric.error_increase"].notna()]
+    groups = rows.groupby(["axis.device", "axis.algorithm"])["metric.error_increase"]
+    cells = groups.agg(["var", "mean", "count"])
+    near = cells[(cells["mean"] < 10) & (cells["count"] > 1)]
+    deviation = float((near["var"] * (near["count"] - 1)).sum() / (near["count"] - 1).sum()) ** 0.5
+    seeds = sorted({int(seed) for seed in rows["seed"]})
+    return (
+        f"Means of {len(seeds)} seeds. Between the seeds of a cell the increase scatters by {deviation:.1f} points "
+        f"(standard deviation, cells below 10 points), so a mean is uncertain by about "
+        f"±{2 * deviation / len(seeds) ** 0.5:.1f}."
+    )
