@@ -7,7 +7,7 @@ import pytest
 
 from crossweep.errors import StudyError
 from crossweep.paper.__main__ import PAGES, report
-from crossweep.paper.flaws import COST, analysed, costs, sheet
+from crossweep.paper.flaws import COST, analysed, costs, curves, sheet
 from crossweep.paper.page import figures, filled, parts, saved
 from crossweep.paper.presets import presets_scatter, presets_table
 from crossweep.paper.retention import retention_table
@@ -188,6 +188,18 @@ def test_a_flaw_costs_what_it_adds_to_the_same_rule(tmp_path: Path) -> None:
     rows = sheet(analysis).splitlines()[2:]
     assert rows[0].startswith("| `cttv2` | skew [w_max] | not determined | -0.") and "9 places" in rows[0]
     assert rows[1].startswith("| `ttv2` | skew [w_max] | at most 0.0")
+
+
+def test_curves_show_the_cost_of_each_flaw_from_the_harmless_run_on(tmp_path: Path) -> None:
+    table = _offsets(tmp_path)
+    with drawing():
+        (figure,) = curves(table, "results_skew")
+    panel = figure.canvas.axes[0]
+    drawn = [np.asarray(bars.lines[0].get_data()) for bars in panel.containers]
+    assert len(drawn) == 2
+    for (places, values), slope in zip(drawn, (0.0, 20.0), strict=True):
+        assert np.allclose(places, np.linspace(0, 0.4, 9)) and values[0] == 0.0
+        assert np.abs(values - slope * places).max() < 0.5
 
 
 def test_figures_are_drawn_for_what_there_is(kept: Path) -> None:

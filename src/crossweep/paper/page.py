@@ -12,7 +12,7 @@ import pandas as pd
 
 from crossweep.errors import StudyError
 from crossweep.paper.control import control_table
-from crossweep.paper.flaws import COST, analysed, bars, maps_of, sheet
+from crossweep.paper.flaws import COST, analysed, curves, maps_of, sheet
 from crossweep.paper.fresh import fresh_table
 from crossweep.paper.presets import presets_scatter, presets_table
 from crossweep.paper.retention import retention_table
@@ -20,7 +20,7 @@ from crossweep.paper.rules import epochs_figure, limits_table, rules_figure, rul
 from crossweep.paper.saved import load
 from crossweep.paper.words import table
 from crossweep.results.analysis import METRIC, Analysis
-from crossweep.results.plots.style import Figure
+from crossweep.results.plots.style import Figure, drawing
 from crossweep.results.table import Table
 
 TUNES = ("paper_tune", "paper_tune_more")  # a search may go on under another name
@@ -49,6 +49,15 @@ class Saved:
     def of(self, *names: str) -> list[Table]:
         """Those of these studies that there are."""
         return [self.tables[name] for name in names if name in self.tables]
+
+    @cached_property
+    def drawn(self) -> dict[str, list[Figure]]:
+        """Figures of the studies of flaws: landscapes; curves where flaws come alone; call within `style.drawing()`."""
+        return {
+            name: maps_of(analysis, f"results_{name}")
+            or curves(self.tables[f"paper_{name}"], f"results_{name}")
+            for name, analysis in self.flaws.items()
+        }
 
     @cached_property
     def flaws(self) -> dict[str, Analysis]:
@@ -88,8 +97,18 @@ def parts(found: Saved) -> dict[str, str]:
             write_presets(presets[0]) if presets else f"*Not run yet: `crossweep-train -m study={PRESETS}`.*"
         )
     for name in FLAWS:
-        made[f"{name}_sheet"] = sheet(found.flaws[name]) if name in found.flaws else _missing(name)
+        made[f"{name}_sheet"] = "\n\n".join(_flaw(found, name)) if name in found.flaws else _missing(name)
     return made
+
+
+def _flaw(found: Saved, name: str) -> list[str]:
+    """Specification and pictures of a study of flaws."""
+    with drawing():
+        pictures = found.drawn[name]
+    return [
+        sheet(found.flaws[name]),
+        *(f"![{f.title}](.github/{f.name}.png)\n\n*{f.caption}*" for f in pictures),
+    ]
 
 
 def _missing(study: str) -> str:
@@ -100,9 +119,7 @@ def figures(found: Saved) -> list[Figure]:
     """What can be drawn; call within `style.drawing()`."""
     rules = found.of(*RULES)
     drawn = [rules_figure(rules), epochs_figure(rules)] if rules else []
-    for name, analysis in found.flaws.items():
-        drawn += maps_of(analysis, f"results_{name}") or bars(analysis, f"results_{name}")
-    return drawn
+    return [*drawn, *(figure for pictures in found.drawn.values() for figure in pictures)]
 
 
 def filled(text: str, found: Saved) -> str:
