@@ -18,6 +18,8 @@ SAYS = [
     ("algoritm.fast_lr=2", r"^algoritm\.fast_lr: is read by nothing, did you mean algorithm\.fast_lr\?$"),
     ("symmetry_point.skw=0.1", r"^symmetry_point\.skw: is read by nothing, did you mean symmetry_point\.skew\?$"),
     ("seed.model=1", r"^seed\.model: is read by nothing; seed has device, training, pretraining$"),
+    ("device={bogus: 1}", r"^device\.bogus: is read by nothing; device has "),
+    ("model.kwargs={depths: [1]}", r"^model\.kwargs\.depths: is no key of model\.kwargs yet; \+model\.kwargs\.depths="),
     ("seed.device=0,1", r"^seed\.device: takes one value, got 0,1; with -m they run one after another, a list is \[0,1\]$"),
 ]  # fmt: skip
 
@@ -25,7 +27,7 @@ SAYS = [
 @pytest.mark.parametrize(("word", "says"), SAYS)
 def test_a_word_that_names_nothing(word: str, says: str) -> None:
     with pytest.raises(ConfigError, match=says):
-        composed(["data=synthetic", word])
+        composed(["data=synthetic", "model=swin_tiny", word])
 
 
 def test_a_wrong_key_is_looked_for_beside_the_chosen_options() -> None:

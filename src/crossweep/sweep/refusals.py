@@ -3,9 +3,11 @@
 import difflib
 import re
 from collections.abc import Callable, Collection, Mapping
-from typing import Any
+from typing import Any, get_origin
 
 from crossweep.errors import one_line
+from crossweep.schema import hints_of
+from crossweep.trust import find
 
 _UNKNOWN = re.compile(r"Could not override '([^'@]+)'")
 _SEVERAL = re.compile(r"Ambiguous value for argument '([^=]+)=(.*)'")
@@ -24,7 +26,10 @@ def reason(error: Exception, known: Callable[[], Mapping[str, Any]]) -> str:
         usable = [option for option in options if not option.startswith("_")]
         return f"{group}: must be one of {', '.join(usable)}, got {name!r}{near(name, usable)}"
     if found := _UNKNOWN.match(str(error)):
-        return _unknown(found[1], known())
+        inner = str(
+            getattr(error.__cause__, "full_key", "")
+        )  # of a node that exists, the unknown key within it
+        return _unknown(inner if inner.startswith(f"{found[1]}.") else found[1], known())
     if "is not in struct" in str(error) and getattr(
         error, "full_key", None
     ):  # set by us, without Hydra's own words
@@ -50,9 +55,23 @@ def _unknown(key: str, config: Mapping[str, Any]) -> str:
         if not isinstance(inner, Mapping):
             return f"{key}: is read by nothing{near(key, _keys(config))}"
         node = inner
+    if _takes_any(config, owner):
+        return f"{key}: is no key of {owner} yet; +{key}=... adds it"
     names = [str(name) for name in node if not str(name).startswith("_")]
     hint = near(last, names, f"{owner}." if owner else "")
     return f"{key}: is read by nothing" + (hint or f"; {owner or 'it'} has {', '.join(names)}")
+
+
+def _takes_any(config: Mapping[str, Any], owner: str) -> bool:
+    """Whether a node is handed on with whatever keys it has, such as the keywords of a timm model."""
+    above, _, name = owner.rpartition(".")
+    node: Any = config
+    for part in above.split(".") if above else ():
+        node = node[part]
+    target = node.get("_target_")
+    if target is None or not str(target).startswith("crossweep."):
+        return False
+    return get_origin(hints_of(find(target, above, ())).get(name)) is Mapping
 
 
 def _keys(config: Mapping[str, Any], prefix: str = "") -> list[str]:
