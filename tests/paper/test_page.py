@@ -16,6 +16,7 @@ from crossweep.paper.saved import load, save
 from crossweep.results.plots.style import drawing
 from crossweep.results.table import Table
 from tests.results.studies import record, write
+from tests.results.test_agreement import write_study
 
 ROOT = Path(__file__).resolve().parents[2]
 KEPT = ROOT / "tests" / "fixtures" / "paper"
@@ -98,6 +99,19 @@ def test_presets_have_a_row_per_device_and_a_column_per_rule(kept: Path) -> None
     assert presets_scatter(presets).startswith(
         "Means of 5 seeds. Between the seeds of a cell the increase scatters by 0.6 "
     )
+
+
+def test_published_cells_stand_beside_what_was_measured(tmp_path: Path) -> None:
+    save(write_study(tmp_path / "states"), tmp_path / "kept" / "states")
+    text = parts(saved(tmp_path / "kept"))["states_table"]
+    assert text.splitlines()[:3] == [
+        "| rule | states | published | here | difference |",
+        "| --- | --- | --- | --- | --- |",
+        "| `ttv2` | 10 | 90 | 90.3 (86.5 to 94.1) | +0.3 |",
+    ]
+    assert "| `agad` | 10 | 91 | 91.5 | +0.5 |" in text
+    assert "Somebody, 2025; in %. 1 or 3 seeds here," in text
+    assert text.endswith("Not as printed: training.epochs: 5 instead of 30.")
 
 
 def test_what_waiting_adds_is_told_per_rule_and_drift(kept: Path) -> None:

@@ -15,6 +15,7 @@ from crossweep.paper.control import control_table
 from crossweep.paper.flaws import COST, analysed, curves, maps_of, sheet
 from crossweep.paper.fresh import fresh_table
 from crossweep.paper.presets import presets_scatter, presets_table
+from crossweep.paper.published import published_table
 from crossweep.paper.retention import retention_table
 from crossweep.paper.rules import epochs_figure, limits_table, rules_figure, rules_table, rules_verdict
 from crossweep.paper.saved import load
@@ -29,7 +30,8 @@ RULES = ("paper_rules", "paper_micro", "paper_full")
 FLAWS = {"hybrid": METRIC, "offsets": COST, "tolerance": COST, "skew_variability": COST}
 PAPER = (*RULES, *TUNES, "paper_limits", *(f"paper_{name}" for name in FLAWS), "paper_retention")
 PRESETS = "presets"
-STUDIES = (*PAPER, PRESETS)
+PUBLISHED = ("reference_offsets", "states")  # whose tables others have printed
+STUDIES = (*PAPER, PRESETS, *PUBLISHED)
 CONTROL = "control.csv"  # of `tests/benchmarks/plain_control.py`
 _PART = re.compile(r"(<!-- (?P<name>[a-z_]+) -->\n)(?P<old>.*?)(<!-- end -->)", re.DOTALL)
 
@@ -84,20 +86,25 @@ def parts(found: Saved) -> dict[str, str]:
         "rules_verdict": rules_verdict,
         "fresh_table": fresh_table,
     }.items():
-        made[name] = write(rules) if rules else _missing("rules")
+        made[name] = write(rules) if rules else _missing("paper/rules")
     plain, controlled = found.folder / CONTROL, found.of("paper_rules")
     both = bool(controlled) and plain.is_file()
-    made["control_table"] = control_table(controlled[0], plain) if both else _missing("rules")
-    made["tune_table"] = tune_table(searches) if searches else _missing("tune")
-    made["limits_table"] = limits_table(limits[0]) if limits else _missing("limits")
+    made["control_table"] = control_table(controlled[0], plain) if both else _missing("paper/rules")
+    made["tune_table"] = tune_table(searches) if searches else _missing("paper/tune")
+    made["limits_table"] = limits_table(limits[0]) if limits else _missing("paper/limits")
     rested, presets = found.of("paper_retention"), found.of(PRESETS)
-    made["retention_table"] = retention_table(rested[0]) if rested else _missing("retention")
+    made["retention_table"] = retention_table(rested[0]) if rested else _missing("paper/retention")
     for name, write_presets in {"presets_table": presets_table, "presets_scatter": presets_scatter}.items():
         made[name] = (
             write_presets(presets[0]) if presets else f"*Not run yet: `crossweep-train -m study={PRESETS}`.*"
         )
+    for name in PUBLISHED:
+        ran = found.of(name)
+        made[f"{name}_table"] = published_table(ran[0]) if ran else _missing(name)
     for name in FLAWS:
-        made[f"{name}_sheet"] = "\n\n".join(_flaw(found, name)) if name in found.flaws else _missing(name)
+        made[f"{name}_sheet"] = (
+            "\n\n".join(_flaw(found, name)) if name in found.flaws else _missing(f"paper/{name}")
+        )
     return made
 
 
@@ -112,7 +119,7 @@ def _flaw(found: Saved, name: str) -> list[str]:
 
 
 def _missing(study: str) -> str:
-    return f"*Not run yet: `crossweep-train -m study=paper/{study}`.*"
+    return f"*Not run yet: `crossweep-train -m study={study}`.*"
 
 
 def figures(found: Saved) -> list[Figure]:

@@ -23,7 +23,18 @@ HISTORY = "epoch."  # columns of the test accuracy after each epoch [1]
 _GROUPS = ("axis.", "metric.", "baseline.", "seed.", HISTORY)
 _CHOICES = [f"choice.{name}" for name in ("device", "model", "data", "experiment")]
 _FACTS = ["wall_seconds", "reference", "commit", "hardware", "version"]
-_TOLD = ("name", "axes", "objectives", "directions", "seeds", "seed_keys", "budget", "command", "config")
+_TOLD = (
+    "name",
+    "axes",
+    "objectives",
+    "directions",
+    "seeds",
+    "seed_keys",
+    "budget",
+    "command",
+    "config",
+    "published",
+)
 _OF_RECORD = ("versions", "hardware", "choices")
 _PRIVATE = ("host", "root", "file", "data_root")  # parts of keys that say where somebody's files lie
 _DIGITS = 6

@@ -44,7 +44,7 @@ def published(study: Study) -> Published | None:
 
 def departures(study: Study) -> list[str]:
     """What a study did otherwise than the source, as ``key: here instead of there``."""
-    found, config = published(study), study.first_record.get("config")
+    found, config = published(study), study.first_record.get("config") or study.described.get("config")
     if found is None or not isinstance(config, Mapping):
         return []
     flat = flattened(config)
