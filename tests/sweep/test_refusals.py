@@ -49,6 +49,10 @@ def test_a_wrong_key_is_looked_for_beside_the_chosen_options() -> None:
             "symmetry_point.skw: is read by nothing, did you mean symmetry_point.skew?",
         ),
         (["-m", "study=smok"], "did you mean smoke?"),
+        (
+            ["-m", "study=compare_algorithms", "study.params={device: x}"],
+            "study.params.device: is no key of study.params yet; +study.params.device=... adds it",
+        ),
     ],
 )
 def test_the_command_says_the_same(

@@ -7,6 +7,7 @@ from typing import Any, get_origin
 
 from crossweep.errors import one_line
 from crossweep.schema import hints_of
+from crossweep.sweep.settings import Settings
 from crossweep.trust import find
 
 _UNKNOWN = re.compile(r"Could not override '([^'@]+)'")
@@ -63,15 +64,19 @@ def _unknown(key: str, config: Mapping[str, Any]) -> str:
 
 
 def _takes_any(config: Mapping[str, Any], owner: str) -> bool:
-    """Whether a node is handed on with whatever keys it has, such as the keywords of a timm model."""
+    """Whether a node may have any keys, such as the keywords of a timm model or the parameters of a study."""
     above, _, name = owner.rpartition(".")
     node: Any = config
     for part in above.split(".") if above else ():
         node = node[part]
-    target = node.get("_target_")
-    if target is None or not str(target).startswith("crossweep."):
+    target = str(node.get("_target_"))
+    if above == "study":
+        described: Any = Settings
+    elif target.startswith("crossweep."):
+        described = find(target, above, ())
+    else:
         return False
-    return get_origin(hints_of(find(target, above, ())).get(name)) is Mapping
+    return get_origin(hints_of(described).get(name)) is Mapping
 
 
 def _keys(config: Mapping[str, Any], prefix: str = "") -> list[str]:
