@@ -11,6 +11,7 @@ from crossweep.algorithms.agad import AGAD
 from crossweep.build import make, plain
 from crossweep.paths import conf_dir, version_base
 from tests.algorithms.catalogue import load
+from tests.algorithms.test_chopper_turns import moment
 
 # images of the target task that the default training sees in an epoch, and their shape
 IMAGES = {"digits": (864, (1, 8, 8)), "cifar": (4500, (3, 32, 32))}
@@ -44,6 +45,6 @@ def test_the_silence_is_a_small_part_of_the_shortest_training(rule: str, data: s
     """The head is read least: one sample per image, as many columns as the last stage has channels."""
     made = load(rule)
     assert isinstance(made, AGAD)
-    silent = made.chopper.period + 1
+    silent = made.chopper(moment(200, 32)).period + 1
     share = {name: silent / many for name, many in reads(data).items()}
     assert max(share.values()) < 0.15, {name: round(part, 2) for name, part in share.items() if part > 0.15}

@@ -38,7 +38,13 @@ ENGINES: dict[str, EngineParameters] = {
 ANALOG = [name for name in NAMES if name != "digital"]
 SHAPE = (4, 5)
 # transfers often enough to see them within a few mini-batches, and random as well as regular parts at work
-QUICK = {"auto_granularity": 20.0, "in_chop_prob": 0.34, "out_chop_prob": 0.3, "lr_scale": 1.0}
+QUICK = {
+    "auto_granularity": 20.0,
+    "in_chop_prob": 0.34,
+    "in_chop_turns": 0.0,
+    "out_chop_prob": 0.3,
+    "lr_scale": 1.0,
+}
 
 
 @cache

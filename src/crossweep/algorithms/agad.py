@@ -4,14 +4,13 @@ from dataclasses import dataclass, replace
 
 from crossweep.algorithms.chopper import Chopped
 from crossweep.algorithms.moment import Moment
-from crossweep.algorithms.tiki_taka import BufferedTransfer
 from crossweep.engine.program import Buffered
 from crossweep.errors import FieldError
 from crossweep.schema import NotNegative, Positive
 
 
 @dataclass(frozen=True, kw_only=True)
-class AGAD(Chopped, BufferedTransfer):
+class AGAD(Chopped):
     """Chopped TTv2 that reads A relative to a digital reference: A's running mean at the last chopper flip.
 
     ``H += c (v - p) lambda``; ``mu <- (1 - beta) mu + beta v``; at a flip ``p <- mu``, with
@@ -45,15 +44,10 @@ class AGAD(Chopped, BufferedTransfer):
         if not self.in_chop_prob > 0:
             raise FieldError("in_chop_prob", f"must be > 0 for AGAD, got {self.in_chop_prob}")
 
-    @property
-    def beta(self) -> float:
-        """Weight of a new read in the running mean."""
-        return min(self.tail_weightening / self.chopper.period, 1.0)
-
     def what(self, j: int, now: Moment) -> Buffered:
-        period, longest = self.chopper.period, self.transfer_update.desired_bl
+        period, longest = self.chopper(now).period, self.transfer_update.desired_bl
         return replace(
-            super().what(j, now), past=self.beta, silent_passes=period + 1,
+            super().what(j, now), past=min(self.tail_weightening / period, 1.0), silent_passes=period + 1,
             cap=0.0 if self.forget_buffer else longest * self.buffer_cap,
             most_reads=1 / now.devices[0].granularity if self.correct_accumulation else None,
         )  # fmt: skip

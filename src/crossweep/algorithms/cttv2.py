@@ -4,12 +4,11 @@ from dataclasses import dataclass, replace
 
 from crossweep.algorithms.chopper import Chopped
 from crossweep.algorithms.moment import Moment
-from crossweep.algorithms.tiki_taka import BufferedTransfer
 from crossweep.engine.program import Buffered
 
 
 @dataclass(frozen=True, kw_only=True)
-class CTTv2(Chopped, BufferedTransfer):
+class CTTv2(Chopped):
     """The gradient goes, with chopped signs, onto a fast tile A; single columns of A are read, un-chopped
     and summed in a digital buffer H; where H passes its threshold the slow tile C, which holds the weight,
     gets a pulse.

@@ -102,7 +102,7 @@ class TikiTaka(AbstractAlgorithm):
         """What happens in a mini-batch."""
         rate, average = self._rate(now)
         return Program(
-            update=self.update, rate=rate, average=average, transfers=self.transfers(now), chopper=self.chopper,
+            update=self.update, rate=rate, average=average, transfers=self.transfers(now), chopper=self.chopper(now),
             gradient=now.gradient, rows=not self.transfer_columns,
         )  # fmt: skip
 
@@ -137,8 +137,7 @@ class TikiTaka(AbstractAlgorithm):
         """Effective rate of the transfer out of tile ``j``."""
         return self.rate_out_of(j) * (now.lr if self.scale_transfer_lr else 1.0)
 
-    @property
-    def chopper(self) -> Chopper:
+    def chopper(self, now: Moment) -> Chopper:
         """Signs of the gradient on A."""
         return Chopper()
 
@@ -177,6 +176,11 @@ class TikiTaka(AbstractAlgorithm):
         pulses = self.fast_lr * self.update.desired_bl
         change = self.fast_change or pulses * now.devices[now.gradient].granularity
         return share * change, 1 - self.auto_momentum
+
+    def turn(self, now: Moment) -> float:
+        """Samples in which the strongest cross-point takes the gradient's tile across its range, with ``auto_scale``."""
+        fast = now.devices[now.gradient]
+        return fast.states * fast.granularity / self._rate(now)[0]
 
     def samples_between(self, wanted: float, now: Moment) -> int:
         """``transfer_every`` as a number of samples, >= 1."""

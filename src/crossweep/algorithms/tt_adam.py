@@ -29,7 +29,8 @@ class TTAdam(CTTv2):
     If all reads of a device have one sign, its logical weight moves by ``lr transfer_lr`` per mini-batch, as under Adam:
     no threshold has to be tuned to the data set. Gradients of any size give the same updates (with ``auto_scale`` on the
     pulses, and V at the reads). An offset of A's symmetry point that is large against the signal is in V as well, so
-    between two flips it moves C by at most as much as a signal would.
+    between two flips it moves C by at most as much as a signal would. Flips too soon are worse: until A has turned round,
+    V holds what is left of the phase before, and reads are small against it (``in_chop_turns``).
 
     Source: this project's own; no published rule like it was found. Derived from c-TTv2 (Rasch et al., Nat. Commun. 15:7133
         (2024)) and Adam (Kingma and Ba, arXiv 1412.6980 (2014)).
