@@ -41,11 +41,15 @@ def test_samples_between_flips_are_so_many_turns_of_a(states: int, columns: int,
 
 
 def test_a_turn_follows_the_pulses_that_are_wanted() -> None:
-    now = moment(200, 32)
-    assert rule("tt_adam").turn(now) == pytest.approx(40)
-    assert rule("tt_adam", fast_lr=0.5).turn(now) == pytest.approx(80)
-    assert rule("tt_adam", fast_change=0.1).turn(now) == pytest.approx(20)
-    assert rule("tt_adam", scale_fast_lr=True).turn(now) == pytest.approx(400)
+    def turn(**changes: object) -> float:
+        """Samples from bound to bound, by the flips of a column that is read at every sample."""
+        chopped = rule("tt_adam", in_chop_turns=20.0, in_chop_prob=1.0, **changes)
+        return 1 / (20 * chopped.chopper(moment(200, 1)).probability)
+
+    assert turn() == pytest.approx(40)
+    assert turn(fast_lr=0.5) == pytest.approx(80)
+    assert turn(fast_change=0.1) == pytest.approx(20)
+    assert turn(scale_fast_lr=True) == pytest.approx(400)
 
 
 def test_without_turns_flips_are_as_given() -> None:

@@ -44,5 +44,7 @@ class Chopped(BufferedTransfer):
         probability = self.in_chop_prob
         if self.in_chop_turns:
             between_reads = self.samples_between(self.every(0, now), now) * now.slices / self.at_once
-            probability = min(probability, between_reads / (self.in_chop_turns * self.turn(now)))
+            fast = now.devices[now.gradient]
+            turn = fast.states * fast.granularity / self._rate(now)[0]
+            probability = min(probability, between_reads / (self.in_chop_turns * turn))
         return Chopper(probability=probability, random=self.in_chop_random, rows=self.out_chop_prob)

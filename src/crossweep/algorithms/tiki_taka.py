@@ -177,11 +177,6 @@ class TikiTaka(AbstractAlgorithm):
         change = self.fast_change or pulses * now.devices[now.gradient].granularity
         return share * change, 1 - self.auto_momentum
 
-    def turn(self, now: Moment) -> float:
-        """Samples in which the strongest cross-point takes the gradient's tile across its range, with ``auto_scale``."""
-        fast = now.devices[now.gradient]
-        return fast.states * fast.granularity / self._rate(now)[0]
-
     def samples_between(self, wanted: float, now: Moment) -> int:
         """``transfer_every`` as a number of samples, >= 1."""
         if wanted < 0:
