@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from crossweep.errors import StudyError
@@ -11,7 +12,7 @@ from crossweep.paper.flaws import COST, analysed, costs, curves, sheet
 from crossweep.paper.page import figures, filled, parts, saved
 from crossweep.paper.presets import presets_scatter, presets_table
 from crossweep.paper.retention import retention_table
-from crossweep.paper.rules import limits_table
+from crossweep.paper.rules import limits_table, rules_table
 from crossweep.paper.saved import load, save
 from crossweep.results.plots.style import drawing
 from crossweep.results.table import Table
@@ -80,6 +81,19 @@ def test_each_change_has_its_increase_under_each_rule(kept: Path) -> None:
         "| nothing | +1.00 (+0.53 to +1.47) | - |",
         "| longer trains | - | +6.00 (+5.05 to +6.95) |",
     ]
+
+
+def test_a_claim_is_judged_over_both_halves_seed_by_seed(kept: Path) -> None:
+    told = load(kept / "paper_rules")
+    assert told is not None
+    first = told.rows
+    # of every seed the halves differ by as much in the other direction: their mean does not scatter
+    mirrored = 5.0 - first["metric.error_increase"]
+    second = first.assign(**{"choice.data": "cifar_second", "metric.error_increase": mirrored})
+    both = Table(rows=pd.concat([first, second.iloc[::-1]]), studies=told.studies, skipped=())
+    text = rules_table([both])
+    assert text.count("| both | `cttv2` | 31.0 ± 0.4 | +2.50 (+2.50 to +2.50) | not reproduced |") == 1
+    assert text.count("reproduced |") == text.count("| both |") * 2 == 4  # halves alone are not judged
 
 
 def test_presets_have_a_row_per_device_and_a_column_per_rule(kept: Path) -> None:

@@ -1,4 +1,4 @@
-"""``python -m crossweep.paper``: save the studies that have run; write figures, RESULTS.md and ALGORITHMS.md's table."""
+"""``python -m crossweep.paper``: save the studies that have run; write figures and the tables of the pages."""
 
 import argparse
 import io
@@ -12,7 +12,7 @@ from crossweep.records import write_bytes
 from crossweep.results.plots.style import Figure, drawing
 
 DPI = 150
-PAGES = (Path("RESULTS.md"), Path("ALGORITHMS.md"))
+PAGES = (Path("RESULTS.md"), Path("ALGORITHMS.md"), Path("NOTES.md"))
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""The generated parts of RESULTS.md and ALGORITHMS.md. Prose is written by hand around them; no number is."""
+"""The generated parts of RESULTS.md, ALGORITHMS.md and NOTES.md. Prose is written by hand around them; no number is."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ RULES = ("paper_rules", "paper_micro", "paper_full")
 # studies of flaws, and what is judged there: a hybrid's digital part leaves no rule without a flaw to compare with
 FLAWS = {"hybrid": METRIC, "offsets": COST, "tolerance": COST, "skew_variability": COST}
 PAPER = (*RULES, *TUNES, "paper_limits", *(f"paper_{name}" for name in FLAWS), "paper_retention")
-PRESETS = "presets"
+PRESETS, TWENTY_STATES = "presets", "twenty_states"
 PUBLISHED = ("reference_offsets", "states")  # whose tables others have printed
-STUDIES = (*PAPER, PRESETS, *PUBLISHED)
+STUDIES = (*PAPER, PRESETS, TWENTY_STATES, *PUBLISHED)
 CONTROL = "control.csv"  # of `tests/benchmarks/plain_control.py`
 _PART = re.compile(r"(<!-- (?P<name>[a-z_]+) -->\n)(?P<old>.*?)(<!-- end -->)", re.DOTALL)
 
@@ -95,9 +95,9 @@ def parts(found: Saved) -> dict[str, str]:
     rested, presets = found.of("paper_retention"), found.of(PRESETS)
     made["retention_table"] = retention_table(rested[0]) if rested else _missing("paper/retention")
     for name, write_presets in {"presets_table": presets_table, "presets_scatter": presets_scatter}.items():
-        made[name] = (
-            write_presets(presets[0]) if presets else f"*Not run yet: `crossweep-train -m study={PRESETS}`.*"
-        )
+        made[name] = write_presets(presets[0]) if presets else _missing(PRESETS)
+    few = found.of(TWENTY_STATES)
+    made["twenty_states_table"] = presets_table(few[0]) if few else _missing(PRESETS)
     for name in PUBLISHED:
         ran = found.of(name)
         made[f"{name}_table"] = published_table(ran[0]) if ran else _missing(name)

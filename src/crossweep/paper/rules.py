@@ -1,9 +1,13 @@
-"""How far from digital training every rule ends."""
+"""How far from digital training every rule ends.
+
+A claim is judged for a network and a rule over both halves of the task: of each seed the mean of its two differences,
+because both halves train on the same devices.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -20,6 +24,7 @@ from crossweep.results.stats import estimate
 from crossweep.results.table import Table
 
 BUDGET = 1.2  # percentage points
+BOTH = "both"
 Array = NDArray[np.float64]
 
 
@@ -29,6 +34,7 @@ class Cell:
 
     Args:
         network, classes, rule: what ran.
+        seeds: which.
         error: test error [%].
         over_best: less that of the best digital optimizer, chosen by validation loss [points].
         over_sgd: less that of SGD with momentum [points].
@@ -38,6 +44,7 @@ class Cell:
     network: str
     classes: str
     rule: str
+    seeds: tuple[int, ...]
     error: Array
     over_best: Array
     over_sgd: Array
@@ -66,6 +73,7 @@ def _cells(rows: pd.DataFrame) -> Iterator[Cell]:
             network=network,
             classes=classes,
             rule=rule,
+            seeds=tuple(int(seed) for seed in found["seed"]),
             error=error.to_numpy(),
             over_best=found["metric.error_increase"].to_numpy(),
             over_sgd=(error - found["baseline.momentum.test_error"]).to_numpy(),
@@ -73,28 +81,51 @@ def _cells(rows: pd.DataFrame) -> Iterator[Cell]:
         )
 
 
+def claims(found: list[Cell]) -> list[Cell]:
+    """A cell per network and rule: its halves together, seed by seed, or the one half that ran."""
+    groups: dict[tuple[str, str], list[Cell]] = {}
+    for cell in found:
+        groups.setdefault((cell.network, cell.rule), []).append(cell)
+    return [_together(cells) for cells in groups.values()]
+
+
+def _together(halves: list[Cell]) -> Cell:
+    if len(halves) == 1:
+        return halves[0]
+    seeds = tuple(seed for seed in halves[0].seeds if all(seed in half.seeds for half in halves))
+
+    def mean(name: str) -> Array:
+        rows = [[getattr(half, name)[half.seeds.index(seed)] for seed in seeds] for half in halves]
+        averaged: Array = np.asarray(rows, dtype=np.float64).mean(axis=0)
+        return averaged
+
+    return replace(
+        halves[0], classes=BOTH, seeds=seeds,
+        error=mean("error"), over_best=mean("over_best"), over_sgd=mean("over_sgd"), accuracy=np.empty(0),
+    )  # fmt: skip
+
+
 def judged(found: list[Cell]) -> tuple[list[Judged], list[Judged]]:
-    """Every cell against the best digital optimizer and against SGD; Holm's adjustment over all of them."""
+    """Every claim against the best digital optimizer and against SGD; Holm's adjustment over all of them."""
     both = judge([c.over_best for c in found] + [c.over_sgd for c in found], BUDGET)
     return both[: len(found)], both[len(found) :]
 
 
 def rules_table(tables: list[Table]) -> str:
-    """One row per network, half of the task and rule."""
+    """One row per network, half of the task and rule; the claim is judged in the row of both halves."""
     found = cells(tables)
-    rows = [
-        [
-            cell.network,
-            cell.classes,
-            f"`{cell.rule}`",
-            share(estimate(cell.error)),
-            points(best.mean),
-            best.verdict,
-            points(sgd.mean),
-            sgd.verdict,
-        ]
-        for cell, best, sgd in zip(found, *judged(found), strict=True)
-    ]
+    made = claims(found)
+    verdicts = {
+        (cell.network, cell.classes, cell.rule): (best.verdict, sgd.verdict)
+        for cell, best, sgd in zip(made, *judged(made), strict=True)
+    }
+    rows = []
+    for claim in made:
+        halves = [c for c in found if (c.network, c.rule) == (claim.network, claim.rule)]
+        for one in halves if len(halves) == 1 else [*halves, claim]:
+            best, sgd = verdicts.get((one.network, one.classes, one.rule), ("", ""))
+            increases = (points(estimate(one.over_best)), best, points(estimate(one.over_sgd)), sgd)
+            rows.append([one.network, one.classes, f"`{one.rule}`", share(estimate(one.error)), *increases])
     limit = f"within {BUDGET:g}"
     header = ["network", "classes", "rule", "test error [%]", "over the best digital [points]", limit]
     return table([*header, "over SGD with momentum [points]", limit], rows)
@@ -114,8 +145,8 @@ def limits_table(told: Table) -> str:
 
 
 def rules_verdict(tables: list[Table]) -> str:
-    """The claim in sentences, for each network and half of the task."""
-    found = cells(tables)
+    """The claim in sentences, for each network."""
+    found = claims(cells(tables))
     lines = []
     for title, results in zip(
         ("the best digital optimizer", "SGD with momentum"), judged(found), strict=True
@@ -124,8 +155,9 @@ def rules_verdict(tables: list[Table]) -> str:
             names: dict[str, list[str]] = {}
             for cell, one in zip(found, results, strict=True):
                 if one.verdict == verdict:
-                    names.setdefault(f"{cell.network}, classes {cell.classes}", []).append(f"`{cell.rule}`")
-            told = "; ".join(f"{listed(rules)} ({where})" for where, rules in names.items())
+                    where = "both halves" if cell.classes == BOTH else f"classes {cell.classes}"
+                    names.setdefault(f"{cell.network}, {where}", []).append(f"`{cell.rule}`")
+            told = "; ".join(f"{listed(rules)} ({place})" for place, rules in names.items())
             if told:
                 lines.append(f"* Within {BUDGET:g} points of {title}: **{verdict}** for {told}.")
     return "\n".join(lines)
