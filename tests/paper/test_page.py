@@ -1,5 +1,6 @@
 """RESULTS.md says what the saved runs say, and its parts follow from them."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -102,7 +103,12 @@ def test_presets_have_a_row_per_device_and_a_column_per_rule(kept: Path) -> None
     rows = told.rows.assign(
         **{"axis.device": ["reram_sb", "reram_om"] * 5, "axis.algorithm": told.rows["algorithm"]}
     )
-    presets = Table(rows=rows, studies=told.studies, skipped=())
+    axes = [
+        {"name": "device", "choices": ["reram_sb", "ecram", "reram_om"]},
+        {"name": "algorithm", "choices": list(ERRORS)},
+    ]
+    described = {**told.studies[0].described, "axes": axes}
+    presets = Table(rows=rows, studies=(replace(told.studies[0], described=described),), skipped=())
     assert presets_table(presets).splitlines() == [
         "| device | `cttv2` | `ttv2` |",
         "| --- | --- | --- |",
