@@ -1,5 +1,7 @@
 """Instances side by side: what each does, bit for bit, is what it does alone, whatever the rule, level and engine."""
 
+import operator
+import pkgutil
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
@@ -336,6 +338,29 @@ def test_numbers_of_each_are_not_calculated_with() -> None:
         with pytest.raises(ApartError, match="differ in a,"):
             use()
     assert torch.equal(number.over(torch.ones(2, 3)), torch.tensor([[1.0], [1.5]]))
+
+
+UNARY = (
+    *("bool", "float", "int", "hash", "round"),
+    *(f"operator.{name}" for name in ("neg", "abs", "index")),
+)
+UNARY = (*UNARY, *(f"math.{name}" for name in ("ceil", "floor", "trunc", "isfinite")))
+BINARY = ("lt", "le", "eq", "ne", "ge", "gt", "add", "sub", "mul", "truediv", "floordiv", "mod", "pow")
+
+
+@pytest.mark.parametrize("name", UNARY)
+def test_a_number_of_each_is_no_number(name: str) -> None:
+    function: Any = pkgutil.resolve_name(name if "." in name else f"builtins.{name}")
+    with pytest.raises(ApartError, match="differ in a,"):
+        function(common([1.0, 1.5], "a"))
+
+
+@pytest.mark.parametrize("name", BINARY)
+def test_a_number_of_each_is_compared_and_combined_with_nothing(name: str) -> None:
+    function, number = getattr(operator, name), common([1.0, 1.5], "a")
+    for given in ((number, 2.0), (2.0, number), (number, number)):
+        with pytest.raises(ApartError, match="differ in a,"):
+            function(*given)
 
 
 def test_what_acts_where_weights_are_written_may_differ() -> None:

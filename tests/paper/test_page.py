@@ -6,17 +6,19 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 
 from crossweep.errors import StudyError
 from crossweep.paper.__main__ import PAGES, report
+from crossweep.paper.control import control_table
 from crossweep.paper.flaws import COST, analysed, costs, curves, sheet
-from crossweep.paper.page import figures, filled, parts, saved
+from crossweep.paper.page import figures, filled, parts, runs_table, saved, tune_table
 from crossweep.paper.presets import presets_scatter, presets_table
 from crossweep.paper.retention import retention_table
-from crossweep.paper.rules import limits_table, rules_table
+from crossweep.paper.rules import BUDGET, Cell, judged, limits_table, rules_table
 from crossweep.paper.saved import load, save
 from crossweep.results.plots.style import drawing
-from crossweep.results.table import Table
+from crossweep.results.table import Study, Table
 from tests.results.studies import record, write
 from tests.results.test_agreement import write_study
 
@@ -71,6 +73,63 @@ def test_a_rule_within_the_budget_is_told_from_one_beyond(kept: Path) -> None:
         "* Within 1.2 points of SGD with momentum: **reproduced** for `cttv2` (Swin" in made["rules_verdict"]
     )
     assert "| +0.50 (+0.50 to +0.50) | 1,000 | 9,000 | 25.0% |" in made["fresh_table"]
+
+
+def test_both_comparisons_of_a_cell_are_adjusted_together() -> None:
+    below, above = (BUDGET + sign * np.array([0.2, 0.5, 0.9, 0.4, 0.6]) for sign in (-1, 0.8))
+    above[0] = 2.5
+    cell = Cell("net", "0-9", "cttv2", error=below, over_best=below, over_sgd=above, accuracy=np.array([]))
+    single = [stats.ttest_1samp(values, BUDGET).pvalue for values in (below, above)]
+    assert single[0] < single[1]
+    ((best,), (sgd,)) = judged([cell])
+    assert (best.p, sgd.p) == pytest.approx((2 * single[0], max(2 * single[0], single[1])))
+
+
+def table_of(**columns: object) -> Table:
+    return Table(rows=pd.DataFrame(columns), studies=(), skipped=())
+
+
+def test_digital_runs_here_and_there_are_compared_seed_by_seed_with_welchs_interval(tmp_path: Path) -> None:
+    """Runs of several rules share their digital run: it counts once."""
+    plain = tmp_path / "control.csv"
+    plain.write_text("data,optimizer,seed,test_error\ncifar,adamw,0,47\ncifar,adamw,1,47.5\ncifar,sgd,0,9\n")
+    here = table_of(
+        **{"choice.experiment": "paper/small_swin", "choice.data": "cifar", "seed": [0, 0, 1, 2, 2]},
+        **{"baseline.adamw.test_error": [49.0, 49.0, 50.0, 54.0, 54.0], "baseline.sgd.test_error": np.nan},
+    )
+    (row,) = control_table(here, plain).splitlines()[2:]
+    variances = np.array([7 / 3, 0.125 / 2])  # of the two means
+    freedom = variances.sum() ** 2 / (variances**2 / [2, 1]).sum()
+    reach = stats.t.ppf(0.975, freedom) * np.sqrt(variances.sum())
+    told = f"+3.75 ({3.75 - reach:+.2f} to {3.75 + reach:+.2f})"
+    assert row == f"| 0-9 | adamw | 51.0 ± 2.6 | 47.2 ± 0.4 | {told} |"
+
+
+def test_a_search_lists_what_it_tried_the_best_first() -> None:
+    told = table_of(
+        **{"algorithm": ["cttv2", "ttv2", "cttv2", "cttv2"], "axis.fast_lr": [0.1, 0.2, 0.3, 0.4]},
+        **{"axis.gamma": 0.5, "varied": [("fast_lr",), (), ("fast_lr", "gamma"), ("fast_lr",)]},
+        **{"metric.validation_accuracy": [0.4, 0.9, 0.6, np.nan]},
+    )
+    assert tune_table([told]).splitlines()[2:] == [
+        "| `cttv2` | fast lr 0.3, gamma 0.5 | 60.0 |",
+        "| `cttv2` | fast lr 0.1 | 40.0 |",
+        "| `ttv2` |  | 90.0 |",
+    ]
+
+
+def test_the_runs_are_those_that_ended() -> None:
+    rows = pd.DataFrame(
+        {
+            "state": ["complete", "diverged", "failed"],
+            "seed": [1, 0, 5],
+            "commit": ["abcdefghi", "abcdefg", None],
+        }
+    ).assign(wall_seconds=1800.0)
+    record = {"hardware": {"cpu": "any", "threads": 1}, "versions": {"torch": "2.9"}}
+    study = Study(name="paper_rules", folder=Path(), axes=(), first_record=record)
+    (row,) = runs_table({"paper_rules": Table(rows=rows, studies=(study,), skipped=())}).splitlines()[2:]
+    assert row == "| `paper/rules` | 2 | 0, 1 | 1.0 | any, 1 thread | torch 2.9 | abcdefg |"
 
 
 def test_each_change_has_its_increase_under_each_rule(kept: Path) -> None:
@@ -132,6 +191,14 @@ def test_published_cells_stand_beside_what_was_measured(tmp_path: Path) -> None:
     assert "| `agad` | 10 | 91 | 91.5 | +0.5 |" in text
     assert "Somebody, 2025; in %. 1 or 3 seeds here," in text
     assert text.endswith("Not as printed: training.epochs: 5 instead of 30.")
+
+
+def test_cells_that_do_not_train_have_no_say_in_the_scatter() -> None:
+    told = table_of(
+        **{"axis.device": [*"aaabbc"], "axis.algorithm": "cttv2", "seed": [0, 1, 2, 0, 1, 0]},
+        **{"metric.error_increase": [1.0, 3.0, 5.0, 20.0, 60.0, 2.0]},
+    )
+    assert "scatters by 2.0 points" in presets_scatter(told)
 
 
 def test_what_waiting_adds_is_told_per_rule_and_drift(kept: Path) -> None:

@@ -72,6 +72,28 @@ def test_runs_that_share_nothing_are_not_compared() -> None:
     assert compare(rows, "m", "group", ["axis.x"]) == ()
 
 
+def test_conditions_that_differ_by_rounding_are_the_same() -> None:
+    rows = paired_rows(np.random.default_rng(4), seeds=2, conditions=3, effect=1.0)
+    rows.loc[rows.group == "b", "axis.x"] *= 1 + 1e-12
+    (c,) = compare(rows, "m", "group", ["axis.x"])
+    assert c.pairs == 6
+
+
+def test_an_axis_on_which_some_runs_have_no_place_costs_no_pair() -> None:
+    """As the number of states of a device whose step is configured, in a study of several flaws."""
+    rows = paired_rows(np.random.default_rng(4), seeds=2, conditions=3, effect=1.0)
+    rows["axis.y"] = rows["axis.x"].where(rows["axis.x"] > 0.2)
+    (c,) = compare(rows, "m", "group", ["axis.x", "axis.y"])
+    assert c.pairs == 6
+
+
+def test_a_tie_is_no_win() -> None:
+    values = [(0, "a", 1.0), (0, "b", 1.0), (1, "a", 1.0), (1, "b", 2.0)]
+    rows = pd.DataFrame(values, columns=["seed", "group", "m"])
+    (c,) = compare(rows, "m", "group", [])
+    assert c.share_better == 0.5
+
+
 def test_several_comparisons_are_adjusted() -> None:
     rows = paired_rows(np.random.default_rng(5), seeds=6, conditions=1, effect=0.1)
     third = rows[rows.group == "a"].assign(group="c")

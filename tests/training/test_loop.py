@@ -5,12 +5,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
 from crossweep.data.base import Split, Task
 from crossweep.rng import Stream
+from crossweep.training import crew as crew_module
 from crossweep.training import optimizer as optimizer_module
 from crossweep.training.fit_settings import FitSettings, OptimizerSettings, RateSchedule
 from crossweep.training.loop import Loop, Row
@@ -96,6 +98,26 @@ def test_the_loss_has_the_label_smoothing_that_was_asked_for(smoothing: float) -
     own = logits.gather(1, given.train.labels.unsqueeze(1)).mean()
     wanted = -((1 - smoothing) * own + smoothing * logits.mean())
     assert row["train_loss"] == pytest.approx(wanted.item(), rel=1e-5)
+
+
+def test_the_error_of_the_training_loss_is_that_of_a_mean_over_mini_batches(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Batches of 4, 4 and 2: weighted mean, and the spread of its three parts over the root of two."""
+    losses: list[float] = []
+    loss = crew_module.cross_entropy
+
+    def noted(*given: Any, **options: Any) -> Tensor:
+        losses.append(float(loss(*given, **options)))
+        return loss(*given, **options)
+
+    monkeypatch.setattr(crew_module, "cross_entropy", noted)
+    (row,) = fit(Net(), IDLE)
+    assert len(set(losses)) == 3
+    mean = np.average(losses, weights=[4, 4, 2])
+    variance = np.average((np.array(losses) - mean) ** 2, weights=[4, 4, 2])
+    assert row["train_loss"] == pytest.approx(mean, rel=1e-5)
+    assert row["train_loss_se"] == pytest.approx(np.sqrt(variance / 2), rel=1e-3)
 
 
 def test_augmentation_changes_training_images_only_and_only_if_asked_for() -> None:

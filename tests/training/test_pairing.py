@@ -106,6 +106,14 @@ def test_each_split_has_its_own_final_score(monkeypatch: pytest.MonkeyPatch) -> 
     }
 
 
+@pytest.mark.parametrize(("share", "names"), [(1.0, ["mlp.0", "head"]), (0.05, ["head"]), (0.0, [])])
+def test_a_share_of_the_layers_is_on_crossbars(share: float, names: list[str]) -> None:
+    made = experiment(f"analog.share={share}")
+    network = made.digital_model(made.model.build((1, 8, 8), 5, Stream(1).generator()), 5)
+    assert list(analog_weights(made.analog_model(network, made.factory)[0])) == names
+    assert ("transfer_weight_error" in made.metric_names) == bool(names)
+
+
 def test_heads_depend_on_the_seed_of_training_and_on_no_other() -> None:
     def head(*words: str) -> Tensor:
         made = experiment(*words)

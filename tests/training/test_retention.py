@@ -5,11 +5,22 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import torch
 from rich.console import Console
+from tests.algorithms.rigs import factory, ideal
+from tests.nn.networks import build
 from tests.runs import trained
+from tests.training.test_loop import Net, task
+from torch import Tensor, nn
 
+from crossweep.algorithms.analog_sgd import AnalogSGD
 from crossweep.configured import errors_over_time, metric_after, time_text
 from crossweep.console import result_table
+from crossweep.data.base import Split
+from crossweep.nn.convert import analog_weights, convert
+from crossweep.tiles.mapping import TileMapping
+from crossweep.training import retention
+from crossweep.training.evaluate import Score
 
 TINY = (
     "model=mlp", "model.widths=[16]", "model.activation=tanh", "algorithm=analog_sgd", "training.finetune.epochs=6",
@@ -28,6 +39,31 @@ def test_a_network_forgets_as_its_devices_do(tmp_path: Path) -> None:
     console.print(result_table(record))
     shown = console.export_text()
     assert all(f"after {text}" in shown for text in ("1 s", "1 h", "365 d"))
+
+
+def test_every_time_counts_from_the_end_of_training(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On the test split, and the network stays as it was trained."""
+
+    def state(model: nn.Module) -> Tensor:
+        (part,) = analog_weights(model)["body"].parts()
+        (tile,) = part.tiles().values()
+        return tile.state.clone()
+
+    model, given, seen = build(0, Net), task(), list[Tensor]()
+
+    def score(later: nn.Module, split: Split) -> Score:
+        assert split is given.test
+        seen.append(state(later))
+        return Score(0.75, 1.0)
+
+    monkeypatch.setattr(retention, "evaluate", score)
+    convert(model, ["body"], AnalogSGD(), TileMapping(), factory(ideal(0.01, lifetime=50.0)))
+    before = state(model)
+    found = retention.errors_after(model, given, (40.0, 10.0, 10.0))
+    assert found == {"test_error_after_40s": 25.0, "test_error_after_10s": 25.0}
+    for after, time in zip(seen, (40.0, 10.0, 10.0), strict=True):
+        torch.testing.assert_close(after, before * (1 - 1 / 50) ** time)
+    assert torch.equal(state(model), before)
 
 
 def test_without_relaxation_nothing_changes(tmp_path: Path) -> None:

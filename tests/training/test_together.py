@@ -3,24 +3,34 @@
 import logging
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from tests import expect
+from tests.algorithms.rigs import factory, ideal
 from tests.runs import configuration
 from tests.training.test_loop import PLAIN, Net, task
+from tests.training.test_pairing import changed
 from timm.layers import DropPath
 from torch import Tensor, nn
 
+from crossweep.algorithms.digital import Digital
+from crossweep.algorithms.mrl import MRL
 from crossweep.build import build
 from crossweep.data.base import Task
 from crossweep.engine.cpu.engine import CPUEngine
+from crossweep.nn.convert import analog_weights, convert
 from crossweep.nn.instances import Instances
 from crossweep.nn.randomness import Drawing
 from crossweep.rng import Stream
+from crossweep.tiles.mapping import TileMapping
+from crossweep.training import company
+from crossweep.training.allocation import bytes_per_weight
 from crossweep.training.company import Room, groups, kept, needed, why_apart
+from crossweep.training.crew import SideBySide
 from crossweep.training.experiment import Experiment, Result, run_together
 from crossweep.training.fit_settings import OptimizerSettings
 from crossweep.training.loop import Loop, Row, train_together
@@ -178,6 +188,7 @@ def test_points_that_differ_in_numbers_that_act(digital: str, tmp_path: Path, co
         (("noise.output=0.1", "noise.input=0.1", "noise.weight_read=0.1", "io.forward.out_res=30"), None),
         (("device.lifetime=50",), "not built alike"),
         (("io.forward.out_sto_round=true",), "differ in forward_io.out_sto_round"),
+        (("io.backward.out_sto_round=true",), "differ in backward_io.out_sto_round"),
         (("device=exp_step",), "not built alike"),
         (("algorithm=ttv2",), "differ in rule"),
         (("algorithm=digital",), "differ in the rule"),
@@ -198,6 +209,32 @@ def test_who_goes_with_whom(words: tuple[str, ...], reason: str | None) -> None:
     base = (*SHORT, *NETWORKS["mlp"])
     found = why_apart(*(build(configuration(*base, *own)) for own in ((), (*words, "seed.device=7"))))
     assert found is None if reason is None else found is not None and reason in found
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        ("cache", Path("elsewhere")),
+        ("torch_device", torch.device("cuda")),
+        ("baselines.sgd", OptimizerSettings(lr=0.012)),
+        ("finetune.batch_size", 5),
+        ("finetune.digital_parameters", ("norm",)),
+        ("finetune.augment", False),
+        ("factory.engine.level", "mean"),
+        ("factory.slow.mult_noise", True),
+    ],
+)
+def test_what_acts_on_all_of_them_is_the_same(path: str, value: object) -> None:
+    made = plain_experiment()
+    assert why_apart(made, changed(made, "factory.draws", Stream(9))) is None
+    assert why_apart(made, changed(made, path, value)) is not None
+
+
+@cache
+def plain_experiment() -> Experiment:
+    """One that is only looked at."""
+    (made,) = experiments(1, *NETWORKS["mlp"], "engine.backend=reference")
+    return made
 
 
 @pytest.mark.parametrize(
@@ -242,8 +279,26 @@ def test_what_a_training_keeps_is_counted() -> None:
     one = experiments(1, *NETWORKS["mlp"])[0]
     larger = experiments(1, *NETWORKS["mlp"], "training.finetune.batch_size=20")[0]
     assert needed(one) < needed(larger) < 2 * needed(one)
-    assert 1 <= Room().fits(larger, 4) <= Room().fits(one, 4) <= Room().fits(one)
-    assert Room(share=1e-9).fits(one) == 1 and Room(limit=3).fits(one) == 3
+
+
+def test_memory_is_counted_once_for_each_who_needs_it() -> None:
+    one, weights = plain_experiment(), 8 * 64 + 5 * 8
+    digital, adam = replace(one, rule=Digital()), OptimizerSettings(name="adamw", lr=0.01)
+    # devices and states in the network of one and in that of all; AdamW keeps a number more for each parameter than SGD
+    crossbars = 2 * weights * bytes_per_weight(one.rule, one.factory)
+    assert needed(one) - needed(digital) == pytest.approx(crossbars, abs=1)
+    assert needed(changed(one, "baselines.sgd", adam)) - needed(one) == 4 * (weights + 8 + 5)
+
+
+def test_room_is_a_share_of_what_is_free_for_each_worker(monkeypatch: pytest.MonkeyPatch) -> None:
+    one = plain_experiment()
+    monkeypatch.setattr(company, "available", lambda _: 40 * needed(one))
+    assert (Room().fits(one), Room().fits(one, 4), Room(share=0.25).fits(one)) == (20, 5, 10)
+    assert (Room(limit=3).fits(one), Room(share=1e-9).fits(one), Room(limit=3).fits("a test-bed")) == (
+        3,
+        1,
+        3,
+    )
 
 
 # -- one loop over several networks --------------------------------------------------------------------------------
@@ -305,6 +360,33 @@ def test_who_comes_from_an_earlier_checkpoint_catches_up(tmp_path: Path, compani
     after = train_together(loops(3, tmp_path))
     assert all(same(one.history, other.history) for one, other in zip(after, wanted, strict=True))
     assert companies == [2, 3]  # the third begins alone, two do the second epoch, all the third
+
+
+@pytest.mark.parametrize("name", ["sgd", "adamw"])
+def test_optimizers_of_their_own_keep_their_momentum(name: str, companies: list[int]) -> None:
+    """A company is made anew in every epoch."""
+
+    def own() -> list[Loop]:
+        rates = [OptimizerSettings(name=name, lr=lr, momentum=0.9) for lr in (0.02, 0.05)]  # type: ignore[arg-type]
+        pairs = zip(loops(2), rates, strict=True)
+        return [replace(loop, settings=replace(loop.settings, optimizer=rate)) for loop, rate in pairs]
+
+    alone, together = [loop.run() for loop in own()], train_together(own())
+    assert companies == [2, 2, 2]
+    assert all(same(one.history, other.history) for one, other in zip(together, alone, strict=True))
+
+
+def test_each_is_told_the_loss_of_its_own_epoch() -> None:
+    """A gradient that begins on the coarsest tile goes to a finer one where, and only where, the loss has risen."""
+    models = [Plain(0), Plain(1)]
+    for model in models:
+        rule = MRL(n_tiles=3, warm_start=True)
+        convert(model, ["body"], rule, TileMapping(), factory(ideal(0.01)))
+    for losses in ([1.0, 1.0], [0.5, 2.0]):
+        crew = SideBySide(models, [SETTINGS] * 2, [None] * 2)
+        crew.end_epoch(losses)
+        crew.settle()
+    assert [analog_weights(model)["body"].parts()[0].gradient for model in models] == [2, 1]
 
 
 class Drops(Plain):

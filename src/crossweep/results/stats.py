@@ -156,7 +156,7 @@ def holm(p: Sequence[float]) -> list[float]:
 
 
 def _rounded(column: pd.Series) -> pd.Series:
-    """Equal up to nine digits is the same condition; text stays text."""
+    """As text: equal up to nine digits is the same condition, and so is an axis that neither run has a place on."""
     if pd.api.types.is_numeric_dtype(column):
-        return column.astype(float).map(lambda v: float(f"{v:.9g}"))
+        return column.astype(float).map(lambda v: f"{v:.9g}")
     return column.astype(str)

@@ -37,6 +37,11 @@ class Conversion:
     mapping: TileMapping
     weight_transfer: float
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether no layer is chosen, whatever the network."""
+        return not self.share or (self.layers == "none" and not self.include)
+
     def names(self, model: nn.Module, rule: AbstractAlgorithm) -> list[str]:
         """The chosen layers of ``model``, in its order.
 

@@ -146,7 +146,7 @@ class Experiment:
             names += ["validation_accuracy", "validation_loss"]
         if self.finetune.epochs:
             names += ["train_loss"]
-        if not self.rule.is_digital and (self.conversion.layers != "none" or self.conversion.include):
+        if not self.rule.is_digital and not self.conversion.is_empty:
             names += ["transfer_weight_error", *PULSES]
             names += ["pulses_to_target"] * (self.target_loss is not None)
             names += ["fresh_error_mean"] * (self.fresh_devices > 0) + ["fresh_error_std"] * (
