@@ -1,6 +1,8 @@
 """What is offered: never a model that failed, that points the wrong way or that explains nothing; and it is said."""
 
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -81,3 +83,12 @@ def test_a_model_that_explains_nothing_is_not_offered() -> None:
 def test_long_smooth_trains_are_fitted() -> None:
     found = fitted(trains(cycles=1, length=200), "soft_bounds", "constant_step", "linear_step")
     assert found.best.fits[0].step(0.0, up=True) == pytest.approx(0.04, rel=0.15)
+
+
+def test_of_models_that_the_data_cannot_tell_apart_the_simplest_is_offered() -> None:
+    def model(label: str, bic: float, parameters: int) -> Any:
+        return SimpleNamespace(bic=bic, candidate=SimpleNamespace(label=label, parameters=range(parameters)))
+
+    models = (model("rich", 10.0, 8), model("plain", 11.9, 6), model("plainest", 12.1, 4))
+    assert Measurement(Path("made"), SCALE, models, {}).best is models[1]
+    assert Measurement(Path("made"), SCALE, models, {"rich": "its step is unknown"}).best is models[2]

@@ -291,8 +291,15 @@ def test_a_flaw_costs_what_it_adds_to_the_same_rule(tmp_path: Path) -> None:
     assert rows[1].startswith("| `ttv2` | skew [w_max] | at most 0.0")
 
 
-def test_curves_show_the_cost_of_each_flaw_from_the_harmless_run_on(tmp_path: Path) -> None:
+@pytest.mark.parametrize("harmless", ["set to zero", "left as configured"])
+def test_curves_show_the_cost_of_each_flaw_from_the_harmless_run_on(harmless: str, tmp_path: Path) -> None:
     table = _offsets(tmp_path)
+    if harmless == "left as configured":
+        rows = table.rows.copy()
+        clean = rows["axis.skew"] == 0.0
+        rows.loc[clean, "axis.skew"] = np.nan
+        rows["varied"] = [() if own else names for own, names in zip(clean, rows["varied"], strict=True)]
+        table = replace(table, rows=rows)
     with drawing():
         (figure,) = curves(table, "results_skew")
     panel = figure.canvas.axes[0]

@@ -108,8 +108,9 @@ def test_the_error_of_the_training_loss_is_that_of_a_mean_over_mini_batches(
     loss = crew_module.cross_entropy
 
     def noted(*given: Any, **options: Any) -> Tensor:
-        losses.append(float(loss(*given, **options)))
-        return loss(*given, **options)
+        found = loss(*given, **options)
+        losses.append(found.item())
+        return found
 
     monkeypatch.setattr(crew_module, "cross_entropy", noted)
     (row,) = fit(Net(), IDLE)
