@@ -78,7 +78,9 @@ def test_a_rule_within_the_budget_is_told_from_one_beyond(kept: Path) -> None:
 def test_both_comparisons_of_a_cell_are_adjusted_together() -> None:
     below, above = (BUDGET + sign * np.array([0.2, 0.5, 0.9, 0.4, 0.6]) for sign in (-1, 0.8))
     above[0] = 2.5
-    cell = Cell("net", "0-9", "cttv2", error=below, over_best=below, over_sgd=above, accuracy=np.array([]))
+    cell = Cell(
+        "net", "0-9", "cttv2", seeds=(), error=below, over_best=below, over_sgd=above, accuracy=np.array([])
+    )
     single = [stats.ttest_1samp(values, BUDGET).pvalue for values in (below, above)]
     assert single[0] < single[1]
     ((best,), (sgd,)) = judged([cell])
