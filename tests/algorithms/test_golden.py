@@ -59,8 +59,11 @@ def test_windows_are_the_sample_loop(slices: int, every: int, at_once: int, batc
         for since, until, read, passed in zip(due.since, due.until, due.reads, due.passes, strict=True):
             times += (sample >= torch.from_numpy(since)) & (sample < torch.from_numpy(until))
             reads += [(int(until[k]) - 1, k, int(passed[k])) for k in range(slices) if read[k]]
+        assert len(due.reads) <= clock.most_windows(batch)
+        assert (due.until - due.since).max() <= clock.longest_window(batch)
+        ends = clock.pass_ends(batch)
         clock.advance(batch)
-        wanted = []
+        wanted, whole = [], []
         for sample_number in range(batch):
             seen_samples += 1
             if seen_samples % every == 0:
@@ -69,8 +72,9 @@ def test_windows_are_the_sample_loop(slices: int, every: int, at_once: int, batc
                     column += 1
                     if column == slices:
                         column, passes = 0, passes + 1
+                        whole.append(sample_number + 1)
         assert bool((times == 1).all())
-        assert sorted(reads) == sorted(wanted)
+        assert sorted(reads) == sorted(wanted) and ends == whole
     assert (clock.column, clock.passes, clock.samples) == (column, passes, sum(batches))
 
 

@@ -216,6 +216,18 @@ def test_matrices_of_one_weight_take_the_numbers_of_their_instance(backend: str)
     follow(alone, own, [0.3, 0.2, 0.1], groups)
 
 
+@pytest.mark.parametrize("backend", ["reference", "cpu"])
+def test_reads_are_divided_by_the_rate_of_their_own_instance(backend: str) -> None:
+    engine, alone, own = replace(ENGINES["count"], backend=backend), [], []  # type: ignore[arg-type]
+    for made in (alone, own):
+        for i in range(MANY):
+            of_one = replace(rule("cttv2"), correct_gradient_magnitudes=True, fast_lr=0.3 + 0.1 * i)
+            made.append(
+                of_one.build(SHAPE, factory(DEVICES["soft_bounds"], engine=engine, io=NOISY, seed=1 + i))
+            )
+    follow(alone, own, [0.3, 0.2, 0.1])
+
+
 @pytest.mark.parametrize("level", ENGINES)
 @pytest.mark.parametrize(
     "key", sorted((ACTS.keys() | READS.keys()) - {"reset", "dw_min_dtod"})

@@ -89,6 +89,7 @@ def test_of_models_that_the_data_cannot_tell_apart_the_simplest_is_offered() -> 
     def model(label: str, bic: float, parameters: int) -> Any:
         return SimpleNamespace(bic=bic, candidate=SimpleNamespace(label=label, parameters=range(parameters)))
 
-    models = (model("rich", 10.0, 8), model("plain", 11.9, 6), model("plainest", 12.1, 4))
+    told = (("rich", 10.0, 8), ("plain", 11.8, 6), ("less plain", 11.9, 7), ("plainest", 12.1, 4))
+    models = tuple(model(*one) for one in told)
     assert Measurement(Path("made"), SCALE, models, {}).best is models[1]
-    assert Measurement(Path("made"), SCALE, models, {"rich": "its step is unknown"}).best is models[2]
+    assert Measurement(Path("made"), SCALE, models, {"rich": "its step is unknown"}).best is models[3]

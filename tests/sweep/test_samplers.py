@@ -199,6 +199,18 @@ def test_the_weight_of_ignorance_is_fixed_or_drawn_anew(
     assert drawn == {1.96} if acquisition == "straddle" else len(drawn) == 3 and min(drawn) > 0
 
 
+def test_every_level_counts() -> None:
+    """The response is x along a diagonal, measured beside both levels and beside the middle between them."""
+    quiet_optuna()
+    study = optuna.create_study()
+    for x in np.arange(0.05, 1.0, 0.1):
+        told(study, x, [x])
+    sampler: Any = sampler_for(Settings(sampler={"name": "levelset", "levels": [0.3, 0.7]}), SQUARE)(0)
+    places = np.array([[x, x] for x in (0.3, 0.5, 0.7)])
+    first, middle, second = sampler._scores(sampler._model(study.get_trials()), places, levelset.KAPPA)
+    assert middle < min(first, second) - 0.1
+
+
 def test_a_map_is_not_done_before_its_least_number_of_trials() -> None:
     quiet_optuna()
     study = optuna.create_study()

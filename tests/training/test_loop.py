@@ -74,9 +74,12 @@ def test_both_rates_follow_the_schedule_within_an_epoch(monkeypatch: pytest.Monk
     step = HybridOptimizer.step
 
     def watched(self: HybridOptimizer, factor: float) -> None:
-        step(self, factor)
         assert self.digital is not None
-        digital.extend(group["lr"] for group in self.digital.param_groups)
+        hook = self.digital.register_step_pre_hook(
+            lambda optimizer, *_: digital.extend(group["lr"] for group in optimizer.param_groups)
+        )
+        step(self, factor)
+        hook.remove()
 
     monkeypatch.setattr(HybridOptimizer, "step", watched)
     schedule = RateSchedule(name="cosine", warmup_epochs=0.5, final=0.1)
