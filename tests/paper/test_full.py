@@ -41,5 +41,5 @@ def test_full_scale_runs_from_the_command_to_the_page(
     save(tmp_path / "multirun" / "paper_full", tmp_path / "kept" / "paper_full")
     made = parts(saved(tmp_path / "kept"))
     rows = [line.split(" | ")[:3] for line in made["rules_table"].splitlines()[2:]]
-    assert rows == [["| Swin-T", classes, "`cttv2`"] for classes in ("0-9", "10-19")]
+    assert rows == [["| Swin-T", classes, "`cttv2`"] for classes in ("0-9", "10-19", "both")]
     assert len(made["fresh_table"].splitlines()) == 4 and "| `paper/full` | 2 | 100 |" in made["runs"]

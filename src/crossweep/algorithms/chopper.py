@@ -36,8 +36,10 @@ class Chopped(BufferedTransfer):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.in_chop_turns and not (self.auto_scale and (self.fast_lr or self.fast_change)):
+            got = f"{self.in_chop_turns} with auto_scale={self.auto_scale}, fast_lr={self.fast_lr}"
             raise FieldError(
-                "in_chop_turns", "must be 0 without auto_scale, which sets the pulses that are wanted"
+                "in_chop_turns, .auto_scale, .fast_lr",
+                f"turns are counted in the pulses that auto_scale wants, got {got}",
             )
 
     def chopper(self, now: Moment) -> Chopper:
