@@ -182,6 +182,7 @@ def rules_figure(tables: list[Table]) -> Figure:
         ax.set_yticks(range(len(here)), [cell.rule for cell in here])
         ax.set_ylim(most - 0.4, -0.6)
         ax.set_xlabel("error increase [points]")
+        ax.tick_params(labelbottom=True)  # also where a panel below shares the axis
     return Figure(
         name="results_rules",
         title="Error increase over the best digital optimizer",
@@ -214,7 +215,10 @@ def epochs_figure(tables: list[Table]) -> Figure:
         ax.axhline(digital, color=INK, lw=0.8, ls=":", label="best digital, at the end")
         ax.set_xlabel("epoch")
         ax.set_ylabel("test accuracy [%]")
-        ax.legend(loc="lower right")
+    shown = {
+        label: line for ax in panels for line, label in zip(*ax.get_legend_handles_labels(), strict=True)
+    }
+    made.legend(shown.values(), shown.keys(), loc="outside lower center", ncols=4)
     return Figure(
         name="results_epochs",
         title="Test accuracy per epoch",
