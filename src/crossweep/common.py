@@ -6,15 +6,16 @@ is ever given the first one's number. Whoever can take each instance's own asks 
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
-from functools import cache
+from functools import cache, partial
 from numbers import Real
 from types import new_class
-from typing import Any, NoReturn, TypeAlias, TypeVar
+from typing import Any, NoReturn, TypeAlias, TypeVar, cast
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from crossweep import feed
 from crossweep.errors import CrossweepError
 from crossweep.rng import Stream
 
@@ -34,12 +35,12 @@ class Each:
     """A number of each instance. Arithmetic with it is refused: who can take the numbers asks for them.
 
     Args:
-        values: of each.
+        values: of each; where they are fed to a step, a tensor [instances].
         name: where the number stands, for the message.
     """
 
-    def __init__(self, values: Sequence[float], name: str) -> None:
-        self.values = tuple(values)
+    def __init__(self, values: Sequence[float] | Tensor, name: str) -> None:
+        self.values = values if isinstance(values, Tensor) else tuple(values)
         self.name = name
 
     def __len__(self) -> int:
@@ -47,8 +48,10 @@ class Each:
 
     def over(self, like: Tensor) -> Tensor:
         """The numbers as a tensor that each instance's part of ``like [instances, ...]`` can be combined with."""
-        own = torch.tensor(self.values, dtype=like.dtype, device=like.device)
-        return own.view(-1, *[1] * (like.dim() - 1))
+        numbers = self.values
+        if not isinstance(numbers, Tensor):
+            numbers = feed.constant(lambda: np.array(self.values, np.float64), like)
+        return numbers.to(like.dtype).view(-1, *[1] * (like.dim() - 1))
 
     @classmethod
     def __torch_function__(cls, function: Any, types: Any, args: Any = (), options: Any = None) -> NoReturn:
@@ -74,13 +77,10 @@ class Moving:
     """A learning rate that follows a schedule.
 
     Args:
-        now: gives it.
+        now: gives it, or that of each instance.
     """
 
-    now: Callable[[], float]
-
-    def __float__(self) -> float:
-        return self.now()
+    now: Callable[[], Number]
 
 
 Rate: TypeAlias = Number | Moving
@@ -88,7 +88,17 @@ Rate: TypeAlias = Number | Moving
 
 def now(rate: Rate) -> Number:
     """A learning rate as it is in this step."""
-    return float(rate) if isinstance(rate, Moving) else rate
+    return rate.now() if isinstance(rate, Moving) else rate
+
+
+def fed(make: Callable[[], Number], like: Tensor) -> Any:
+    """A factor of this step, or that of each instance; with a feed a tensor, or tensors, see ``feed.number``."""
+    number = make()
+    if not isinstance(number, Each):
+        return feed.number(cast(Callable[[], float], make), like)
+    if not feed.active():
+        return number
+    return Each(feed.given(lambda: np.array(cast(Each, make()).values, np.float64), like), number.name)
 
 
 class Shared:
@@ -103,11 +113,11 @@ class Shared:
 def common(items: Sequence[Any], name: str = "", *, sealed: bool = False) -> Any:
     """What several instances have in common.
 
-    Where all are the same: that. Of numbers that differ: an `Each`. Of descriptions that differ: one of their class, whose
-    fields and properties say what all agree on and refuse to be read where they do not.
+    Where all are the same: that. Of numbers that differ, or that lie in tensors: an `Each`. Of descriptions that differ:
+    one of their class, whose fields and properties say what all agree on and refuse to be read where they do not.
 
     Args:
-        items: instances of frozen dataclasses, numbers, or tuples of them.
+        items: instances of frozen dataclasses, numbers, tensors without dimensions that hold one, or tuples of them.
         name: where they stand, for the message.
         sealed: nobody can ask for an instance's own; so nothing needs to know which numbers act only where devices are
             drawn, and whoever goes by another one is refused.
@@ -116,10 +126,10 @@ def common(items: Sequence[Any], name: str = "", *, sealed: bool = False) -> Any
         ApartError: they are of different kinds, or differ in what is no number.
     """
     first = items[0]
-    if all(same(item, first) for item in items[1:]):
+    if all(same(item, first, placed=False) for item in items[1:]):
         return first
     if all(map(_is_number, items)):
-        return refuse(name) if sealed else Each(items, name)
+        return refuse(name) if sealed else Each(_as_one(items), name)
     if any(type(item) is not type(first) for item in items):
         refuse(name)
     if isinstance(first, tuple) and all(len(item) == len(first) for item in items):
@@ -147,7 +157,16 @@ def numbers_only(items: Sequence[Any]) -> bool:
 
 
 def _is_number(item: object) -> bool:
+    if isinstance(item, Tensor):
+        return item.dim() == 0
     return isinstance(item, Real) and not isinstance(item, bool)
+
+
+def _as_one(numbers: Sequence[Any]) -> Sequence[float] | Tensor:
+    there = next((one for one in numbers if isinstance(one, Tensor)), None)
+    if there is None:
+        return numbers
+    return torch.stack([one if isinstance(one, Tensor) else there.new_full((), one) for one in numbers])
 
 
 @cache
@@ -236,20 +255,23 @@ def of_each(many: int, function: Callable[..., T], *given: Any) -> list[T]:
     return [function(*own(given, i)) for i in range(many)]
 
 
-def same(first: Any, second: Any) -> bool:  # noqa: PLR0911  (one return per kind of thing)
-    """Whether two instances agree in something that is neither stacked nor drawn."""
-    if first is second or isinstance(first, Tensor | Stream | nn.Module):  # each has its own place
+def same(first: Any, second: Any, *, placed: bool = True) -> bool:  # noqa: PLR0911  (one return per kind of thing)
+    """Whether two instances agree in something that is neither stacked nor drawn; ``placed``: each keeps its tensors."""
+    if first is second or isinstance(first, Stream | nn.Module) or (placed and isinstance(first, Tensor)):
         return True
+    same_too = partial(same, placed=placed)
     if type(first) is not type(second):
         return False
     if isinstance(first, np.ndarray):
         return np.array_equal(first, second)
+    if isinstance(first, Tensor):
+        return False  # nobody looks at its numbers
     if isinstance(first, torch.optim.Optimizer):
-        return same(first.param_groups, second.param_groups)
+        return same_too(first.param_groups, second.param_groups)
     if is_dataclass(first):
-        return all(same(getattr(first, one.name), getattr(second, one.name)) for one in fields(first))
+        return all(same_too(getattr(first, one.name), getattr(second, one.name)) for one in fields(first))
     if isinstance(first, Mapping):
-        return first.keys() == second.keys() and all(same(first[key], second[key]) for key in first)
+        return first.keys() == second.keys() and all(same_too(first[key], second[key]) for key in first)
     if isinstance(first, list | tuple):
-        return len(first) == len(second) and all(map(same, first, second))
+        return len(first) == len(second) and all(map(same_too, first, second))
     return bool(first == second)

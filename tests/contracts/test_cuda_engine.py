@@ -15,6 +15,7 @@ pytest.importorskip("triton")
 from triton.runtime.interpreter import InterpretedFunction
 
 from crossweep.bench.agreement import LR, Scene, agreement, scenes
+from crossweep.common import own as own_of
 from crossweep.engine import chain
 from crossweep.engine.base import EngineParameters, Level
 from crossweep.engine.choose import choose, engine
@@ -50,6 +51,7 @@ FIRST = {
         Scene(rule="tt_adam, factored"),
         Scene(rule="residual_learning"),
         Scene(rule="rlv2"),
+        Scene(rule="erider", instances=2, points=True, reads="narrow"),
     )
     for scene in [replace(scene, shape=(18, 20), samples=5, batches=2)]
 }
@@ -60,6 +62,32 @@ FIRST = {
 )
 def test_it_does_what_the_cpu_engine_does(title: str) -> None:
     assert agreement((FIRST | ALL)[title], "cuda", HERE).faults == []
+
+
+@pytest.mark.parametrize(
+    "scene",
+    [
+        Scene(rule="analog_sgd", device="exponential", max_relaxation=0.02, reads="ir drop"),
+        Scene(rule="cttv2", device="table", reads="pcm noise"),
+        Scene(rule="agad", level="mean", reads="narrow"),
+        Scene(rule="rlv2", reads="narrow"),
+    ],
+    ids=lambda scene: scene.title,
+)
+def test_a_point_in_company_is_what_it_is_alone(scene: Scene) -> None:
+    """Bit for bit, where all numbers differ."""
+    scene = replace(scene, instances=2, points=True, shape=(3, 4), samples=3)
+    whole, alone = scene.weight("cuda", HERE), scene.alone("cuda", HERE)
+    for t in range(2):
+        x, d = (scene.values(f"{name} {t}", n).to(HERE) for name, n in zip("xd", (4, 3), strict=True))
+        read = whole.read(x)
+        whole.update(x, d, scene.rate(LR))
+        for i, weight in enumerate(alone):
+            assert torch.equal(weight.read(x[i]), read[i])
+            weight.update(x[i], d[i], own_of(scene.rate(LR), i))
+    for i, weight in enumerate(alone):
+        for name, buffer in weight.named_buffers():
+            assert torch.equal(buffer.nan_to_num(), whole.get_buffer(name)[i].nan_to_num()), name
 
 
 def plan(samples: int, lines: int, longest: int, *lead: int) -> PulsePlan:

@@ -16,10 +16,8 @@ from crossweep.common import ApartError, common, lift, own
 from crossweep.devices.base import AbstractDevice
 from crossweep.devices.exp_step import ExpStep
 from crossweep.engine.base import EngineParameters
-from crossweep.engine.cuda.engine import CUDAEngine
 from crossweep.engine.io_parameters import IOParameters
 from crossweep.engine.pulse_plan import UpdateParameters
-from crossweep.engine.reference.engine import ReferenceEngine
 from crossweep.nn.instances import joined, scatter
 from crossweep.nn.tiled_weight import TiledWeight
 from crossweep.rng import Company, Stream
@@ -29,6 +27,11 @@ from tests.contracts.test_algorithms import ANALOG, ENGINES, SHAPE, rule
 from tests.tables import in_pairs
 
 MANY = 3
+BACKENDS = [
+    "reference",
+    "cpu",
+    pytest.param("cuda", marks=pytest.mark.slow),
+]  # test_cuda_engine.py has quick ones
 NOISY = IOParameters(inp_noise=0.05, out_noise=0.06, out_bound=0.5, bound_management="iterative")
 
 
@@ -112,21 +115,21 @@ def follow(
         assert_same(state(first), state(second))
 
 
-@pytest.mark.parametrize("backend", ["reference", "cpu"])
+@pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("level", ENGINES)
 @pytest.mark.parametrize("name", ANALOG)
 def test_alone_equals_in_company(name: str, level: str, backend: str) -> None:
     compare(name, "soft_bounds", replace(ENGINES[level], backend=backend))  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("backend", ["reference", "cpu"])
+@pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("device", ["exp_step", "relaxing"])
 @pytest.mark.parametrize("name", ["cttv2", "analog_sgd", "ttv1"])
 def test_alone_equals_in_company_on_other_devices(name: str, device: str, backend: str) -> None:
     compare(name, device, replace(ENGINES["count"], backend=backend))  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("backend", ["reference", "cpu"])
+@pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("level", ENGINES)
 @pytest.mark.parametrize("name", ["cttv2", "analog_sgd", "ttv1", "rider", "mixed_precision"])
 def test_alone_equals_in_company_of_points_that_differ_in_what_was_drawn(
@@ -135,7 +138,7 @@ def test_alone_equals_in_company_of_points_that_differ_in_what_was_drawn(
     compare(name, "soft_bounds", replace(ENGINES[level], backend=backend), points=True)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("backend", ["reference", "cpu"])
+@pytest.mark.parametrize("backend", BACKENDS)
 def test_points_on_other_devices(backend: str) -> None:
     compare("cttv2", "exp_step", replace(ENGINES["count"], backend=backend), points=True)  # type: ignore[arg-type]
 
@@ -188,7 +191,7 @@ def compare_numbers(name: str, engine: EngineParameters, **which: Any) -> None:
     follow(alone, own, rates)
 
 
-@pytest.mark.parametrize("backend", ["reference", "cpu"])
+@pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("key", [*ACTS, *READS])
 def test_alone_equals_in_company_of_points_that_differ_in_a_number_that_acts(key: str, backend: str) -> None:
     engine = replace(ENGINES["count"], backend=backend)  # type: ignore[arg-type]
@@ -203,7 +206,15 @@ def test_alone_equals_in_company_of_points_that_differ_in_all_of_them(
     compare_numbers(name, engine, device=[*ACTS], io=[*READS], rules=name != "mixed_precision_adamw")
 
 
-@pytest.mark.parametrize("backend", ["reference", "cpu"])
+@pytest.mark.slow
+@pytest.mark.parametrize("level", ENGINES)
+@pytest.mark.parametrize("name", ANALOG)
+def test_alone_equals_in_company_of_points_that_differ_in_all_of_them_on_cuda(name: str, level: str) -> None:
+    engine = replace(ENGINES[level], backend="cuda")
+    compare_numbers(name, engine, device=[*ACTS], io=[*READS], rules=name != "mixed_precision_adamw")
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
 def test_matrices_of_one_weight_take_the_numbers_of_their_instance(backend: str) -> None:
     """As the groups of a convolution: they have a second leading axis."""
     engine = replace(ENGINES["count"], backend=backend)  # type: ignore[arg-type]
@@ -216,7 +227,7 @@ def test_matrices_of_one_weight_take_the_numbers_of_their_instance(backend: str)
     follow(alone, own, [0.3, 0.2, 0.1], groups)
 
 
-@pytest.mark.parametrize("backend", ["reference", "cpu"])
+@pytest.mark.parametrize("backend", BACKENDS)
 def test_reads_are_divided_by_the_rate_of_their_own_instance(backend: str) -> None:
     engine, alone, own = replace(ENGINES["count"], backend=backend), [], []  # type: ignore[arg-type]
     for made in (alone, own):
@@ -228,38 +239,7 @@ def test_reads_are_divided_by_the_rate_of_their_own_instance(backend: str) -> No
     follow(alone, own, [0.3, 0.2, 0.1])
 
 
-@pytest.mark.parametrize("level", ENGINES)
-@pytest.mark.parametrize(
-    "key", sorted((ACTS.keys() | READS.keys()) - {"reset", "dw_min_dtod"})
-)  # not at every level
-def test_an_engine_that_takes_one_number_for_all_is_given_no_other(
-    key: str, level: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Never silently the number of the first instance."""
-    assert not CUDAEngine.takes_own
-    monkeypatch.setattr(ReferenceEngine, "takes_own", False)
-    own, _ = with_own_numbers("cttv2", ENGINES[level], device={key} & ACTS.keys(), io={key} & READS.keys())
-    whole, x, d = joined(own), inputs(10, 7, SHAPE[1]), inputs(20, 7, SHAPE[0])
-    with pytest.raises(ApartError, match="differ in"):
-        whole.read(x)
-        whole.update(x, d, 0.3)
-
-
-@pytest.mark.parametrize("name", [name for name in ANALOG if name != "zero_shifting"])
-def test_an_engine_that_takes_one_number_for_all_has_one_rule_and_one_rate(
-    name: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(ReferenceEngine, "takes_own", False)
-    for rules, rate in ((True, 0.3), (False, common([0.3, 0.2, 0.1], "analog_lr"))):
-        if rules and name == "analog_sgd":
-            continue  # it has no number
-        with pytest.raises(ApartError, match="differ in"):
-            joined(with_own_numbers(name, COUNT, rules=rules)[0]).update(
-                inputs(10, 7, SHAPE[1]), inputs(20, 7, SHAPE[0]), rate
-            )
-
-
-@pytest.mark.parametrize("backend", ["reference", "cpu"])
+@pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize(
     "changes",
     [
@@ -373,6 +353,14 @@ def test_a_number_of_each_is_compared_and_combined_with_nothing(name: str) -> No
     for given in ((number, 2.0), (2.0, number), (number, number)):
         with pytest.raises(ApartError, match="differ in a,"):
             function(*given)
+
+
+def test_numbers_in_tensors_differ_without_a_look_at_them() -> None:
+    whole = common([Inner(a=torch.tensor(one)) for one in (1.0, 1.0)])  # type: ignore[arg-type]
+    with pytest.raises(ApartError, match="differ in a,"):
+        _ = whole.a
+    found = lift(lambda one: 2 * one.a, whole)
+    assert torch.equal(found.over(torch.ones(2, 3)), torch.full((2, 1), 2.0)) and float(own(found, 1)) == 2.0
 
 
 def test_what_acts_where_weights_are_written_may_differ() -> None:

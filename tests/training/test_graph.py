@@ -1,7 +1,7 @@
 """Steps from a graph are the steps that are launched. Without a GPU the graph is a tape of what was launched."""
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -131,17 +131,26 @@ def as_on_a_gpu(
 
 
 def trained(
-    rule: AbstractAlgorithm, settings: FitSettings = SETTINGS, many: int = 1, **keys: Any
+    rule: AbstractAlgorithm,
+    settings: FitSettings = SETTINGS,
+    many: int = 1,
+    points: Sequence[str] = (),
+    **keys: Any,
 ) -> list[tuple[Any, ...]]:
-    """History, numbers of the model, and streams, of each network."""
-    models = [analog(rule, seed, **keys) for seed in range(many)]
-    loops = [
-        Loop(
-            title="fit", model=model, task=task(), settings=settings, head=["head"], streams=[Stream(seed)],
-            checkpoint=None, progress=Silent(),
-        )
-        for seed, model in enumerate(models)
-    ]  # fmt: skip
+    """History, numbers of the model, and streams, of each network; some ``points`` of the rule, and then the learning rate,
+    are smaller in the second."""
+    models, loops = [], []
+    for seed in range(many):
+        less = 1 + 0.5 * seed * bool(points)
+        own = replace(rule, **{name: getattr(rule, name) / less for name in points})
+        rates = replace(settings, analog_lr=settings.analog_lr / less)
+        models.append(analog(own, seed, **keys))
+        loops.append(
+            Loop(
+                title="fit", model=models[-1], task=task(), settings=rates, head=["head"], streams=[Stream(seed)],
+                checkpoint=None, progress=Silent(),
+            )
+        )  # fmt: skip
     results = train_together(loops)
     return [
         (
@@ -202,6 +211,33 @@ def test_a_training_from_graphs_is_the_training_that_is_launched(
     as_on_a_gpu(make)
     assert comparable(trained(RULES[rule], settings, many, device=device)) == comparable(launched)
     assert len(tapes) > 1 - (many > 1) and not [one for one in caplog.messages if "not captured" in one]
+
+
+@pytest.mark.parametrize(
+    ("rule", "points"),
+    [
+        ("cttv2", ["in_chop_prob", "auto_granularity"]),
+        ("ttv1", ["transfer_lr", "fast_lr"]),
+        ("mixed_precision", ["lr_scale", "transfer_lr"]),
+        ("tt_adam", ["in_chop_prob", "transfer_lr"]),
+    ],
+)
+def test_points_train_from_graphs_as_they_are_launched(
+    rule: str,
+    points: list[str],
+    as_on_a_gpu: Any,
+    make: Any,
+    tapes: list[Tape],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Each with numbers of its own, of which the learning rates change in every step."""
+    caplog.set_level(logging.WARNING)
+    settings = replace(SETTINGS, epochs=1, batch_size=3)
+    as_on_a_gpu(None)
+    launched = trained(RULES[rule], settings, 2, points)
+    as_on_a_gpu(make)
+    assert comparable(trained(RULES[rule], settings, 2, points)) == comparable(launched)
+    assert tapes and not caplog.messages
 
 
 def comparable(found: list[tuple[Any, ...]]) -> str:

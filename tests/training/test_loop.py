@@ -70,7 +70,7 @@ def fit(model: nn.Module, settings: FitSettings, given: Task | None = None, **mo
 def test_both_rates_follow_the_schedule_within_an_epoch(monkeypatch: pytest.MonkeyPatch) -> None:
     analog: list[float] = []
     digital: list[float] = []
-    monkeypatch.setattr(optimizer_module, "update_all", lambda weights, lr: analog.append(float(lr)))
+    monkeypatch.setattr(optimizer_module, "update_all", lambda weights, lr: analog.append(lr.now()))
     step = HybridOptimizer.step
 
     def watched(self: HybridOptimizer, factor: float) -> None:

@@ -21,7 +21,6 @@ from crossweep.algorithms.digital import Digital
 from crossweep.algorithms.mrl import MRL
 from crossweep.build import build
 from crossweep.data.base import Task
-from crossweep.engine.cpu.engine import CPUEngine
 from crossweep.nn.convert import analog_weights, convert
 from crossweep.nn.instances import Instances
 from crossweep.nn.randomness import Drawing
@@ -235,22 +234,6 @@ def plain_experiment() -> Experiment:
     """One that is only looked at."""
     (made,) = experiments(1, *NETWORKS["mlp"], "engine.backend=reference")
     return made
-
-
-@pytest.mark.parametrize(
-    "words",
-    [
-        ("noise.output=0.1",), ("io.forward.inp_res=30",), ("device.n_states=30",), ("noise.pulse=1",),
-        ("algorithm.transfer_lr=0.3",), ("training.finetune.analog_lr=0.2",),
-    ],
-)  # fmt: skip
-def test_an_engine_that_takes_one_number_for_all_keeps_points_apart(
-    words: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(CPUEngine, "takes_own", False)
-    base = (*SHORT, *NETWORKS["mlp"])
-    found = why_apart(*(build(configuration(*base, *own)) for own in ((), words)))
-    assert found is not None and "differ in" in found
 
 
 def test_groups_keep_their_order() -> None:

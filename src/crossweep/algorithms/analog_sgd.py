@@ -5,9 +5,8 @@ from itertools import pairwise
 
 from torch import Tensor
 
-from crossweep import feed
 from crossweep.algorithms.base import AbstractAlgorithm, AnalogWeight
-from crossweep.common import Each, Rate
+from crossweep.common import Rate, fed, now
 from crossweep.engine.base import granularity
 from crossweep.engine.pulse_plan import UpdateParameters, micro_batches
 from crossweep.tiles.factory import TileFactory
@@ -50,7 +49,7 @@ class AnalogSGDWeight(AnalogWeight):
 
     def train_on(self, x: Tensor, d: Tensor, lr: Rate) -> None:
         tile, engine = self.single, self.engine
-        rate = lr if isinstance(lr, Each) else feed.number(lambda: float(lr), x)
+        rate = fed(lambda: now(lr), x)
         plan = engine.plan(x, d, rate, granularity(tile.device), self.rule.update, tile.draws)
         self.slots += plan.bl.sum(-1)
         for start, stop in pairwise((0, *micro_batches(x.shape[-2], engine.micro_batch))):

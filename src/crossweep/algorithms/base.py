@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from crossweep import feed
 from crossweep.algorithms.cost import Tally
-from crossweep.common import Each, Rate, lift, now, refuse
+from crossweep.common import Rate, lift, now
 from crossweep.schema import Checked
 from crossweep.shapes import require_batch
 from crossweep.tiles.analog_tile import AnalogTile
@@ -78,11 +78,9 @@ class AnalogWeight(nn.Module, ABC):
 
         Raises:
             ShapeError: ``x`` or ``d`` does not fit the weight.
-            ApartError: some instances have a rate of zero and others not, or the engine takes one rate for all.
+            ApartError: some instances have a rate of zero and others not.
         """
         require_batch(x, d, self.shape[-2], self.shape[-1])
-        if isinstance(lr, Each) and not self.engine.takes_own:
-            refuse(lr.name)
 
         def trains() -> bool:
             return lift(bool, now(lr), name="whether they train")  # type: ignore[no-any-return]

@@ -11,7 +11,7 @@ from torch import Tensor
 from crossweep import feed
 from crossweep.algorithms.base import AnalogWeight
 from crossweep.algorithms.moment import Moment
-from crossweep.common import Number, Rate, lift, now, over
+from crossweep.common import Number, Rate, common, differ, lift, now, over, own
 from crossweep.devices.base import AbstractDevice
 from crossweep.engine.base import granularity
 from crossweep.engine.chain import Chain, TransferState
@@ -182,14 +182,17 @@ class ChainWeight(AnalogWeight):
     def _program(self, batch: int, lr: Rate, like: Tensor) -> Program:
         """That of this mini-batch; with a feed its numbers are tensors on the device of ``like``."""
 
-        def program() -> Program:
-            return self.program(batch, now(lr))
+        def programs() -> list[Program]:
+            whole = self.program(batch, now(lr))
+            return [own(whole, i) for i in range(max(differ(whole), 1))]
 
-        feed.same(lambda: program().fixed)
+        feed.same(lambda: [one.fixed for one in programs()])
         if not feed.active():
-            return program()
-        numbers = feed.given(lambda: np.array(program().numbers, np.float64), like)
-        return program().with_numbers(numbers.unbind())
+            return self.program(batch, now(lr))
+        made = programs()
+        numbers = feed.given(lambda: np.array([one.numbers for one in programs()], np.float64), like)
+        fed = [one.with_numbers(row.unbind()) for one, row in zip(made, numbers.unbind(), strict=True)]
+        return common(fed, "program")  # type: ignore[no-any-return]
 
     def _rate(self, program: Program, tops: tuple[Tensor, Tensor]) -> Tensor:
         """Learning rate of the gradient's tile for every sample [..., b], from the largest ``|x|`` and ``|d|`` of each."""

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
-from typing import Annotated, Any, Literal, cast
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
@@ -11,7 +11,7 @@ from torch import Tensor
 
 from crossweep import feed
 from crossweep.algorithms.base import AbstractAlgorithm, AnalogWeight
-from crossweep.common import Each, Number, Rate, lift, now, over, refuse
+from crossweep.common import Each, Number, Rate, fed, lift, now, over, refuse
 from crossweep.devices.base import AbstractDevice
 from crossweep.engine.base import granularity
 from crossweep.engine.chain import of_each
@@ -143,10 +143,7 @@ class MixedPrecisionWeight(AnalogWeight):
     def train_on(self, x: Tensor, d: Tensor, lr: Rate) -> None:
         if self.optimizer is not None:
             feed.refuse("an optimizer of its own moves what mixed precision accumulates")
-        rate: Number = lift(_rate, self.rule, now(lr), name="lr")
-        if not isinstance(rate, Each):
-            rate = feed.number(lambda: _rate(self.rule, cast(float, now(lr))), x)
-        self.accumulate(x, d, rate)
+        self.accumulate(x, d, fed(lambda: lift(_rate, self.rule, now(lr), name="lr"), x))
         feed.same(self._last_before_a_transfer)
         due = self._last_before_a_transfer()
         feed.also(self._next_batch)

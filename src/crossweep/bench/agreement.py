@@ -8,8 +8,8 @@ fall on either side; that happens to a few, and ``APART`` bounds their share.
 
 import copy
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -26,7 +26,7 @@ from crossweep.algorithms.rlv2 import RLv2
 from crossweep.algorithms.tt_adam import TTAdam
 from crossweep.algorithms.ttv1 import TTv1
 from crossweep.algorithms.ttv2 import TTv2
-from crossweep.common import Moving
+from crossweep.common import Moving, Number, common
 from crossweep.devices.base import AbstractDevice
 from crossweep.devices.exp_step import ExpStep
 from crossweep.devices.soft_bounds import SoftBounds
@@ -40,11 +40,13 @@ from crossweep.rng import Stream
 from crossweep.tiles.factory import TileFactory
 from crossweep.training.graph import Graph, Steps
 
+T = TypeVar("T")
 TOLERANCE = 2e-5  # of the range of the numbers [1]: some hundred roundings of float32
 # share of numbers on the edge of a bin [1]. A rounding of 10^-6 of the range meets one of 510 edges in a thousandth of
 # all reads, and a device is read several times. One line of a crossbar of up to 150 is more: a wrong line is no accident
 APART = 0.006
 LR = 0.3
+_APART = 0.4  # by how much numbers of the second of several points are smaller [1]
 
 DEVICES: dict[str, AbstractDevice] = {
     "affine": SoftBounds(dw_min=0.02, w_max=1.0, w_min=-1.0, up_down_dtod=0.1, write_noise_std=0.5),
@@ -107,6 +109,7 @@ class Scene:
         samples: of each mini-batch.
         batches: mini-batches.
         instances: side by side; 0: one alone, without a leading axis.
+        points: instances differ in numbers, of device, periphery, rule and learning rate.
         micro_batch: as in ``EngineParameters``.
         max_relaxation: as in ``EngineParameters``; small values cut windows into parts.
     """
@@ -119,6 +122,7 @@ class Scene:
     samples: int = 7
     batches: int = 3
     instances: int = 0
+    points: bool = False
     micro_batch: int = 4096
     max_relaxation: float = 1.0
 
@@ -126,18 +130,29 @@ class Scene:
     def title(self) -> str:
         """All of it in a line."""
         d, x = self.shape
-        side = f", {self.instances} instances" if self.instances else ""
+        side = f", {self.instances} {'points' if self.points else 'instances'}" if self.instances else ""
         part = f" in parts of {self.micro_batch}" if self.micro_batch < self.samples else ""
         part += f", relaxing by {self.max_relaxation}" if self.max_relaxation != 1 else ""
         return f"{self.rule}, {self.device}, {self.level}, {self.reads}, {d}x{x}, {self.samples} samples{part}{side}"
 
     def weight(self, backend: Backend, place: torch.device) -> AnalogWeight:
         """The weight, on one engine."""
-        own = [self._alone(backend, place, seed) for seed in range(max(1, self.instances))]
+        own = self.alone(backend, place)
         return together(own) if self.instances else own[0]
 
+    def alone(self, backend: Backend, place: torch.device) -> list[AnalogWeight]:
+        """The weight of each instance."""
+        return [self._alone(backend, place, seed) for seed in range(max(1, self.instances))]
+
     def _alone(self, backend: Backend, place: torch.device, seed: int) -> AnalogWeight:
-        device, io = DEVICES[self.device], READS[self.reads]
+        i = seed * self.points
+        device = _apart(DEVICES[self.device], i, "dw_min", "dw_min_std", "write_noise_std", "up_down_dtod")
+        io = _apart(
+            READS[self.reads], i, "inp_noise", "out_noise", "w_noise", "ir_drop", "inp_res", "out_bound"
+        )
+        rule = _apart(
+            RULES[self.rule], i, "fast_lr", "transfer_lr", "gamma", "in_chop_prob", "auto_granularity"
+        )
         engine = EngineParameters(
             level=self.level,
             backend=backend,
@@ -149,9 +164,14 @@ class Scene:
             forward=io, backward=io, population=Stream(seed, "population"), draws=Stream(seed, "draws"),
             torch_device=place,
         )  # fmt: skip
-        weight = RULES[self.rule].build(self.shape, factory)
+        weight = rule.build(self.shape, factory)
         weight.set_weight(0.2 * _normal(f"start {seed}", *self.shape).to(place))
         return weight
+
+    def rate(self, lr: float) -> Number:
+        """The learning rate, or that of each point."""
+        each = [lr / (1 + _APART * i) for i in range(self.instances)]
+        return common(each, "analog_lr") if self.points else lr  # type: ignore[no-any-return]
 
     def values(self, name: str, lines: int) -> Tensor:
         """Standard normal inputs or errors of a mini-batch, the last sample of which is silent."""
@@ -236,7 +256,7 @@ def traced(
 
     def step(inputs: Tensor, errors: Tensor) -> tuple[Tensor, ...]:
         reads = weight.read(inputs), weight.read_transposed(errors)
-        weight.update(inputs, errors, Moving(lambda: lr))
+        weight.update(inputs, errors, Moving(lambda: scene.rate(lr)))
         return reads
 
     steps = step if graph is None else Steps(step, weight, make=graph)
@@ -287,6 +307,9 @@ def in_graphs(shape: tuple[int, int], samples: int) -> Iterator[Scene]:
         scene(rule) for rule in ("agad, columns", "tt_adam", "tt_adam, factored", "ttv1", "mixed_precision")
     )
     yield from (scene(reads="narrow"), scene(device="relaxing"), scene(instances=3))
+    yield from (
+        scene(rule=rule, instances=2, points=True, reads="narrow") for rule in ("agad, columns", "ttv1")
+    )
     yield from (scene(level=level) for level in ("mean", "pulse"))
 
 
@@ -296,6 +319,13 @@ def together(own: Sequence[AnalogWeight]) -> AnalogWeight:
     for name, module in whole.named_modules():
         gather(module, [weight.get_submodule(name) for weight in own])
     return whole
+
+
+def _apart(one: T, i: int, *names: str) -> T:
+    """A description with some of its numbers, those that it has, smaller by what point ``i`` has less of them."""
+    own = {name: getattr(one, name, None) for name in names}
+    smaller = {name: value / (1 + _APART * i) for name, value in own.items() if isinstance(value, float)}
+    return replace(one, **smaller)  # type: ignore[type-var]
 
 
 def _normal(name: str, *shape: int) -> Tensor:
@@ -326,6 +356,13 @@ def scenes(shape: tuple[int, int] = (20, 37), samples: int = 7) -> Iterator[Scen
     yield from (scene(reads=reads, batches=2) for reads in ("perfect", "narrow", "weight noise", "pcm noise"))
     yield from (scene(instances=3, rule=rule) for rule in ("analog_sgd", "cttv2", "agad", "rlv2"))
     yield from (scene(instances=3, level=level) for level in ("mean", "pulse"))
+    points: dict[str, Any] = {"instances": 3, "points": True, "reads": "narrow"}
+    rules = ("cttv2", "erider", "tt_adam", "residual_learning", "mixed_precision")
+    yield from (scene(rule=rule, **points) for rule in rules)
+    yield from (scene(rule="analog_sgd", device=device, **points) for device in DEVICES)
+    yield from (scene(rule="agad", level=level, **points) for level in ("mean", "pulse"))
+    yield from (scene(device="table", **points | {"reads": reads}) for reads in ("pcm noise", "ir drop"))
+    yield scene(rule="analog_sgd", max_relaxation=0.02, **points)
     yield from (scene(shape=odd) for odd in ((1, 5), (5, 1), (33, 65)))
     yield scene(samples=1)
     yield scene(samples=5 * samples, micro_batch=2 * samples)

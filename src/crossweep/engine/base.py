@@ -140,7 +140,6 @@ class Engine(ABC):
     """
 
     name: ClassVar[str]
-    takes_own: ClassVar[bool] = True  # whether instances may differ in numbers that act while they train
 
     def __init__(self, parameters: EngineParameters) -> None:
         self.parameters = parameters
@@ -217,15 +216,9 @@ class Engine(ABC):
 
     @abstractmethod
     def pulse(
-        self,
-        v: Tensor,
-        w: Tensor,
-        reference: Tensor,
-        counts: Tensor,
-        columns: Tensor | slice,
-        bar: Crossbar,
+        self, v: Tensor, w: Tensor, reference: Tensor, counts: Tensor, columns: Tensor | slice, bar: Crossbar,
         stream: Stream,
-    ) -> tuple[Tensor, Tensor]:
+    ) -> Pair:  # fmt: skip
         """States and visible weights [..., d, x] after ``counts [..., d, r]`` pulses of ``columns``, positive up."""
 
     @abstractmethod

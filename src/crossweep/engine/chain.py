@@ -541,7 +541,7 @@ def _strength(write: Trains) -> float:
 
 
 def _writes(write: Trains) -> bool:
-    return write.strength > 0
+    return bool(write.strength > 0)  # with a feed it is a tensor
 
 
 def of_each(true: Tensor, stream: Stream) -> Count:

@@ -2,15 +2,16 @@
 
 from abc import abstractmethod
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import torch
 from torch import Tensor
 
 from crossweep.devices.response import Affine, Exponential, Table
-from crossweep.engine.base import Crossbar, Tile
+from crossweep.engine.base import Crossbar, Pair, Tile
 from crossweep.engine.io_parameters import IOParameters
 from crossweep.engine.program import Buffered, Own, Program, Smoothed
+from crossweep.engine.pulse_plan import PulsePlan
 from crossweep.engine.reference.apart import unlike
 from crossweep.engine.reference.engine import ReferenceEngine
 from crossweep.rng import Stream
@@ -30,42 +31,25 @@ def closed(bar: Crossbar, level: str) -> bool:
 class CompiledEngine(ReferenceEngine):
     """Each method is the reference's, faster.
 
-    Subclasses bring ``fits``, ``read_kernel``, ``read_columns_kernel``, ``pulse_kernel`` and ``windows_kernel``, and
-    more of the contract as they can.
+    Subclasses bring ``fits`` and the kernels below, and more of the contract as they can.
+
+    Attributes:
+        read_kernel: ``read`` for one crossbar of each instance and inputs that need no gradient.
+        read_columns_kernel: ``read_columns`` for one crossbar of each instance, without effects of other lines.
+        coincidences_kernel: ``coincidences``.
+        pulse_kernel: ``pulse`` for affine devices; columns are numbers.
+        windows_kernel: windows from one number to another of a job that is not refused.
     """
+
+    read_kernel: "ClassVar[staticmethod[..., Tensor]]"
+    read_columns_kernel: "ClassVar[staticmethod[[Tensor, IOParameters, Stream, Tensor | slice], Tensor]]"
+    coincidences_kernel: "ClassVar[staticmethod[[PulsePlan, Stream], Tensor]]"
+    pulse_kernel: "ClassVar[staticmethod[[Tensor, Tensor, Tensor, Tensor, Tensor, Crossbar, Stream], Pair]]"
+    windows_kernel: "ClassVar[staticmethod[[Job, int, int], None]]"
 
     @abstractmethod
     def fits(self, *tensors: Tensor) -> bool:
         """Whether kernels take tensors of this type and place."""
-
-    @abstractmethod
-    def read_kernel(
-        self, x: Tensor, weight: Tensor, io: IOParameters, stream: Stream, *, bounded: bool
-    ) -> Tensor:
-        """``read`` for one crossbar of each instance and inputs that need no gradient."""
-
-    @abstractmethod
-    def read_columns_kernel(
-        self, weight: Tensor, io: IOParameters, stream: Stream, columns: Tensor | slice
-    ) -> Tensor:
-        """``read_columns`` for one crossbar of each instance, without effects of lines that are not driven."""
-
-    @abstractmethod
-    def pulse_kernel(
-        self,
-        v: Tensor,
-        w: Tensor,
-        reference: Tensor,
-        counts: Tensor,
-        columns: Tensor,
-        bar: Crossbar,
-        stream: Stream,
-    ) -> tuple[Tensor, Tensor]:
-        """``pulse`` for affine devices; ``columns`` are numbers."""
-
-    @abstractmethod
-    def windows_kernel(self, job: "Job", begin: int, end: int) -> None:
-        """Windows ``begin`` to ``end`` of a job that is not refused."""
 
     def refuses_too(self, program: Program, source: Tile, target: Tile) -> str | None:
         """What this engine refuses beyond the others."""
@@ -74,7 +58,6 @@ class CompiledEngine(ReferenceEngine):
     def leaves(self, what: str, reason: str) -> None:
         """Something goes to the reference: say so where that matters."""
 
-    @unlike
     def read(
         self, x: Tensor, weight: Tensor, io: IOParameters, stream: Stream, *, bounded: bool = True
     ) -> Tensor:
@@ -92,16 +75,15 @@ class CompiledEngine(ReferenceEngine):
             return super().read_columns(weight, io, stream, columns)
         return self.read_columns_kernel(weight, io, stream, columns)
 
+    def coincidences(self, plan: PulsePlan, stream: Stream) -> Tensor:
+        if not self.fits(plan.x, plan.d):
+            return super().coincidences(plan, stream)
+        return self.coincidences_kernel(plan, stream)
+
     def pulse(
-        self,
-        v: Tensor,
-        w: Tensor,
-        reference: Tensor,
-        counts: Tensor,
-        columns: Tensor | slice,
-        bar: Crossbar,
+        self, v: Tensor, w: Tensor, reference: Tensor, counts: Tensor, columns: Tensor | slice, bar: Crossbar,
         stream: Stream,
-    ) -> tuple[Tensor, Tensor]:
+    ) -> Pair:  # fmt: skip
         if not (self.fits(v, counts) and closed(bar, "pulse")):
             return super().pulse(v, w, reference, counts, columns, bar, stream)
         every = torch.arange(v.shape[-1], device=v.device)[columns]

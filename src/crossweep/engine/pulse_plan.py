@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 import torch
 from torch import Tensor
 
-from crossweep.common import Each, Number
+from crossweep.common import Each, Number, lift, over
 from crossweep.errors import ConfigError
 from crossweep.rng import Stream
 from crossweep.schema import Checked, Positive, Range, Share
@@ -227,20 +227,27 @@ def largest(values: Tensor) -> Tensor:
 
 
 def balanced(
-    rate: Tensor, tops: tuple[Tensor, Tensor], granularity: float, update: UpdateParameters
+    rate: Tensor, tops: tuple[Tensor, Tensor], granularity: Number, update: UpdateParameters
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Bit length, and scales of columns and rows, under update management [..., b]; ``tops`` as in ``plan_pulses``."""
-    top_x, top_d = tops[0], tops[1] * update.um_grad_scale
-    wanted = rate * top_x * top_d / granularity
+    step = over(granularity, rate)
+    if not isinstance(step, Tensor):  # a GPU multiplies by the reciprocal of a number, and rounds otherwise
+        step = rate.new_full((), step)
+    top_x, top_d = tops[0], tops[1] * over(lift(_grad_scale, update, name="update.um_grad_scale"), rate)
+    wanted = rate * top_x * top_d / step
     bl = torch.full_like(wanted, update.desired_bl)
     if update.update_bl_management:
         # a hair below the integer, so that float rounding of an exact k does not add a slot
         bl = torch.ceil(wanted * (1 - 1e-6)).clamp(max=update.desired_bl)
     bl = torch.where(wanted > 0, bl, torch.zeros_like(bl))
     top_d = top_d * (update.desired_bl / wanted.clamp(min=update.desired_bl))
-    both = (rate / (granularity * bl.clamp(min=1))).sqrt()
+    both = (rate / (step * bl.clamp(min=1))).sqrt()
     ratio = torch.where(wanted > 0, top_x / top_d, torch.ones_like(wanted)).sqrt()
     return bl, both / ratio, both * ratio
+
+
+def _grad_scale(update: UpdateParameters) -> float:
+    return update.um_grad_scale
 
 
 def plan_pulses(
@@ -264,7 +271,7 @@ def plan_pulses(
         x: inputs [..., b, x].
         d: errors [..., b, d].
         lr: learning rate per sample, broadcast to [..., b], or of each instance, >= 0.
-        granularity: step of the device [w], > 0; or of each instance's, where ``balance`` takes that.
+        granularity: step of the device [w], > 0; or of each instance's.
         update: the pulse parameters.
         stream: needed for stochastic rounding only.
         tops: ``largest(x)`` and ``largest(d)``, where they are known already.
@@ -277,7 +284,7 @@ def plan_pulses(
         longest = update.desired_bl
     else:
         bl = torch.where(rate > 0, torch.full_like(rate, update.desired_bl), torch.zeros_like(rate))
-        step = granularity.over(rate) if isinstance(granularity, Each) else granularity
+        step = over(granularity, rate)
         scale_d = scale_x = (rate / (step * update.desired_bl)).sqrt()
         longest = update.desired_bl
     plan = PulsePlan(x=x, d=d, scale_x=scale_x, scale_d=scale_d, bl=bl, longest=longest)

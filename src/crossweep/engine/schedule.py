@@ -5,7 +5,9 @@ Columns of a tile do not interact, and column ``j`` is only looked at when it is
 column that has a read left stands exactly where a sample-by-sample simulation would read it.
 """
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
+from functools import partial
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
@@ -14,12 +16,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from crossweep import feed
-from crossweep.common import differ, own
+from crossweep.common import differ, lift, of_each, over
 from crossweep.engine.program import Buffered, Chopper, Own, Smoothed
 
 Numbers = NDArray[np.int64]
 Flags = NDArray[np.bool_]
-_TENSORS = ("sign", "scale", "fresh", "gate", "share")  # of a schedule
 
 
 @dataclass
@@ -162,34 +163,54 @@ def schedule(
         sign: chopper of each column in each window [..., windows, I], in full where instances differ in ``what``.
         fresh: whether a flip came before this read and after the one before, likewise.
     """
-    if many := differ(what):
-        parts = [
-            schedule(windows, own(what, i), rate[i], own(chopper, i), sign[i], fresh[i]) for i in range(many)
-        ]
-        stacked: dict[str, Any] = {
-            name: torch.stack([getattr(part, name).expand_as(sign[0]) for part in parts]) for name in _TENSORS
-        }
-        return replace(parts[0], **stacked)
     passes = feed.given(lambda: windows.passes, rate)
     like = torch.ones(windows.reads.shape, device=rate.device)
     gate = torch.ones_like(like, dtype=torch.bool)
     scale = share = like
     if isinstance(what, Buffered):
-        scale = like * what.scale
+        size = _number(what, "scale", sign)
+        scale = like * size
         if what.by_rate:
             sample = feed.given(lambda: np.maximum(windows.until - 1, 0), rate)
-            scale = what.scale * rate[..., sample].reciprocal()
-        if what.most_reads is not None:
-            scale = scale / (passes % chopper.period + 1).clamp(max=what.most_reads)
-        gate = passes >= what.silent_passes
+            scale = size * rate[..., sample].reciprocal()
+        most = _number(what, "most_reads", sign)
+        if most is not None:
+            scale = scale / (passes % _number(chopper, "period", sign) + 1).clamp(max=most)
+        gate = passes >= _number(what, "silent_passes", sign)
         fresh = torch.ones_like(fresh) if what.follows else fresh
-        if what.normalise is not None:
-            decay, silent = what.normalise.decay, what.silent_passes
-            share = feed.given(lambda: shares(decay, windows.passes - silent, 1), rate)
-    elif isinstance(what, Smoothed) and what.rate is not None:
-        scale = like * what.rate
-    given = {f.name: getattr(windows, f.name) for f in fields(windows)}
-    return Schedule(**given, sign=sign, scale=scale, fresh=fresh, gate=gate, share=share)
+        if lift(_normalises, what, name="normalise"):
+            share = feed.given(partial(_shares, what, windows), rate)
+    elif isinstance(what, Smoothed) and lift(_averages, what, name="buffer"):
+        scale = like * _number(what, "rate", sign)
+    given: dict[str, Any] = {f.name: getattr(windows, f.name) for f in fields(windows)}
+    tensors: dict[str, Any] = {"sign": sign, "scale": scale, "fresh": fresh, "gate": gate, "share": share}
+    if differ(what):
+        tensors = {name: tensor.expand_as(sign).contiguous() for name, tensor in tensors.items()}
+    return Schedule(**given, **tensors)
+
+
+def _number(item: object, name: str, like: Tensor) -> Any:
+    """A number of a description, or that of each instance, to combine with tensors like ``like [..., windows, I]``."""
+    return over(lift(attrgetter(name), item, name=name), like)
+
+
+def _normalises(what: Buffered) -> bool:
+    return what.normalise is not None
+
+
+def _averages(what: Smoothed) -> bool:
+    return what.rate is not None
+
+
+def _shares(what: Buffered, windows: Windows) -> Tensor:
+    """Weights of squares [windows, I], of each instance where they differ in what happens to reads."""
+
+    def of_one(one: Buffered) -> Tensor:
+        assert one.normalise is not None
+        return shares(one.normalise.decay, windows.passes - one.silent_passes, 1)
+
+    each = of_each(max(differ(what), 1), of_one, what)
+    return torch.stack(each) if differ(what) else each[0]
 
 
 def shares(decay: float, before: Numbers | float, reads: Numbers | float) -> Tensor:

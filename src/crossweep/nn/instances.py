@@ -1,4 +1,4 @@
-"""Several instances of one model side by side: seeds of one configuration, or points that differ in what was drawn.
+"""Several instances of one model side by side: seeds of one configuration, or points that differ in numbers.
 
 Every tensor gets a leading axis of instances, every stream stays each instance's own: what an instance draws and does is
 what it would have drawn and done alone, up to the rounding of products of another shape.
@@ -130,12 +130,8 @@ def _require_one_structure(models: Sequence[nn.Module]) -> None:
                 raise ApartError("the networks are not built alike")
 
 
-def joined(own: Sequence[AnalogWeight], *, takes_own: bool = True) -> AnalogWeight:
+def joined(own: Sequence[AnalogWeight]) -> AnalogWeight:
     """Weights on crossbars as one.
-
-    Args:
-        own: the weights.
-        takes_own: whether the engine that this is a trial for takes each instance's own numbers.
 
     Raises:
         ApartError: as of `Instances`.
@@ -143,7 +139,7 @@ def joined(own: Sequence[AnalogWeight], *, takes_own: bool = True) -> AnalogWeig
     _require_one_structure(own)
     whole = copy.deepcopy(own[0])
     for name, module in whole.named_modules():
-        gather(module, [weight.get_submodule(name) for weight in own], takes_own=takes_own)
+        gather(module, [weight.get_submodule(name) for weight in own])
     return whole
 
 
@@ -158,7 +154,7 @@ def _streams(model: nn.Module) -> list[Stream]:
     return [item for module in model.modules() for item in vars(module).values() if isinstance(item, Stream)]
 
 
-def gather(whole: nn.Module, own: Sequence[nn.Module], *, takes_own: bool = True) -> None:
+def gather(whole: nn.Module, own: Sequence[nn.Module]) -> None:
     """Stack one module of a weight on crossbars, without its children."""
     if isinstance(whole, UnitCellTile):
         raise ApartError("several devices make a weight")
@@ -166,8 +162,6 @@ def gather(whole: nn.Module, own: Sequence[nn.Module], *, takes_own: bool = True
         if buffer is not None:
             setattr(whole, name, stacked([module.get_buffer(name) for module in own]))
     counted = set(whole.counters()) if isinstance(whole, AnalogWeight) else {"clock"}
-    if isinstance(whole, AnalogTile | AnalogWeight):
-        takes_own &= whole.engine.takes_own
     for name, item in list(vars(whole).items()):
         if name.startswith("_") or name in counted:  # torch's own, and what is stacked below
             continue
@@ -175,8 +169,8 @@ def gather(whole: nn.Module, own: Sequence[nn.Module], *, takes_own: bool = True
         if isinstance(item, Stream):
             setattr(whole, name, Company(items))
         elif is_dataclass(item) or isinstance(item, tuple):
-            sealed = not (takes_own and numbers_only(items))
-            setattr(whole, name, common(items, "" if name == "recipe" else name, sealed=sealed))
+            title = "" if name == "recipe" else name
+            setattr(whole, name, common(items, title, sealed=not numbers_only(items)))
         elif not all(same(other, item) for other in items):
             refuse(name)
     if isinstance(whole, AnalogTile):

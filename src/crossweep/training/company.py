@@ -95,14 +95,13 @@ def _try(first: Experiment, other: Experiment) -> None:
     Raises:
         ApartError: something that the instances differ in has acted.
     """
-    takes_own = first.factory.chosen.takes_own
     rates = first.finetune.analog_lr, other.finetune.analog_lr
-    rate: Number = common(rates, "training.finetune.analog_lr", sealed=not takes_own)
+    rate: Number = common(rates, "training.finetune.analog_lr")
     if rates[0] == rates[1]:
         if same(first.rule, other.rule) and _acts_alike(first.factory, other.factory):
             return
         rate = 0.1
-    weight = joined([_small(first), _small(other)], takes_own=takes_own)
+    weight = joined([_small(first), _small(other)])
     like, stream, many = torch.empty(0), Stream(0), weight.reads.many
 
     def drawn(name: str, lines: int) -> Tensor:

@@ -2,13 +2,13 @@
 
 from collections.abc import Iterable
 from operator import mul
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import nn
 
 from crossweep import feed
-from crossweep.common import Each, Moving, Number, lift
+from crossweep.common import Moving, Number, lift
 from crossweep.nn.convert import analog_weights
 from crossweep.nn.tiled_weight import TiledWeight, update_all
 from crossweep.training.fit_settings import OptimizerSettings
@@ -67,7 +67,7 @@ class HybridOptimizer:
         self.settings = settings
         self.factor = 1.0
         self.analog_lr = analog_lr
-        self.rate = Moving(lambda: cast(float, analog_lr) * self.factor)
+        self.rate = Moving(lambda: lift(mul, analog_lr, self.factor, name="training.finetune.analog_lr"))
         self.fused = fused or (fused is None and any(one.is_cuda for one in parameters))
         self.digital = torch_optimizer(parameters, settings, fused=self.fused)
         self.trained = sum(parameter.numel() for parameter in parameters)
@@ -83,9 +83,7 @@ class HybridOptimizer:
     def step(self, factor: float) -> None:
         """Update everything with the learning rates times ``factor``, and forget the gradients."""
         self.factor = factor
-        own = isinstance(self.analog_lr, Each)
-        each = lift(mul, self.analog_lr, factor, name="training.finetune.analog_lr") if own else self.rate
-        update_all(self.weights, each)
+        update_all(self.weights, self.rate)
         if self.digital is None:
             return
         lr: Any = feed.number(lambda: self.settings.lr * self.factor, self.parameters[0])

@@ -1,7 +1,7 @@
 """Compiled kernels on a CPU, float32; the reference's torch where there is none."""
 
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -10,20 +10,21 @@ from crossweep.common import Each, Number
 from crossweep.engine.base import Crossbar, Pair, Tile
 from crossweep.engine.compiled import CompiledEngine, closed
 from crossweep.engine.cpu import reads, updates, windows
-from crossweep.engine.io_parameters import IOParameters
 from crossweep.engine.program import Program
 from crossweep.engine.pulse_plan import PulsePlan, UpdateParameters
 from crossweep.engine.reference.apart import unlike
 from crossweep.rng import Stream
-
-if TYPE_CHECKING:
-    from crossweep.engine.chain import Job
 
 
 class CPUEngine(CompiledEngine):
     """Numba's kernels."""
 
     name = "cpu"
+    read_kernel = staticmethod(unlike(reads.read))
+    read_columns_kernel = staticmethod(reads.read_slices)
+    coincidences_kernel = staticmethod(updates.count_samples)
+    pulse_kernel = staticmethod(updates.give)
+    windows_kernel = staticmethod(windows.run_)
 
     @property
     def compiled(self) -> bool:
@@ -33,16 +34,6 @@ class CPUEngine(CompiledEngine):
 
     def fits(self, *tensors: Tensor) -> bool:
         return all(t.device.type == "cpu" and t.dtype == torch.float32 for t in tensors)
-
-    def read_kernel(
-        self, x: Tensor, weight: Tensor, io: IOParameters, stream: Stream, *, bounded: bool
-    ) -> Tensor:
-        return reads.read(x, weight, io, stream, bounded=bounded)
-
-    def read_columns_kernel(
-        self, weight: Tensor, io: IOParameters, stream: Stream, columns: Tensor | slice
-    ) -> Tensor:
-        return reads.read_slices(weight, io, stream, columns)
 
     def largest(self, values: Tensor) -> Tensor:
         if not self.fits(values):
@@ -83,11 +74,6 @@ class CPUEngine(CompiledEngine):
         balance(*given, *numbers, *out.view(3, -1).numpy())  # type: ignore[call-arg]
         return out[0], out[1], out[2]
 
-    def coincidences(self, plan: PulsePlan, stream: Stream) -> Tensor:
-        if not self.fits(plan.x, plan.d):
-            return super().coincidences(plan, stream)
-        return updates.count_samples(plan, stream)
-
     def update(
         self, v: Tensor, plan: PulsePlan, bar: Crossbar, update: UpdateParameters, stream: Stream
     ) -> tuple[Tensor, Tensor]:
@@ -104,18 +90,6 @@ class CPUEngine(CompiledEngine):
             return updates.update_closed(v, plan, bar, most, stream, expected=True)
         return super().update(v, plan, bar, update, stream)
 
-    def pulse_kernel(
-        self,
-        v: Tensor,
-        w: Tensor,
-        reference: Tensor,
-        counts: Tensor,
-        columns: Tensor,
-        bar: Crossbar,
-        stream: Stream,
-    ) -> tuple[Tensor, Tensor]:
-        return updates.give(v, w, reference, counts, columns, bar, stream)
-
     @unlike
     def show(
         self, v: Tensor, reference: Tensor, w: Tensor, touched: Tensor, std: Number, stream: Stream
@@ -127,6 +101,3 @@ class CPUEngine(CompiledEngine):
 
     def refuses_too(self, program: Program, source: Tile, target: Tile) -> str | None:
         return windows.refuses(source, target)
-
-    def windows_kernel(self, job: "Job", begin: int, end: int) -> None:
-        windows.run_(job, begin, end)

@@ -74,7 +74,7 @@ def _one_pass(
     for matrix, here in parts:
         torch.mm(driven[here], matrix.t(), out=y[here])
         if io.ir_drop > 0:
-            y[here] -= io.ir_drop * ir_drop(driven[here], matrix, io.ir_drop_g_ratio)
+            y[here] -= io.ir_drop * ir_drop(driven[here], matrix, x.shape[-1] / io.ir_drop_g_ratio)
         if io.w_noise > 0 and io.w_noise_type != "none":
             std = (io.w_noise * weight_noise_scale(driven[here], matrix, io)).numpy()
             noise = partial(disturb_rows, y[here].numpy(), std, keys[1][instance][here], ids[here])

@@ -1,5 +1,6 @@
 """All windows of a mini-batch of a program's first transfer in one compiled call."""
 
+from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ from crossweep.engine.cpu.blocks import column_blocks, padded
 from crossweep.engine.cpu.kernels.scalars import Reads, Threshold, Train
 from crossweep.engine.cpu.words import turned
 from crossweep.engine.io_parameters import IOParameters
+from crossweep.engine.numbers import OneHot, Writing
 from crossweep.engine.program import Buffered, Own, Smoothed
 from crossweep.rng import Stream
 
@@ -127,11 +129,8 @@ def _written(
 def _threshold(what: Buffered | Smoothed | Own) -> Threshold:
     if not isinstance(what, Buffered):
         return Threshold()
-    return Threshold(
-        momentum=F(what.momentum), forget=what.forget, longest=F(what.write.update.desired_bl),
-        limit=F(what.cap or np.inf), no_buffer=what.no_buffer, past=F(what.past or 0.0), step=F(what.write.step),
-        floor=F(what.normalise.floor if what.normalise else 1.0),
-    )  # fmt: skip
+    names = ("momentum", "longest", "limit", "past", "floor", "step")
+    return Threshold(forget=what.forget, no_buffer=what.no_buffer, **_floats(Writing.of(what), names))
 
 
 def _train(what: Buffered | Smoothed | Own, granularity: float, *, rows: bool) -> Train:
@@ -139,10 +138,9 @@ def _train(what: Buffered | Smoothed | Own, granularity: float, *, rows: bool) -
         return Train()
     update = what.write.update
     return Train(
-        drive=F(what.write.strength / granularity), longest=F(update.desired_bl),
-        managed=update.update_management or update.update_bl_management, shorten=update.update_bl_management,
-        grad_scale=F(update.um_grad_scale), rows=rows, least=F(what.least),
-        averaged=what.rate is not None,
+        drive=F(what.write.strength / granularity), managed=update.update_management or update.update_bl_management,
+        shorten=update.update_bl_management, rows=rows, averaged=what.rate is not None,
+        **_floats(Writing.of(what), ("longest", "least", "grad_scale")),
     )  # fmt: skip
 
 
@@ -170,12 +168,9 @@ def _of_other_lines(
 
 def _reads(io: IOParameters, lines: int) -> Reads:
     """The periphery of one-hot reads among ``lines`` as the kernel takes it."""
-    if io.is_perfect:
-        return Reads(perfect=True)
-    width, bound = io.inp_bin, io.inp_bound
-    return Reads(
-        perfect=False, drive=F(min(np.rint(1 / width) * width if width > 0 else 1.0, bound)),
-        w_noise=F(io.w_noise if io.w_noise_type != "none" else 0.0), by_weight=io.w_noise_type == "pcm_read",
-        out_noise=F(io.out_noise), bin_width=F(io.out_bin), bound=F(io.out_bound if io.out_bound > 0 else np.inf),
-        ir_drop=F(io.ir_drop), wire=F(lines / io.ir_drop_g_ratio), lines=F(lines),
-    )  # fmt: skip
+    numbers = _floats(OneHot.of(io, lines), OneHot._fields)
+    return Reads(perfect=io.is_perfect, by_weight=io.w_noise_type == "pcm_read", **numbers)
+
+
+def _floats(numbers: OneHot | Writing, names: Sequence[str]) -> dict[str, Any]:
+    return {name: F(getattr(numbers, name)) for name in names}

@@ -5,9 +5,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from crossweep.common import differ, of_each
+from crossweep.devices.base import AbstractDevice
 from crossweep.devices.response import Affine, Exponential, Response, Table
 from crossweep.engine.base import Crossbar
-from crossweep.engine.cuda.launch import flat
+from crossweep.engine.cuda.launch import Numbers, flat, numbers
 
 
 @dataclass(frozen=True)
@@ -18,34 +20,46 @@ class Devices:
         kind: of their response, see ``kernels.respond``.
         matrices: six numbers of each device [crossbars, d, x].
         shape: numbers that they share, see ``kernels.respond``.
-        curves: of a table [4, nodes]; one number otherwise.
+        curves: of a table [instances that differ in them, 4, nodes]; one number otherwise.
         nodes: of all its sets together.
     """
 
     kind: int
     matrices: tuple[Tensor, ...]
-    shape: tuple[float, ...]
+    shape: Numbers
     curves: Tensor
     nodes: int
 
 
-def devices(bar: Crossbar, like: Tensor, *, write: float = 0.0) -> Devices:
-    """The devices of ``bar`` for states ``like [..., d, x]`` with write noise ``write`` [w]."""
-    lead, response = tuple(like.shape[:-2]), bar.response
-    kind, own, curves = _described(response)
-    if () not in bar.kept:  # devices do not change
-        bar.kept[()] = tuple(
-            flat(t.expand_as(like), lead, 2) for t in (*own, bar.cells.w_max, bar.cells.w_min)
-        )
-    relative, numbers = 1.0, (0.0,) * 7
+def devices(bar: Crossbar, like: Tensor) -> Devices:
+    """The devices of ``bar`` for states ``like [..., d, x]``; they do not change."""
+    if () not in bar.kept:
+        bar.kept[()] = _made(bar, like)  # type: ignore[assignment]
+    return bar.kept[()]  # type: ignore[return-value]
+
+
+def _made(bar: Crossbar, like: Tensor) -> Devices:
+    lead, many = tuple(like.shape[:-2]), differ(bar.device)
+    bars = [bar.instance(i) for i in range(many)] or [bar]
+    kinds, matrices, curves = zip(*(_described(one.response) for one in bars), strict=True)
+    joined = torch.stack if many else lambda alone: alone[0]
+    own = (joined(column) for column in zip(*matrices, strict=True))
+    tables = curves if kinds[0] == 2 else curves[:1]
+    shapes = [_shape(one.response, one.device, min(i, len(tables) - 1)) for i, one in enumerate(bars)]
+    every = tuple(flat(t.expand_as(like), lead, 2) for t in (*own, bar.cells.w_max, bar.cells.w_min))
+    shape = numbers(shapes, every[0].shape[0], like)
+    return Devices(kinds[0], every, shape, torch.stack(tables), max(curves[0].shape[-1], 2))
+
+
+def _shape(response: Response, device: AbstractDevice, table: int) -> tuple[float, ...]:
+    relative, shape = 1.0, (0.0,) * 7
     if isinstance(response, Affine):
         relative = float(not response.additive)
     if isinstance(response, Exponential):
-        numbers = (
+        shape = (
             *response.curve_up, *response.curve_down, response.offset, response.noise_floor, response.noise_slope
         )  # fmt: skip
-    shape = (float(response.noise), relative, float(write), *map(float, numbers))
-    return Devices(kind, bar.kept[()], shape, curves, max(curves.shape[-1], 2))
+    return response.noise, relative, device.write_noise, *shape, table
 
 
 def _described(response: Response) -> tuple[int, tuple[Tensor, ...], Tensor]:
@@ -63,3 +77,12 @@ def _described(response: Response) -> tuple[int, tuple[Tensor, ...], Tensor]:
         origin = origin + nodes * response.which
     curves = response.curves.reshape(4, -1).float().contiguous()
     return 2, (response.gain_up, response.gain_down, scale, origin), curves
+
+
+def relative_steps(bar: Crossbar) -> list[float]:
+    """How far a pulse relaxes a typical device of each instance, or of all [1]."""
+    return of_each(max(differ(bar.device), 1), _relative_step, bar.device)
+
+
+def _relative_step(device: AbstractDevice) -> float:
+    return device.relative_step

@@ -2,23 +2,19 @@
 
 import logging
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import cast
 
 import torch
 from torch import Tensor
 
 from crossweep import feed
-from crossweep.common import Each, Number
+from crossweep.common import Number, differ, own
 from crossweep.engine.base import Crossbar, Tile
 from crossweep.engine.compiled import CompiledEngine, closed
 from crossweep.engine.cuda import reads, updates, windows
-from crossweep.engine.io_parameters import IOParameters
 from crossweep.engine.program import Program
 from crossweep.engine.pulse_plan import PulsePlan, UpdateParameters
 from crossweep.rng import Stream
-
-if TYPE_CHECKING:
-    from crossweep.engine.chain import Job
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +29,11 @@ class CUDAEngine(CompiledEngine):
     """The random numbers of the CPU engine, on a GPU."""
 
     name = "cuda"
-    takes_own = False
+    read_kernel = staticmethod(reads.read)
+    read_columns_kernel = staticmethod(reads.read_slices)
+    coincidences_kernel = staticmethod(updates.coincidences)
+    pulse_kernel = staticmethod(updates.give)
+    windows_kernel = staticmethod(windows.run_)
 
     def fits(self, *tensors: Tensor) -> bool:
         return all(t.dtype == torch.float32 for t in tensors)  # choose.py sees to the device
@@ -41,21 +41,6 @@ class CUDAEngine(CompiledEngine):
     def leaves(self, what: str, reason: str) -> None:
         _say(what, reason)
         feed.refuse(reason)
-
-    def read_kernel(
-        self, x: Tensor, weight: Tensor, io: IOParameters, stream: Stream, *, bounded: bool
-    ) -> Tensor:
-        return reads.read(x, weight, io, stream, bounded=bounded)
-
-    def read_columns_kernel(
-        self, weight: Tensor, io: IOParameters, stream: Stream, columns: Tensor | slice
-    ) -> Tensor:
-        return reads.read_slices(weight, io, stream, columns)
-
-    def coincidences(self, plan: PulsePlan, stream: Stream) -> Tensor:
-        if not self.fits(plan.x, plan.d):
-            return super().coincidences(plan, stream)
-        return updates.coincidences(plan, stream)
 
     def update(
         self, v: Tensor, plan: PulsePlan, bar: Crossbar, update: UpdateParameters, stream: Stream
@@ -73,28 +58,13 @@ class CUDAEngine(CompiledEngine):
             return super().update(v, plan, bar, update, stream)
         return updates.update(v, plan, bar, level, most, stream)
 
-    def pulse_kernel(
-        self,
-        v: Tensor,
-        w: Tensor,
-        reference: Tensor,
-        counts: Tensor,
-        columns: Tensor,
-        bar: Crossbar,
-        stream: Stream,
-    ) -> tuple[Tensor, Tensor]:
-        return updates.give(v, w, reference, counts, columns, bar, stream)
-
     def show(
         self, v: Tensor, reference: Tensor, w: Tensor, touched: Tensor, std: Number, stream: Stream
     ) -> Tensor:
-        assert not isinstance(std, Each)  # this engine takes one number for all
-        if std <= 0 or not self.fits(v):
+        each = [own(std, i) for i in range(differ(std))] or [cast(float, std)]
+        if max(each) <= 0 or not self.fits(v):
             return super().show(v, reference, w, touched, std, stream)
-        return updates.show(v, reference, w, touched, std, stream)
+        return updates.show(v, reference, w, touched, each, stream)
 
     def refuses_too(self, program: Program, source: Tile, target: Tile) -> str | None:
         return windows.refuses(program, source)
-
-    def windows_kernel(self, job: "Job", begin: int, end: int) -> None:
-        windows.run_(job, begin, end)

@@ -11,6 +11,7 @@ from torch import Tensor
 from crossweep import feed
 from crossweep.rng import Stream
 
+Numbers = tuple[float, ...] | Tensor  # see ``kernels.numbers``
 LANES = 16  # columns whose windows are cut together, as in the CPU engine
 _DEVICES = 256  # of a block
 
@@ -57,3 +58,12 @@ def flat(tensor: Tensor, lead: tuple[int, ...], dims: int) -> Tensor:
     """``tensor [..., ...]`` with leading dimensions ``lead`` as one, its last ``dims`` as they are, contiguous."""
     own = tensor.shape[tensor.dim() - dims :]
     return tensor.expand(*lead, *own).reshape(prod(lead), *own).contiguous()
+
+
+def numbers(each: Sequence[tuple[float, ...]], many: int, like: Tensor) -> Numbers:
+    """The numbers of ``each`` instance as kernels of ``many`` crossbars take them: once where all have the same, else a row
+    for each crossbar."""
+    if all(one == each[0] for one in each):
+        return tuple(map(float, each[0]))
+    table = np.array(each, np.float32).repeat(many // len(each), 0)
+    return feed.constant(lambda: table, like)

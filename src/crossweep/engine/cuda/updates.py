@@ -1,14 +1,16 @@
 """From an engine's tensors to the kernels and back: pulsed updates, known numbers of pulses, write noise."""
 
+from collections.abc import Sequence
 from math import prod
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from crossweep import feed
 from crossweep.engine.base import Crossbar
-from crossweep.engine.cuda.devices import devices
-from crossweep.engine.cuda.launch import blocks, cdiv, flat, keys_of, power
+from crossweep.engine.cuda.devices import devices, relative_steps
+from crossweep.engine.cuda.launch import blocks, cdiv, flat, keys_of, numbers, power
 from crossweep.engine.cuda.words import words_of
 from crossweep.engine.pulse_plan import PulsePlan
 from crossweep.rng import Stream
@@ -35,9 +37,11 @@ def update(
     ):  # no segments, and no lists of words elsewhere: what stands for them is not looked at
         pieces, edges, segments, kappas = words.listed(first, last), words.slots, words_at, given
     else:
-        edges, segments = (
-            t[own].contiguous() for t in words.edges(first, last, bar.device.relative_step, most)
-        )
+        steps = relative_steps(bar)
+        step: float | Tensor = steps[0]
+        if len(steps) > 1:
+            step = feed.constant(lambda: np.array(steps)[:, None].repeat(prod(lead) // len(steps), 0), v)
+        edges, segments = words.edges(words_at, first, last, step, most)
         pieces, kappas = (words.slots, words.slots, words_at), words.kappas(first, last)[own].contiguous()
     mirror = bar.cells.extra.get("mirror")
     since, until = _seen(plan, first, last, columns)
@@ -81,7 +85,7 @@ def give(
     from crossweep.engine.cuda.kernels.pulse import give_known
 
     lead, (rows, size) = tuple(v.shape[:-2]), v.shape[-2:]
-    known = devices(bar, v, write=bar.device.write_noise)
+    known = devices(bar, v)
     keys = keys_of([stream.at(place) for place in np.ndindex(lead)], v)
     state, shown, base = flat(v, lead, 2).clone(), flat(w, lead, 2).clone(), flat(reference, lead, 2)
     chosen = columns.numel()
@@ -94,16 +98,18 @@ def give(
     return state.view(v.shape), shown.view(v.shape)
 
 
-def show(v: Tensor, reference: Tensor, w: Tensor, touched: Tensor, std: float, stream: Stream) -> Tensor:
-    """Visible weights with write noise of ``std``, redrawn where ``touched`` is positive."""
+def show(
+    v: Tensor, reference: Tensor, w: Tensor, touched: Tensor, std: Sequence[float], stream: Stream
+) -> Tensor:
+    """Visible weights with write noise of ``std`` of each instance, or of all, redrawn where ``touched`` is positive."""
     from crossweep.engine.cuda.kernels.pulse import show as launch
 
     lead, (rows, columns) = tuple(v.shape[:-2]), v.shape[-2:]
     keys = keys_of([stream.at(place) for place in np.ndindex(lead)], v)
     shown, (height, width, warps) = flat(w, lead, 2).clone(), blocks(rows)
     launch[(cdiv(columns, width), cdiv(rows, height), prod(lead))](
-        flat(v, lead, 2), flat(reference, lead, 2), shown, flat(touched.float(), lead, 2), float(std), keys, rows, columns,
-        R=height, C=width, num_warps=warps,
+        flat(v, lead, 2), flat(reference, lead, 2), shown, flat(touched.float(), lead, 2),
+        numbers([(one,) for one in std], prod(lead), v), keys, rows, columns, R=height, C=width, num_warps=warps,
     )  # fmt: skip
     return shown.view(v.shape)
 

@@ -11,13 +11,15 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from crossweep import feed
-from crossweep.engine.base import Tile
-from crossweep.engine.cuda.devices import devices
-from crossweep.engine.cuda.launch import LANES, blocks, cdiv, flat, keys_of
+from crossweep.common import lift, of_each, over
+from crossweep.engine.base import Tile, granularity
+from crossweep.engine.cuda.devices import devices, relative_steps
+from crossweep.engine.cuda.launch import LANES, blocks, cdiv, flat, keys_of, numbers
 from crossweep.engine.cuda.updates import LEVELS
 from crossweep.engine.cuda.words import Words, words_of
 from crossweep.engine.io_parameters import IOParameters
-from crossweep.engine.program import Buffered, Program, Smoothed
+from crossweep.engine.numbers import OneHot, Writing
+from crossweep.engine.program import Buffered, Program, Smoothed, Trains
 from crossweep.engine.schedule import Schedule
 
 if TYPE_CHECKING:
@@ -38,7 +40,7 @@ def refuses(program: Program, source: Tile) -> str | None:
 
 def run_(job: "Job", begin: int, end: int) -> None:
     """Windows ``begin`` to ``end``: pulse A, read its columns, fill H, pulse C; tiles and buffers change in place."""
-    from crossweep.engine.chain import of_each
+    from crossweep.engine.chain import of_each as counted
     from crossweep.engine.cuda.kernels.windows import live
 
     source, target, plan, due = job.source, job.target, job.plan, job.first.part(begin, end)
@@ -54,11 +56,11 @@ def run_(job: "Job", begin: int, end: int) -> None:
     members = [job.chain.draws.at(place) for place in np.ndindex(lead)]
     disturbance = _of_other_lines(source.weight, io, due.reads, members)
     keys = keys_of(members, like)
-    fast, slow = (devices(tile.bar, tile.state, write=tile.write_noise) for tile in (source, target))
+    fast, slow = (devices(tile.bar, tile.state) for tile in (source, target))
     tables = _tables(due, plan.first, like, lead)
-    tables[-1] = words.parts(
-        words_at, tables[0], tables[1], engine.max_relaxation / source.device.relative_step
-    )
+    per_part = [(engine.max_relaxation / step,) for step in relative_steps(source.bar)]
+    tables[-1] = words.parts(words_at, tables[0], tables[1], numbers(per_part, many, like))
+    reads, written = of_each(many, partial(OneHot.of, lines=columns), io), of_each(many, Writing.of, what)
     kappas = words.kappas(first, last)[own].contiguous()
     hit = torch.zeros(many, windows, columns, dtype=torch.int8, device=like.device)
     trains = smoothed is not None
@@ -68,6 +70,7 @@ def run_(job: "Job", begin: int, end: int) -> None:
     row_sign, tables[7] = _in_units(job, tables[7], lead)
     listed = words.listed(first, last) if engine.level == "pulse" else (words.slots, words.slots, words_at)
     memory = tuple(_numbers(getattr(state, n), lead) if n in state.memory else kappas for n in _BUFFERS)
+    strengths = _strengths(smoothed, target, lead) if smoothed is not None else kappas
     wide = state.clock.longest_window(last - first) * plan.longest > 65535
     at_once = max(1, _NUMBERS // (many * rows * columns)) if engine.level != "pulse" else windows
     for start in range(0, windows, at_once):
@@ -87,8 +90,8 @@ def run_(job: "Job", begin: int, end: int) -> None:
         live[grid](
             (*_states(source, lead), *fast.matrices), words.lines, words.spreads, words.slots, words_at, counts,
             tuple(tables), memory, factors, disturbance, listed, (*_states(target, lead), *slow.matrices), row_sign,
-            kappas, keys, hit, (fast.shape, slow.shape), (fast.curves, slow.curves), _reads(io, columns),
-            _buffer(buffered, smoothed), _train(smoothed, target.device.granularity, like), words.samples, rows, columns,
+            kappas, keys, hit, (fast.shape, slow.shape), (fast.curves, slow.curves), numbers(reads, many, like),
+            numbers(written, many, like), strengths, words.samples, rows, columns,
             cdiv(columns, LANES), windows, start, size, listed[0].shape[-1], fast.nodes, slow.nodes,
             LEVEL=LEVELS[engine.level], PIECES=words.pieces, SIGNED=words.signed, WIDE=wide, KIND=fast.kind,
             SLOW_KIND=slow.kind, PERFECT=io.is_perfect, BY_WEIGHT=io.w_noise_type == "pcm_read",
@@ -97,12 +100,12 @@ def run_(job: "Job", begin: int, end: int) -> None:
             FORGET=buffered is not None and buffered.forget, NO_BUFFER=buffered is not None and buffered.no_buffer,
             TRAINS=trains, MANAGED=smoothed is not None and _managed(smoothed),
             SHORTEN=smoothed is not None and smoothed.write.update.update_bl_management, BY_ROWS=job.program.rows,
-            R=height, C=width, num_warps=warps,
+            OWN=due.gate.dim() > 2, R=height, C=width, num_warps=warps,
         )  # fmt: skip
     if state.factored:
         state.row_sums += factors[2].sum(1).view_as(state.row_sums)
         state.column_sums += factors[3].sum(1).view_as(state.column_sums)
-    sent = of_each(hit if lead else hit[0], job.chain.draws)
+    sent = counted(hit if lead else hit[0], job.chain.draws)
     job.count(job.program.gradient, lambda: int(due.reads.sum()), sent)
 
 
@@ -160,19 +163,13 @@ def _tables(due: Schedule, first: int, like: Tensor, lead: tuple[int, ...]) -> l
         t.to(like.device, torch.float32).expand(shape).reshape(prod(lead), *due.reads.shape)
         for t in (due.sign, due.scale, due.fresh)
     )
+    of_rule = shape if due.gate.dim() > 2 else due.reads.shape
     gate, share = (
-        t.to(like.device, torch.float32).expand(due.reads.shape).contiguous() for t in (due.gate, due.share)
+        t.to(like.device, torch.float32).expand(of_rule).contiguous() for t in (due.gate, due.share)
     )
     return [
-        *edges,
-        reads,
-        gate,
-        sign.contiguous(),
-        (sign * scale).contiguous(),
-        fresh.contiguous(),
-        share,
-        edges[0],
-    ]
+        *edges, reads, gate, sign.contiguous(), (sign * scale).contiguous(), fresh.contiguous(), share, edges[0],
+    ]  # fmt: skip
 
 
 def _in_units(job: "Job", gain: Tensor, lead: tuple[int, ...]) -> tuple[Tensor, Tensor]:
@@ -231,7 +228,8 @@ def _of_other_lines(
     weight: Tensor, io: IOParameters, reads: NDArray[np.bool_], streams: "list[Stream]"
 ) -> Tensor:
     """What the noise at the DAC of all lines adds to each read [crossbars, windows, O, I]; without: one number."""
-    if io.is_perfect or io.inp_noise == 0:
+    own = of_each(len(streams), _noise_of_lines, io)
+    if not any(own):
         return torch.zeros(1, device=weight.device)
     most = reads.size if feed.active() else int(reads.sum())
     lines, below = weight.shape[-1], weight.reshape(-1, *weight.shape[-2:])
@@ -243,40 +241,21 @@ def _of_other_lines(
         nowhere = np.argwhere(~reads)
         return np.concatenate((found, nowhere))[:most].T
 
-    def noise(stream: "Stream") -> Tensor:
+    def noise(stream: "Stream", std: float) -> Tensor:
         drawn, many = torch.zeros(lines, most), int(reads.sum())
-        drawn[:, :many] = io.inp_noise * stream.fork("inputs").normal(lines, many, like=drawn)
+        drawn[:, :many] = std * stream.fork("inputs").normal(lines, many, like=drawn)
         return drawn
 
     added = torch.zeros(below.shape[0], len(reads), *weight.shape[-2:], device=weight.device)
     window, column = feed.given(places, weight).unbind()
-    for k, stream in enumerate(streams):
-        added[k, window, :, column] = (below[k] @ feed.given(partial(noise, stream), weight)).T
+    for k, (stream, std) in enumerate(zip(streams, own, strict=True)):
+        if std:
+            added[k, window, :, column] = (below[k] @ feed.given(partial(noise, stream, std), weight)).T
     return added
 
 
-def _reads(io: IOParameters, lines: int) -> tuple[float, ...]:
-    """The periphery of one-hot reads, see ``kernels.transfers.read_columns``."""
-    if io.is_perfect:
-        return (1.0, 0.0, 0.0, 0.0, float("inf"), 0.0, 0.0, 1.0)
-    width, bound = io.inp_bin, io.inp_bound
-    drive = min(np.rint(1 / width) * width if width > 0 else 1.0, bound)
-    noise = io.w_noise if io.w_noise_type != "none" else 0.0
-    return (
-        float(drive), float(noise), float(io.out_noise), float(io.out_bin),
-        float(io.out_bound) if io.out_bound > 0 else float("inf"), float(io.ir_drop), float(lines / io.ir_drop_g_ratio),
-        float(lines),
-    )  # fmt: skip
-
-
-def _buffer(what: Buffered | None, smoothed: Smoothed | None) -> tuple[float, ...]:
-    if what is None:
-        assert smoothed is not None
-        return (0.0, 1.0, float("inf"), 0.0, 1.0, 0.0, float(smoothed.least))
-    return (
-        float(what.momentum), float(what.write.update.desired_bl), float(what.cap or np.inf), float(what.past or 0.0),
-        float(what.normalise.floor if what.normalise else 1.0), float(what.write.step), -1.0,
-    )  # fmt: skip
+def _noise_of_lines(io: IOParameters) -> float:
+    return 0.0 if io.is_perfect else io.inp_noise
 
 
 def _managed(what: Smoothed) -> bool:
@@ -284,10 +263,12 @@ def _managed(what: Smoothed) -> bool:
     return update.update_management or update.update_bl_management
 
 
-def _train(what: Smoothed | None, granularity: float, like: Tensor) -> tuple[Any, ...]:
-    """See ``kernels.transfers.train_pulses``."""
-    if what is None:
-        return like, 1.0, 1.0
-    update, strength = what.write.update, what.write.strength
-    drive = like.new_ones(1, dtype=torch.float64) * strength / granularity
-    return drive.float(), float(update.desired_bl), float(update.um_grad_scale)
+def _strengths(what: Smoothed, target: Tile, lead: tuple[int, ...]) -> Tensor:
+    """Of trains over the step of the tile that is written [crossbars]."""
+    strength, step = lift(_strength, what.write, name="transfer_lr"), granularity(target.device)
+    ones = target.state.new_ones(prod(lead), dtype=torch.float64)
+    return (ones * over(strength, ones) / over(step, ones)).float()
+
+
+def _strength(write: Trains) -> float:
+    return write.strength

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from crossweep import feed
-from crossweep.engine.cuda.launch import cdiv, keys_of, power
+from crossweep.engine.cuda.launch import Numbers, cdiv, keys_of, power
 from crossweep.engine.pulse_plan import PulsePlan
 from crossweep.rng import Stream
 
@@ -68,30 +68,41 @@ class Words:
         singles, pairs = self.coincidences[..., first:last].sum(-1)
         return (1 + torch.where(singles > 0, pairs / singles.clamp(min=1e-300), 0.0)).float()
 
-    def parts(self, words_at: Tensor, since: Tensor, until: Tensor, per_part: float) -> Tensor:
+    def parts(self, words_at: Tensor, since: Tensor, until: Tensor, per_part: Numbers) -> Tensor:
         """In how many parts of ``per_part`` typical pulses at most each window is cut [crossbars, windows] (int32).
 
         Args:
             words_at: see ``words_of``.
             since: first sample each column sees [windows, columns] (int32).
             until: one past the last one.
-            per_part: > 0.
+            per_part: one number, > 0.
         """
         from crossweep.engine.cuda.kernels.samples import parts_of_windows
 
         many, (windows, columns) = words_at.numel(), since.shape
         parts = torch.empty(many, windows, dtype=torch.int32, device=since.device)
         parts_of_windows[(windows, many)](
-            self.running, words_at, since, until, parts, self.samples, columns, windows, float(per_part),
+            self.running, words_at, since, until, parts, self.samples, columns, windows, per_part,
             C=min(power(columns), _LINES),
         )  # fmt: skip
         return parts
 
-    def edges(self, first: int, last: int, relative_step: float, most: float) -> tuple[Tensor, Tensor]:
-        """Slots that cut some samples into segments of about equal expected pulses [drawn, room], and how many segments
-        there are [drawn] (int32)."""
-        running = self.running[:, first : last + 1] - self.running[:, first : first + 1]
-        slots = self.slots[:, first : last + 1].double()
+    def edges(
+        self, words_at: Tensor, first: int, last: int, relative_step: float | Tensor, most: float
+    ) -> tuple[Tensor, Tensor]:
+        """Slots that cut some samples into segments of about equal expected pulses [crossbars, room], and how many segments
+        there are [crossbars] (int32).
+
+        Args:
+            words_at: see ``words_of``.
+            first: of the samples.
+            last: one past them.
+            relative_step: what a pulse relaxes a typical device by [1], of all, or of each crossbar [crossbars, 1].
+            most: what a segment may relax it by [1].
+        """
+        own = words_at.long()
+        running = self.running[own, first : last + 1] - self.running[own, first : first + 1]
+        slots = self.slots[own, first : last + 1].double()
         total = running[:, -1:]
         wanted = (total * relative_step / most).ceil().clamp(1, _SEGMENTS)
         marks = torch.arange(1, _SEGMENTS, device=running.device) / wanted

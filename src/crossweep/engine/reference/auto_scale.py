@@ -3,8 +3,10 @@
 import torch
 from torch import Tensor
 
+from crossweep.common import Each, Number, over
 
-def running_scale(new: Tensor, start: Tensor, tau: float) -> Tensor:
+
+def running_scale(new: Tensor, start: Tensor, tau: Number) -> Tensor:
     """Leaky averages ``m <- (1 - tau) m + tau new`` after every sample, without a loop.
 
     Samples with ``new == 0`` leave the average as it is; an average that is still zero takes the first
@@ -18,6 +20,9 @@ def running_scale(new: Tensor, start: Tensor, tau: float) -> Tensor:
     Returns:
         The average after each sample [..., b].
     """
+    if isinstance(tau, Each):
+        each = zip(new, start, tau.values, strict=True)
+        return torch.stack([running_scale(one, before, own) for one, before, own in each])
     if new.shape[-1] == 1 or tau >= 1:
         return _one_by_one(new, start, tau)
     value, valid = new.double(), new > 0
@@ -33,7 +38,7 @@ def running_scale(new: Tensor, start: Tensor, tau: float) -> Tensor:
 
 
 def scaled_rate(
-    base: float, tops: tuple[Tensor, Tensor], averages: tuple[Tensor, Tensor], tau: float
+    base: Number, tops: tuple[Tensor, Tensor], averages: tuple[Tensor, Tensor], tau: Number
 ) -> Tensor:  # fmt: skip
     """``base`` over the product of two running averages, an average of 0 counting as 1.
 
@@ -51,7 +56,8 @@ def scaled_rate(
     for average, mean in zip(averages, (mean_x, mean_d), strict=True):
         average.copy_(mean[..., -1])
     product = torch.where(mean_x > 0, mean_x, 1.0) * torch.where(mean_d > 0, mean_d, 1.0)
-    return product.reciprocal() * base  # a number or a tensor without dimensions, rounded alike
+    # a number, or tensors of one in each instance: rounded alike
+    return product.reciprocal() * over(base, product)
 
 
 def _one_by_one(new: Tensor, start: Tensor, tau: float) -> Tensor:

@@ -54,9 +54,7 @@ class ReferenceEngine(Engine):
     def largest(self, values: Tensor) -> Tensor:
         return largest(values)
 
-    @unlike
     def rates(self, base: Number, tops: Pair, averages: Pair, tau: Number) -> Tensor:
-        assert not isinstance(base, Each) and not isinstance(tau, Each)
         return scaled_rate(base, tops, averages, tau)
 
     def plan(
@@ -66,11 +64,9 @@ class ReferenceEngine(Engine):
         tops = tops or (self.largest(x), self.largest(d))
         return plan_pulses(x, d, lr, granularity, update, stream, tops, self._balanced)
 
-    @unlike
     def _balanced(
         self, rate: Tensor, tops: Pair, granularity: Number, update: UpdateParameters
     ) -> tuple[Tensor, Tensor, Tensor]:
-        assert not isinstance(granularity, Each)
         return balanced(rate, tops, granularity, update)
 
     def coincidences(self, plan: PulsePlan, stream: Stream) -> Tensor:
@@ -87,15 +83,9 @@ class ReferenceEngine(Engine):
 
     @apart
     def pulse(
-        self,
-        v: Tensor,
-        w: Tensor,
-        reference: Tensor,
-        counts: Tensor,
-        columns: Tensor | slice,
-        bar: Crossbar,
+        self, v: Tensor, w: Tensor, reference: Tensor, counts: Tensor, columns: Tensor | slice, bar: Crossbar,
         stream: Stream,
-    ) -> tuple[Tensor, Tensor]:
+    ) -> Pair:  # fmt: skip
         cells = Cells.from_tensors({name: t[..., columns] for name, t in bar.cells.tensors().items()})
         state, given = v.clone(), torch.zeros_like(v)
         state[..., columns] = pulse_in_turn(v[..., columns], counts, Crossbar(bar.device, cells), stream)

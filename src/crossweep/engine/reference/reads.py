@@ -71,7 +71,7 @@ def _one_pass(
         x = x + io.inp_noise * stream.normal(*x.shape, like=x)
     y = product(x)
     if io.ir_drop > 0:
-        y = y - io.ir_drop * ir_drop(x, weight, io.ir_drop_g_ratio)
+        y = y - io.ir_drop * ir_drop(x, weight, x.shape[-1] / io.ir_drop_g_ratio)
     if io.w_noise > 0 and io.w_noise_type != "none":
         y = y + io.w_noise * weight_noise_scale(x, weight, io) * stream.normal(*y.shape, like=y)
     if io.out_noise > 0:
@@ -90,14 +90,15 @@ def weight_noise_scale(x: Tensor, weight: Tensor, io: IOParameters) -> Tensor:
     return norm
 
 
-def ir_drop(x: Tensor, weight: Tensor, g_ratio: float) -> Tensor:
+def ir_drop(x: Tensor, weight: Tensor, wire: float | Tensor) -> Tensor:
     """Voltage lost along the wires, to first order in the line's current.
 
-    ``a_i = (N / g_ratio) sum_j |w_ij| |x_j|``, ``c_i = a_i (a_i (0.05 a_i - 0.2) + 0.5)``, drop
-    ``c_i sum_j w_ij x_j (1 - (1 - j/N)^2)``. Source: aihwkit ``rpu_forward_backward_pass``.
+    ``a_i = wire sum_j |w_ij| |x_j|``, ``c_i = a_i (a_i (0.05 a_i - 0.2) + 0.5)``, drop
+    ``c_i sum_j w_ij x_j (1 - (1 - j/N)^2)``; ``wire`` is the number N of lines over the conductance of a wire in units of a
+    device's. Source: aihwkit ``rpu_forward_backward_pass``.
     """
     n = weight.shape[-1]
-    a = (x.abs() @ weight.abs().transpose(-1, -2)) * (n / g_ratio)
+    a = (x.abs() @ weight.abs().transpose(-1, -2)) * wire
     c = a * (a * (0.05 * a - 0.2) + 0.5)
     position = 1 - (1 - torch.arange(n, device=x.device, dtype=x.dtype) / n) ** 2
     return c * ((x * position) @ weight.transpose(-1, -2))

@@ -1,12 +1,22 @@
 # mypy: ignore-errors
-"""DAC and ADC: scale, rounding, noise and bounds, a vector to a program; the same draws as ``cpu.kernels.periphery``."""
+"""DAC and ADC: scale, rounding, noise and bounds, a vector to a program; the same draws as ``cpu.kernels.periphery``.
+
+``io`` are the numbers of a periphery, of all instances or a row for each (see ``numbers``):
+
+* of the DAC: cap (0 scales by the largest absolute value, > 0 by at most this, < 0 by its absolute value), bin width (0 is
+  continuous), bound, standard deviation of the noise;
+* of the ADC: bin width, bound (infinite if there is none), standard deviation of the noise;
+* noise of weights, strength of the IR drop, lines over the conductance of the wire, how often an input is halved at most.
+"""
 
 import triton
 import triton.language as tl
 
 from crossweep.engine.cuda.kernels.bits import key_of, line_key, mix, normal_pair, open_uniform
+from crossweep.engine.cuda.kernels.numbers import of_instance
 from crossweep.engine.cuda.kernels.transfers import clipped, rounded
 
+_IO = tl.constexpr(11)  # how many numbers
 _WEIGHTS = tl.constexpr(0x1B873593)  # where random words for the noise of weights start
 NONE, BY_INPUT, BY_WEIGHT = (
     tl.constexpr(0),
@@ -30,25 +40,25 @@ def _shift(j, n, key, width):
 
 
 @triton.jit
-def _drive(x, row, j, n, by, key, dac, STOCHASTIC: tl.constexpr, NOISY: tl.constexpr):
-    """What the DAC makes of some lines of a vector; ``dac``: cap, bin width, bound, noise."""
+def _drive(x, row, j, n, by, key, io, STOCHASTIC: tl.constexpr, NOISY: tl.constexpr):
+    """What the DAC makes of some lines of a vector."""
     v = tl.div_rn(tl.load(x + row * n + j, mask=j < n, other=0.0), tl.zeros(j.shape, tl.float32) + by)
     if STOCHASTIC:
-        v += _shift(j, n, key, dac[1])
-    v = clipped(rounded(v, dac[1]), dac[2])
+        v += _shift(j, n, key, io[1])
+    v = clipped(rounded(v, io[1]), io[2])
     if NOISY:
-        v += dac[3] * _noise(j, n, key)
+        v += io[3] * _noise(j, n, key)
     return v
 
 
 @triton.jit
-def _digital(y, j, d, key, adc, STOCHASTIC: tl.constexpr, NOISY: tl.constexpr):
-    """What the ADC makes of some outputs, before its bound; ``adc``: bin width, bound, noise."""
+def _digital(y, j, d, key, io, STOCHASTIC: tl.constexpr, NOISY: tl.constexpr):
+    """What the ADC makes of some outputs, before its bound."""
     if NOISY:
-        y += adc[2] * _noise(j, d, key)
+        y += io[6] * _noise(j, d, key)
     if STOCHASTIC:
-        y += _shift(j, d, key, adc[0])
-    return rounded(y, adc[0])
+        y += _shift(j, d, key, io[4])
+    return rounded(y, io[4])
 
 
 @triton.jit
@@ -60,7 +70,7 @@ def _weights_noise(y, std, j, key):
 
 @triton.jit(do_not_specialize=["many"])
 def convert(
-    x, keys, out, scale, norm, many, n, dac, STOCHASTIC: tl.constexpr, NOISY: tl.constexpr, N: tl.constexpr
+    x, keys, out, scale, norm, many, n, io, STOCHASTIC: tl.constexpr, NOISY: tl.constexpr, N: tl.constexpr
 ):  # fmt: skip
     """DAC: divide each vector by its scale, round, clip and add noise.
 
@@ -71,11 +81,10 @@ def convert(
         scale: out, what a vector was divided by; 0 for a zero vector [rows].
         norm: out, Euclidean norm of what is driven [rows].
         many: vectors of an instance.
-        dac: cap (0 scales by the largest absolute value, > 0 by at most this, < 0 by its absolute value), bin width (0 is
-            continuous), bound, standard deviation of the noise.
     """
     row = tl.program_id(0).to(tl.int64)
-    top = 0.0
+    k, top = (row // many).to(tl.int32), 0.0
+    io = of_instance(io, k, _IO)
     for start in range(0, n, N):
         j = start + tl.arange(0, N)
         own = tl.abs(tl.load(x + row * n + j, mask=j < n, other=0.0))
@@ -83,19 +92,19 @@ def convert(
             top, tl.max(tl.where(own < float("inf"), own, float("inf")), 0)
         )  # also for what is no number
     alpha = top
-    if dac[0] > 0:
-        alpha = tl.minimum(top, dac[0])
-    if dac[0] < 0:
-        alpha = tl.zeros((), tl.float32) - dac[0]
+    if io[0] > 0:
+        alpha = tl.minimum(top, io[0])
+    if io[0] < 0:
+        alpha = tl.zeros((), tl.float32) - io[0]
     broken = alpha == float("inf")
     tl.store(scale + row, tl.where(broken, float("nan"), alpha))
     by = tl.where(alpha > 0, alpha, 1.0)
-    low, high = key_of(keys, (row // many).to(tl.int32))
+    low, high = key_of(keys, k)
     key = line_key(low, high, (row % many).to(tl.int32))
     square = 0.0
     for start in range(0, n, N):
         j = start + tl.arange(0, N)
-        v = _drive(x, row, j, n, by, key, dac, STOCHASTIC, NOISY)
+        v = _drive(x, row, j, n, by, key, io, STOCHASTIC, NOISY)
         square += tl.sum(tl.where(j < n, v * v, 0.0), 0)
         tl.store(out + row * n + j, tl.where(broken, float("nan"), v), mask=j < n)
     tl.store(norm + row, tl.sqrt(square))
@@ -103,7 +112,7 @@ def convert(
 
 @triton.jit(do_not_specialize=["many"])
 def digitise(
-    y, scale, std, keys, beyond_range, many, d, adc, w_noise, WEIGHTS: tl.constexpr, STOCHASTIC: tl.constexpr,
+    y, scale, std, keys, beyond_range, many, d, io, WEIGHTS: tl.constexpr, STOCHASTIC: tl.constexpr,
     NOISY: tl.constexpr, D: tl.constexpr,
 ):  # fmt: skip
     """ADC: add noise, round, clip and scale back, in place.
@@ -115,30 +124,29 @@ def digitise(
         keys: of each instance [instances, 2] (int32).
         beyond_range: out, whether an output was [rows] (int8).
         many: vectors of an instance.
-        adc: bin width, bound (infinite if there is none), standard deviation of the noise.
-        w_noise: noise of weights.
     """
     row = tl.program_id(0).to(tl.int64)
-    low, high = key_of(keys, (row // many).to(tl.int32))
+    k = (row // many).to(tl.int32)
+    io = of_instance(io, k, _IO)
+    low, high = key_of(keys, k)
     key = line_key(low, high, (row % many).to(tl.int32))
     back, beyond = tl.load(scale + row), 0
     for start in range(0, d, D):
         j = start + tl.arange(0, D)
         v = tl.load(y + row * d + j, mask=j < d, other=0.0)
         if WEIGHTS == BY_INPUT:
-            v = _weights_noise(v, w_noise * tl.load(std + row), j, key)
+            v = _weights_noise(v, io[7] * tl.load(std + row), j, key)
         if WEIGHTS == BY_WEIGHT:
-            v = _weights_noise(v, w_noise * tl.load(std + row * d + j, mask=j < d, other=0.0), j, key)
-        v = _digital(v, j, d, key, adc, STOCHASTIC, NOISY)
-        beyond = tl.maximum(beyond, tl.max(((tl.abs(v) > adc[1]) & (j < d)).to(tl.int32), 0))
-        tl.store(y + row * d + j, back * clipped(v, adc[1]), mask=j < d)
+            v = _weights_noise(v, io[7] * tl.load(std + row * d + j, mask=j < d, other=0.0), j, key)
+        v = _digital(v, j, d, key, io, STOCHASTIC, NOISY)
+        beyond = tl.maximum(beyond, tl.max(((tl.abs(v) > io[5]) & (j < d)).to(tl.int32), 0))
+        tl.store(y + row * d + j, back * clipped(v, io[5]), mask=j < d)
     tl.store(beyond_range + row, ((beyond > 0) & (back > 0)).to(tl.int8))
 
 
-@triton.jit(do_not_specialize=["many", "halvings"])
+@triton.jit(do_not_specialize=["many"])
 def halve(
-    x, weight, scale, keys_in, keys_out, beyond_range, y, many, n, d, w_k, w_d, w_n, halvings, dac, adc, w_noise, ir_drop,
-    wire,
+    x, weight, scale, keys_in, keys_out, beyond_range, y, many, n, d, w_k, w_d, w_n, io,
     WEIGHTS: tl.constexpr, DROPS: tl.constexpr, IN_STOCHASTIC: tl.constexpr, IN_NOISY: tl.constexpr,
     OUT_STOCHASTIC: tl.constexpr, OUT_NOISY: tl.constexpr,
     N: tl.constexpr, D: tl.constexpr,
@@ -153,20 +161,17 @@ def halve(
         beyond_range: whether an output was [rows] (int8).
         y: in and out [rows, d].
         many: vectors of an instance.
-        halvings: how often at most.
-        dac, adc: as ``convert`` and ``digitise``.
-        w_noise: noise of weights.
-        ir_drop: strength of the IR drop, if it ``DROPS``.
-        wire: lines over the conductance of the wire.
+        DROPS: whether there is IR drop.
     """
     row = tl.program_id(0).to(tl.int64)
-    still = tl.load(beyond_range + row).to(tl.int32)
+    k, still = (row // many).to(tl.int32), tl.load(beyond_range + row).to(tl.int32)
+    io = of_instance(io, k, _IO)
     if still > 0:
-        k, number, alpha = (row // many).to(tl.int32), (row % many).to(tl.int32), tl.load(scale + row)
+        number, alpha = (row % many).to(tl.int32), tl.load(scale + row)
         in_low, in_high = key_of(keys_in, k)
         out_low, out_high = key_of(keys_out, k)
         own, factor = weight + k.to(tl.int64) * w_k, 1.0
-        for again in range(1, halvings + 1):
+        for again in range(1, io[10].to(tl.int32) + 1):
             if still > 0:
                 factor = factor * 2.0
                 in_key, out_key = (
@@ -179,7 +184,7 @@ def halve(
                     reach, lost = tl.zeros((D,), tl.float32), tl.zeros((D,), tl.float32)
                     for start in range(0, n, N):
                         j = start + tl.arange(0, N)
-                        v = _drive(x, row, j, n, alpha * factor, in_key, dac, IN_STOCHASTIC, IN_NOISY)
+                        v = _drive(x, row, j, n, alpha * factor, in_key, io, IN_STOCHASTIC, IN_NOISY)
                         inside = (i < d)[:, None] & (j < n)[None, :]
                         w = tl.load(own + i[:, None] * w_d + j[None, :] * w_n, mask=inside, other=0.0)
                         total += tl.sum(w * v[None, :], 1)
@@ -192,33 +197,34 @@ def halve(
                             reach += tl.sum(tl.abs(w * v[None, :]), 1)
                             lost += tl.sum(w * (v * (1.0 - away * away))[None, :], 1)
                     if DROPS:
-                        a = reach * wire
-                        total -= ir_drop * a * (a * (0.05 * a - 0.2) + 0.5) * lost
+                        a = reach * io[9]
+                        total -= io[8] * a * (a * (0.05 * a - 0.2) + 0.5) * lost
                     if WEIGHTS != NONE:
-                        total = _weights_noise(total, w_noise * tl.sqrt(square), i, out_key)
-                    v = _digital(total, i, d, out_key, adc, OUT_STOCHASTIC, OUT_NOISY)
-                    beyond = tl.maximum(beyond, tl.max(((tl.abs(v) > adc[1]) & (i < d)).to(tl.int32), 0))
-                    value = alpha * factor * clipped(v, adc[1])
+                        total = _weights_noise(total, io[7] * tl.sqrt(square), i, out_key)
+                    v = _digital(total, i, d, out_key, io, OUT_STOCHASTIC, OUT_NOISY)
+                    beyond = tl.maximum(beyond, tl.max(((tl.abs(v) > io[5]) & (i < d)).to(tl.int32), 0))
+                    value = alpha * factor * clipped(v, io[5])
                     tl.store(y + row * d + i, value, mask=i < d)
                 still = beyond
 
 
 @triton.jit(do_not_specialize=["reads"])
 def read_slices(
-    weight, columns, keys_in, keys_out, out, rows, reads, w_k, w_d, w_n, dac, adc, w_noise,
+    weight, columns, keys_in, keys_out, out, rows, reads, w_k, w_d, w_n, io,
     IN_STOCHASTIC: tl.constexpr, BY_WEIGHT: tl.constexpr, OUT_STOCHASTIC: tl.constexpr, NOISY: tl.constexpr,
     R: tl.constexpr, C: tl.constexpr,
 ):  # fmt: skip
     """Columns read with one-hot inputs through the ADC [instances, rows, reads], as ``cpu.kernels.periphery`` does."""
     k = tl.program_id(2)
+    io = of_instance(io, k, _IO)
     i, q = tl.program_id(1) * R + tl.arange(0, R), tl.program_id(0) * C + tl.arange(0, C)
     inside = (i < rows)[:, None] & (q < reads)[None, :]
     j = tl.load(columns + q, mask=q < reads, other=0)
     drive = tl.full((C,), 1.0, tl.float32)
     if IN_STOCHASTIC:
         low, high = key_of(keys_in, k)
-        drive += _shift(q, reads, line_key(low, high, tl.full((), 0, tl.int32)), dac[1])
-    drive = clipped(rounded(drive, dac[1]), dac[2])
+        drive += _shift(q, reads, line_key(low, high, tl.full((), 0, tl.int32)), io[1])
+    drive = clipped(rounded(drive, io[1]), io[2])
     v = tl.load(weight + k.to(tl.int64) * w_k + i[:, None] * w_d + j[None, :] * w_n, mask=inside, other=0.0)
     low, high = key_of(keys_out, k)
     key = line_key(low, high, i)[:, None]
@@ -227,10 +233,10 @@ def read_slices(
         part = 1.0
         if BY_WEIGHT:
             part = tl.abs(v)
-        std = tl.sqrt(v * 0.0 + adc[2] * adc[2] + w_noise * w_noise * part * (drive * drive)[None, :])
+        std = tl.sqrt(v * 0.0 + io[6] * io[6] + io[7] * io[7] * part * (drive * drive)[None, :])
         xi, _ = normal_pair((2 * q).to(tl.uint32)[None, :], key)
         value += std * xi
     if OUT_STOCHASTIC:
-        value += (open_uniform(mix((2 * reads + q).to(tl.uint32)[None, :], key)) - 0.5) * adc[0]
-    value = clipped(rounded(value, adc[0]), adc[1])
+        value += (open_uniform(mix((2 * reads + q).to(tl.uint32)[None, :], key)) - 0.5) * io[4]
+    value = clipped(rounded(value, io[4]), io[5])
     tl.store(out + (k.to(tl.int64) * rows + i[:, None]) * reads + q[None, :], value, mask=inside)

@@ -9,7 +9,15 @@ import triton.language as tl
 
 from crossweep.engine.cuda.kernels.bits import key_of, line_key, mix, normal_pair, popcount
 from crossweep.engine.cuda.kernels.counts import some_lines
-from crossweep.engine.cuda.kernels.respond import AFFINE, MODERATE, load_steps, one_pulse, phi_moderate
+from crossweep.engine.cuda.kernels.numbers import of_instance
+from crossweep.engine.cuda.kernels.respond import (
+    AFFINE,
+    MODERATE,
+    SHAPE,
+    load_steps,
+    one_pulse,
+    phi_moderate,
+)
 
 _GROUP = tl.constexpr(6)  # pieces whose noise is added together
 _TOGETHER = tl.constexpr(64)  # pieces after which groups begin anew
@@ -136,6 +144,7 @@ def give_known(
         keys: [instances, 2].
     """
     k = tl.program_id(2)
+    shape = of_instance(shape, k, SHAPE)
     i, q = tl.program_id(1) * R + tl.arange(0, R), tl.program_id(0) * C + tl.arange(0, C)
     inside = (i < rows)[:, None] & (q < chosen)[None, :]
     j = tl.load(columns_of + q, mask=q < chosen, other=0)
@@ -163,9 +172,10 @@ def give_known(
 def show(v, reference, w, touched, spread, keys, rows, columns, R: tl.constexpr, C: tl.constexpr):
     """Visible weights of the devices that were pulsed, with write noise ``spread``, in place; the others keep theirs.
 
-    All [instances, rows, columns]; ``keys`` [instances, 2].
+    All [instances, rows, columns]; ``keys`` [instances, 2]; ``spread`` one number, see ``numbers``.
     """
     k = tl.program_id(2)
+    spread = of_instance(spread, k, 1)
     i, j = tl.program_id(1) * R + tl.arange(0, R), tl.program_id(0) * C + tl.arange(0, C)
     inside = (i < rows)[:, None] & (j < columns)[None, :]
     place = (k.to(tl.int64) * rows + i[:, None]) * columns + j[None, :]
@@ -173,7 +183,7 @@ def show(v, reference, w, touched, spread, keys, rows, columns, R: tl.constexpr,
     xi, _ = normal_pair((2 * j).to(tl.uint32)[None, :], line_key(low, high, i)[:, None])
     some = inside & (tl.load(touched + place, mask=inside, other=0.0) > 0)
     state, base = tl.load(v + place, mask=some, other=0.0), tl.load(reference + place, mask=some, other=0.0)
-    tl.store(w + place, state - base + spread * xi, mask=some)
+    tl.store(w + place, state - base + spread[0] * xi, mask=some)
 
 
 @triton.jit(do_not_specialize=["b"])

@@ -2,8 +2,9 @@
 """The response of devices to mixed pulses: the formulas of the compiled CPU engine, one device to a lane.
 
 ``engine.reference.respond`` is the readable version. ``cells`` are six numbers of each device, as ``load_cells`` has them;
-``shape`` are the numbers that all devices share: noise, whether it is relative, write noise; amplitude and rate of up
-steps, of down steps, offset, noise without a step, noise per size of the state (see ``Exponential``).
+``shape`` are the numbers that all devices of an instance share (see ``numbers``): noise, whether it is relative, write
+noise; amplitude and rate of up steps, of down steps, offset, noise without a step, noise per size of the state (see
+``Exponential``); which of the instances' curves are theirs (see ``Table``).
 """
 
 import triton
@@ -12,6 +13,7 @@ import triton.language as tl
 from crossweep.engine.cuda.kernels.bits import open_uniform
 
 AFFINE, EXPONENTIAL, TABLE = tl.constexpr(0), tl.constexpr(1), tl.constexpr(2)
+SHAPE = tl.constexpr(11)  # how many numbers
 _LARGEST = tl.constexpr(0.999)  # a pulse that would pass the bound lands on it
 _ROUNDING = tl.constexpr(2e-6)  # what is left of the difference of two equal sums
 _DISCRETE = tl.constexpr(0.5826)  # Siegmund, Sequential Analysis (1985)
@@ -51,6 +53,12 @@ def ratio(m):
     small = tl.abs(m) < _GENTLE
     s = 1.0 + m * (0.5 + m * (1 / 3 + m * (0.25 + m * (0.2 + m * (1 / 6 + m * (1 / 7))))))
     return tl.where(small, s, -tl.log(1.0 - m) / tl.where(small, 1.0, m))
+
+
+@triton.jit
+def curves_of(curves, shape, nodes):
+    """The curves of an instance [4, nodes]; ``curves`` [instances that differ in them, 4, nodes]."""
+    return curves + shape[10].to(tl.int32) * 4 * nodes
 
 
 @triton.jit

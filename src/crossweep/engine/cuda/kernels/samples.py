@@ -4,6 +4,8 @@
 import triton
 import triton.language as tl
 
+from crossweep.engine.cuda.kernels.numbers import of_instance
+
 
 @triton.jit(do_not_specialize=["b"])
 def first_slots(bl, slots, b, B: tl.constexpr):
@@ -67,9 +69,10 @@ def parts_of_windows(running, words_of, since, until, parts, b, columns, windows
         since: first sample each column sees [windows, columns] (int32).
         until: one past the last one.
         parts: out [instances, windows] (int32).
-        per_part: typical pulses of a part at most.
+        per_part: typical pulses of a part at most; one number, see ``numbers``.
     """
     m, k = tl.program_id(0), tl.program_id(1)
+    per_part = of_instance(per_part, k, 1)
     own = running + tl.load(words_of + k).to(tl.int64) * (b + 1)
     most = tl.zeros((C,), tl.float64)
     for start in range(0, columns, C):
@@ -79,5 +82,5 @@ def parts_of_windows(running, words_of, since, until, parts, b, columns, windows
         most = tl.maximum(most, tl.load(own + last) - tl.load(own + first))
     tl.store(
         parts + k * windows + m,
-        tl.maximum(tl.ceil((tl.max(most, 0) / per_part).to(tl.float32)), 1.0).to(tl.int32),
+        tl.maximum(tl.ceil((tl.max(most, 0) / per_part[0]).to(tl.float32)), 1.0).to(tl.int32),
     )

@@ -8,6 +8,7 @@ from crossweep.engine.cuda.kernels.bits import mix, nearest, normal_pair
 from crossweep.engine.cuda.kernels.pulse import device_normals
 from crossweep.engine.cuda.kernels.respond import load_steps, one_pulse
 
+READS = tl.constexpr(8)  # numbers of the periphery of ``read_columns``
 SLOW = tl.constexpr(0xC2B2AE35)
 _SINGLE = tl.constexpr(0x165667B1)
 
@@ -33,8 +34,7 @@ def read_columns(w, added, i, j, columns, io, key, PERFECT: tl.constexpr, BY_WEI
     Args:
         w: visible weights.
         added: what lines that are not driven add.
-        io: drive, weight-read noise, output noise, bin width, bound, strength of the IR drop, lines over the wire's
-            conductance, lines.
+        io: ``engine.numbers.OneHot``.
         key: 32-bit key.
     """
     if PERFECT:
@@ -108,17 +108,19 @@ def balanced(rate, x, d, longest, SHORTEN: tl.constexpr):
 
 @triton.jit
 def train_pulses(
-    own, reads, i, j, columns, train, key, MANAGED: tl.constexpr, SHORTEN: tl.constexpr, BY_ROWS: tl.constexpr
+    own, reads, i, j, columns, strength, longest, grad_scale, key, MANAGED: tl.constexpr, SHORTEN: tl.constexpr,
+    BY_ROWS: tl.constexpr,
 ):  # fmt: skip
     """Coincidences of one pair of pulse trains for each column that is read [R, C], from what is to be written ``own``.
 
     Args:
-        train: strength over C's step [1], longest train, scale of the largest value, see ``scalars.Train``.
+        strength: over C's step [1].
+        longest: train.
+        grad_scale: scale of the largest value.
         key: 32-bit key.
     """
-    longest, grad_scale = train[1], train[2]
     top = tl.max(tl.abs(own), 0)
-    drive = top * 0.0 + tl.load(train[0])
+    drive = top * 0.0 + strength
     if BY_ROWS:
         x, d = top, top * 0.0 + grad_scale
     else:

@@ -8,11 +8,13 @@ import triton.language as tl
 
 from crossweep.engine.cuda.kernels.bits import key_of, line_key, mix
 from crossweep.engine.cuda.kernels.gather import count_slots, expect_samples
+from crossweep.engine.cuda.kernels.numbers import of_instance
 from crossweep.engine.cuda.kernels.pulse import device_normals, device_pairs, run_pieces
-from crossweep.engine.cuda.kernels.respond import load_cells, load_steps, move
-from crossweep.engine.cuda.kernels.transfers import SLOW, give, read_columns, train_pulses
+from crossweep.engine.cuda.kernels.respond import SHAPE, curves_of, load_cells, load_steps, move
+from crossweep.engine.cuda.kernels.transfers import READS, SLOW, give, read_columns, train_pulses
 
 _READ, _TRAIN, _WRITE = tl.constexpr(0x85EBCA6B), tl.constexpr(0x27D4EB2F), tl.constexpr(0x9E3779B1)
+_BUFFER = tl.constexpr(8)  # numbers of how reads are written
 _EDGE = tl.constexpr(0x27D4EB2F)
 COUNT, MEAN, PULSE = tl.constexpr(0), tl.constexpr(1), tl.constexpr(2)
 
@@ -71,13 +73,13 @@ def spread_of(
 )
 def live(
     fast, words, squares, slots_of, words_of, counts, schedule, memory, factors, disturbance, pieces, slow, row_sign,
-    kappas, keys, hit, shapes, curves, io, buffer, train,
+    kappas, keys, hit, shapes, curves, io, buffer, strengths,
     b, rows, columns, groups, windows, first_window, many_windows, pieces_room, nodes, slow_nodes,
     LEVEL: tl.constexpr, PIECES: tl.constexpr, SIGNED: tl.constexpr, WIDE: tl.constexpr, KIND: tl.constexpr,
     SLOW_KIND: tl.constexpr, PERFECT: tl.constexpr, BY_WEIGHT: tl.constexpr, DISTURBED: tl.constexpr,
     HELD: tl.constexpr, MEANS: tl.constexpr, PASTS: tl.constexpr, SECONDS: tl.constexpr, FACTORS: tl.constexpr,
     FORGET: tl.constexpr, NO_BUFFER: tl.constexpr, TRAINS: tl.constexpr, MANAGED: tl.constexpr, SHORTEN: tl.constexpr,
-    BY_ROWS: tl.constexpr, R: tl.constexpr, C: tl.constexpr,
+    BY_ROWS: tl.constexpr, OWN: tl.constexpr, R: tl.constexpr, C: tl.constexpr,
 ):  # fmt: skip
     """The windows ``first_window`` to ``first_window + many_windows``, in place.
 
@@ -90,7 +92,8 @@ def live(
         counts: of ``counts``.
         schedule: since, until [windows, columns] (int32); earliest and latest of each group of 16 columns
             [windows, groups] (int32); reads, gate [windows, columns]; sign, gain, fresh [instances, windows, columns];
-            share [windows, columns] (float32); in how many parts devices respond [instances, windows] (int32).
+            share [windows, columns] (float32); in how many parts devices respond [instances, windows] (int32). Gate and
+            share are [instances, windows, columns] if ``OWN``.
         memory: held, mean, past, second [instances, rows, columns].
         factors: roots of the rows [instances, rows] and columns [instances, columns]; out, sums of squares, for each block
             of columns [instances, blocks, rows], for each block of rows [instances, blocks, columns].
@@ -103,10 +106,9 @@ def live(
         hit: out, whether a read of a column sent pulses [instances, windows, columns] (int8).
         shapes: of A and of C, see ``respond``.
         curves: of A and of C.
-        io: see ``transfers.read_columns``.
-        buffer: momentum, longest, limit, weight of a read in the mean, floor of the root, pulses for each n; least value
-            that trains write, whether it is an average of them.
-        train: see ``transfers.train_pulses``; its strength is a tensor, since a learning rate changes it.
+        io: ``engine.numbers.OneHot``, see ``numbers``.
+        buffer: ``engine.numbers.Writing``, likewise.
+        strengths: of trains over C's step [instances]: a tensor, since a learning rate changes it.
     """
     block, band, k = tl.program_id(0), tl.program_id(1), tl.program_id(2)
     i, j = band * R + tl.arange(0, R), block * C + tl.arange(0, C)
@@ -117,7 +119,10 @@ def live(
     own = tl.load(words_of + k).to(tl.int64)
     slots = slots_of + own * (b + 1)
     low, high_half = key_of(keys, k)
-    shape, kappa = shapes[0], tl.load(kappas + k)
+    shape, kappa = of_instance(shapes[0], k, SHAPE), tl.load(kappas + k)
+    slow_shape = of_instance(shapes[1], k, SHAPE)
+    table, slow_table = curves_of(curves[0], shape, nodes), curves_of(curves[1], slow_shape, slow_nodes)
+    io, buffer, strength = of_instance(io, k, READS), of_instance(buffer, k, _BUFFER), tl.load(strengths + k)
     device = (fast[4], fast[5], fast[6], fast[7], fast[8], fast[9])
     cells = load_cells(device, place, inside, KIND)
     spread = spread_of(squares, own, i, j, rows, columns, in_rows, in_columns, LEVEL, R, C)
@@ -144,11 +149,14 @@ def live(
         column_root = tl.load(factors[1] + k * columns + j, mask=in_columns, other=0.0)
     for m in range(first_window, first_window + many_windows):
         lines = m * columns + j
+        of_each = (k.to(tl.int64) * windows + m) * columns + j
+        of_rule = lines
+        if OWN:
+            of_rule = of_each
         since = tl.load(schedule[0] + lines, mask=in_columns, other=2147483647)
         until = tl.load(schedule[1] + lines, mask=in_columns, other=0)
         start, stop = tl.load(schedule[2] + m * groups + group), tl.load(schedule[3] + m * groups + group)
         reads = tl.load(schedule[4] + lines, mask=in_columns, other=0.0)
-        of_each = (k.to(tl.int64) * windows + m) * columns + j
         sign = tl.load(schedule[6] + of_each, mask=in_columns, other=1.0)
         flip_x = 0 - (sign < 0).to(tl.int32)
         earliest, latest = start, stop
@@ -206,7 +214,7 @@ def live(
                         xi = device_normals(i, j, columns, key)
                         other = xi
                     word = mix((2 * (i[:, None] * columns + j[None, :])).to(tl.uint32) + _EDGE, key)
-                    v = move(v, up, n, cells, shape, curves[0], nodes, kappa, spread, xi, word, KIND)
+                    v = move(v, up, n, cells, shape, table, nodes, kappa, spread, xi, word, KIND)
                     given += n
                     if shape[2] > 0:
                         w = tl.where(n > 0, v - reference + shape[2] * other, w)
@@ -234,10 +242,12 @@ def live(
                     read & inside, row[:, None] * tl.where(gain < 0, -1.0, 1.0)[None, :] * out, 0.0
                 )
                 train_key = mix(tl.full((), _TRAIN, tl.uint32), key)
-                size = train_pulses(out, reads, i, j, columns, train, train_key, MANAGED, SHORTEN, BY_ROWS)
+                size = train_pulses(
+                    out, reads, i, j, columns, strength, buffer[1], buffer[7], train_key, MANAGED, SHORTEN, BY_ROWS
+                )  # fmt: skip
                 wanted = tl.where((size > 0) & inside, tl.where(out > 0, 1.0, -1.0), 0.0)
                 sent = give(
-                    slow, place, wanted, size, i, j, columns, shapes[1], curves[1], slow_nodes,
+                    slow, place, wanted, size, i, j, columns, slow_shape, slow_table, slow_nodes,
                     mix(tl.full((), SLOW, tl.uint32), train_key), SLOW_KIND,
                 )  # fmt: skip
                 tl.store(
@@ -252,7 +262,7 @@ def live(
                     mean = tl.where(read, (1.0 - buffer[3]) * mean + buffer[3] * value, mean)
                     value = value - past
                 if SECONDS:
-                    weight = tl.load(schedule[9] + lines, mask=in_columns, other=1.0)[None, :]
+                    weight = tl.load(schedule[9] + of_rule, mask=in_columns, other=1.0)[None, :]
                     square = (1.0 - weight) * second + weight * value * value
                     second = tl.where(read, square, second)
                     value = value / (tl.sqrt(square) + buffer[4])
@@ -272,13 +282,13 @@ def live(
                     rest = filled - (1.0 - buffer[0]) * n
                 rest = tl.minimum(tl.maximum(rest, -buffer[2]), buffer[2])
                 held = tl.where(read, tl.where(n != 0, rest, filled), held)
-                gate = tl.load(schedule[5] + lines, mask=in_columns, other=0.0)[None, :]
+                gate = tl.load(schedule[5] + of_rule, mask=in_columns, other=0.0)[None, :]
                 wanted = tl.where(read & inside, n * gate, 0.0)
                 if tl.max(tl.abs(wanted)) > 0:
                     steps = buffer[5] * tl.abs(wanted)
                     size = tl.minimum((steps + 12582912.0) - 12582912.0, buffer[1])
                     sent = give(
-                        slow, place, wanted, size, i, j, columns, shapes[1], curves[1], slow_nodes,
+                        slow, place, wanted, size, i, j, columns, slow_shape, slow_table, slow_nodes,
                         mix(tl.full((), SLOW, tl.uint32), key), SLOW_KIND,
                     )  # fmt: skip
                     any_sent = tl.max(sent.to(tl.int32), 0)
@@ -338,6 +348,8 @@ def update(
     last = tl.load(until + j, mask=in_columns, other=0)
     flip_x = 0 - (tl.load(turn_x + k * columns + j, mask=in_columns, other=1.0) < 0).to(tl.int32)
     flip_d = 0 - (tl.load(turn_d + k * rows + i, mask=in_rows, other=1.0) < 0).to(tl.int32)
+    shape = of_instance(shape, k, SHAPE)
+    table = curves_of(curves, shape, nodes)
     v = tl.load(v_in + place, mask=inside, other=0.0)
     cells = load_cells(device, place, inside, KIND)
     given, ups = tl.zeros((R, C), tl.float32), tl.zeros((R, C), tl.float32)
@@ -373,7 +385,7 @@ def update(
                     key = line_key(low, high_half, tl.full((), 0, tl.uint32) + segment)
                     word = mix((2 * (i[:, None] * columns + j[None, :])).to(tl.uint32) + _EDGE, key)
                     xi = device_normals(i, j, columns, key)
-                    v = move(v, up, n, cells, shape, curves, nodes, kappa, spread, xi, word, KIND)
+                    v = move(v, up, n, cells, shape, table, nodes, kappa, spread, xi, word, KIND)
                     given += n
                     ups += up
         tl.store(v_in + place, v, mask=inside)
