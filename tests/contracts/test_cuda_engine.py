@@ -110,7 +110,7 @@ def moved(own: PulsePlan) -> PulsePlan:
 def test_pulses_are_those_of_the_cpu_engine(longest: int) -> None:
     own = plan(9, 21, longest)
     packed = pulse_words(own, Stream(7), ())
-    drawn, _ = words_of(moved(own), Stream(7), ())
+    drawn, words_at = words_of(moved(own), Stream(7), ())
     assert drawn.slots[0].tolist() == packed.slots.tolist()
     for words, negative, lines in (
         (drawn.columns, drawn.signs[1], packed.x),
@@ -130,7 +130,7 @@ def test_pulses_are_those_of_the_cpu_engine(longest: int) -> None:
                 assert np.array_equal(minus, signs[:, first])
     assert drawn.running[0].cpu().numpy() == pytest.approx(packed._typical(0, 9), rel=1e-12)
     assert float(drawn.kappas(2, 8)) == pytest.approx(packed.blocks(2, 8), rel=1e-6)
-    edges, many = drawn.edges(1, 8, 0.05, 0.02)
+    edges, many = drawn.edges(words_at, 1, 8, 0.05, 0.02)
     assert edges[0, : int(many) + 1].tolist() == packed.edges(1, 8, 0.05, 0.02).tolist()
     samples, pieces, many = drawn.listed(1, 8)
     begins = drawn.slots[0, samples[0].long()] + 32 * pieces[0]

@@ -2,13 +2,12 @@
 
 import logging
 from functools import cache
-from typing import cast
 
 import torch
 from torch import Tensor
 
 from crossweep import feed
-from crossweep.common import Number, differ, own
+from crossweep.common import Number, differ, of_each
 from crossweep.engine.base import Crossbar, Tile
 from crossweep.engine.compiled import CompiledEngine, closed
 from crossweep.engine.cuda import reads, updates, windows
@@ -61,7 +60,7 @@ class CUDAEngine(CompiledEngine):
     def show(
         self, v: Tensor, reference: Tensor, w: Tensor, touched: Tensor, std: Number, stream: Stream
     ) -> Tensor:
-        each = [own(std, i) for i in range(differ(std))] or [cast(float, std)]
+        each = of_each(max(differ(std), 1), float, std)
         if max(each) <= 0 or not self.fits(v):
             return super().show(v, reference, w, touched, std, stream)
         return updates.show(v, reference, w, touched, each, stream)

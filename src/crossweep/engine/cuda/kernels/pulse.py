@@ -73,6 +73,7 @@ def run_pieces(
         low_key, high_key: halves of the key of the noise.
     """
     sigma, relative = shape[0], shape[1] > 0
+    coarse_from = tl.where(relative & (sigma > 0), _COARSE, float("inf"))
     cu, cd, ru, rd, high, low = cells
     given = tl.zeros((R, C), tl.float32)
     start_of, end_of = tl.min(since, 0), tl.max(until, 0)
@@ -106,7 +107,7 @@ def run_pieces(
                 std = tl.sqrt(tl.maximum(var, 0.0))
                 longest, often = tl.maximum(tl.abs(cu - ru * v), tl.abs(cd + rd * v)), n * steepest
                 reach = n * longest * (often * _GROWTH + 1.0) + std * _REACH
-                coarse = (relative & (sigma > 0) & (steepest > _COARSE)) | (often > MODERATE)
+                coarse = (steepest > coarse_from) | (often > MODERATE)
                 hard = ((v + reach > high) | (v - reach < low) | coarse) & (n > 0)
                 walked = v
                 if tl.max(hard.to(tl.int32)) > 0:
