@@ -16,6 +16,7 @@ from crossweep.algorithms.ttv1 import TTv1
 from crossweep.algorithms.ttv2 import TTv2
 from crossweep.devices.soft_bounds import SoftBounds
 from crossweep.engine.cpu import windows
+from crossweep.engine.cpu.engine import CPUEngine
 from crossweep.engine.io_parameters import IOParameters
 from crossweep.engine.reference.reads import read_slices
 from crossweep.errors import ConfigError
@@ -56,7 +57,7 @@ def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iter
     run, calls = windows.run_, []
     if request.param == "torch":
         monkeypatch.setattr(windows, "refuses", lambda *_: "in torch")
-    monkeypatch.setattr(windows, "run_", lambda *given: calls.append(given) or run(*given))
+    monkeypatch.setattr(CPUEngine, "windows_kernel", lambda _, *given: calls.append(given) or run(*given))
     yield request.param
     assert bool(calls) == (request.param == "compiled")
 

@@ -23,6 +23,7 @@ from crossweep.devices.soft_bounds import SoftBounds
 from crossweep.devices.symmetry_point import SymmetryPoint
 from crossweep.engine.base import EngineParameters
 from crossweep.engine.cpu import windows
+from crossweep.engine.cpu.engine import CPUEngine
 from crossweep.engine.io_parameters import IOParameters
 from crossweep.engine.pulse_plan import UpdateParameters
 from crossweep.rng import Stream
@@ -130,7 +131,7 @@ def test_one_call_does_what_the_windows_do_one_by_one(
     engine, device = LEVELS[level]
     calls: list[object] = []
     run = windows.run_
-    monkeypatch.setattr(windows, "run_", lambda *given: calls.append(given) or run(*given))
+    monkeypatch.setattr(CPUEngine, "windows_kernel", lambda _, *given: calls.append(given) or run(*given))
     at_once = trained(RULES[name], engine, device=device)
     assert len(calls) >= 5, "the compiled call was not used"
     monkeypatch.setattr(windows, "refuses", lambda *_: "one by one")
@@ -156,7 +157,7 @@ def test_expected_pulses_in_one_call_move_as_they_do_window_by_window(
 
     calls: list[object] = []
     run = windows.run_
-    monkeypatch.setattr(windows, "run_", lambda *given: calls.append(given) or run(*given))
+    monkeypatch.setattr(CPUEngine, "windows_kernel", lambda _, *given: calls.append(given) or run(*given))
     at_once, pulses = states()
     assert len(calls) >= 40, "the compiled call was not used"
     monkeypatch.setattr(windows, "refuses", lambda *_: "one by one")
@@ -183,7 +184,7 @@ def test_pulse_trains_in_one_call_write_what_they_write_window_by_window(
 
     calls: list[object] = []
     run = windows.run_
-    monkeypatch.setattr(windows, "run_", lambda *given: calls.append(given) or run(*given))
+    monkeypatch.setattr(CPUEngine, "windows_kernel", lambda _, *given: calls.append(given) or run(*given))
     at_once = runs()
     assert len(calls) >= len(seeds) * len(batches), "the compiled call was not used"
     monkeypatch.setattr(windows, "refuses", lambda *_: "one by one")
@@ -231,7 +232,7 @@ def test_noisy_pulses_in_order_in_one_call_move_as_they_do_window_by_window(
 
     calls: list[object] = []
     run = windows.run_
-    monkeypatch.setattr(windows, "run_", lambda *given: calls.append(given) or run(*given))
+    monkeypatch.setattr(CPUEngine, "windows_kernel", lambda _, *given: calls.append(given) or run(*given))
     at_once = runs()
     assert len(calls) >= 2 * len(seeds), "the compiled call was not used"
     monkeypatch.setattr(windows, "refuses", lambda *_: "one by one")
