@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,8 +17,11 @@ from hydra.core.global_hydra import GlobalHydra
 from torch import nn
 
 import crossweep
+from crossweep.algorithms.agad import AGAD
 from crossweep.algorithms.analog_sgd import AnalogSGD
-from crossweep.build import build
+from crossweep.algorithms.cttv2 import CTTv2
+from crossweep.algorithms.tiki_taka import BufferedTransfer
+from crossweep.build import build, devices, read
 from crossweep.composition import composed, words
 from crossweep.devices.base import AbstractDevice
 from crossweep.devices.soft_bounds import SoftBounds
@@ -133,28 +137,59 @@ class Mine(SoftBounds):
 
 
 def test_devices_and_rules_come_as_objects_and_classes() -> None:
-    fields = {
-        "dw_min": 0.01,
-        "up_down_dtod": 0.1,
-        "w_max": 1.0,
-        "w_min": -1.0,
-    }  # of conf/device/soft_bounds.yaml
-    assert equal(
-        crossweep.convert(network(), SoftBounds(**fields)), crossweep.convert(network(), "soft_bounds")
-    )
-    assert device_of(crossweep.convert(network(), Mine(n_devices=2))) == Mine(n_devices=2)
-    assert device_of(crossweep.convert(network(), Mine, "ttv2", {"device.dw_min_dtod": 0.1})) == Mine(
-        dw_min_dtod=0.1
-    )
-    spread = crossweep.convert(network(), Mine(), "ttv2", variability="none")
+    mine = crossweep.option(Mine, "soft_bounds", n_devices=2)
+    assert equal(crossweep.convert(network(), SoftBounds), crossweep.convert(network(), "soft_bounds"))
+    assert device_of(crossweep.convert(network(), mine)) == mine and mine.n_devices == 2
+    fine = crossweep.convert(network(), SoftBounds, "ttv2", {"device.dw_min_dtod": 0.1})
+    assert device_of(fine) == crossweep.option(SoftBounds, dw_min_dtod=0.1)
+    spread = crossweep.convert(network(), mine, "ttv2", variability="none")
     assert device_of(spread) == replace(
-        Mine(), dw_min_dtod=0.0, w_max_dtod=0.0, w_min_dtod=0.0, up_down_dtod=0.0
+        mine, dw_min_dtod=0.0, w_max_dtod=0.0, w_min_dtod=0.0, up_down_dtod=0.0
     )
-    rule = analog_weights(crossweep.convert(network(), algorithm=AnalogSGD()))["0"].parts()[0].rule
-    assert rule == AnalogSGD()
+    for given in (AnalogSGD, crossweep.option(AnalogSGD)):
+        rule = analog_weights(crossweep.convert(network(), algorithm=given))["0"].parts()[0].rule
+        assert rule == crossweep.option("algorithm", "analog_sgd")
     assert "device=given_Mine" not in json.dumps(configuration("device=soft_bounds"))
     with pytest.raises(ConfigError, match="given_Mine"):  # it was an option for that call alone
         composed(["device=given_Mine"])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hasty(BufferedTransfer):
+    """A rule of this module."""
+
+    haste: float = 2.0
+
+
+def test_an_option_is_an_object() -> None:
+    trained = configuration("device=reram_om", "algorithm=agad", "io=perfect")
+    assert crossweep.option("device", "reram_om") == devices(trained)[0]
+    assert crossweep.option(AGAD) == read(trained).algorithm
+    assert crossweep.option("io", "perfect").forward.is_perfect
+    assert crossweep.option(CTTv2) == crossweep.option("algorithm", "cttv2") == crossweep.option("algorithm")
+    assert crossweep.option(CTTv2) is crossweep.option(CTTv2)  # kept: asking again costs nothing
+    changed = crossweep.option(SoftBounds, "reram_om", dw_min=0.05)
+    assert changed == replace(crossweep.option("device", "reram_om"), dw_min=0.05)
+    assert crossweep.option(CTTv2, **{"update.desired_bl": 7}).update.desired_bl == 7
+    hasty = crossweep.option(Hasty, "_buffered")
+    assert hasty.haste == 2.0 and hasty.step is None and hasty.update.desired_bl == 31
+
+
+@pytest.mark.parametrize(
+    ("ask", "says"),
+    [
+        (lambda: crossweep.option("device", "reram_on"), "reram_om"),
+        (lambda: crossweep.option("divice", "reram_om"), r"^option: must be a class or one of device, .*got 'divice'$"),
+        (lambda: crossweep.option("device", "reram_om", dw_min=-1), r"^device\.dw_min: must be a number > 0, got -1$"),
+        (lambda: crossweep.option(SoftBounds, "reram_es"), r"^device: must describe SoftBounds, got ExpStep$"),
+        (lambda: crossweep.option(int), r"^option: int is described by none of the groups"),
+        (lambda: crossweep.convert(network(), Mine), r"^device: no option of crossweep names the class Mine; whose"),
+    ],
+)  # fmt: skip
+def test_an_option_that_is_none_is_one_line(ask: Callable[[], object], says: str) -> None:
+    with pytest.raises(ConfigError, match=says) as caught:
+        ask()
+    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize(

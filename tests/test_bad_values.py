@@ -15,11 +15,14 @@ from typing import Any
 import pytest
 from hydra import compose, initialize_config_dir
 
-from crossweep.build import build, devices, make, part, plain, read
+from crossweep.build import build, devices, plain, read
+from crossweep.configuration import Configuration
 from crossweep.devices.base import AbstractDevice
 from crossweep.errors import ConfigError
 from crossweep.help import keys
+from crossweep.nodes import value_of
 from crossweep.paths import conf_dir, version_base
+from crossweep.schema import hints_of
 from crossweep.train import train
 from tests.runs import GROUPS
 
@@ -99,7 +102,8 @@ def chosen(group: str, option: str) -> dict[str, Any]:
 
 def check(cfg: dict[str, Any], group: str) -> None:
     """What an entry point does with this group before anything else."""
-    make(cfg["device"], "device", AbstractDevice) if group == "device" else part(cfg, group)
+    hint = AbstractDevice if group == "device" else hints_of(Configuration)[group]
+    value_of(cfg[group], hint, group, ())
 
 
 def changed(cfg: dict[str, Any], path: Place, value: Any) -> dict[str, Any]:

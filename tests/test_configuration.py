@@ -8,10 +8,11 @@ import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 
-from crossweep.build import build, devices, fill, periphery, plain
+from crossweep.build import build, devices, periphery, plain
 from crossweep.devices.base import AbstractDevice
 from crossweep.devices.soft_bounds import SoftBounds
 from crossweep.errors import ConfigError
+from crossweep.nodes import fill
 from crossweep.paths import conf_dir, version_base
 from crossweep.training.experiment import Experiment
 from tests.runs import GROUPS

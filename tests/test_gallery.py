@@ -7,12 +7,13 @@ from pathlib import Path
 import pytest
 
 from crossweep import gallery
+from crossweep.chosen import option
 from crossweep.testbeds.constant_gradient import ConstantGradient
 
 
 @pytest.mark.parametrize("name", gallery.options())
 def test_every_rule_can_be_shown(name: str) -> None:
-    bed = ConstantGradient(instances=1, samples=20, correlation=0.4)
+    bed = option(ConstantGradient, instances=1, samples=20, correlation=0.4)
     outcome = gallery.run(bed, gallery.rule(name), -0.5, 0)
     assert outcome.curve.isfinite().all() and outcome.cost["samples"] == 20
 

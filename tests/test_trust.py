@@ -13,9 +13,10 @@ import torch
 from hydra import compose, initialize_config_dir
 
 from crossweep import trust
-from crossweep.build import build, make, plain
+from crossweep.build import build, plain
 from crossweep.device_card import card
 from crossweep.errors import ConfigError, CrossweepError
+from crossweep.nodes import make
 from crossweep.paths import conf_dir, version_base
 from crossweep.training.checkpoint import load_checkpoint, save_checkpoint
 from tests.results import studies

@@ -5,8 +5,9 @@ Map: ``devices`` (physics of one cross-point) -> ``tiles`` (one crossbar: read, 
 -> ``training`` (loops) -> ``build`` (configuration to objects) -> ``train`` (the entry point).
 Beside them: ``sweep`` (Optuna studies behind Hydra), ``results`` and ``report`` (tables, maps, HTML).
 
-In Python: ``convert`` (a torch model onto crossbars), ``Optimizer`` (its steps in a loop of one's own), ``run`` (one
-training), ``load`` (the model that it left), ``study`` (the answer of a study). Each is loaded at first use.
+In Python: ``convert`` (a torch model onto crossbars), ``Optimizer`` (its steps in a loop of one's own), ``option`` (an
+option's device, rule, ... as an object), ``run`` (one training), ``load`` (the model that it left), ``study`` (the answer
+of a study). Each is loaded at first use.
 """
 
 import os
@@ -19,14 +20,16 @@ if TYPE_CHECKING:
     from crossweep.api.runs import run
     from crossweep.api.studies import study
     from crossweep.api.trained import load
+    from crossweep.chosen import option
 
-__all__ = ["Optimizer", "__version__", "convert", "load", "run", "study"]
+__all__ = ["Optimizer", "__version__", "convert", "load", "option", "run", "study"]
 _HOME = {
-    "convert": "conversion",
-    "Optimizer": "optimizer",
-    "run": "runs",
-    "study": "studies",
-    "load": "trained",
+    "convert": "api.conversion",
+    "Optimizer": "api.optimizer",
+    "run": "api.runs",
+    "study": "api.studies",
+    "load": "api.trained",
+    "option": "chosen",
 }
 
 # Threads of torch that wait must not spin: the compiled kernels run between torch's own operations, on threads of theirs,
@@ -39,7 +42,7 @@ __version__ = "0.1.0"
 def __getattr__(name: str) -> Any:
     if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.api.{_HOME[name]}"), name)
+    return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
 
 
 def __dir__() -> list[str]:

@@ -7,7 +7,7 @@ this works in notebooks, in threads and inside another Hydra program.
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import MISSING, fields, is_dataclass
+from dataclasses import fields, is_dataclass
 from typing import TYPE_CHECKING, Any
 
 from hydra import compose, initialize_config_dir
@@ -109,8 +109,8 @@ def composed(given: Sequence[str], objects: Mapping[str, Any] | None = None) -> 
 
     Args:
         given: the words.
-        objects: for a group, a dataclass of parameters or its class that takes the place of an option; its package is
-            added to the ``plugins``.
+        objects: for a group, a dataclass of parameters that takes the place of an option; its package is added to the
+            ``plugins``.
 
     Raises:
         ConfigError: a word, or an object, that nothing can be made of.
@@ -122,8 +122,8 @@ def composed(given: Sequence[str], objects: Mapping[str, Any] | None = None) -> 
         cfg = compose("train", overrides=[*choices, *given])
         assert isinstance(cfg, DictConfig)
         config = plain(cfg)
-    packages = {_class(one).__module__.partition(".")[0] for one in objects.values()} - {OWN}
-    return {**config, "plugins": [*config["plugins"], *sorted(packages)]}
+    theirs = {type(one).__module__.partition(".")[0] for one in objects.values()} - {OWN}
+    return {**config, "plugins": [*config["plugins"], *sorted(theirs)]}
 
 
 @contextmanager
@@ -132,11 +132,11 @@ def _offered(objects: Mapping[str, Any]) -> Iterator[list[str]]:
     store, choices = ConfigStore.instance(), []
     try:
         for group, one in objects.items():
-            if not is_dataclass(one):
+            if not is_dataclass(one) or isinstance(one, type):
                 raise ConfigError(
                     f"{group}: must be the name of an option or a dataclass of parameters, got {one!r}"
                 )
-            name = f"{_GIVEN}{_class(one).__name__}"
+            name = f"{_GIVEN}{type(one).__name__}"
             store.store(name, _node(one), group=group)
             choices.append(f"{group}={name}")
         yield choices
@@ -146,20 +146,11 @@ def _offered(objects: Mapping[str, Any]) -> Iterator[list[str]]:
             del store.repo[group][f"{name}.yaml"]
 
 
-def _class(one: Any) -> type:
-    return one if isinstance(one, type) else type(one)
-
-
 def _node(value: Any) -> Any:
     """An object as the node that describes it."""
     if is_dataclass(value):
-        kind, own = _class(value), [f for f in fields(value) if f.init]
-        if isinstance(
-            value, type
-        ):  # of a class what its fields say; what they leave open is asked for by name
-            own = [f for f in own if f.default is not MISSING]
-        target = {"_target_": f"{kind.__module__}.{kind.__qualname__}"}
-        return target | {f.name: _node(getattr(value, f.name)) for f in own}
+        own = {f.name: _node(getattr(value, f.name)) for f in fields(value) if f.init}
+        return {"_target_": f"{type(value).__module__}.{type(value).__qualname__}"} | own
     if isinstance(value, Mapping):
         return {key: _node(item) for key, item in value.items()}
     return [_node(item) for item in value] if isinstance(value, list | tuple) else value

@@ -20,12 +20,13 @@ from rich.markup import escape
 from rich.table import Table
 from torch import Tensor
 
-from crossweep.build import make, plain
+from crossweep.build import plain
 from crossweep.composition import hydra_lent
 from crossweep.devices.base import AbstractDevice, Cells
 from crossweep.devices.response import Affine, Response, pulse, step
 from crossweep.devices.response import Table as Tabulated
 from crossweep.errors import ConfigError, reported
+from crossweep.nodes import make
 from crossweep.paths import conf_dir, multirun_dir
 from crossweep.rng import Stream
 from crossweep.trust import packages

@@ -12,20 +12,15 @@ from io import StringIO
 from pathlib import Path
 from typing import Any
 
-from hydra import compose, initialize_config_dir
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from crossweep.algorithms.base import AbstractAlgorithm
 from crossweep.algorithms.zero_shifting import ZeroShifting
-from crossweep.build import make, plain
-from crossweep.devices.soft_bounds import SoftBounds
-from crossweep.devices.symmetry_point import SymmetryPoint
-from crossweep.engine.base import EngineParameters
-from crossweep.engine.io_parameters import IOParameters
-from crossweep.engine.pulse_plan import UpdateParameters
+from crossweep.chosen import option
+from crossweep.engine.io_parameters import PERFECT
 from crossweep.errors import reported
-from crossweep.paths import conf_dir, multirun_dir, version_base
+from crossweep.paths import conf_dir, multirun_dir
 from crossweep.rng import Stream
 from crossweep.testbeds.base import AbstractTestbed, BedResult
 from crossweep.testbeds.constant_gradient import ConstantGradient
@@ -35,18 +30,18 @@ from crossweep.tiles.factory import TileFactory
 OFFSETS = {"centred": 0.0, "skewed": -0.5}  # visible symmetry point of the fast tile [w_max]
 # both tasks are short, so buffers must be small and flips frequent; values of aihwkit's example and Rasch et al.
 SHORT = {"auto_granularity": 200.0, "in_chop_prob": 0.1}
-SHORT_TRAINS = UpdateParameters(desired_bl=5)  # of the rules with such a buffer
+SHORT_TRAINS = 5  # slots of the rules with such a buffer
 SHORT_ADAM = {"transfer_lr": 0.1}  # of reads that are normalised, which have a rate in place of a granularity
-DEVICE = SoftBounds(  # 40 states, spreads of Rasch et al., Nat. Commun. 15:7133 (2024), Fig. 3
-    dw_min=0.05, dw_min_dtod=0.3, dw_min_dtod_log_normal=True, dw_min_std=0.3, up_down_dtod=0.1,
-    w_max=1.0, w_min=-1.0, w_max_dtod=0.3, w_min_dtod=0.3,
-)  # fmt: skip
+DEVICE: dict[str, Any] = {  # 40 states, spreads of Rasch et al., Nat. Commun. 15:7133 (2024), Fig. 3
+    "dw_min": 0.05, "dw_min_dtod": 0.3, "dw_min_dtod_log_normal": True, "dw_min_std": 0.3, "up_down_dtod": 0.1,
+    "w_max": 1.0, "w_min": -1.0, "w_max_dtod": 0.3, "w_min_dtod": 0.3,
+}  # fmt: skip
 COLOURS = {"centred": "#4477aa", "skewed": "#cc6677"}
 KINDS = (  # solid and dashed lines of the two tasks
     ("weights with a gradient (diagonal)", "weights without"),
     ("weights of correlated inputs (diagonal)", "of uncorrelated ones"),
 )
-FLAT = 2 * DEVICE.dw_min
+FLAT = 2 * DEVICE["dw_min"]
 COLUMNS = (
     *("algorithm", "symmetry_point", "diagonal", "diagonal_std", "elsewhere", "elsewhere_std", "separation"),
     *("pulses_per_device_and_sample", "column_reads_per_sample", "digital_operations_per_sample"),
@@ -63,10 +58,7 @@ def options() -> list[str]:
 
 def rule(name: str) -> AbstractAlgorithm:
     """The option with its defaults, buffers shortened."""
-    with initialize_config_dir(str(conf_dir()), **version_base()):
-        made: AbstractAlgorithm = make(
-            plain(compose(overrides=[f"+algorithm={name}"]))["algorithm"], "algorithm"
-        )
+    made: AbstractAlgorithm = option("algorithm", name)
     if isinstance(made, ZeroShifting):
         return replace(made, then=_shortened(made.then))
     return _shortened(made)
@@ -79,21 +71,21 @@ def _shortened(made: AbstractAlgorithm) -> AbstractAlgorithm:
         del changes["auto_granularity"]
         changes |= SHORT_ADAM
     if "auto_granularity" in changes:
-        changes["update"] = SHORT_TRAINS
+        changes["update"] = replace(made.update, desired_bl=SHORT_TRAINS)  # type: ignore[attr-defined]
     return replace(made, **changes)
 
 
 def run(bed: AbstractTestbed, made: AbstractAlgorithm, offset: float, seed: int) -> BedResult:
     """One rule on one task; the same seed means the same devices and inputs for every rule."""
-    root, perfect = Stream(seed), IOParameters(is_perfect=True)
+    root, device = Stream(seed), option("device", "soft_bounds", **DEVICE)
     # a rule with one tile has the offset there: it plays both parts
     factory = TileFactory(
-        fast=DEVICE,
-        slow=DEVICE,
-        symmetry_point=SymmetryPoint(skew=offset),
-        engine=EngineParameters(backend="reference"),
-        forward=perfect,
-        backward=perfect,
+        fast=device,
+        slow=device,
+        symmetry_point=option("symmetry_point", "centred", skew=offset),
+        engine=option("engine", "count", backend="reference"),
+        forward=PERFECT,
+        backward=PERFECT,
         population=root.fork("devices"),
         draws=root.fork("draws"),
     )
@@ -203,8 +195,10 @@ def main() -> None:
     folder = multirun_dir() / "algorithms"
     folder.mkdir(parents=True, exist_ok=True)
     beds = (
-        ConstantGradient(instances=given.instances, samples=given.samples, correlation=0.4),
-        CorrelationDetection(instances=given.instances, samples=given.samples, tail=given.samples // 5),
+        option(ConstantGradient, instances=given.instances, samples=given.samples, correlation=0.4),
+        option(
+            CorrelationDetection, instances=given.instances, samples=given.samples, tail=given.samples // 5
+        ),
     )
     results: tuple[dict[str, dict[str, BedResult]], dict[str, dict[str, BedResult]]] = ({}, {})
     rows = []

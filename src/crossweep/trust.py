@@ -16,15 +16,28 @@ F = TypeVar("F", bound=Callable[..., Any])
 _MARK = "__crossweep_recipe__"
 
 
-def recipe(function: F) -> F:
-    """Mark a function that turns the keys of a node into those of another: a node may name it."""
-    setattr(function, _MARK, True)
-    return function
+def recipe(group: str) -> Callable[[F], F]:
+    """Mark a function that turns the keys of a node into those of another: a node may name it.
+
+    Args:
+        group: of options; what the made node leaves out is as in what they have in common.
+    """
+
+    def mark(function: F) -> F:
+        setattr(function, _MARK, group)
+        return function
+
+    return mark
 
 
 def is_recipe(found: object) -> bool:
     """Whether ``found`` was marked by `recipe`."""
-    return inspect.isfunction(found) and getattr(found, _MARK, False)
+    return inspect.isfunction(found) and hasattr(found, _MARK)
+
+
+def group_of(found: object) -> str:
+    """The group of a recipe's options."""
+    return str(getattr(found, _MARK))
 
 
 def packages(given: Any) -> tuple[str, ...]:

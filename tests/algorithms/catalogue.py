@@ -7,7 +7,8 @@ from typing import Any
 from hydra import compose, initialize_config_dir
 
 from crossweep.algorithms.base import AbstractAlgorithm
-from crossweep.build import make, plain
+from crossweep.build import plain
+from crossweep.nodes import make
 from crossweep.paths import version_base
 
 CONF = Path(__file__).resolve().parents[2] / "conf"

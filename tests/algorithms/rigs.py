@@ -5,29 +5,30 @@ from typing import Any, get_args
 import torch
 from torch import Tensor
 
+from crossweep.bench.basic import basic
 from crossweep.devices.base import AbstractDevice
 from crossweep.devices.constant_step import ConstantStep
 from crossweep.devices.exp_step import ExpStep
 from crossweep.devices.soft_bounds import SoftBounds
 from crossweep.devices.symmetry_point import SymmetryPoint
 from crossweep.engine.base import EngineParameters, Level
-from crossweep.engine.io_parameters import IOParameters
+from crossweep.engine.io_parameters import PERFECT, IOParameters
 from crossweep.engine.pulse_plan import UpdateParameters
 from crossweep.rng import Stream
 from crossweep.tiles.factory import TileFactory
 
-PERFECT = IOParameters(is_perfect=True)
-PULSE, COUNT, MEAN = (EngineParameters(level=level) for level in get_args(Level))
+PULSE, COUNT, MEAN = (basic(EngineParameters, level=level) for level in get_args(Level))
 EXACT: dict[str, Any] = {
     "dw_min_dtod": 0.0, "dw_min_std": 0.0, "up_down_dtod": 0.0, "w_max_dtod": 0.0, "w_min_dtod": 0.0,
     "w_max": 1.0, "w_min": -1.0,
 }  # fmt: skip
 DEVICES: dict[str, AbstractDevice] = {
-    "soft_bounds": SoftBounds(dw_min=0.05, w_max=1.0, w_min=-1.0, up_down_dtod=0.1),
-    "exp_step": ExpStep(dw_min=0.03, w_max=1.0, w_min=-1.0),
-    "constant_step": ConstantStep(dw_min=0.02, w_max=1.0, w_min=-1.0),
+    "soft_bounds": basic(SoftBounds, dw_min=0.05, w_max=1.0, w_min=-1.0, up_down_dtod=0.1),
+    "exp_step": basic(ExpStep, dw_min=0.03, w_max=1.0, w_min=-1.0),
+    "constant_step": basic(ConstantStep, dw_min=0.02, w_max=1.0, w_min=-1.0),
     # what devices do between pulses, and what they show of their state
-    "relaxing": SoftBounds(
+    "relaxing": basic(
+        SoftBounds,
         dw_min=0.05,
         w_max=1.0,
         w_min=-1.0,
@@ -40,24 +41,30 @@ DEVICES: dict[str, AbstractDevice] = {
         drift_nu_std=0.2,
     ),
     # several devices per weight: states have one dimension more than weights
-    "cells": SoftBounds(
-        dw_min=0.05, w_max=1.0, w_min=-1.0, up_down_dtod=0.1, n_devices=2, update_policy="single_sequential"
+    "cells": basic(
+        SoftBounds,
+        dw_min=0.05,
+        w_max=1.0,
+        w_min=-1.0,
+        up_down_dtod=0.1,
+        n_devices=2,
+        update_policy="single_sequential",
     ),
-    "pair": ExpStep(
-        dw_min=0.03, w_max=2.0, w_min=0.0, n_devices=2, update_policy="one_sided", refresh_every=1
+    "pair": basic(
+        ExpStep, dw_min=0.03, w_max=2.0, w_min=0.0, n_devices=2, update_policy="one_sided", refresh_every=1
     ),
 }
-DETERMINISTIC = UpdateParameters(pulse_type="deterministic_implicit")
+DETERMINISTIC = basic(UpdateParameters, pulse_type="deterministic_implicit")
 
 
 def ideal(dw_min: float, **changes: Any) -> ConstantStep:
     """Equal constant steps, no spread, no noise."""
-    return ConstantStep(**({"dw_min": dw_min} | EXACT | changes))
+    return basic(ConstantStep, **({"dw_min": dw_min} | EXACT | changes))
 
 
 def soft(dw_min: float, **changes: Any) -> SoftBounds:
     """Soft bounds without spread or noise."""
-    return SoftBounds(**({"dw_min": dw_min} | EXACT | changes))
+    return basic(SoftBounds, **({"dw_min": dw_min} | EXACT | changes))
 
 
 def factory(
@@ -75,9 +82,9 @@ def factory(
     return TileFactory(
         fast=fast,
         slow=slow or fast,
-        symmetry_point=SymmetryPoint(**point),
+        symmetry_point=basic(SymmetryPoint, **point),
         symmetry_point_tiles=tiles,  # type: ignore[arg-type]
-        engine=engine or EngineParameters(level="count", backend="reference"),
+        engine=engine or basic(EngineParameters, level="count", backend="reference"),
         forward=io,
         backward=io,
         population=root.fork("population"),

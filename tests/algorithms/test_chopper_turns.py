@@ -8,16 +8,17 @@ import pytest
 from crossweep.algorithms.agad import AGAD
 from crossweep.algorithms.chopper import Chopped
 from crossweep.algorithms.moment import Moment
+from crossweep.bench.basic import basic
 from crossweep.devices.constant_step import ConstantStep
 from crossweep.engine.io_parameters import IOParameters
 from crossweep.errors import FieldError
 from tests.algorithms.catalogue import load
 
-IO = IOParameters()
+IO = basic(IOParameters)
 
 
 def moment(states: int, columns: int, lr: float = 0.1) -> Moment:
-    device = ConstantStep(dw_min=2 / states, w_max=1.0, w_min=-1.0)
+    device = basic(ConstantStep, dw_min=2 / states, w_max=1.0, w_min=-1.0)
     return Moment(
         devices=(device, device), slices=columns, length=8, batch=16, lr=lr, gradient=0, shares=(0.0, 1.0),
         forward_io=IO, backward_io=IO,

@@ -6,6 +6,7 @@ import torch
 from crossweep.algorithms.agad import AGAD
 from crossweep.algorithms.cost import CostModel
 from crossweep.algorithms.ttv2 import TTv2
+from crossweep.bench.basic import basic
 from crossweep.errors import ConfigError
 from tests.algorithms.catalogue import load
 from tests.algorithms.rigs import factory, ideal, normal
@@ -43,7 +44,7 @@ def test_unknown_row_and_bad_number() -> None:
 def test_tally_agrees_with_the_published_operations() -> None:
     """Per sample 2N + 2N/n_s operations for TTv2 and 2N + 6N/n_s for AGAD, for a square tile of N."""
     n, every, samples = 8, 2, 40
-    for rule, reads in ((TTv2(transfer_every=every), 2), (AGAD(transfer_every=every), 6)):
+    for rule, reads in ((basic(TTv2, transfer_every=every), 2), (basic(AGAD, transfer_every=every), 6)):
         weight = rule.build((n, n), factory(ideal(0.01)))
         weight.update(normal(1, samples, n), normal(2, samples, n), 0.1)
         assert weight.cost()["digital_operations"] == samples * (2 * n + reads * n / every)

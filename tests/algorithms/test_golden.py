@@ -16,6 +16,7 @@ from crossweep.algorithms.mrl import MRL
 from crossweep.algorithms.rlv2 import RLv2
 from crossweep.algorithms.ttv1 import TTv1
 from crossweep.algorithms.ttv2 import TTv2
+from crossweep.bench.basic import basic
 from crossweep.devices.constant_step import ConstantStep
 from crossweep.engine.base import EngineParameters
 from crossweep.engine.choose import engine as made
@@ -100,7 +101,7 @@ def test_scaled_rate_divides_by_both_averages(
     tops[0][0, :3] = 0  # nothing to divide by yet, in the series that starts from nothing
     starts = [torch.tensor(values, dtype=dtype) for values in ([0.0, 0.3], [0.7, 0.0])]
     averages = (starts[0].clone(), starts[1].clone())
-    got = made(EngineParameters(backend=backend)).rates(0.6, (tops[0], tops[1]), averages, 0.2)
+    got = made(basic(EngineParameters, backend=backend)).rates(0.6, (tops[0], tops[1]), averages, 0.2)
     means = [
         running_scale(top.double(), start.double(), 0.2) for top, start in zip(tops, starts, strict=True)
     ]
@@ -119,9 +120,9 @@ def test_ttv1_hands_over_exactly_the_fast_tile() -> None:
     """
     wanted = torch.tensor([[0.1, -0.2, 0.3], [0.0, 0.05, -0.12]])
     for fast_lr in (0.3, 7.0):
-        rule = TTv1(
+        rule = basic(TTv1,
             fast_lr=fast_lr, transfer_every=1, transfer_lr=1.0, scale_transfer_lr=False, auto_scale=False,
-            transfer_update=UpdateParameters(desired_bl=100, pulse_type="deterministic_implicit"),
+            transfer_update=basic(UpdateParameters, desired_bl=100, pulse_type="deterministic_implicit"),
         )  # fmt: skip
         weight = rule.build((2, 3), factory(ideal(0.01)))
         set_fast(weight, wanted)
@@ -132,7 +133,7 @@ def test_ttv1_hands_over_exactly_the_fast_tile() -> None:
 @pytest.mark.parametrize("content", [0.11, 0.5, -0.11, 0.09])
 def test_one_transfer_pulse_is_one_step(content: float) -> None:
     """With single pulses any ``|H| >= 1`` is exactly one step of C; below, nothing happens."""
-    rule = CTTv2(in_chop_prob=0.0, transfer_lr=1.0, scale_transfer_lr=False, auto_granularity=0.0)
+    rule = basic(CTTv2, in_chop_prob=0.0, transfer_lr=1.0, scale_transfer_lr=False, auto_granularity=0.0)
     weight = rule.build((1, 1), factory(ideal(0.1), ideal(0.02)))
     set_fast(weight, torch.full((1, 1), content))
     weight.update(*still(1, 1, 1), 0.1)
@@ -143,7 +144,8 @@ def test_one_transfer_pulse_is_one_step(content: float) -> None:
 def test_unchopped_cttv2_is_ttv2() -> None:
     same: dict[str, Any] = {"auto_granularity": 20.0, "transfer_every": 2.0, "gamma": 0.2}
     weights = [
-        rule.build((4, 5), factory(soft(0.05))) for rule in (CTTv2(in_chop_prob=0.0, **same), TTv2(**same))
+        rule.build((4, 5), factory(soft(0.05)))
+        for rule in (basic(CTTv2, in_chop_prob=0.0, **same), basic(TTv2, **same))
     ]
     for weight in weights:
         for t in range(30):
@@ -156,7 +158,7 @@ def test_auto_scale_sets_the_pulses_of_the_strongest_cross_point() -> None:
     """Mean pulses there are fast_lr desired_bl whatever the amplitudes: 15.5 for 0.5 and 31, from 16
     slots.
     """
-    rule = TTv2(fast_lr=0.5, update=UpdateParameters(desired_bl=31), transfer_every=1000)
+    rule = basic(TTv2, fast_lr=0.5, update=basic(UpdateParameters, desired_bl=31), transfer_every=1000)
     for x, d in ((0.3, 0.1), (4.0, 0.002)):
         weight = rule.build((4000, 1), factory(ideal(1e-5)))
         weight.update(torch.full((1, 1), x), torch.full((1, 4000), d), 0.1)
@@ -173,9 +175,9 @@ def test_fast_change_moves_every_device_alike() -> None:
     """The strongest cross-point moves by fast_change in the mean, 0.02, whatever the step and the amplitudes."""
     for step, x, d in ((1e-3, 0.3, 0.1), (5e-4, 4.0, 0.002), (4e-3, 1.0, 1.0)):
         for scaled, lr in ((False, 0.1), (True, 0.5)):
-            rule = RLv2(
+            rule = basic(RLv2,
                 fast_lr=7.0, fast_change=0.02 / (lr if scaled else 1), scale_fast_lr=scaled,
-                update=UpdateParameters(desired_bl=100), transfer_every=1000,
+                update=basic(UpdateParameters, desired_bl=100), transfer_every=1000,
             )  # fmt: skip
             weight = rule.build((1, 4000), factory(ideal(step)))
             weight.update(torch.full((1, 4000), x), torch.full((1, 1), d), lr)
@@ -186,22 +188,22 @@ def test_fast_change_moves_every_device_alike() -> None:
             assert fired * p == pytest.approx(wanted, abs=6 * (fired * (1 - p)) ** 0.5 + 1e-3)
             expect.mean(counts, fired * p, std=max((fired * p * (1 - p)) ** 0.5, 1e-3), detects=0.5)
     with pytest.raises(ConfigError, match=r"fast_change: must be 0 with auto_scale=false, got 0\.1"):
-        RLv2(fast_change=0.1, auto_scale=False)
+        basic(RLv2, fast_change=0.1, auto_scale=False)
 
 
 @pytest.mark.parametrize("rule", [TTv1, RLv2, MRL])
 def test_few_states_slow_the_transfer_by_their_number_to_the_power_three_halves(rule: type) -> None:
     """5 of 20 states: an eighth; with 20 or more, or without a limit, the whole rate."""
     for step, limit, share in ((0.4, 20.0, 1 / 8), (0.1, 20.0, 1.0), (0.01, 20.0, 1.0), (0.4, 0.0, 1.0)):
-        weight = rule(few_states=limit, transfer_lr=0.5).build((3, 4), factory(soft(step)))
+        weight = basic(rule, few_states=limit, transfer_lr=0.5).build((3, 4), factory(soft(step)))
         what = weight.program(1, 0.1).transfers[0].what
         assert what.write.strength == pytest.approx(0.05 * share)
     with pytest.raises(ConfigError, match=r"few_states: must be a number >= 0, got -1"):
-        rule(few_states=-1)
+        basic(rule, few_states=-1)
 
 
 def test_zero_inputs_advance_counters_and_a_zero_rate_nothing() -> None:
-    weight = CTTv2(transfer_every=2).build((2, 3), factory(soft(0.05)))
+    weight = basic(CTTv2, transfer_every=2).build((2, 3), factory(soft(0.05)))
     weight.update(*still(5, 3, 2), 0.1)
     assert (weight.states[0].clock.samples, weight.states[0].clock.column) == (5, 2)
     assert weight.fast.pulses == 0
@@ -215,7 +217,7 @@ def test_rate_of_pulses_of_the_slow_tile() -> None:
     """
     content, lr, granularity, step, columns = 0.3, 0.1, 50.0, 0.1, 4
     for every in (1, 3):
-        rule = CTTv2(in_chop_prob=0.0, auto_granularity=granularity, transfer_every=every)
+        rule = basic(CTTv2, in_chop_prob=0.0, auto_granularity=granularity, transfer_every=every)
         weight = rule.build((1, columns), factory(ideal(step), ideal(1e-4)))
         set_fast(weight, torch.full((1, columns), content))
         once = columns * every
@@ -228,9 +230,9 @@ def test_slow_weight_under_a_constant_gradient_grows_with_the_square_of_time() -
     """Ideal tiles: ``A = -eta g t`` and one C step per ``G eps_A`` of ``lr integral A dt``: ``C =
     -(eps_C/eps_A) lr eta g t^2 / (2 G)``."""
     step, lr, eta, granularity, samples, g = 1e-3, 0.1, 2e-3, 50.0, 400, 0.5
-    rule = TTv2(
+    rule = basic(TTv2,
         auto_scale=False, fast_lr=eta, auto_granularity=granularity, transfer_every=1, forget_buffer=False,
-        update=UpdateParameters(desired_bl=1, pulse_type="deterministic_implicit"),
+        update=basic(UpdateParameters, desired_bl=1, pulse_type="deterministic_implicit"),
     )  # fmt: skip
     weight = rule.build((1, 1), factory(ideal(step), ideal(step / 10)))
     weight.update(torch.ones(samples, 1), torch.full((samples, 1), g), lr)
@@ -255,9 +257,9 @@ def test_agad_is_blind_to_an_offset_of_the_fast_tile() -> None:
     }
     offset = torch.full((2, 2), 0.3)
     device = ideal(0.05)
-    agad = AGAD(in_chop_prob=0.25, tail_weightening=4.0, **common).build((2, 2), factory(device))
-    ttv2 = TTv2(**common).build((2, 2), factory(device))
-    chopped = CTTv2(in_chop_prob=0.25, in_chop_random=False, **common)
+    agad = basic(AGAD, in_chop_prob=0.25, tail_weightening=4.0, **common).build((2, 2), factory(device))
+    ttv2 = basic(TTv2, **common).build((2, 2), factory(device))
+    chopped = basic(CTTv2, in_chop_prob=0.25, in_chop_random=False, **common)
     cttv2 = chopped.build((2, 2), factory(device))
     for weight in (agad, ttv2, cttv2):
         set_fast(weight, offset)
@@ -270,7 +272,7 @@ def test_agad_is_blind_to_an_offset_of_the_fast_tile() -> None:
 
 
 def test_choppers_flip_when_they_should() -> None:
-    rule = CTTv2(in_chop_prob=0.3, in_chop_random=False)  # period 4
+    rule = basic(CTTv2, in_chop_prob=0.3, in_chop_random=False)  # period 4
     weight = rule.build((2, 3), factory(ideal(0.05)))
     signs = []
     for _ in range(16):
@@ -280,7 +282,7 @@ def test_choppers_flip_when_they_should() -> None:
 
 
 def test_random_choppers_flip_with_their_probability() -> None:
-    weight = CTTv2(in_chop_prob=0.3).build((50, 2, 40), factory(ideal(0.05)))
+    weight = basic(CTTv2, in_chop_prob=0.3).build((50, 2, 40), factory(ideal(0.05)))
     before, flips, passes = weight.chop_in, 0, 30
     for _ in range(passes):
         weight.update(torch.zeros(50, 40, 40), torch.zeros(50, 40, 2), 0.1)
@@ -290,7 +292,7 @@ def test_random_choppers_flip_with_their_probability() -> None:
 
 
 def test_random_choppers_of_agad_are_not_regular_as_well() -> None:
-    weight = AGAD(in_chop_prob=0.2, in_chop_random=True).build((50, 1, 40), factory(ideal(0.05)))
+    weight = basic(AGAD, in_chop_prob=0.2, in_chop_random=True).build((50, 1, 40), factory(ideal(0.05)))
     flips, before = 0, weight.chop_in.clone()
     for _ in range(30):
         weight.update(torch.zeros(50, 40, 40), torch.zeros(50, 40, 1), 0.1)
@@ -300,9 +302,11 @@ def test_random_choppers_of_agad_are_not_regular_as_well() -> None:
 
 
 def test_visible_weight_with_gamma_and_mixed_choppers() -> None:
-    rule = CTTv2(gamma=0.5, in_chop_prob=0.3, out_chop_prob=0.4)
+    rule = basic(CTTv2, gamma=0.5, in_chop_prob=0.3, out_chop_prob=0.4)
     for columns in (True, False):
-        weight = CTTv2(**(vars(rule) | {"transfer_columns": columns})).build((3, 4), factory(soft(0.05)))
+        weight = basic(CTTv2, **(vars(rule) | {"transfer_columns": columns})).build(
+            (3, 4), factory(soft(0.05))
+        )
         start = torch.full((3, 4), 0.2)
         weight.set_weight(start)
         assert torch.equal(weight.weight, start)  # A is erased, C is the weight
@@ -316,19 +320,19 @@ def test_visible_weight_with_gamma_and_mixed_choppers() -> None:
 
 
 def test_ttv2_shows_a_where_its_steps_do_not_fade() -> None:
-    for device, shown in ((soft(0.05), 0.0), (ConstantStep(dw_min=0.05), 0.2)):
+    for device, shown in ((soft(0.05), 0.0), (basic(ConstantStep, dw_min=0.05), 0.2)):
         for gamma in (0.0, 0.3):
-            weight = TTv2(gamma=gamma, gamma_unfading=0.2).build((3, 4), factory(device))
+            weight = basic(TTv2, gamma=gamma, gamma_unfading=0.2).build((3, 4), factory(device))
             weight.update(normal(1, 50, 4), normal(2, 50, 3), 0.3)
             expected = weight.slow.weight + max(gamma, shown) * weight.fast.weight
             assert torch.equal(weight.weight, expected)
             assert float(weight.fast.weight.abs().max()) > 0.04
     with pytest.raises(ConfigError, match=r"gamma_unfading: must be a number >= 0, got -1"):
-        TTv2(gamma_unfading=-1)
+        basic(TTv2, gamma_unfading=-1)
 
 
 def test_gamma_vector_of_ttv1() -> None:
-    rule = TTv1(n_tiles=3, gamma_vec=(0.1, 0.4, 0.5))
+    rule = basic(TTv1, n_tiles=3, gamma_vec=(0.1, 0.4, 0.5))
     weight = rule.build((2, 3), factory(soft(0.05)))
     weight.set_weight(torch.full((2, 3), 0.2))
     torch.testing.assert_close(weight.slow.weight, torch.full((2, 3), 0.4))
@@ -336,7 +340,7 @@ def test_gamma_vector_of_ttv1() -> None:
         weight.update(normal(t, 5, 3), normal(50 + t, 5, 2), 0.3)
     parts = [gamma * tile.weight for gamma, tile in zip((0.1, 0.4, 0.5), weight.chain, strict=True)]
     torch.testing.assert_close(weight.weight, sum(parts))
-    assert TTv1(n_tiles=3, gamma=0.0).gammas == (0.0, 0.0, 1.0)
+    assert basic(TTv1, n_tiles=3, gamma=0.0).gammas == (0.0, 0.0, 1.0)
 
 
 # -- mixed precision -------------------------------------------------------------------------------
@@ -345,7 +349,7 @@ def test_gamma_vector_of_ttv1() -> None:
 def test_mixed_precision_writes_at_the_end_of_its_batch() -> None:
     """Constant ``lr d x = 0.05`` per sample, steps of 0.01."""
     for batch, expected in ((1, [0.05, 0.10, 0.15]), (4, [0.20, 0.40, 0.60])):
-        weight = MixedPrecision().build((1, 1), factory(ideal(0.01)))
+        weight = basic(MixedPrecision).build((1, 1), factory(ideal(0.01)))
         got = []
         for _ in expected:
             weight.update(torch.ones(batch, 1), torch.full((batch, 1), -0.50001), 0.1)
@@ -354,7 +358,9 @@ def test_mixed_precision_writes_at_the_end_of_its_batch() -> None:
 
 
 def test_mixed_precision_keeps_the_remainder_and_loses_what_exceeds_the_train() -> None:
-    weight = MixedPrecision(update=UpdateParameters(desired_bl=5)).build((1, 1), factory(ideal(0.01)))
+    weight = basic(MixedPrecision, update=basic(UpdateParameters, desired_bl=5)).build(
+        (1, 1), factory(ideal(0.01))
+    )
     weight.update(torch.ones(1, 1), torch.full((1, 1), -1.256), 0.1)  # 0.1256 wanted: 12 steps and 0.0056
     assert weight.weight.item() == pytest.approx(0.05, abs=1e-6)
     assert weight.chi.item() == pytest.approx(-0.0056, abs=1e-6)
@@ -365,8 +371,8 @@ def test_any_optimizer_changes_the_logical_weight_as_it_would_digitally() -> Non
     step.
     """
     step, scale = 1e-3, 4.0
-    certain = UpdateParameters(pulse_type="deterministic_implicit")
-    rule = MixedPrecision(update=certain, optimizer=lambda p: torch.optim.AdamW(p, weight_decay=0.1))
+    certain = basic(UpdateParameters, pulse_type="deterministic_implicit")
+    rule = basic(MixedPrecision, update=certain, optimizer=lambda p: torch.optim.AdamW(p, weight_decay=0.1))
     weight = rule.build((3, 4), factory(ideal(step)))
     weight.scale = torch.full((3, 1), scale)
     start = 0.3 * normal(1, 3, 4)
@@ -398,8 +404,8 @@ def test_quantised_vectors() -> None:
 def test_fast_tile_settles_at_the_normalised_gradient() -> None:
     """Symmetric soft bounds under up and down pulses in shares f+ and f-: ``v / b -> f+ - f-``."""
     step, many, samples = 0.02, 2000, 600
-    single = UpdateParameters(desired_bl=1, update_management=False, update_bl_management=False)
-    weight = AnalogSGD(update=single).build((many, 1, 1), factory(soft(step)))
+    single = basic(UpdateParameters, desired_bl=1, update_management=False, update_bl_management=False)
+    weight = basic(AnalogSGD, update=single).build((many, 1, 1), factory(soft(step)))
     up = 0.7
     for t in range(samples // 100):
         draw = Stream(7).fork(f"{t}").uniform(many, 100, 1, like=ZERO)
@@ -433,7 +439,9 @@ def test_gradient_noise_pulls_analog_sgd_to_the_symmetry_point(
     """Implicit ridge: ``(w - w0) + E|N(w - w0, sigma)| w / tau = 0`` (solutions from the equation)."""
     lr, many = 0.01, 600
     device = soft(1e-3 * tau, w_max=tau, w_min=-tau)
-    weight = AnalogSGD(update=UpdateParameters(desired_bl=100)).build((many, 1, 1), factory(device))
+    weight = basic(AnalogSGD, update=basic(UpdateParameters, desired_bl=100)).build(
+        (many, 1, 1), factory(device)
+    )
     weight.set_weight(torch.full((many, 1, 1), point))
     means = scalar_problem(weight, target, noise, 500, lr, 300)
     # second order in lr: the published simulation at the same lr is off the solution by up to 0.0011
@@ -449,9 +457,9 @@ def test_residual_learning_nearly_removes_that_bias(
 ) -> None:
     """Published NumPy run: gamma 0.5, transfer rate 0.002, 4000 steps of 0.01 from zero."""
     device = soft(2e-4 * tau, w_max=tau, w_min=-tau)
-    rule = TTv1(
+    rule = basic(TTv1,
         gamma=0.5, fast_lr=0.01, auto_scale=False, transfer_lr=0.002, scale_transfer_lr=False,
-        update=UpdateParameters(desired_bl=500),
+        update=basic(UpdateParameters, desired_bl=500),
     )  # fmt: skip
     weight = rule.build((300, 1, 1), factory(device))
     means = scalar_problem(weight, target, noise, 4000, 0.01, 1000)
@@ -463,9 +471,9 @@ def test_residual_learning_nearly_removes_that_bias(
 
 def test_pulse_level_engine_gives_the_same_rule() -> None:
     """Windows, segments and whole batches are the same physics as one sample after the other."""
-    rule = CTTv2(auto_granularity=20.0, transfer_every=2.0, in_chop_random=False)
+    rule = basic(CTTv2, auto_granularity=20.0, transfer_every=2.0, in_chop_random=False)
     ends = []
-    for engine, split in ((EngineParameters(level="pulse", backend="reference"), 1), (None, 24)):
+    for engine, split in ((basic(EngineParameters, level="pulse", backend="reference"), 1), (None, 24)):
         weight = rule.build((300, 3, 4), factory(soft(0.02), engine=engine))
         x, d = normal(1, 300, 48, 4), normal(2, 300, 48, 3) + 0.5
         for start in range(0, 48, split):

@@ -9,6 +9,7 @@ import torch
 
 from crossweep.algorithms.chain_weight import ChainWeight
 from crossweep.algorithms.mrl import MRL
+from crossweep.bench.basic import basic
 from tests.algorithms.rigs import DEVICES, factory, normal
 from tests.runs import trained
 
@@ -16,7 +17,7 @@ SHAPE = (4, 5)
 
 
 def warm(n_tiles: int = 3) -> ChainWeight:
-    rule = MRL(n_tiles=n_tiles, warm_start=True, transfer_every=1, transfer_growth=2)
+    rule = basic(MRL, n_tiles=n_tiles, warm_start=True, transfer_every=1, transfer_growth=2)
     return rule.build(SHAPE, factory(DEVICES["soft_bounds"]))
 
 
@@ -62,7 +63,7 @@ def test_after_four_switches_one_rise_is_not_enough() -> None:
 
 
 def test_without_a_warm_start_the_finest_tile_takes_the_gradient() -> None:
-    weight = MRL(n_tiles=3).build(SHAPE, factory(DEVICES["soft_bounds"]))
+    weight = basic(MRL, n_tiles=3).build(SHAPE, factory(DEVICES["soft_bounds"]))
     assert weight.gradient == 0
 
 
@@ -92,7 +93,7 @@ def test_a_training_run_tells_every_weight_the_loss_of_its_epochs(
 
 
 def test_rates_and_periods_grow_from_tile_to_tile() -> None:
-    rule = MRL(n_tiles=4, transfer_lr=0.1, lr_growth=2.0, transfer_every=3.0, transfer_growth=5.0)
+    rule = basic(MRL, n_tiles=4, transfer_lr=0.1, lr_growth=2.0, transfer_every=3.0, transfer_growth=5.0)
     transfers = rule.build(SHAPE, factory(DEVICES["soft_bounds"])).program(1, 1.0).transfers
     assert [transfer.what.write.strength for transfer in transfers] == pytest.approx([0.1, 0.2, 0.4])
     assert [transfer.every for transfer in transfers] == [3, 15, 75]

@@ -14,15 +14,16 @@ from crossweep.algorithms.cttv2 import CTTv2
 from crossweep.algorithms.tiki_taka import BufferedTransfer
 from crossweep.algorithms.tt_adam import TTAdam
 from crossweep.algorithms.ttv2 import TTv2
+from crossweep.bench.basic import basic
 from crossweep.engine.base import EngineParameters
 from crossweep.engine.pulse_plan import UpdateParameters
 from crossweep.errors import ConfigError
 from tests.algorithms.rigs import factory, ideal, normal, soft
 
-MANY = UpdateParameters(pulse_type="deterministic_implicit", desired_bl=2000)
+MANY = basic(UpdateParameters, pulse_type="deterministic_implicit", desired_bl=2000)
 ENGINES = [
-    EngineParameters(level="pulse", backend="reference"), EngineParameters(level="pulse", backend="cpu"),
-    EngineParameters(level="count", backend="cpu"),
+    basic(EngineParameters, level="pulse", backend="reference"), basic(EngineParameters, level="pulse", backend="cpu"),
+    basic(EngineParameters, level="count", backend="cpu"),
 ]  # fmt: skip
 ON_EVERY_ENGINE = pytest.mark.parametrize("engine", ENGINES, ids=lambda e: f"{e.backend}-{e.level}")
 
@@ -71,11 +72,16 @@ def reference(
 
 BATCH, BATCHES = 13, 12
 TRACED: dict[str, tuple[BufferedTransfer, float | None]] = {
-    "tt_adam": (TTAdam(in_chop_prob=0.3, transfer_lr=0.2), None),
-    "sign": (TTAdam(in_chop_prob=0.3, transfer_lr=0.2, beta2=0.0), None),
+    "tt_adam": (basic(TTAdam, in_chop_prob=0.3, transfer_lr=0.2), None),
+    "sign": (basic(TTAdam, in_chop_prob=0.3, transfer_lr=0.2, beta2=0.0), None),
     "agad": (
-        AGAD(
-            normalise="device", in_chop_prob=0.3, tail_weightening=2.0, transfer_lr=0.2, forget_buffer=False
+        basic(
+            AGAD,
+            normalise="device",
+            in_chop_prob=0.3,
+            tail_weightening=2.0,
+            transfer_lr=0.2,
+            forget_buffer=False,
         ),
         0.5,
     ),
@@ -120,7 +126,9 @@ def trained(weight: ChainWeight, size: float, lr: float = 0.3) -> ChainWeight:
 @ON_EVERY_ENGINE
 def test_gradients_of_another_size_give_the_same_pulses(engine: EngineParameters) -> None:
     """A power of two scales exactly; with c-TTv2 as well, because both leave that to the pulses' own scale."""
-    small, large = (trained(built(replace(TTAdam(), transfer_lr=1.0), engine), size) for size in (1.0, 8.0))
+    small, large = (
+        trained(built(replace(basic(TTAdam), transfer_lr=1.0), engine), size) for size in (1.0, 8.0)
+    )
     assert float(small.slow.pulses_given.sum()) > 20
     for name in ("fast.state", "slow.state", "transfer_0.second", "transfer_0.held"):
         torch.testing.assert_close(dict(small.named_buffers())[name], dict(large.named_buffers())[name])
@@ -131,8 +139,8 @@ def test_contents_of_another_size_give_the_same_pulses_too(engine: EngineParamet
     """Where A holds ten times as much, c-TTv2 writes ten times as many pulses, and this rule the same."""
     contents = 0.05 * normal(1, BATCHES, 4, 5).clamp(-1.9, 1.9)  # ten times as much is within the bounds
     rules = {
-        "adam": TTAdam(transfer_lr=0.2, in_chop_prob=0.0, eps=1e-6),
-        "plain": CTTv2(buffer_granularity=0.1, in_chop_prob=0.0, forget_buffer=False),
+        "adam": basic(TTAdam, transfer_lr=0.2, in_chop_prob=0.0, eps=1e-6),
+        "plain": basic(CTTv2, buffer_granularity=0.1, in_chop_prob=0.0, forget_buffer=False),
     }
     slow: dict[str, list[Tensor]] = {}
     for name, rule in rules.items():
@@ -149,7 +157,7 @@ def test_contents_of_another_size_give_the_same_pulses_too(engine: EngineParamet
 @pytest.mark.parametrize("beta2", [0.0, 0.9])
 def test_a_constant_signal_moves_every_weight_by_the_rate(beta2: float, engine: EngineParameters) -> None:
     """Whatever its size: by ``lr transfer_lr`` logical weight per mini-batch, in units of the mapping's scale."""
-    weight = built(TTAdam(beta2=beta2, transfer_lr=0.2, in_chop_prob=0.0, eps=1e-6), engine, 1e-4)
+    weight = built(basic(TTAdam, beta2=beta2, transfer_lr=0.2, in_chop_prob=0.0, eps=1e-6), engine, 1e-4)
     weight.scale = torch.full((4, 1), 2.0)
     content = torch.logspace(-2, -0.2, 20).view(4, 5) * normal(1, 4, 5).sign()
     reads = BATCHES * BATCH // 2  # 78, of five columns in turn
@@ -162,7 +170,7 @@ def test_a_constant_signal_moves_every_weight_by_the_rate(beta2: float, engine: 
 
 @ON_EVERY_ENGINE
 def test_rows_that_are_read_instead_of_columns_take_the_scale_of_their_rows(engine: EngineParameters) -> None:
-    rule = TTAdam(transfer_lr=0.2, in_chop_prob=0.0, eps=1e-6, transfer_columns=False)
+    rule = basic(TTAdam, transfer_lr=0.2, in_chop_prob=0.0, eps=1e-6, transfer_columns=False)
     weight = built(rule, engine, 1e-4)
     weight.scale = torch.tensor([[0.5], [1.0], [2.0], [1.5]])
     for _ in range(BATCHES):
@@ -178,7 +186,7 @@ def test_rows_that_are_read_instead_of_columns_take_the_scale_of_their_rows(engi
 @ON_EVERY_ENGINE
 def test_factors_of_the_mean_square_follow_their_formulas(engine: EngineParameters) -> None:
     """C_j: the mean square of a column's reads; R_i: the row's share in it; both move at the end of a mini-batch."""
-    weight = built(TTAdam(normalise="factored", transfer_lr=0.2, in_chop_prob=0.0, beta2=0.8), engine)
+    weight = built(basic(TTAdam, normalise="factored", transfer_lr=0.2, in_chop_prob=0.0, beta2=0.8), engine)
     state, step = weight.states[0], weight.slow.device.granularity
     contents = 0.3 * normal(1, BATCHES, 4, 5)
     rows, columns, written = torch.zeros(4), torch.zeros(5), torch.zeros(4, 5)
@@ -207,7 +215,9 @@ def test_factors_of_the_mean_square_follow_their_formulas(engine: EngineParamete
 @ON_EVERY_ENGINE
 def test_factors_are_exact_where_the_mean_square_is_a_product(engine: EngineParameters) -> None:
     """Of rank one, as outer products of a typical x and d are: every device then gets steps of the same size."""
-    weight = built(TTAdam(normalise="factored", transfer_lr=0.2, in_chop_prob=0.0, eps=1e-6), engine, 1e-4)
+    weight = built(
+        basic(TTAdam, normalise="factored", transfer_lr=0.2, in_chop_prob=0.0, eps=1e-6), engine, 1e-4
+    )
     size = torch.logspace(-1, 0, 4).unsqueeze(-1) * torch.logspace(-1, 0, 5)
     put(weight, (size * normal(1, 4, 5).sign()).expand(BATCHES, 4, 5), 0.1)
     moved = weight.slow.weight.abs() / weight.slow.weight.abs().mean(0)
@@ -217,7 +227,7 @@ def test_factors_are_exact_where_the_mean_square_is_a_product(engine: EnginePara
 
 @ON_EVERY_ENGINE
 def test_factors_go_on_after_a_checkpoint_with_the_same_bits(engine: EngineParameters) -> None:
-    rule = TTAdam(normalise="factored", transfer_lr=1.0)
+    rule = basic(TTAdam, normalise="factored", transfer_lr=1.0)
     weights, factories = [], []
     for _ in range(2):
         made = factory(soft(0.05), engine=engine)
@@ -238,7 +248,7 @@ def test_factors_go_on_after_a_checkpoint_with_the_same_bits(engine: EngineParam
 
 def test_factors_of_crossbars_side_by_side_are_their_own() -> None:
     """Where nothing is read but zeros nothing is known of them, whatever happens next door."""
-    weight = replace(TTAdam(normalise="factored"), transfer_io="perfect").build(
+    weight = replace(basic(TTAdam, normalise="factored"), transfer_io="perfect").build(
         (2, 4, 5), factory(soft(0.05))
     )
     assert isinstance(weight, ChainWeight)
@@ -252,13 +262,13 @@ def test_factors_of_crossbars_side_by_side_are_their_own() -> None:
 
 
 def test_factors_need_memory_for_rows_and_columns_only() -> None:
-    weight = built(TTAdam(normalise="factored"), ENGINES[0])
+    weight = built(basic(TTAdam, normalise="factored"), ENGINES[0])
     assert weight.cost()["digital_memory"] == 20 + 4 + 5
 
 
 def test_a_weight_that_is_written_anew_begins_its_mean_anew() -> None:
     """The first read after that counts alone, as the first one ever did."""
-    weight = built(TTAdam(in_chop_prob=0.0), ENGINES[0])
+    weight = built(basic(TTAdam, in_chop_prob=0.0), ENGINES[0])
     put(weight, 0.5 * normal(1, 3, 4, 5), 0.1)
     weight.set_weight(torch.zeros(4, 5))
     content = 0.1 * normal(2, 4, 5)
@@ -279,4 +289,4 @@ def test_a_weight_that_is_written_anew_begins_its_mean_anew() -> None:
 )
 def test_keys_that_have_no_part_in_it_are_refused(keys: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
-        TTv2(**({"normalise": "device"} | keys))
+        basic(TTv2, **({"normalise": "device"} | keys))

@@ -12,13 +12,14 @@ from crossweep.algorithms.chain_weight import ChainWeight
 from crossweep.algorithms.erider import ERIDER
 from crossweep.algorithms.rider import RIDER
 from crossweep.algorithms.tiki_taka import BufferedTransfer
+from crossweep.bench.basic import basic
 from crossweep.engine.base import EngineParameters
 from crossweep.engine.pulse_plan import UpdateParameters
 from tests import expect
 from tests.algorithms.rigs import DEVICES, factory, ideal, normal, soft
 
-MANY = UpdateParameters(pulse_type="deterministic_implicit", desired_bl=2000)
-ENGINES = [EngineParameters(level="count", backend=backend) for backend in ("reference", "cpu")]
+MANY = basic(UpdateParameters, pulse_type="deterministic_implicit", desired_bl=2000)
+ENGINES = [basic(EngineParameters, level="count", backend=backend) for backend in ("reference", "cpu")]
 on_both_engines = pytest.mark.parametrize("engine", ENGINES, ids=lambda engine: engine.backend)
 KEYS: dict[str, Any] = {"auto_granularity": 20.0, "in_chop_prob": 0.3, "tail_weightening": 2.0}
 
@@ -43,7 +44,7 @@ def hold(weight: ChainWeight, content: Tensor, samples: int) -> None:
 @on_both_engines
 @pytest.mark.parametrize("device", ["soft_bounds", "relaxing", "pair"])
 def test_erider_with_a_hidden_fast_tile_is_agad_state_by_state(device: str, engine: EngineParameters) -> None:
-    rules = AGAD(**KEYS), ERIDER(gamma=0.0, **KEYS)
+    rules = basic(AGAD, **KEYS), basic(ERIDER, gamma=0.0, **KEYS)
     agad, erider = (built(rule, engine, DEVICES[device]) for rule in rules)
     for weight in (agad, erider):
         weight.set_weight(0.2 * normal(77, 4, 5))
@@ -59,7 +60,7 @@ def test_erider_with_a_hidden_fast_tile_is_agad_state_by_state(device: str, engi
 @on_both_engines
 def test_erider_shows_the_fast_tile_less_its_reference(engine: EngineParameters) -> None:
     """``C + g c (A - Qt)``, where Qt becomes Q as soon as the chopper has flipped, before the column is read again."""
-    weight = built(ERIDER(gamma=0.2, out_chop_prob=0.5, **KEYS), engine, DEVICES["soft_bounds"])
+    weight = built(basic(ERIDER, gamma=0.2, out_chop_prob=0.5, **KEYS), engine, DEVICES["soft_bounds"])
     flips = 0
     for t in range(20):
         weight.update(normal(t, 7, 5), normal(1000 + t, 7, 4), 0.3)
@@ -75,7 +76,7 @@ def test_erider_shows_the_fast_tile_less_its_reference(engine: EngineParameters)
 @on_both_engines
 def test_rider_tracks_what_it_reads_at_the_rate_eta(engine: EngineParameters) -> None:
     """Of a tile that holds still, what Q is off by shrinks by ``1 - eta`` at every read."""
-    weight = built(RIDER(reference_rate=0.2, transfer_io="perfect"), engine, ideal(0.01))
+    weight = built(basic(RIDER, reference_rate=0.2, transfer_io="perfect"), engine, ideal(0.01))
     content = torch.full((4, 5), 0.4)
     for reads in range(1, 5):
         hold(weight, content, 5)  # one read of each column
@@ -87,7 +88,8 @@ def test_rider_tracks_what_it_reads_at_the_rate_eta(engine: EngineParameters) ->
 def test_what_rider_has_written_is_what_its_reference_has_moved(engine: EngineParameters) -> None:
     """``C - C_0 = transfer_lr / eta (Q - Q_0)``, with what is still in the buffer, whatever the gradients were."""
     step, eta = 1e-4, 0.25
-    rule = RIDER(
+    rule = basic(
+        RIDER,
         reference_rate=eta,
         forget_buffer=False,
         transfer_update=MANY,
@@ -104,7 +106,7 @@ def test_what_rider_has_written_is_what_its_reference_has_moved(engine: EnginePa
 
 @on_both_engines
 @pytest.mark.parametrize(
-    "rule", [RIDER(gamma=0.0), ERIDER(gamma=0.0, in_chop_prob=0.05)], ids=["rider", "erider"]
+    "rule", [basic(RIDER, gamma=0.0), basic(ERIDER, gamma=0.0, in_chop_prob=0.05)], ids=["rider", "erider"]
 )
 def test_the_reference_finds_the_symmetry_point_where_the_gradient_is_noise(
     rule: BufferedTransfer, engine: EngineParameters
@@ -115,7 +117,7 @@ def test_the_reference_finds_the_symmetry_point_where_the_gradient_is_noise(
     ``sqrt(u / 2)``: devices do not share their content, and Q is no noisier than one read.
     """
     u = 0.05
-    rule = replace(rule, transfer_io="perfect", update=UpdateParameters(desired_bl=31))
+    rule = replace(rule, transfer_io="perfect", update=basic(UpdateParameters, desired_bl=31))
     weight = rule.build((20, 20), factory(soft(u), engine=engine, skew=0.3))
     assert isinstance(weight, ChainWeight)
     for t in range(30):

@@ -7,11 +7,12 @@ from crossweep.algorithms.cttv2 import CTTv2
 from crossweep.algorithms.mixed_precision import MixedPrecision
 from crossweep.algorithms.mrl import MRL
 from crossweep.algorithms.ttv2 import TTv2
+from crossweep.bench.basic import basic
 from crossweep.engine.pulse_plan import UpdateParameters
 from tests import expect
 from tests.algorithms.rigs import factory, ideal
 
-CERTAIN = UpdateParameters(desired_bl=1000, pulse_type="deterministic_implicit")
+CERTAIN = basic(UpdateParameters, desired_bl=1000, pulse_type="deterministic_implicit")
 
 
 def reads(rule: TTv2, batch: int, batches: int, states: int = 20) -> float:
@@ -25,19 +26,19 @@ def reads(rule: TTv2, batch: int, batches: int, states: int = 20) -> float:
 @pytest.mark.parametrize(("passes", "every"), [(1, 4), (2, 8), (0.5, 2)])
 def test_a_negative_period_is_in_states_of_the_fast_tile_per_full_pass(passes: float, every: int) -> None:
     """20 states: the whole tile, five columns, is read once in ``20 |transfer_every|`` samples."""
-    assert reads(TTv2(transfer_every=-passes), 40, 2) == 80 / every
-    assert reads(TTv2(transfer_every=-passes), 40, 4, states=40) == 80 / every
+    assert reads(basic(TTv2, transfer_every=-passes), 40, 2) == 80 / every
+    assert reads(basic(TTv2, transfer_every=-passes), 40, 4, states=40) == 80 / every
 
 
 @pytest.mark.parametrize(("wanted", "every"), [(2.0, 14), (0.5, 4), (1.0, 7)])
 def test_a_period_in_mini_batches_grows_with_them(wanted: float, every: int) -> None:
-    assert reads(TTv2(transfer_every=wanted, units_in_mbatch=True), 7, 8) == 56 // every
-    assert reads(TTv2(transfer_every=wanted), 7, 8) == 56 // max(1, round(wanted))
+    assert reads(basic(TTv2, transfer_every=wanted, units_in_mbatch=True), 7, 8) == 56 // every
+    assert reads(basic(TTv2, transfer_every=wanted), 7, 8) == 56 // max(1, round(wanted))
 
 
 def test_rates_of_a_chain_grow_from_tile_to_tile() -> None:
     """One column, tiles at rest, certain pulses: what a tile gains is its rate times what the one before holds."""
-    rule = MRL(
+    rule = basic(MRL,
         n_tiles=4, transfer_growth=1.0, transfer_lr=0.02, lr_growth=3.0, scale_transfer_lr=False,
         transfer_update=CERTAIN,
     )  # fmt: skip
@@ -51,7 +52,7 @@ def test_rates_of_a_chain_grow_from_tile_to_tile() -> None:
 
 
 def test_mixed_precision_writes_its_rows_in_turn() -> None:
-    rule = MixedPrecision(n_rows_per_transfer=2, sto_round=False, update=CERTAIN)
+    rule = basic(MixedPrecision, n_rows_per_transfer=2, sto_round=False, update=CERTAIN)
     weight = rule.build((5, 3), factory(ideal(0.01)))
     written = []
     for _ in range(3):
@@ -64,7 +65,7 @@ def test_mixed_precision_writes_its_rows_in_turn() -> None:
 
 @pytest.mark.parametrize("probability", [0.3, 1.0])
 def test_rows_flip_once_per_pass_with_their_probability(probability: float) -> None:
-    rule = CTTv2(in_chop_prob=0.0, out_chop_prob=probability)
+    rule = basic(CTTv2, in_chop_prob=0.0, out_chop_prob=probability)
     weight = rule.build((200, 3), factory(ideal(0.05)))
     flips, before, passes = 0, weight.chop_out.clone(), 60
     for _ in range(passes):  # a pass is three samples

@@ -8,7 +8,8 @@ from hydra import compose, initialize_config_dir
 from torch import Tensor, nn
 
 from crossweep.algorithms.agad import AGAD
-from crossweep.build import make, plain
+from crossweep.build import plain
+from crossweep.nodes import make
 from crossweep.paths import conf_dir, version_base
 from tests.algorithms.catalogue import load
 from tests.algorithms.test_chopper_turns import moment

@@ -5,12 +5,13 @@ import torch
 from scipy import stats
 
 from crossweep.algorithms.ttv2 import TTv2
+from crossweep.bench.basic import basic
 from crossweep.bench.updates import DEVICES
 from crossweep.devices.constant_step import ConstantStep
 from crossweep.devices.symmetry_point import SymmetryPoint
 from crossweep.engine.base import EngineParameters
 from crossweep.engine.choose import engine as made
-from crossweep.engine.io_parameters import IOParameters
+from crossweep.engine.io_parameters import PERFECT
 from crossweep.engine.program import Buffered, Pulses
 from crossweep.engine.pulse_plan import UpdateParameters
 from crossweep.engine.slice_pulses import pulse_counts, train_counts
@@ -23,8 +24,12 @@ from tests.algorithms.rigs import COUNT
 @pytest.mark.parametrize("step", [1.0, 0.3, 3.4, 12.0])
 @pytest.mark.parametrize("short", [True, False], ids=["short_trains", "long_trains"])
 def test_all_wanted_pulses_happen_up_to_the_length_of_the_train(step: float, short: bool) -> None:
-    update = UpdateParameters(
-        pulse_type="deterministic_implicit", desired_bl=31, update_management=True, update_bl_management=short
+    update = basic(
+        UpdateParameters,
+        pulse_type="deterministic_implicit",
+        desired_bl=31,
+        update_management=True,
+        update_bl_management=short,
     )
     write = Pulses(step=step, update=update)
     n = torch.randint(-31, 32, (40, 9), generator=torch.Generator().manual_seed(0)).float()
@@ -44,9 +49,9 @@ def test_all_wanted_pulses_happen_up_to_the_length_of_the_train(step: float, sho
 @pytest.mark.parametrize(
     "update",
     [
-        UpdateParameters(desired_bl=31),
-        UpdateParameters(pulse_type="deterministic_implicit", desired_bl=31, update_management=False),
-        UpdateParameters(pulse_type="deterministic_implicit", desired_bl=31, res=0.1),
+        basic(UpdateParameters, desired_bl=31),
+        basic(UpdateParameters, pulse_type="deterministic_implicit", desired_bl=31, update_management=False),
+        basic(UpdateParameters, pulse_type="deterministic_implicit", desired_bl=31, res=0.1),
     ],
     ids=["drawn", "unmanaged", "binned"],
 )
@@ -60,12 +65,12 @@ def test_trains_with_chance_or_rounding_have_no_short_form(update: UpdateParamet
 def test_fine_devices_make_several_steps_per_transfer(
     step: float | None, states: int, expected: float
 ) -> None:
-    device, io = ConstantStep(n_states=states), IOParameters(is_perfect=True)
+    device, io = basic(ConstantStep, n_states=states), PERFECT
     factory = TileFactory(
-        fast=DEVICES["reram_sb"], slow=device, symmetry_point=SymmetryPoint(), engine=COUNT, forward=io,
+        fast=DEVICES["reram_sb"], slow=device, symmetry_point=basic(SymmetryPoint), engine=COUNT, forward=io,
         backward=io, population=Stream(1), draws=Stream(2),
     )  # fmt: skip
-    weight = TTv2(step=step).build((3, 4), factory)
+    weight = basic(TTv2, step=step).build((3, 4), factory)
     what = weight.program(1, 0.1).transfers[0].what
     assert isinstance(what, Buffered) and what.write.step == pytest.approx(expected)
 
@@ -74,12 +79,12 @@ def test_fine_devices_make_several_steps_per_transfer(
 @pytest.mark.parametrize("bl", [5, 31, 70])
 def test_drawn_transfers_are_binomial_and_alike_compiled_and_in_torch(bl: int, as_input: bool) -> None:
     """In every slot both lines pulse, or not: counts are binomial, the strongest value gets what is wanted on average."""
-    update = UpdateParameters(desired_bl=bl, update_bl_management=False)
+    update = basic(UpdateParameters, desired_bl=bl, update_bl_management=False)
     values = torch.tensor([1.0, -0.5, 0.25, 0.0, 0.7]).unsqueeze(-1).expand(5, 40_000)
     wanted = 4.0
     compiled, plain = (
         train_counts(
-            made(EngineParameters(backend=backend)),
+            made(basic(EngineParameters, backend=backend)),
             values,
             wanted,
             1.0,

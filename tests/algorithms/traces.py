@@ -17,6 +17,7 @@ from crossweep.algorithms.cttv2 import CTTv2
 from crossweep.algorithms.mixed_precision import MixedPrecision
 from crossweep.algorithms.ttv1 import TTv1
 from crossweep.algorithms.ttv2 import TTv2
+from crossweep.bench.basic import basic
 from crossweep.devices.base import AbstractDevice
 from crossweep.devices.constant_step import ConstantStep
 from crossweep.devices.exp_step import ExpStep
@@ -27,14 +28,13 @@ from crossweep.devices.soft_bounds import SoftBounds
 from crossweep.devices.symmetry_point import SymmetryPoint
 from crossweep.engine.base import EngineParameters
 from crossweep.engine.choose import Backend
-from crossweep.engine.io_parameters import IOParameters
+from crossweep.engine.io_parameters import PERFECT, IOParameters
 from crossweep.engine.pulse_plan import UpdateParameters
 from crossweep.rng import Stream
 from crossweep.tiles.analog_tile import AnalogTile
 from crossweep.tiles.factory import TileFactory
 
 FOLDER = Path(__file__).parent.parent / "reference" / "algorithms"
-PERFECT = IOParameters(is_perfect=True)
 _MODELS: dict[str, type[AbstractDevice]] = {
     "soft_bounds_reference": SoftBounds,
     "linear_step": LinearStep,
@@ -87,13 +87,14 @@ def device(role: dict[str, Any]) -> AbstractDevice:
     spec = {k: v for k, v in role["spec"].items() if k not in ("model", "construction_seed")}
     for name in ("subtract_symmetry_point", "reference_mean", "reference_std"):
         spec.pop(name, None)
-    made = _MODELS[role["model"]](**spec)
+    made = basic(_MODELS[role["model"]], **spec)
     np.testing.assert_allclose(made.granularity, role["granularity"], rtol=1e-5)
     return made
 
 
 def update_parameters(settings: dict[str, Any]) -> UpdateParameters:
-    return UpdateParameters(
+    return basic(
+        UpdateParameters,
         desired_bl=settings["desired_bl"],
         update_management=settings["update_management"],
         update_bl_management=settings["update_bl_management"],
@@ -108,17 +109,17 @@ def rule(trace: Trace) -> AbstractAlgorithm:
     given = dict(meta["settings"])
     update = update_parameters(meta["update"])
     if name == "analog_sgd":
-        return AnalogSGD(update=update)
+        return basic(AnalogSGD, update=update)
     kind = _RULES[name]
     known = {k: v for k, v in given.items() if k in kind.__dataclass_fields__}
     known["update"] = update
     if name == "mixed_precision":
-        return MixedPrecision(**known, sto_round=False)
+        return basic(MixedPrecision, **known, sto_round=False)
     fast = meta["roles"]["A"]
     known["transfer_update"] = update_parameters(given["transfer_update"])
     forward = given["transfer_forward"]
-    known["transfer_io"] = IOParameters(
-        **(forward | {"noise_management": "none", "bound_management": "none"})
+    known["transfer_io"] = basic(
+        IOParameters, **(forward | {"noise_management": "none", "bound_management": "none"})
     )
     known.setdefault("auto_scale", False)
     if name != "ttv1" and given["gamma_vec"]:
@@ -137,7 +138,7 @@ def rule(trace: Trace) -> AbstractAlgorithm:
         known["fast_lr"] *= ratio
     if known.get("correct_gradient_magnitudes"):
         known["transfer_lr"] *= ratio  # there the transfer is divided by the rate of A
-    return kind(**known)
+    return basic(kind, **known)
 
 
 def build(trace: Trace, backend: Backend) -> AnalogWeight:
@@ -148,8 +149,8 @@ def build(trace: Trace, backend: Backend) -> AnalogWeight:
     factory = TileFactory(
         fast=fast,
         slow=slow,
-        symmetry_point=SymmetryPoint(subtract=False),
-        engine=EngineParameters(level="pulse", backend=backend),
+        symmetry_point=basic(SymmetryPoint, subtract=False),
+        engine=basic(EngineParameters, level="pulse", backend=backend),
         forward=PERFECT,
         backward=PERFECT,
         population=root.fork("population"),

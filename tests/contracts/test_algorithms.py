@@ -18,6 +18,7 @@ from crossweep.algorithms.chain_weight import ChainWeight
 from crossweep.algorithms.cttv2 import CTTv2
 from crossweep.algorithms.tiki_taka import TikiTaka
 from crossweep.algorithms.zero_shifting import ZeroShifting
+from crossweep.bench.basic import basic
 from crossweep.devices.soft_bounds import SoftBounds
 from crossweep.engine import chain
 from crossweep.engine.base import EngineParameters
@@ -197,7 +198,7 @@ def test_options_explain_every_key(name: str) -> None:
 
 # -- follows the gradient --------------------------------------------------------------------------
 
-LONG = {"update": UpdateParameters(desired_bl=200)}  # a mini-batch may ask for more than 31 steps
+LONG = {"update": basic(UpdateParameters, desired_bl=200)}  # a mini-batch may ask for more than 31 steps
 SLOWLY = {"transfer_lr": 0.01, "scale_transfer_lr": False, "scale_fast_lr": False}
 # settings under which the slow weight of each rule has moved clearly but is far from its bounds
 FOLLOWS: dict[str, dict[str, Any]] = {
@@ -257,7 +258,7 @@ def test_flipping_all_choppers_leaves_the_expected_update(name: str) -> None:
     made = rule(name)
     changes = {"out_chop_prob": 0.0, "in_chop_random": False, "in_chop_prob": 0.34}
     # few pulses: at a bound sums round differently for the two signs
-    made = type(made)(**(vars(made) | changes | {"update": UpdateParameters(desired_bl=5)}))
+    made = type(made)(**(vars(made) | changes | {"update": basic(UpdateParameters, desired_bl=5)}))
     weights = [made.build((2, *SHAPE), factory(ideal(0.02))) for _ in range(2)]
     assert all(isinstance(weight, ChainWeight) for weight in weights)
     weights[1].chop_in = -weights[1].chop_in
@@ -276,9 +277,9 @@ def test_buffer_in_is_transferred_plus_kept(monkeypatch: pytest.MonkeyPatch) -> 
     """With the remainder kept, what the reads put into H is what is in it plus one threshold per pulse of
     C.
     """
-    made = CTTv2(
+    made = basic(CTTv2,
         auto_granularity=20.0, forget_buffer=False, in_chop_prob=0.2, transfer_lr=0.3,
-        scale_transfer_lr=False, transfer_update=UpdateParameters(desired_bl=20,
+        scale_transfer_lr=False, transfer_update=basic(UpdateParameters, desired_bl=20,
         pulse_type="deterministic_implicit"),
     )  # fmt: skip
     step = 1e-4
@@ -301,7 +302,7 @@ def test_buffer_in_is_transferred_plus_kept(monkeypatch: pytest.MonkeyPatch) -> 
 def test_rules_with_the_same_seed_have_the_same_devices(name: str) -> None:
     """Common random numbers: rules, chains included, are compared on the same fast and slow crossbars."""
     weight, _ = build(name, "soft_bounds", "count")
-    wanted = CTTv2().build(SHAPE, factory(DEVICES["soft_bounds"])).tiles()
+    wanted = basic(CTTv2).build(SHAPE, factory(DEVICES["soft_bounds"])).tiles()
     shared = weight.tiles().keys() & wanted.keys()
     assert shared or set(weight.tiles()) == {"single"}
     for role in shared:
@@ -316,14 +317,14 @@ def test_rules_with_the_same_seed_have_the_same_devices(name: str) -> None:
 
 def spread_out(**keys: Any) -> SoftBounds:
     spreads = {"up_down_dtod": 0.2, "w_max_dtod": 0.2, "w_min_dtod": 0.2}
-    return SoftBounds(**(EXACT | {"dw_min": 0.05} | spreads | keys))
+    return basic(SoftBounds, **(EXACT | {"dw_min": 0.05} | spreads | keys))
 
 
 @pytest.mark.parametrize("pulses", [0, 20, 200])
 def test_zero_shifting_approaches_the_symmetry_point_as_it_should(pulses: int) -> None:
     """From mid-range, the distance to the two-cycle shrinks by ``(1 - u)(1 - q)`` per pair of pulses."""
     device = spread_out()
-    weight = ZeroShifting(then=rule("cttv2"), pulses=pulses).build((20, 20), factory(device))
+    weight = basic(ZeroShifting, then=rule("cttv2"), pulses=pulses).build((20, 20), factory(device))
     tile = weight.tiles()["fast"]
     cells = tile.cells
     u, q = cells.step_up / cells.w_max, cells.step_down / -cells.w_min
@@ -337,7 +338,11 @@ def test_zero_shifting_approaches_the_symmetry_point_as_it_should(pulses: int) -
 def shifted(step: float, pulses: int, noise: float = 0.0) -> tuple[AnalogTile, Tensor]:
     """A calibrated tile of many devices with symmetry points around 0.3, and these points."""
     device = spread_out(dw_min=step, up_down=0.46, dw_min_std=noise)
-    tile = ZeroShifting(then=rule("cttv2"), pulses=pulses).build((60, 60), factory(device)).tiles()["fast"]
+    tile = (
+        basic(ZeroShifting, then=rule("cttv2"), pulses=pulses)
+        .build((60, 60), factory(device))
+        .tiles()["fast"]
+    )
     point = device.symmetry_point(tile.cells)
     assert point is not None
     return tile, point
@@ -363,8 +368,8 @@ def test_zero_shifting_needs_the_pulses_of_theory_and_no_more() -> None:
     """``N >= ln(2 |W_0 - W*|^2 / delta) / (2 mu dw)`` are enough for a mean square error of delta, where the floor, ``dw
     q_max^2 / mu``, is at most half of it; a tenth of them are not."""
     step, delta = 0.002, 0.025
-    device = SoftBounds(**(EXACT | {"dw_min": step, "up_down": 0.46}))
-    tile = ZeroShifting(then=rule("cttv2"), pulses=0).build((2, 2), factory(device)).tiles()["fast"]
+    device = basic(SoftBounds, **(EXACT | {"dw_min": step, "up_down": 0.46}))
+    tile = basic(ZeroShifting, then=rule("cttv2"), pulses=0).build((2, 2), factory(device)).tiles()["fast"]
     point = device.symmetry_point(tile.cells)
     assert point is not None
     slope = float((tile.cells.step_up + tile.cells.step_down).mean()) / 2  # bounds of one
@@ -373,7 +378,11 @@ def test_zero_shifting_needs_the_pulses_of_theory_and_no_more() -> None:
     enough = log(2 * start / delta) / (2 * slope)
     for share, close in ((1.0, True), (0.1, False)):
         pulses = 2 * ceil(share * enough / 2)
-        found = ZeroShifting(then=rule("cttv2"), pulses=pulses).build((2, 2), factory(device)).tiles()["fast"]
+        found = (
+            basic(ZeroShifting, then=rule("cttv2"), pulses=pulses)
+            .build((2, 2), factory(device))
+            .tiles()["fast"]
+        )
         assert (float((found.reference - point).square().mean()) <= delta) is close
 
 
@@ -383,7 +392,7 @@ def test_two_stages_find_the_point_and_then_train_relative_to_it() -> None:
     for pulses in (0, 400):
         then = replace(rule("residual_learning"), transfer_io="perfect")  # type: ignore[call-arg]
         device = spread_out(dw_min=0.02, up_down=0.46)
-        weight = ZeroShifting(then=then, pulses=pulses).build((10, 10), factory(device))
+        weight = basic(ZeroShifting, then=then, pulses=pulses).build((10, 10), factory(device))
         for t in range(30):  # a gradient that is noise alone
             weight.update(normal(t, 20, 10), normal(500 + t, 20, 10), 0.1)
         off[pulses] = abs(float(weight.tiles()["fast"].weight.mean()))
@@ -392,7 +401,9 @@ def test_two_stages_find_the_point_and_then_train_relative_to_it() -> None:
 
 def test_zero_shifting_pulses_every_device_of_a_cell() -> None:
     device = dataclasses.replace(spread_out(), n_devices=2, update_policy="single_sequential")
-    tile = ZeroShifting(then=rule("cttv2"), pulses=200).build((20, 20), factory(device)).tiles()["fast"]
+    tile = (
+        basic(ZeroShifting, then=rule("cttv2"), pulses=200).build((20, 20), factory(device)).tiles()["fast"]
+    )
     point = device.symmetry_point(tile.cells)
     assert point is not None
     off = tile.reference - point
@@ -403,7 +414,7 @@ def test_zero_shifting_pulses_every_device_of_a_cell() -> None:
 
 def test_zero_shifting_keeps_skew_and_variability_as_programming_errors() -> None:
     device = spread_out(dw_min=0.01)
-    weight = ZeroShifting(then=rule("cttv2"), pulses=2000).build(
+    weight = basic(ZeroShifting, then=rule("cttv2"), pulses=2000).build(
         (80, 80), factory(device, skew=0.2, variability=0.1)
     )
     tile = weight.tiles()["fast"]
@@ -416,11 +427,11 @@ def test_zero_shifting_keeps_skew_and_variability_as_programming_errors() -> Non
 
 def test_zero_shifting_needs_a_symmetry_point_and_an_even_budget() -> None:
     with pytest.raises(ConfigError, match="needs a symmetry point, and ConstantStep has none"):
-        ZeroShifting(then=rule("ttv2")).build(SHAPE, factory(ideal(0.01)))
+        basic(ZeroShifting, then=rule("ttv2")).build(SHAPE, factory(ideal(0.01)))
     with pytest.raises(ConfigError, match="must be even"):
-        ZeroShifting(then=rule("ttv2"), pulses=3)
+        basic(ZeroShifting, then=rule("ttv2"), pulses=3)
     with pytest.raises(ConfigError, match="must be a rule with tiles"):
-        ZeroShifting(then=load("digital"))
+        basic(ZeroShifting, then=load("digital"))
 
 
 # -- messages --------------------------------------------------------------------------------------

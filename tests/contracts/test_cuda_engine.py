@@ -15,6 +15,7 @@ pytest.importorskip("triton")
 from triton.runtime.interpreter import InterpretedFunction
 
 from crossweep.bench.agreement import LR, Scene, agreement, scenes
+from crossweep.bench.basic import basic
 from crossweep.common import own as own_of
 from crossweep.engine import chain
 from crossweep.engine.base import EngineParameters, Level
@@ -150,16 +151,21 @@ def test_each_of_several_instances_draws_what_it_draws_alone() -> None:
 @pytest.mark.parametrize("bounded", [True, False])
 @pytest.mark.parametrize("noise_management", ["abs_max", "constant"])
 def test_vectors_that_clip_are_read_again_alike(bounded: bool, noise_management: NoiseManagement) -> None:
-    io = IOParameters(
-        out_bound=0.3, out_noise=0.01, inp_noise=0.02, w_noise=0.02, noise_management=noise_management
+    io = basic(
+        IOParameters,
+        out_bound=0.3,
+        out_noise=0.01,
+        inp_noise=0.02,
+        w_noise=0.02,
+        noise_management=noise_management,
     )
     weight, x = normal(1, 12, 40), normal(2, 2, 4, 40)
     x[0, 0] = 0.0
     x[1, 2, 3] = torch.nan
     if noise_management == "abs_max":
         x[1, 1] = torch.inf
-    first = engine(EngineParameters(backend="cpu")).read(x, weight, io, Stream(1), bounded=bounded)
-    second = engine(EngineParameters(backend="cuda"), HERE).read(
+    first = engine(basic(EngineParameters, backend="cpu")).read(x, weight, io, Stream(1), bounded=bounded)
+    second = engine(basic(EngineParameters, backend="cuda"), HERE).read(
         x.to(HERE), weight.to(HERE), io, Stream(1), bounded=bounded
     )
     assert torch.equal(first.isnan(), second.cpu().isnan()) and bool(first[1, 2].isnan().all())

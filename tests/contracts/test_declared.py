@@ -23,6 +23,7 @@ from crossweep.algorithms.tiki_taka import TikiTaka
 from crossweep.algorithms.tt_adam import TTAdam
 from crossweep.algorithms.ttv1 import TTv1
 from crossweep.algorithms.ttv2 import TTv2
+from crossweep.bench.basic import basic
 from crossweep.devices.base import Cells
 from crossweep.devices.constant_step import ConstantStep
 from crossweep.devices.response import Affine
@@ -62,9 +63,9 @@ def test_nothing_of_a_rule_can_be_overridden_without_effect(
 
     replaced = property(seen) if isinstance(getattr(kind, method), property) else seen
     mine = type("Mine", (kind,), {method: replaced})
-    engine = EngineParameters(level="count", backend=backend)
+    engine = basic(EngineParameters, level="count", backend=backend)
     with pytest.raises(Called):
-        weight = mine().build((4, 5), factory(soft(0.05), engine=engine))
+        weight = basic(mine).build((4, 5), factory(soft(0.05), engine=engine))
         weight.set_weight(torch.zeros(4, 5))
         weight.update(normal(1, 7, 5), normal(2, 7, 4), 0.3)
         weight.end_epoch(1.0)
@@ -108,7 +109,7 @@ class Summed(TTv2):
         return Own(digest=digest, write=data.write)
 
 
-RULE = CTTv2(in_chop_prob=0.0, auto_granularity=100.0, update=UpdateParameters(desired_bl=31))
+RULE = basic(CTTv2, in_chop_prob=0.0, auto_granularity=100.0, update=basic(UpdateParameters, desired_bl=31))
 
 
 def trained(weight: AnalogWeight) -> AnalogWeight:
@@ -121,7 +122,7 @@ def trained(weight: AnalogWeight) -> AnalogWeight:
 def test_a_device_of_its_own_is_what_trains() -> None:
     """Pulses of twice the size reach twice as far: in the compiled windows of a transfer rule, too."""
     far = {"w_max": 100.0, "w_min": -100.0}  # bounds that no pulse reaches
-    devices = Twice(**vars(ideal(1e-3, **far))), ideal(1e-3, **far), ideal(2e-3, **far)
+    devices = basic(Twice, **vars(ideal(1e-3, **far))), ideal(1e-3, **far), ideal(2e-3, **far)
     ours, theirs, plain = (
         trained(RULE.build((4, 5), factory(device, ideal(0.01), engine=COUNT))) for device in devices
     )
@@ -131,10 +132,10 @@ def test_a_device_of_its_own_is_what_trains() -> None:
 
 @pytest.mark.parametrize("backend", ["reference", "cpu"])
 def test_a_rule_of_its_own_is_what_trains(backend: Literal["reference", "cpu"]) -> None:
-    engine = EngineParameters(level="count", backend=backend)
+    engine = basic(EngineParameters, level="count", backend=backend)
     right, wrong = (
         trained(rule.build((4, 5), factory(ideal(0.01), engine=engine))).tiles()["slow"].weight
-        for rule in (RULE, Reversed(**vars(RULE)))
+        for rule in (RULE, basic(Reversed, **vars(RULE)))
     )
     assert float((right * wrong).sum()) < -0.5 * float(right.norm() * wrong.norm()) < 0
 
@@ -142,11 +143,11 @@ def test_a_rule_of_its_own_is_what_trains(backend: Literal["reference", "cpu"]) 
 @pytest.mark.parametrize("backend", ["reference", "cpu"])
 def test_what_happens_to_a_read_may_be_python(backend: Literal["reference", "cpu"]) -> None:
     """The reference's loop runs it, and says why no compiled call does; it trains as the same rule as data."""
-    keys: dict[str, Any] = {"auto_granularity": 20.0, "update": UpdateParameters(desired_bl=31)}
-    engine = EngineParameters(level="count", backend=backend)
+    keys: dict[str, Any] = {"auto_granularity": 20.0, "update": basic(UpdateParameters, desired_bl=31)}
+    engine = basic(EngineParameters, level="count", backend=backend)
     as_data, as_python = (
         trained(rule.build((4, 5), factory(ideal(0.01, w_max=100.0, w_min=-100.0), engine=engine)))
-        for rule in (TTv2(**keys), Summed(**keys))
+        for rule in (basic(TTv2, **keys), basic(Summed, **keys))
     )
     assert isinstance(as_python, ChainWeight)
     why = as_python.refuses()

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from crossweep.bench.basic import basic
 from crossweep.devices.symmetry_point import SymmetryPoint
 from crossweep.engine.base import EngineParameters
 from crossweep.engine.choose import engine as made
@@ -23,12 +24,14 @@ INSTANCES = 400
 @pytest.mark.parametrize("name", FINE)
 def test_levels_agree_with_the_sequential_reference(name: str, engine: EngineParameters, rng: Stream) -> None:
     device = catalogue.alike(name, write_noise_std=0.0)
-    like, update = torch.empty(0), UpdateParameters(desired_bl=15)
+    like, update = torch.empty(0), basic(UpdateParameters, desired_bl=15)
     x = rng.fork("x").normal(24, 2, like=like).expand(INSTANCES, 24, 2)
     d = rng.fork("d").normal(24, 2, like=like).expand(INSTANCES, 24, 2)
     changes = []
     for one in (PULSE, engine):
-        parts = TileParameters(device=device, symmetry_point=SymmetryPoint(subtract=False), engine=made(one))
+        parts = TileParameters(
+            device=device, symmetry_point=basic(SymmetryPoint, subtract=False), engine=made(one)
+        )
         kind = UnitCellTile if device.n_devices > 1 else AnalogTile
         streams = rng.fork(type(one).__name__)
         tile = kind((INSTANCES, 2, 2), parts, population=Stream(1), draws=streams)

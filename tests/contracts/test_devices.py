@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from crossweep.bench.basic import basic
 from crossweep.devices.base import AbstractDevice, Cells
 from crossweep.devices.response import Affine, pulse, std, step
 from crossweep.devices.symmetry_point import SymmetryPoint
@@ -85,7 +86,7 @@ def test_steps_balance_at_the_symmetry_point(name: str, rng: Stream) -> None:
     point = device.symmetry_point(cells)
     if point is None:
         with pytest.raises(ConfigError, match=r"symmetry_point\.skew.*must be 0"):
-            SymmetryPoint(skew=0.1).reference(device, cells, rng)
+            basic(SymmetryPoint, skew=0.1).reference(device, cells, rng)
         return
     assert (point >= cells.w_min - 1e-6).all() and (point <= cells.w_max + 1e-6).all()
     up, down = step(law, point, up=True), step(law, point, up=False)
@@ -122,12 +123,12 @@ def test_the_visible_symmetry_point_is_what_was_asked_for(name: str, rng: Stream
     point = device.symmetry_point(cells)
     if point is None:
         return
-    asked = SymmetryPoint(skew=0.2, variability=0.1)
+    asked = basic(SymmetryPoint, skew=0.2, variability=0.1)
     visible = point - asked.reference(device, cells, rng.fork("reference"))
     std = 0.1 * device.w_max
     expect.mean(visible, 0.2 * device.w_max, std=std, detects=0.35 * std)
     expect.variance(visible, std**2, detects=0.5)
-    own = SymmetryPoint(subtract=False).reference(device, cells, rng.fork("none"))
+    own = basic(SymmetryPoint, subtract=False).reference(device, cells, rng.fork("none"))
     assert torch.equal(own, torch.zeros(SHAPE))
 
 

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from crossweep.algorithms.base import AnalogWeight
+from crossweep.bench.basic import basic
 from crossweep.nn.tiled_weight import TiledWeight
 from crossweep.rng import Stream
 from crossweep.tiles.factory import TileFactory
@@ -57,7 +58,7 @@ def test_errors_of_writing_are_drawn_on_the_cpu() -> None:
     here, there = pair(DEVICES["soft_bounds"])
     start = normal(3, 9, 10)
     for made, weight in ((here, start), (there, start.to(META))):
-        TiledWeight(weight, rule("cttv2"), TileMapping(max_tile_size=6), made, transfer_noise=0.1)
+        TiledWeight(weight, rule("cttv2"), basic(TileMapping, max_tile_size=6), made, transfer_noise=0.1)
     assert drawn(here.draws) == drawn(there.draws) != {}
 
 

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from crossweep.algorithms.base import AnalogWeight
+from crossweep.bench.basic import basic
 from crossweep.common import ApartError, common, lift, own
 from crossweep.devices.base import AbstractDevice
 from crossweep.devices.exp_step import ExpStep
@@ -32,7 +33,7 @@ BACKENDS = [
     "cpu",
     pytest.param("cuda", marks=pytest.mark.slow),
 ]  # test_cuda_engine.py has quick ones
-NOISY = IOParameters(inp_noise=0.05, out_noise=0.06, out_bound=0.5, bound_management="iterative")
+NOISY = basic(IOParameters, inp_noise=0.05, out_noise=0.06, out_bound=0.5, bound_management="iterative")
 
 
 # what differs between points and acts only where devices are drawn: one step of each per instance
@@ -246,7 +247,7 @@ def test_reads_are_divided_by_the_rate_of_their_own_instance(backend: str) -> No
         {"device": {"mult_noise": True}},
         {"io": {"out_sto_round": True}},
         {"rule": {"transfer_every": 2.0}},
-        {"rule": {"update": UpdateParameters(desired_bl=7)}},
+        {"rule": {"update": basic(UpdateParameters, desired_bl=7)}},
         {"rule": {"forget_buffer": False}},
     ],
 )
@@ -366,7 +367,7 @@ def test_numbers_in_tensors_differ_without_a_look_at_them() -> None:
 def test_what_acts_where_weights_are_written_may_differ() -> None:
     tiled = [
         TiledWeight(
-            0.2 * normal(1, *SHAPE), rule("cttv2"), TileMapping(omega=0.4 + 0.1 * i),
+            0.2 * normal(1, *SHAPE), rule("cttv2"), basic(TileMapping, omega=0.4 + 0.1 * i),
             factory(DEVICES["soft_bounds"], io=NOISY), transfer_noise=0.1 * i,
         )
         for i in range(MANY)

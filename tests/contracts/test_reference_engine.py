@@ -10,6 +10,7 @@ import torch
 from numba.core.dispatcher import Dispatcher
 
 from crossweep.algorithms.base import AnalogWeight
+from crossweep.bench.basic import basic
 from crossweep.engine.base import EngineParameters
 from crossweep.engine.choose import choose
 from crossweep.engine.cpu import kernels
@@ -43,7 +44,7 @@ def made(name: str, device: str, engine: EngineParameters, backend: str) -> Anal
         pytest.skip("no symmetry point to find")
     # write noise, and reads with a periphery: whatever a kernel exists for
     noisy = replace(DEVICES[device], write_noise_std=0.5)
-    io = IOParameters(out_bound=20.0)
+    io = basic(IOParameters, out_bound=20.0)
     given = factory(noisy, engine=replace(engine, backend=backend), io=io)  # type: ignore[arg-type]
     return rule(name).build(SHAPE, given)
 

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from crossweep.bench.basic import basic
 from crossweep.devices.base import AbstractDevice, Cells
 from crossweep.devices.exp_step import ExpStep
 from crossweep.devices.piecewise_step import PiecewiseStep
@@ -21,7 +22,7 @@ from tests.algorithms.rigs import EXACT, normal
 from tests.contracts.test_algorithms import ENGINES
 
 FINE = EXACT | {"dw_min": 2e-4}  # so small that nothing saturates
-UPDATE = UpdateParameters(desired_bl=15)
+UPDATE = basic(UpdateParameters, desired_bl=15)
 
 
 def twice(law: Response) -> Response:
@@ -71,7 +72,9 @@ class Formula(SoftBounds):
 def moved(device: AbstractDevice, level: str, backend: Backend) -> tuple[torch.Tensor, torch.Tensor]:
     """What one update, and then known pulses, change."""
     engine = replace(ENGINES[level], backend=backend)
-    parts = TileParameters(device=device, symmetry_point=SymmetryPoint(subtract=False), engine=made(engine))
+    parts = TileParameters(
+        device=device, symmetry_point=basic(SymmetryPoint, subtract=False), engine=made(engine)
+    )
     tile = AnalogTile((33, 20), parts, population=Stream(1), draws=Stream(2))
     tile.set_weight(torch.full((33, 20), 0.1))
     start = tile.weight
@@ -98,13 +101,15 @@ def test_a_changed_response_changes_what_is_trained(
     mine: type[AbstractDevice], theirs: type[AbstractDevice], level: str, backend: Backend
 ) -> None:
     exact = FINE | ({"pow_gamma_dtod": 0.0} if theirs is PowStep else {})
-    for far, near in zip(moved(mine(**exact), level, backend), moved(theirs(**exact), level, backend)):
+    for far, near in zip(
+        moved(basic(mine, **exact), level, backend), moved(basic(theirs, **exact), level, backend)
+    ):
         torch.testing.assert_close(far, 2 * near, rtol=0.02, atol=0.05 * float(near.abs().max()))
 
 
 @pytest.mark.parametrize("level", ENGINES)
 def test_a_formula_does_what_the_closed_form_does(level: str) -> None:
-    both = [moved(kind(**FINE), level, "reference") for kind in (Formula, SoftBounds)]
+    both = [moved(basic(kind, **FINE), level, "reference") for kind in (Formula, SoftBounds)]
     for mine, closed in zip(*both):
         torch.testing.assert_close(mine, closed, rtol=0.01, atol=0.01 * float(closed.abs().max()))
 
@@ -112,4 +117,4 @@ def test_a_formula_does_what_the_closed_form_does(level: str) -> None:
 def test_what_kernels_cannot_see_does_not_exist() -> None:
     """No method of a device but its response says what a pulse does."""
     for name in ("step_up", "step_down", "std_up", "std_down", "pulse", "slopes", "exponents", "exponential"):
-        assert not hasattr(SoftBounds(), name)
+        assert not hasattr(basic(SoftBounds), name)

@@ -15,8 +15,8 @@ from PIL import Image
 from sklearn import datasets as _datasets  # noqa: F401  (its import draws from the global generator)
 from torchvision.datasets import CIFAR10, CIFAR100
 
-from crossweep.build import make
 from crossweep.data.base import AbstractData
+from crossweep.nodes import make
 from crossweep.paths import conf_dir, version_base
 
 NAMES = sorted(p.stem for p in (conf_dir() / "data").glob("*.yaml") if p.stem[0] != "_")

@@ -7,8 +7,8 @@ from typing import Any
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
-from crossweep.build import make
 from crossweep.devices.base import AbstractDevice
+from crossweep.nodes import make
 from crossweep.paths import version_base
 
 CONF = Path(__file__).resolve().parents[2] / "conf"

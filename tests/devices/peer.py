@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from crossweep.bench.basic import basic
 from crossweep.devices.base import AbstractDevice, Cells
 from crossweep.devices.constant_step import ConstantStep
 from crossweep.devices.exp_step import ExpStep
@@ -46,7 +47,7 @@ def device(trace: Trace, **changes: Any) -> AbstractDevice:
     given = {key: value for key, value in trace.meta["fields"].items() if key in known}
     if given.get("w_min") == 0:
         given |= {"update_policy": "one_sided", "n_devices": 2}
-    return kind(**(given | changes))
+    return basic(kind, **(given | changes))
 
 
 def cells(trace: Trace, described: AbstractDevice, role: str = "C") -> Cells:

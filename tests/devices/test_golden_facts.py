@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from crossweep.build import make
+from crossweep import options
+from crossweep.bench.basic import basic
 from crossweep.devices.base import AbstractDevice, Cells
 from crossweep.devices.constant_step import ConstantStep
 from crossweep.devices.exp_step import ExpStep
@@ -16,6 +17,7 @@ from crossweep.devices.response import pulse, step
 from crossweep.devices.soft_bounds import SoftBounds
 from crossweep.devices.soft_bounds_pmax import from_p_max
 from crossweep.devices.symmetry_point import SymmetryPoint
+from crossweep.nodes import make
 from crossweep.rng import Stream
 from tests import expect
 from tests.devices import catalogue
@@ -41,7 +43,7 @@ def at(value: float) -> Tensor:
 
 
 def test_one_pulse_from_zero_moves_by_dw_min() -> None:
-    for device in (ConstantStep(**ALIKE), SoftBounds(**ALIKE)):
+    for device in (basic(ConstantStep, **ALIKE), basic(SoftBounds, **ALIKE)):
         cells = device.draw((2, 2), Stream(0))
         torch.testing.assert_close(train(device, cells, torch.zeros(2, 2), 1, 1.0), torch.full((2, 2), 0.001))
         torch.testing.assert_close(
@@ -50,7 +52,7 @@ def test_one_pulse_from_zero_moves_by_dw_min() -> None:
 
 
 def test_constant_step_crosses_its_range_in_the_number_of_states() -> None:
-    device = ConstantStep(w_max=1.0, w_min=-1.0, n_states=200, **ALIKE)
+    device = basic(ConstantStep, w_max=1.0, w_min=-1.0, n_states=200, **ALIKE)
     assert device.dw_min == pytest.approx(0.01)
     cells = one(device)
     assert train(device, cells, at(-1.0), 199, 1.0).item() == pytest.approx(0.99, abs=1e-6)
@@ -58,7 +60,7 @@ def test_constant_step_crosses_its_range_in_the_number_of_states() -> None:
 
 
 def test_soft_bounds_are_geometric() -> None:
-    device = SoftBounds(dw_min=0.01, w_max=1.0, w_min=-1.0, **ALIKE)
+    device = basic(SoftBounds, dw_min=0.01, w_max=1.0, w_min=-1.0, **ALIKE)
     cells = one(device)
     assert train(device, cells, at(0.0), 459, 1.0).item() == pytest.approx(1 - 0.99**459, abs=1e-6)
     assert train(device, cells, at(0.0), 459, 1.0).item() == pytest.approx(0.99, abs=1e-3)
@@ -71,13 +73,13 @@ def test_soft_bounds_are_geometric() -> None:
     ("pulses", "weight"), [(1, 0.05), (2, 0.0975), (10, 0.4013), (20, 0.6415), (40, 0.8715)]
 )
 def test_up_pulses_of_a_coarse_soft_bounds_device(pulses: int, weight: float) -> None:
-    device = SoftBounds(dw_min=0.05, w_max=1.0, w_min=-1.0, **ALIKE)
+    device = basic(SoftBounds, dw_min=0.05, w_max=1.0, w_min=-1.0, **ALIKE)
     assert train(device, one(device), at(0.0), pulses, 1.0).item() == pytest.approx(weight, abs=5e-5)
 
 
 @pytest.mark.parametrize(("pairs", "weight"), [(1, 0.7195), (10, 0.2703), (30, 0.0124), (60, -0.0239)])
 def test_pairs_of_pulses_pull_towards_the_symmetry_point(pairs: int, weight: float) -> None:
-    device = SoftBounds(dw_min=0.05, w_max=1.0, w_min=-1.0, **ALIKE)
+    device = basic(SoftBounds, dw_min=0.05, w_max=1.0, w_min=-1.0, **ALIKE)
     cells, v = one(device), at(0.8)
     for _ in range(pairs):
         v = train(device, cells, train(device, cells, v, 1, 1.0), 1, -1.0)
@@ -86,7 +88,7 @@ def test_pairs_of_pulses_pull_towards_the_symmetry_point(pairs: int, weight: flo
 
 def test_linear_step_symmetry_point() -> None:
     shape = {"gamma_up": 0.4, "gamma_down": 0.7, "gamma_up_dtod": 0.0, "gamma_down_dtod": 0.0}
-    device = LinearStep(dw_min=0.005, up_down=0.1, w_max=1.2, w_min=-0.8, **shape, **ALIKE)
+    device = basic(LinearStep, dw_min=0.005, up_down=0.1, w_max=1.2, w_min=-0.8, **shape, **ALIKE)
     cells = one(device)
     point = device.symmetry_point(cells)
     assert point is not None and point.item() == pytest.approx(0.0892, abs=5e-5)
@@ -106,7 +108,7 @@ def test_reram_es_symmetry_point_and_states() -> None:
 
 @pytest.mark.parametrize("up_down", [0.1, -0.25, 0.6])
 def test_symmetry_point_of_asymmetric_soft_bounds(up_down: float) -> None:
-    device = SoftBounds(up_down=up_down, w_max=0.8, w_min=-0.8, **ALIKE)
+    device = basic(SoftBounds, up_down=up_down, w_max=0.8, w_min=-0.8, **ALIKE)
     point = device.symmetry_point(one(device)).item()
     assert point / 0.8 == pytest.approx(up_down / (2 - abs(up_down)), abs=1e-6)
     if up_down == 0.1:
@@ -114,7 +116,7 @@ def test_symmetry_point_of_asymmetric_soft_bounds(up_down: float) -> None:
 
 
 def test_two_cycle() -> None:
-    device = SoftBounds(dw_min=0.05, w_max=1.0, w_min=-1.0, **ALIKE)
+    device = basic(SoftBounds, dw_min=0.05, w_max=1.0, w_min=-1.0, **ALIKE)
     cells, v = one(device), at(0.3)
     for _ in range(500):
         top = train(device, cells, v, 1, 1.0)
@@ -124,7 +126,7 @@ def test_two_cycle() -> None:
 
 
 def test_two_cycle_of_unequal_branches() -> None:
-    device = SoftBounds(dw_min=0.06, up_down=0.3, w_max=1.1, w_min=-0.7, **ALIKE)
+    device = basic(SoftBounds, dw_min=0.06, up_down=0.3, w_max=1.1, w_min=-0.7, **ALIKE)
     cells, v = one(device), at(0.3)
     for _ in range(500):
         v = train(device, cells, train(device, cells, v, 1, 1.0), 1, -1.0)
@@ -134,7 +136,7 @@ def test_two_cycle_of_unequal_branches() -> None:
 
 
 def test_deviation_shrinks_by_both_branches_per_pair() -> None:
-    device = SoftBounds(dw_min=0.06, up_down=0.3, w_max=1.1, w_min=-0.7, **ALIKE)
+    device = basic(SoftBounds, dw_min=0.06, up_down=0.3, w_max=1.1, w_min=-0.7, **ALIKE)
     cells = one(device)
     u, q = 0.06 / 1.1, 0.7 * 0.06 / 0.7
     far, near = at(0.6), at(0.1)
@@ -144,7 +146,7 @@ def test_deviation_shrinks_by_both_branches_per_pair() -> None:
 
 
 def test_stationary_spread_under_alternation(rng: Stream) -> None:
-    device = SoftBounds(dw_min=0.05, w_max=1.0, w_min=-1.0, **(ALIKE | {"dw_min_std": 0.3}))
+    device = basic(SoftBounds, dw_min=0.05, w_max=1.0, w_min=-1.0, **(ALIKE | {"dw_min_std": 0.3}))
     cells = device.draw((150, 200), rng)
     v = torch.zeros(150, 200)
     for t in range(200):
@@ -157,7 +159,7 @@ def test_stationary_spread_under_alternation(rng: Stream) -> None:
 
 
 def test_random_pulses_settle_around_the_symmetry_point(rng: Stream) -> None:
-    device = SoftBounds(dw_min=0.05, w_max=1.0, w_min=-1.0, **ALIKE)
+    device = basic(SoftBounds, dw_min=0.05, w_max=1.0, w_min=-1.0, **ALIKE)
     cells, v = device.draw((150, 200), rng), torch.full((150, 200), 0.5)
     path = [v]
     for _ in range(200):
@@ -172,14 +174,16 @@ def test_random_pulses_settle_around_the_symmetry_point(rng: Stream) -> None:
     expect.mean(path[20], 0.5 * q**20, std=expected, detects=0.1 * 0.5 * q**20)  # 1/u pulses of memory
 
 
-@pytest.mark.parametrize("device", [SoftBounds(up_down=0.2), PowStep(up_down=0.2), ExpStep(up_down_dtod=0.1)])
+@pytest.mark.parametrize(
+    "device", [basic(SoftBounds, up_down=0.2), basic(PowStep, up_down=0.2), basic(ExpStep, up_down_dtod=0.1)]
+)
 def test_subtracted_reference_fixes_the_visible_symmetry_point(device: AbstractDevice, rng: Stream) -> None:
     cells = device.draw((60, 100), rng.fork("cells"))
     point = device.symmetry_point(cells)
     assert point is not None
-    exact = SymmetryPoint(skew=-0.3).reference(device, cells, rng.fork("exact"))
+    exact = basic(SymmetryPoint, skew=-0.3).reference(device, cells, rng.fork("exact"))
     torch.testing.assert_close(point - exact, torch.full_like(point, -0.3 * device.w_max))
-    spread = SymmetryPoint(variability=0.2).reference(device, cells, rng.fork("spread"))
+    spread = basic(SymmetryPoint, variability=0.2).reference(device, cells, rng.fork("spread"))
     expect.variance(point - spread, (0.2 * device.w_max) ** 2, detects=0.2)
     expect.distribution((point - spread) / (0.2 * device.w_max), "norm")
 
@@ -187,7 +191,7 @@ def test_subtracted_reference_fixes_the_visible_symmetry_point(device: AbstractD
 @pytest.mark.parametrize("up_down", [0.0, 0.3, -0.3])
 def test_moments_of_the_population(up_down: float, rng: Stream) -> None:
     # the spread of the gain is small enough that no step changes sign
-    device = ConstantStep(dw_min=0.01, dw_min_dtod=0.1, up_down=up_down, up_down_dtod=0.05)
+    device = basic(ConstantStep, dw_min=0.01, dw_min_dtod=0.1, up_down=up_down, up_down_dtod=0.05)
     cells = device.draw((200, 200), rng)
     up, down = cells.step_up.double() / 0.01, cells.step_down.double() / 0.01
     expect.mean((up + down) / 2, 1 - abs(up_down) / 2, std=0.1, detects=0.005)
@@ -197,7 +201,7 @@ def test_moments_of_the_population(up_down: float, rng: Stream) -> None:
 
 
 def test_bounds_of_the_population(rng: Stream) -> None:
-    device = ConstantStep(w_max=1.2, w_min=-0.7, w_max_dtod=0.1, w_min_dtod=0.2)
+    device = basic(ConstantStep, w_max=1.2, w_min=-0.7, w_max_dtod=0.1, w_min_dtod=0.2)
     cells = device.draw((200, 200), rng)
     expect.mean(cells.w_max, 1.2, std=0.12, detects=0.006)
     expect.mean(cells.w_min, -0.7, std=0.14, detects=0.007)
@@ -207,7 +211,9 @@ def test_bounds_of_the_population(rng: Stream) -> None:
 
 def test_log_normal_gain(rng: Stream) -> None:
     sigma = 0.7829
-    device = ConstantStep(dw_min=0.01, dw_min_dtod=sigma, dw_min_dtod_log_normal=True, up_down_dtod=0.0)
+    device = basic(
+        ConstantStep, dw_min=0.01, dw_min_dtod=sigma, dw_min_dtod_log_normal=True, up_down_dtod=0.0
+    )
     gain = device.draw((200, 200), rng).step_up.double() / 0.01
     mean = exp(sigma**2 / 2)
     assert mean == pytest.approx(1.36, abs=5e-3)
@@ -216,7 +222,8 @@ def test_log_normal_gain(rng: Stream) -> None:
 
 
 def test_spread_of_intrinsic_symmetry_points(rng: Stream) -> None:
-    device = SoftBounds(
+    device = basic(
+        SoftBounds,
         **{"dw_min": 0.1, "w_max": 1.0, "w_min": -1.0, "w_max_dtod": 0.3, "w_min_dtod": 0.3},
         **{"up_down_dtod": 0.3, "dw_min_dtod": 0.3, "dw_min_dtod_log_normal": True},
     )
@@ -229,7 +236,9 @@ def test_spread_of_intrinsic_symmetry_points(rng: Stream) -> None:
 
 
 def test_share_and_values_of_stuck_devices(rng: Stream) -> None:
-    device = SoftBounds(corrupt_devices_prob=0.13, corrupt_devices_range=0.1, w_max_dtod=0.1, w_min_dtod=0.1)
+    device = basic(
+        SoftBounds, corrupt_devices_prob=0.13, corrupt_devices_range=0.1, w_max_dtod=0.1, w_min_dtod=0.1
+    )
     cells = device.draw((200, 200), rng)
     stuck = (cells.step_up == 0) & (cells.step_down == 0)
     expect.rate(int(stuck.sum()), stuck.numel(), 0.13)
@@ -239,7 +248,9 @@ def test_share_and_values_of_stuck_devices(rng: Stream) -> None:
 
 
 def test_decay_and_reset(rng: Stream) -> None:
-    device = ConstantStep(lifetime=10.0, reset=0.1, reset_dtod=0.02, reset_std=0.03, w_max=5.0, w_min=-5.0)
+    device = basic(
+        ConstantStep, lifetime=10.0, reset=0.1, reset_dtod=0.02, reset_std=0.03, w_max=5.0, w_min=-5.0
+    )
     cells = device.draw((200, 200), rng.fork("cells"))
     v = 0.01 * rng.fork("v").normal(200, 200, like=cells.w_max)
     decayed, _ = device.relax(v, cells, {}, rng.fork("relax"))
@@ -253,7 +264,7 @@ def test_decay_and_reset(rng: Stream) -> None:
 
 
 def test_diffusion_grows_with_the_square_root_of_time(rng: Stream) -> None:
-    device = ConstantStep(diffusion=0.01, w_max=5.0, w_min=-5.0)
+    device = basic(ConstantStep, diffusion=0.01, w_max=5.0, w_min=-5.0)
     cells, memory = device.draw((100, 100), rng.fork("cells")), {}
     v = torch.zeros(100, 100)
     for _ in range(25):
@@ -262,7 +273,7 @@ def test_diffusion_grows_with_the_square_root_of_time(rng: Stream) -> None:
 
 
 def test_drift_is_a_power_law_since_the_last_pulse(rng: Stream) -> None:
-    device = ConstantStep(drift_nu=0.1, **ALIKE)
+    device = basic(ConstantStep, drift_nu=0.1, **ALIKE)
     cells, memory = device.draw((2, 3), rng.fork("cells")), {}
     v = torch.full((2, 3), 0.4)
     for _ in range(8):
@@ -277,7 +288,7 @@ def test_drift_is_a_power_law_since_the_last_pulse(rng: Stream) -> None:
 
 
 def test_a_device_that_does_not_relax_costs_nothing(rng: Stream) -> None:
-    device, v = SoftBounds(), torch.full((2, 2), 0.4)
+    device, v = basic(SoftBounds), torch.full((2, 2), 0.4)
     cells = device.draw((2, 2), rng)
     after, memory = device.relax(v, cells, {}, rng)
     assert after is v and memory == {} and not device.relaxes
@@ -287,7 +298,9 @@ def test_a_device_that_does_not_relax_costs_nothing(rng: Stream) -> None:
 @pytest.mark.parametrize(("range_min", "range_max"), [(-1.0, 1.0), (-0.5, 0.8), (-2.0, 0.3)])
 def test_soft_bounds_by_p_max_follow_their_curve(range_min: float, range_max: float) -> None:
     device = make(
-        from_p_max(p_max=1000.0, alpha=0.0005, range_min=range_min, range_max=range_max, **ALIKE), "device"
+        options.keys("device", "_soft_bounds")
+        | from_p_max(p_max=1000.0, alpha=0.0005, range_min=range_min, range_max=range_max, **ALIKE),
+        "device",
     )
     cells, v = one(device), at(range_min)
     height = (range_max - range_min) / (1 - exp(-0.5))
@@ -300,7 +313,7 @@ def test_soft_bounds_by_p_max_follow_their_curve(range_min: float, range_max: fl
 
 
 def test_symmetry_point_of_a_power_step() -> None:
-    device = PowStep(pow_gamma=1.7, pow_gamma_dtod=0.0, up_down=0.2, w_max=0.9, w_min=-0.6, **ALIKE)
+    device = basic(PowStep, pow_gamma=1.7, pow_gamma_dtod=0.0, up_down=0.2, w_max=0.9, w_min=-0.6, **ALIKE)
     ratio = 0.8 ** (1 / 1.7)
     point = device.symmetry_point(one(device)).item()
     assert point == pytest.approx((0.9 - ratio * 0.6) / (1 + ratio), abs=1e-6)
@@ -308,7 +321,7 @@ def test_symmetry_point_of_a_power_step() -> None:
 
 
 def test_symmetry_point_of_an_exponential_step() -> None:
-    device = ExpStep(**ALIKE)
+    device = basic(ExpStep, **ALIKE)
     z = torch.tensor(0.36833 / 0.00081).log().item() / (12.44625 + 12.78785)
     assert device.symmetry_point(one(device)).item() == pytest.approx(
         (z - 0.2425) * 1.2 / (2 * 0.244), abs=1e-6
@@ -317,7 +330,7 @@ def test_symmetry_point_of_an_exponential_step() -> None:
 
 def test_reversed_linear_step_grows_with_the_state() -> None:
     shape = {"gamma_up": 0.4, "gamma_up_dtod": 0.0, "reverse_up": True, "reverse_offset": 0.05}
-    device = LinearStep(dw_min=0.01, w_max=0.6, w_min=-0.8, **shape, **ALIKE)
+    device = basic(LinearStep, dw_min=0.01, w_max=0.6, w_min=-0.8, **shape, **ALIKE)
     cells = one(device)
     for v in (-0.5, 0.0, 0.5):
         assert step(device.response(cells), at(v), up=True).item() == pytest.approx(

@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from crossweep.bench.basic import basic
 from crossweep.devices.base import AbstractDevice
 from crossweep.devices.constant_step import ConstantStep
 from tests import expect
@@ -29,7 +30,9 @@ def course(device: AbstractDevice, start: float, batches: int) -> list[Tensor]:
 def test_diffusion_differs_from_device_to_device() -> None:
     spread = 0.5
     states = course(
-        ConstantStep(diffusion=0.01, diffusion_dtod=spread, **ALIKE | {"w_max": 5.0, "w_min": -5.0}), 0.0, 2
+        basic(ConstantStep, diffusion=0.01, diffusion_dtod=spread, **ALIKE | {"w_max": 5.0, "w_min": -5.0}),
+        0.0,
+        2,
     )
     steps = [(after - before) / 0.01 for before, after in pairwise(states)]
     # a normal number of random size s = 1 + spread xi: variance <s^2>, fourth moment 3 <s^4>
@@ -47,7 +50,7 @@ def test_diffusion_differs_from_device_to_device() -> None:
 @pytest.mark.parametrize("for_good", [True, False], ids=["dtod", "std"])
 def test_drift_differs_from_device_to_device_or_from_one_mini_batch_to_the_next(for_good: bool) -> None:
     spread = {"drift_nu_dtod" if for_good else "drift_nu_std": 0.3}
-    states = course(ConstantStep(drift_nu=0.1, **ALIKE, **spread), 0.4, 3)
+    states = course(basic(ConstantStep, drift_nu=0.1, **ALIKE, **spread), 0.4, 3)
     # the n-th mini-batch multiplies by (n / (n - 1))^-nu, the first by one
     seen = [(states[n - 1].log() - states[n].log()) / log(n / (n - 1)) for n in (2, 3)]
     for nu in seen:

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from crossweep.bench.basic import basic
 from crossweep.devices.base import AbstractDevice
 from crossweep.devices.constant_step import ConstantStep
 from crossweep.tiles.analog_tile import AnalogTile
@@ -38,7 +39,7 @@ def both(device: AbstractDevice, batches: int) -> tuple[AnalogTile, AnalogTile]:
     ],
 )
 def test_what_is_certain_is_the_same(keys: dict[str, float]) -> None:
-    slow, quick = both(ConstantStep(**ALIKE, **keys), 40)
+    slow, quick = both(basic(ConstantStep, **ALIKE, **keys), 40)
     assert torch.allclose(slow.state, quick.state, atol=2e-5) and torch.equal(
         quick.weight, quick.state - quick.reference
     )
@@ -46,7 +47,7 @@ def test_what_is_certain_is_the_same(keys: dict[str, float]) -> None:
 
 def test_diffusion_spreads_as_far_with_decay_or_without() -> None:
     for keys in ({}, {"lifetime": 10.0}):
-        slow, quick = both(ConstantStep(diffusion=0.01, **ALIKE, **keys), 60)
+        slow, quick = both(basic(ConstantStep, diffusion=0.01, **ALIKE, **keys), 60)
         left = (
             (1 - 1 / 10) ** 2 if keys else 1.0
         )  # a step decays with the rest of its mini-batch; the first one counts
@@ -56,7 +57,7 @@ def test_diffusion_spreads_as_far_with_decay_or_without() -> None:
 
 
 def test_what_diffuses_over_a_bound_comes_back() -> None:
-    slow, quick = both(ConstantStep(diffusion=0.02, **ALIKE), 3000)
+    slow, quick = both(basic(ConstantStep, diffusion=0.02, **ALIKE), 3000)
     # from bound to bound alike: variance 1.2^2 / 12; small steps that are clipped stay at a bound a little more often
     expect.variance(quick.state, 0.12, detects=0.12, kurtosis=1.8)
     assert quick.state.abs().max() <= 0.6 and 1 < float(slow.state.var() / quick.state.var()) < 1.08
@@ -64,7 +65,7 @@ def test_what_diffuses_over_a_bound_comes_back() -> None:
 
 
 def test_the_spread_of_drift_adds_up() -> None:
-    slow, quick = both(ConstantStep(drift_nu=0.3, drift_nu_std=0.5, **ALIKE), 30)
+    slow, quick = both(basic(ConstantStep, drift_nu=0.3, drift_nu_std=0.5, **ALIKE), 30)
     logs = [(one.state / 0.3).log() for one in (slow, quick)]
     expect.same_mean(*logs)
     # sum of ln^2((k + 1) / k): 0.94 for 30 steps from 1, where the integral says 0.97
@@ -72,7 +73,7 @@ def test_the_spread_of_drift_adds_up() -> None:
 
 
 def test_a_device_that_does_not_relax_stays() -> None:
-    one = tile(ConstantStep(**ALIKE))
+    one = tile(basic(ConstantStep, **ALIKE))
     before = one.weight.clone()
     one.rest(1e9)
     assert torch.equal(one.weight, before)

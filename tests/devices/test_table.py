@@ -9,20 +9,21 @@ import torch
 import yaml
 from scipy import stats
 
-from crossweep.build import make
-from crossweep.devices.measured import read
+from crossweep.bench.basic import basic
+from crossweep.devices.measured import node, read
 from crossweep.devices.response import pulse, std, step
 from crossweep.devices.soft_bounds import SoftBounds
 from crossweep.devices.table import TableStep
 from crossweep.devices.table_file import Changes, table
 from crossweep.errors import ConfigError
+from crossweep.nodes import make
 from crossweep.rng import Stream
 from tests import expect
 from tests.algorithms.rigs import EXACT
 from tests.runs import trained
 
-SOFT = SoftBounds(
-    **(EXACT | {"dw_min": 0.02, "dw_min_std": 0.4, "up_down": 0.2, "w_max": 1.2, "w_min": -0.9})
+SOFT = basic(
+    SoftBounds, **(EXACT | {"dw_min": 0.02, "dw_min_std": 0.4, "up_down": 0.2, "w_max": 1.2, "w_min": -0.9})
 )
 
 
@@ -38,7 +39,7 @@ def changes(device: SoftBounds, n: int = 50, scale: float = 1.0) -> Changes:
 
 
 def built(keys: dict[str, Any]) -> TableStep:
-    made = make(keys, "device")
+    made = make(node(keys), "device")
     assert isinstance(made, TableStep)
     return made
 
@@ -65,8 +66,10 @@ def test_a_table_of_a_soft_bounds_device_is_that_device() -> None:
 
 
 def test_every_device_of_a_crossbar_is_one_of_the_measured(rng: Stream) -> None:
-    wide = changes(SoftBounds(**(EXACT | {"dw_min": 0.01, "dw_min_std": 0.1})))
-    narrow = changes(SoftBounds(**(EXACT | {"dw_min": 0.03, "dw_min_std": 0.1, "w_max": 0.5, "w_min": -0.7})))
+    wide = changes(basic(SoftBounds, **(EXACT | {"dw_min": 0.01, "dw_min_std": 0.1})))
+    narrow = changes(
+        basic(SoftBounds, **(EXACT | {"dw_min": 0.03, "dw_min_std": 0.1, "w_max": 0.5, "w_min": -0.7}))
+    )
     device = built(table([wide, narrow]))
     cells = device.draw((60, 50), rng)
     first = cells.extra["curve"] == 0
@@ -113,9 +116,9 @@ def test_a_device_pulsed_upwards_only_makes_a_pair() -> None:
 )
 def test_a_table_that_is_none_is_one_line(wrong: dict[str, Any], words: str) -> None:
     keys = {"_target_": "crossweep.devices.table.TableStep", "up": [[1.0] * 3], "down": [[1.0] * 3]}
-    make(keys, "device")
+    make(node(keys), "device")
     with pytest.raises(ConfigError, match=words):
-        make(keys | wrong, "device")
+        make(node(keys | wrong), "device")
 
 
 @pytest.mark.parametrize("states", [[1.0, 0.0, 1.0], [1.0]])
@@ -128,7 +131,7 @@ def test_states_must_ascend(states: list[float]) -> None:
 @pytest.mark.slow
 def test_a_table_of_a_device_trains_to_its_accuracy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CROSSWEEP_MULTIRUN", str(tmp_path / "multirun"))
-    soft = SoftBounds(**(EXACT | {"dw_min": 0.01, "dw_min_std": 0.3}))
+    soft = basic(SoftBounds, **(EXACT | {"dw_min": 0.01, "dw_min_std": 0.3}))
     file = tmp_path / "table.yaml"
     file.write_text(yaml.safe_dump(table([changes(soft)])))
     # bounds alike: with bounds of its own a device is another curve

@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from crossweep.build import make
-from crossweep.devices import response
+from crossweep.devices import measured, response
 from crossweep.devices.base import AbstractDevice
 from crossweep.errors import ConfigError
 from crossweep.fit_device import fit_device, main
@@ -18,6 +17,7 @@ from crossweep.fitting.keys import device_keys
 from crossweep.fitting.population import ModelFit
 from crossweep.fitting.readings import Readings
 from crossweep.fitting.report import write_yaml
+from crossweep.nodes import make
 from crossweep.rng import Stream
 from tests import expect
 from tests.devices import catalogue
@@ -66,7 +66,7 @@ def test_a_fitted_device_steps_as_the_compiled_response_says(name: str) -> None:
     q = unpack(one.candidate, one.x, one.readings.ends)
     spreads = dict.fromkeys(("up_down_dtod", "dw_min_dtod", "w_max_dtod", "w_min_dtod"), 0.0)
     keys = device_keys(ModelFit(one.candidate, (one,)))
-    built = make(keys | {k: 0.0 for k in keys if k.endswith("_dtod")} | spreads, "device")
+    built = make(measured.node(keys | {k: 0.0 for k in keys if k.endswith("_dtod")} | spreads), "device")
     law = built.response(built.draw((1, 1), Stream(0)))
     for v in np.linspace(-0.6, 0.6, 13):
         at = torch.full((1, 1), float(v))
@@ -128,10 +128,7 @@ def test_from_csv_to_a_device_of_the_configuration(tmp_path: Any) -> None:
     measurement = fit_device(path, ends=(4e-6, 16e-6), models=["soft_bounds"])
     assert len(measurement.best.fits) == 6
     file = write_yaml(measurement, tmp_path / "device.yaml")
-    from crossweep.devices.measured import read
-
-    node = {"_target_": "crossweep.devices.measured.measured", "file": str(file), "fitted": read(str(file))}
-    built = make(node | {"dw_min": None, "dw_min_std": 0.1}, "device")
+    built = make(measured.node(measured.read(str(file))) | {"dw_min": None, "dw_min_std": 0.1}, "device")
     assert isinstance(built, AbstractDevice) and built.dw_min_std == 0.1
     assert built.dw_min == pytest.approx(0.02, rel=0.5)
     assert 0.1 < built.dw_min_dtod < 0.6 and built.w_max_dtod < 0.3
@@ -204,7 +201,7 @@ def test_an_upward_device_is_fitted_as_one_of_a_pair(tmp_path: Any) -> None:
     measurement = fit_device(path, ends=(4e-6, 16e-6), models=["soft_bounds", "linear_step"])
     keys = device_keys(measurement.best)
     assert (keys["w_min"], keys["n_devices"], keys["update_policy"]) == (0.0, 2, "one_sided")
-    built = make(keys, "device")
+    built = make(measured.node(keys), "device")
     # 0.02 (1 - v) of half the range up from the middle: 0.02 at the bottom of the whole range
     assert built.dw_min == pytest.approx(0.02, rel=0.1)
     assert measurement.scale.centre == pytest.approx(4e-6)

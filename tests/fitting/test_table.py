@@ -7,13 +7,13 @@ import pytest
 import torch
 from scipy import stats
 
-from crossweep.build import make
 from crossweep.devices import response as law
 from crossweep.devices.measured import measured, read
 from crossweep.fit_device import main
 from crossweep.fitting.published import published
 from crossweep.fitting.scale import Scale
 from crossweep.fitting.tabulated import of_trains
+from crossweep.nodes import make
 from crossweep.rng import Stream
 from tests.fitting.matrix import Case
 from tests.fitting.matrix import measured as made

@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from crossweep.build import make
 from crossweep.devices import measured
 from crossweep.devices.base import AbstractDevice
 from crossweep.errors import ConfigError
@@ -21,6 +20,7 @@ from crossweep.fitting.population import Estimate
 from crossweep.fitting.scale import Scale
 from crossweep.fitting.selection import fit_all
 from crossweep.fitting.trains import Trains
+from crossweep.nodes import make
 from crossweep.rng import Stream
 from tests.fitting.recorded import response, save, table
 
@@ -60,7 +60,7 @@ def test_what_is_written_is_what_training_takes(candidate: Candidate, tmp_path: 
             assert not file.exists()
             continue
         write_keys(file, "mine", source, SCALE, keys, [])
-        built = make(measured.measured(file=str(file), fitted=measured.read(str(file))), "device")
+        built = make(measured.node(measured.read(str(file))), "device")
         assert isinstance(built, AbstractDevice) and 0 < built.granularity < np.inf
         cells = built.draw((1, 4), Stream(0))
         assert all(t.isfinite().all() for t in cells.tensors().values())

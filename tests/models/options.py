@@ -8,8 +8,8 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 from torch import nn
 
-from crossweep.build import make
 from crossweep.models.base import AbstractModel, InputShape
+from crossweep.nodes import make
 from crossweep.paths import conf_dir, version_base
 
 READERS = {"tiny_gpt"}  # of text, not of images: tests/models/test_sequences.py

@@ -8,6 +8,7 @@ import timm
 import torch
 
 from crossweep.algorithms.digital import Digital
+from crossweep.bench.basic import basic
 from crossweep.errors import ConfigError
 from crossweep.models.parts import parts
 from crossweep.models.timm_model import TimmModel
@@ -68,9 +69,9 @@ def test_there_are_enough_families() -> None:
 def test_ideal_devices_change_nothing(name: str) -> None:
     with catch_warnings():
         simplefilter("ignore")  # timm's own
-        network = build(TimmModel(name=name, image_size="auto"), CIFAR).eval()
+        network = build(TimmModel(name=name, pretrained=False, image_size="auto"), CIFAR).eval()
     images = torch.rand(2, *CIFAR, generator=torch.Generator().manual_seed(0))
-    names, mapping = select(network, "all", parts(network)), TileMapping()
+    names, mapping = select(network, "all", parts(network)), basic(TileMapping)
     try:
         self_check(network, names, mapping, factory(), images)
     except ConfigError as error:

@@ -42,9 +42,9 @@ def test_swin_micro_is_smaller_on_small_images() -> None:
 
 
 def test_image_that_is_not_square_sets_both_sides() -> None:
-    model = TimmModel(name="vit_tiny_patch16_224", kwargs={"patch_size": 4, "depth": 1}).build(
-        (2, 8, 12), 3, torch.Generator()
-    )
+    model = TimmModel(
+        name="vit_tiny_patch16_224", pretrained=False, kwargs={"patch_size": 4, "depth": 1}
+    ).build((2, 8, 12), 3, torch.Generator())
     assert model(torch.zeros(1, 2, 8, 12)).shape == (1, 3)
 
 
@@ -112,7 +112,7 @@ def test_parts_of_a_vit() -> None:
 
 
 def test_parts_of_a_model_with_two_classifiers() -> None:
-    model = TimmModel(name="levit_128s").build((3, 224, 224), 4, torch.Generator())
+    model = TimmModel(name="levit_128s", pretrained=False).build((3, 224, 224), 4, torch.Generator())
     assert parts(model)["head"] == {"head.linear", "head_dist.linear"}
 
 
@@ -132,7 +132,10 @@ def test_dropout_and_stochastic_depth_of_timms_defaults_are_off(rng: Stream) -> 
             name, img_size=32, patch_size=4, window_size=2, num_classes=2, depths=(1, 1)
         )
     assert any(getattr(m, "drop_prob", 0) for m in default.modules()), "timm's default has none to switch off"
-    ours = build(TimmModel(name=name, kwargs={"patch_size": 4, "window_size": 2, "depths": (1, 1)}), CIFAR)
+    ours = build(
+        TimmModel(name=name, pretrained=False, kwargs={"patch_size": 4, "window_size": 2, "depths": (1, 1)}),
+        CIFAR,
+    )
     assert not any(getattr(m, "drop_prob", 0) for m in ours.modules())
 
 

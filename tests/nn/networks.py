@@ -9,17 +9,18 @@ from timm.layers.std_conv import ScaledStdConv2d, StdConv2d
 from torch import Tensor, nn
 from torch.nn.utils import parametrizations, prune, spectral_norm
 
+from crossweep.bench.basic import basic
 from crossweep.devices.base import AbstractDevice
 from crossweep.devices.constant_step import ConstantStep
 from crossweep.devices.symmetry_point import SymmetryPoint
-from crossweep.engine.io_parameters import IOParameters
+from crossweep.engine.io_parameters import PERFECT
 from crossweep.rng import Stream
 from crossweep.tiles.factory import TileFactory
 from tests.algorithms.rigs import COUNT
 
-PERFECT = IOParameters(is_perfect=True)
 # equal, tiny steps and far bounds: the pulsed update is the digital one up to its pulse noise
-FINE = ConstantStep(
+FINE = basic(
+    ConstantStep,
     dw_min=1e-6,
     dw_min_dtod=0.0,
     dw_min_std=0.0,
@@ -35,7 +36,7 @@ def factory(device: AbstractDevice = FINE) -> TileFactory:
     return TileFactory(
         fast=device,
         slow=device,
-        symmetry_point=SymmetryPoint(),
+        symmetry_point=basic(SymmetryPoint),
         engine=COUNT,
         forward=PERFECT,
         backward=PERFECT,

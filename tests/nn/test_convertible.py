@@ -15,6 +15,7 @@ from crossweep.algorithms.cttv2 import CTTv2
 from crossweep.algorithms.digital import Digital
 from crossweep.algorithms.mixed_precision import MixedPrecision
 from crossweep.algorithms.ttv1 import TTv1
+from crossweep.bench.basic import basic
 from crossweep.devices.soft_bounds import SoftBounds
 from crossweep.nn.convert import analog_weights, convert, to_digital
 from crossweep.nn.convertible import convertible
@@ -22,7 +23,7 @@ from crossweep.rng import Stream
 from crossweep.tiles.mapping import TileMapping
 from tests.nn.networks import DIGITAL, EXACT, build, factory
 
-SMALL_TILES = TileMapping(max_tile_size=5, weight_scaling="row")
+SMALL_TILES = basic(TileMapping, max_tile_size=5, weight_scaling="row")
 
 
 def on_crossbars(layer: nn.Module, rule: AbstractAlgorithm, **given: object) -> nn.Module:
@@ -62,11 +63,13 @@ def test_an_image_without_batch(rng: Stream) -> None:
 
 @pytest.mark.parametrize(
     "rule",
-    [AnalogSGD(), CTTv2(auto_granularity=5.0), AGAD(), TTv1(), MixedPrecision()],
+    [basic(AnalogSGD), basic(CTTv2, auto_granularity=5.0), basic(AGAD), basic(TTv1), basic(MixedPrecision)],
     ids=lambda rule: type(rule).__name__,
 )
 def test_every_group_trains_on_devices_of_its_own(rule: AbstractAlgorithm, rng: Stream) -> None:
-    net = on_crossbars(build(0, lambda: nn.Conv2d(4, 4, 3, groups=4)), rule, device=SoftBounds(dw_min=0.01))
+    net = on_crossbars(
+        build(0, lambda: nn.Conv2d(4, 4, 3, groups=4)), rule, device=basic(SoftBounds, dw_min=0.01)
+    )
     weight = analog_weights(net)["0"]
     before = weight.logical_weight()
     x = rng.normal(8, 4, 6, 6, like=torch.empty(0))
@@ -80,7 +83,7 @@ def test_every_group_trains_on_devices_of_its_own(rule: AbstractAlgorithm, rng: 
 
 def test_groups_count_as_tiles_and_no_device_is_invented() -> None:
     net = nn.Sequential(build(0, lambda: nn.Conv2d(6, 12, 3, groups=3)))
-    (row, bias) = convert(net, ["0"], CTTv2(), TileMapping(), factory())
+    (row, bias) = convert(net, ["0"], basic(CTTv2), basic(TileMapping), factory())
     assert (row.groups, row.d_size, row.x_size) == (3, 4, 18)
     assert row.tiles == 3 * 2 and row.devices == 2 * 12 * 2 * 9, "fast and slow tile of each group"
     assert row.share == 216 / 228 and bias.kind == "bias" and bias.share == 12 / 228
@@ -90,7 +93,7 @@ def test_groups_count_as_tiles_and_no_device_is_invented() -> None:
 def test_what_crossbars_would_change_stays_digital_and_is_listed(kind: str) -> None:
     net = build(0, lambda: nn.Sequential(nn.Linear(8, 8), DIGITAL[kind]()))
     assert list(convertible(net)) == ["0"]
-    table = convert(net, ["0"], AnalogSGD(), TileMapping(), factory())
+    table = convert(net, ["0"], basic(AnalogSGD), basic(TileMapping), factory())
     rest = {row.layer for row in table if not row.tiles}
     assert kind == "lazy" or any(layer.startswith("digital: 1") for layer in rest)
     assert sum(row.share for row in table) == pytest.approx(1.0)
@@ -112,7 +115,7 @@ class Tied(nn.Module):
 def test_one_weight_in_two_layers_stays_digital_and_one_layer_in_two_places_stays_one(rng: Stream) -> None:
     digital, analog = build(0, Tied), build(0, Tied)
     assert list(convertible(analog)) == ["here"]
-    convert(analog, ["here"], Digital(), TileMapping(), factory())
+    convert(analog, ["here"], Digital(), basic(TileMapping), factory())
     assert analog.here is analog.there and analog.second.weight is analog.first.weight
     x = rng.normal(5, 8, like=torch.empty(0))
     for model in (digital, analog):

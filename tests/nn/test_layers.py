@@ -10,6 +10,7 @@ from crossweep.algorithms.agad import AGAD
 from crossweep.algorithms.analog_sgd import AnalogSGD
 from crossweep.algorithms.base import AbstractAlgorithm
 from crossweep.algorithms.cttv2 import CTTv2
+from crossweep.bench.basic import basic
 from crossweep.devices.soft_bounds import SoftBounds
 from crossweep.engine.cpu.kernels.threads import side_by_side
 from crossweep.engine.pulse_plan import UpdateParameters
@@ -29,16 +30,16 @@ def small_net() -> nn.Module:
 
 
 MAPPINGS = [
-    TileMapping(max_tile_size=0, weight_scaling="none"),
-    TileMapping(max_tile_size=20, weight_scaling="tile"),
-    TileMapping(max_tile_size=7, weight_scaling="row", omega=0.8),
+    basic(TileMapping, max_tile_size=0, weight_scaling="none"),
+    basic(TileMapping, max_tile_size=20, weight_scaling="tile"),
+    basic(TileMapping, max_tile_size=7, weight_scaling="row", omega=0.8),
 ]
 
 
 @pytest.mark.parametrize("mapping", MAPPINGS)
 def test_forward_and_backward_are_torch_s_own(mapping: TileMapping, rng: Stream) -> None:
     digital, analog = build(0, small_net), build(0, small_net)
-    convert(analog, convertible(analog), AnalogSGD(), mapping, factory())
+    convert(analog, convertible(analog), basic(AnalogSGD), mapping, factory())
     x = rng.normal(5, 3, 8, 8, like=torch.empty(0))
     xs = [x.clone().requires_grad_() for _ in range(2)]
     for model, own in ((digital, xs[0]), (analog, xs[1])):
@@ -52,11 +53,11 @@ def test_forward_and_backward_are_torch_s_own(mapping: TileMapping, rng: Stream)
 @pytest.mark.parametrize("mapping", MAPPINGS)
 def test_update_is_the_sgd_step_whatever_the_scaling(mapping: TileMapping, rng: Stream) -> None:
     # one sample, |x| and |d| the same everywhere: k = lr X D / granularity pulses are wanted at every cross-point
-    layer, lr = build(0, lambda: nn.Linear(16, 12, bias=False)), 0.005
+    layer, lr = build(0, lambda: nn.Linear(16, 12, bias=False)), 0.001
     net = nn.Sequential(layer)
     before = layer.weight.detach().clone()
-    update = UpdateParameters(desired_bl=100_000)
-    convert(net, ["0"], AnalogSGD(update=update), mapping, factory())
+    update = basic(UpdateParameters, desired_bl=10_000)
+    convert(net, ["0"], basic(AnalogSGD, update=update), mapping, factory())
     x = rng.normal(1, 16, like=before).sign() * 0.5
     d = rng.normal(1, 12, like=before).sign() * 0.25
     net(x).backward(d)
@@ -68,12 +69,12 @@ def test_update_is_the_sgd_step_whatever_the_scaling(mapping: TileMapping, rng: 
     spread = float((scales * FINE.dw_min * (lr * 0.125 / (scales * FINE.dw_min)).sqrt()).max()) / 2
     # float32 weights near 6 resolve 4.8e-7 of a scale
     torch.testing.assert_close(moved, -lr * d.T @ x, rtol=0, atol=5 * spread + 4.8e-7 * float(scales.max()))
-    assert 5 * spread < 0.1 * lr * 0.125  # the tolerance can see a wrong factor
+    assert 5 * spread < 0.25 * lr * 0.125  # the tolerance can see a wrong factor
 
 
 def test_two_backward_passes_before_a_step_count_twice(rng: Stream) -> None:
     net = nn.Sequential(build(0, lambda: nn.Linear(4, 3, bias=False)))
-    convert(net, ["0"], AnalogSGD(), TileMapping(), factory())
+    convert(net, ["0"], basic(AnalogSGD), basic(TileMapping), factory())
     weight = analog_weights(net)["0"]
     x, d = rng.normal(2, 4, like=torch.empty(0)), rng.normal(2, 3, like=torch.empty(0))
     for _ in range(2):
@@ -85,7 +86,7 @@ def test_two_backward_passes_before_a_step_count_twice(rng: Stream) -> None:
 
 def test_evaluation_keeps_nothing_for_the_update(rng: Stream) -> None:
     net = nn.Sequential(build(0, lambda: nn.Linear(4, 3)))
-    convert(net, ["0"], AnalogSGD(), TileMapping(), factory())
+    convert(net, ["0"], basic(AnalogSGD), basic(TileMapping), factory())
     with torch.no_grad():
         net(rng.normal(2, 4, like=torch.empty(0)))
     assert not analog_weights(net)["0"].pending
@@ -94,7 +95,7 @@ def test_evaluation_keeps_nothing_for_the_update(rng: Stream) -> None:
 def test_round_trip_to_digital_keeps_the_function(rng: Stream) -> None:
     model = build(0, small_net)
     expected = model(x := rng.normal(2, 3, 8, 8, like=torch.empty(0)))
-    convert(model, convertible(model), AnalogSGD(), TileMapping(max_tile_size=10), factory())
+    convert(model, convertible(model), basic(AnalogSGD), basic(TileMapping, max_tile_size=10), factory())
     back = to_digital(model)
     assert not analog_weights(back) and analog_weights(model)
     torch.testing.assert_close(back(x), expected, rtol=1e-4, atol=1e-4)
@@ -103,11 +104,11 @@ def test_round_trip_to_digital_keeps_the_function(rng: Stream) -> None:
 def test_transfer_noise_has_the_stated_size() -> None:
     from tests import expect
 
-    device = SoftBounds(dw_min=0.01, w_max=2.0, w_min=-2.0, w_max_dtod=0.0, w_min_dtod=0.0)
+    device = basic(SoftBounds, dw_min=0.01, w_max=2.0, w_min=-2.0, w_max_dtod=0.0, w_min_dtod=0.0)
     net = nn.Sequential(build(0, lambda: nn.Linear(300, 200, bias=False)))
     before = net[0].weight.detach().clone()
-    mapping = TileMapping(weight_scaling="none", max_tile_size=0)
-    convert(net, ["0"], AnalogSGD(), mapping, factory(device), transfer_noise=0.05)
+    mapping = basic(TileMapping, weight_scaling="none", max_tile_size=0)
+    convert(net, ["0"], basic(AnalogSGD), mapping, factory(device), transfer_noise=0.05)
     error = analog_weights(net)["0"].logical_weight() - before
     expect.mean(error, 0.0, std=0.1, detects=0.005)
     expect.variance(error, 0.1**2, detects=0.05)
@@ -115,7 +116,7 @@ def test_transfer_noise_has_the_stated_size() -> None:
 
 def test_table_counts_tiles_devices_and_shares() -> None:
     model = build(0, small_net)
-    table = convert(model, ["3"], AnalogSGD(), TileMapping(max_tile_size=40), factory())
+    table = convert(model, ["3"], basic(AnalogSGD), basic(TileMapping, max_tile_size=40), factory())
     assert [(row.layer, row.kind, row.d_size, row.x_size) for row in table[:1]] == [("3", "Linear", 10, 96)]
     assert table[0].tiles == 3 and table[0].devices == 960 and table[0].share == 960 / (960 + 162 + 6)
     assert [(row.layer, row.kind, row.tiles) for row in table[1:]] == [("digital: 0", "Conv2d", 0)]
@@ -158,18 +159,18 @@ def test_selection_errors_name_the_key(
 
 
 def test_pieces_differ_by_one_at_most() -> None:
-    mapping = TileMapping(max_tile_size=4)
+    mapping = basic(TileMapping, max_tile_size=4)
     assert (
         mapping.pieces(10) == [4, 3, 3]
         and mapping.pieces(4) == [4]
-        and TileMapping(max_tile_size=0).pieces(999) == [999]
+        and basic(TileMapping, max_tile_size=0).pieces(999) == [999]
     )
 
 
 def trained_with(threads: int, rule: AbstractAlgorithm) -> tuple[dict[str, Tensor], int]:
     """State of a net of four equal layers after two steps on ``threads`` threads, and the threads torch has then."""
     layers = build(0, lambda: nn.Sequential(*(nn.Linear(48, 48) for _ in range(4))))
-    convert(layers, list(convertible(layers)), rule, TileMapping(), factory(SoftBounds()))
+    convert(layers, list(convertible(layers)), rule, basic(TileMapping), factory(basic(SoftBounds)))
     weights, before = list(analog_weights(layers).values()), torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
@@ -183,7 +184,9 @@ def trained_with(threads: int, rule: AbstractAlgorithm) -> tuple[dict[str, Tenso
 
 
 @pytest.mark.parametrize(
-    "rule", [CTTv2(fast_lr=0.5, auto_granularity=50.0), AGAD(), AnalogSGD()], ids=["cttv2", "agad", "sgd"]
+    "rule",
+    [basic(CTTv2, fast_lr=0.5, auto_granularity=50.0), basic(AGAD), basic(AnalogSGD)],
+    ids=["cttv2", "agad", "sgd"],
 )
 def test_layers_side_by_side_train_as_one_after_the_other(rule: AbstractAlgorithm) -> None:
     alone, _ = trained_with(1, rule)
@@ -218,7 +221,7 @@ def test_an_error_in_one_of_several_layers_is_raised_when_all_are_done() -> None
 def test_a_weight_of_many_time_steps_learns_in_the_order_of_time(rng: Stream) -> None:
     """Errors travel backwards through time; samples reach the devices forwards, two sequences of each step together."""
     net = nn.Sequential(build(0, lambda: nn.Linear(3, 3, bias=False)))
-    convert(net, ["0"], AnalogSGD(), TileMapping(), factory())
+    convert(net, ["0"], basic(AnalogSGD), basic(TileMapping), factory())
     weight, seen = analog_weights(net)["0"], []
     weight.parts()[0].update = lambda x, d, lr: seen.append(x)
     state, steps = rng.normal(2, 3, like=torch.empty(0)).requires_grad_(), []

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from crossweep.bench.basic import basic
 from crossweep.errors import ConfigError
 from crossweep.nn import convertible as rules
 from crossweep.nn.convertible import convertible
@@ -46,7 +47,7 @@ class Functional(nn.Module):
 def check(model: nn.Module, names: list[str] | None = None) -> None:
     chosen = list(convertible(model)) if names is None else names
     images = Stream(3).normal(2, 6, like=torch.empty(0))
-    self_check(model, chosen, TileMapping(max_tile_size=4), factory(), images)
+    self_check(model, chosen, basic(TileMapping, max_tile_size=4), factory(), images)
 
 
 def test_a_product_with_the_weight_is_a_read() -> None:

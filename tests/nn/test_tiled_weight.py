@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from crossweep.algorithms.analog_sgd import AnalogSGD
 from crossweep.algorithms.ttv1 import TTv1
+from crossweep.bench.basic import basic
 from crossweep.nn.convert import convert
 from crossweep.nn.tiled_weight import TiledWeight
 from crossweep.rng import Stream
@@ -19,8 +20,10 @@ from tests.nn.networks import build
 
 
 def laid_out(weight: Tensor, scaling: WeightScaling, noise: float = 0.0, w_min: float = -1.0) -> TiledWeight:
-    mapping = TileMapping(max_tile_size=0, weight_scaling=scaling, omega=0.8)
-    return TiledWeight(weight, AnalogSGD(), mapping, factory(ideal(0.001, w_min=w_min)), transfer_noise=noise)
+    mapping = basic(TileMapping, max_tile_size=0, weight_scaling=scaling, omega=0.8)
+    return TiledWeight(
+        weight, basic(AnalogSGD), mapping, factory(ideal(0.001, w_min=w_min)), transfer_noise=noise
+    )
 
 
 @pytest.mark.parametrize("scaling", ["none", "tile", "row"])
@@ -54,8 +57,8 @@ def test_the_error_of_a_written_weight_is_a_share_of_the_upper_bound(w_min: floa
 def test_no_two_crossbars_of_a_network_share_devices_or_draws() -> None:
     """Layers, tiles of a layer and tiles of a chain are each drawn on their own, whatever their shape."""
     network = build(0, lambda: nn.Sequential(nn.Linear(6, 4), nn.Linear(6, 4)))
-    mapping = TileMapping(max_tile_size=3)
-    convert(network, ["0", "1"], TTv1(n_tiles=4), mapping, factory(soft(0.05, w_max_dtod=0.3)))
+    mapping = basic(TileMapping, max_tile_size=3)
+    convert(network, ["0", "1"], basic(TTv1, n_tiles=4), mapping, factory(soft(0.05, w_max_dtod=0.3)))
     bounds = [module.cells.w_max for module in network.modules() if isinstance(module, AnalogTile)]
     assert len(bounds) == 2 * 4 * 4
     assert not any(torch.equal(one, other) for one, other in combinations(bounds, 2))

@@ -11,32 +11,33 @@ from crossweep.algorithms.base import AbstractAlgorithm, AnalogWeight
 from crossweep.algorithms.cttv2 import CTTv2
 from crossweep.algorithms.mixed_precision import MixedPrecision
 from crossweep.algorithms.ttv2 import TTv2
+from crossweep.bench.basic import basic
 from crossweep.devices.soft_bounds import SoftBounds
 from crossweep.engine.io_parameters import IOParameters
 from crossweep.engine.pulse_plan import UpdateParameters
 from crossweep.tiles.factory import TileFactory
 
 # reads of A in the correlation table: 8 bit, noise 0.04
-STANDARD = IOParameters(
+STANDARD = basic(IOParameters,
     inp_res=1 / 254, out_res=1 / 254, out_bound=10.0, out_noise=0.04,
     noise_management="none", bound_management="none",
 )  # fmt: skip
-FIVE = UpdateParameters(desired_bl=5)
+FIVE = basic(UpdateParameters, desired_bl=5)
 NO_SPREAD: dict[str, Any] = {"dw_min_dtod": 0.0, "dw_min_std": 0.0, "up_down_dtod": 0.0}
-CORRELATION_DEVICE = SoftBounds(dw_min=0.1, w_max=1.0, w_min=-1.0, **NO_SPREAD)
+CORRELATION_DEVICE = basic(SoftBounds, dw_min=0.1, w_max=1.0, w_min=-1.0, **NO_SPREAD)
 
 
 def correlation_rules() -> dict[str, AbstractAlgorithm]:
     common: dict[str, Any] = {"update": FIVE, "auto_granularity": 200.0, "transfer_io": STANDARD}
     return {
-        "sgd": AnalogSGD(),
-        "ttv2": TTv2(fast_lr=1.0, **common),
-        "cttv2": CTTv2(fast_lr=0.1, in_chop_prob=0.1, in_chop_random=False, **common),
-        "agad": AGAD(
+        "sgd": basic(AnalogSGD),
+        "ttv2": basic(TTv2, fast_lr=1.0, **common),
+        "cttv2": basic(CTTv2, fast_lr=0.1, in_chop_prob=0.1, in_chop_random=False, **common),
+        "agad": basic(AGAD,
             fast_lr=0.1, in_chop_prob=0.1, tail_weightening=5.0,
-            transfer_update=UpdateParameters(desired_bl=1), **common,
+            transfer_update=basic(UpdateParameters, desired_bl=1), **common,
         ),
-        "mixed_precision": MixedPrecision(
+        "mixed_precision": basic(MixedPrecision,
             transfer_every=5, n_rows_per_transfer=1, granularity=0.1, n_x_bins=4, n_d_bins=4
         ),
     }  # fmt: skip
@@ -48,9 +49,9 @@ def gradient_rules() -> dict[str, AbstractAlgorithm]:
         "update": FIVE, "transfer_every": 5.0, "auto_granularity": 200.0, "auto_scale": False, "fast_lr": 1.0,
     }  # fmt: skip
     return {
-        "ttv2": TTv2(**common),
-        "cttv2": CTTv2(in_chop_random=False, **common),
-        "agad": AGAD(**common),
+        "ttv2": basic(TTv2, **common),
+        "cttv2": basic(CTTv2, in_chop_random=False, **common),
+        "agad": basic(AGAD, **common),
     }
 
 
@@ -62,10 +63,10 @@ def programming_rules() -> dict[str, AbstractAlgorithm]:
         "update": FIVE, "transfer_every": 5.0, "auto_granularity": 200.0, "auto_momentum": 0.95,
     }  # fmt: skip
     return {
-        "sgd": AnalogSGD(update=FIVE),
-        "ttv2": TTv2(**common),
-        "cttv2": CTTv2(**common),
-        "agad": AGAD(**common),
+        "sgd": basic(AnalogSGD, update=FIVE),
+        "ttv2": basic(TTv2, **common),
+        "cttv2": basic(CTTv2, **common),
+        "agad": basic(AGAD, **common),
     }
 
 
@@ -78,7 +79,7 @@ def rasch_device(states: float, **changes: Any) -> SoftBounds:
         "up_down_dtod": 0.1,
     }
     fixed = {"w_max": 1.0, "w_min": -1.0, "dw_min_dtod_log_normal": True, "n_states": states}
-    return SoftBounds(**(fixed | spreads | changes))
+    return basic(SoftBounds, **(fixed | spreads | changes))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,6 +6,7 @@ import pytest
 import torch
 from scipy import stats
 
+from crossweep.chosen import option
 from crossweep.testbeds.base import BedResult
 from crossweep.testbeds.constant_gradient import ConstantGradient
 from crossweep.testbeds.correlation_detection import CorrelationDetection
@@ -55,7 +56,7 @@ def detect(rule: str, offset: float, instances: int) -> BedResult:
     made = factory(
         CORRELATION_DEVICE, skew=-offset, tiles="both"
     )  # reference_mean moves the visible point down
-    return CorrelationDetection(instances=instances).run(
+    return option(CorrelationDetection, instances=instances).run(
         correlation_rules()[rule], made, made.draws.fork("task")
     )
 
@@ -131,7 +132,7 @@ def test_constant_gradient(rule: str, setting: tuple[float, float]) -> None:
     correlation, skew = setting
     made = factory(rasch_device(40, up_down_dtod=0.3), skew=skew)
     many = 40
-    bed = ConstantGradient(instances=many, correlation=correlation)
+    bed = option(ConstantGradient, instances=many, correlation=correlation)
     out = bed.run(gradient_rules()[rule], made, made.draws.fork("task"))
     diagonal, elsewhere = GRADIENT[setting][rule]
     places = [out.steps.tolist().index(t) for t in (500, 1000, 2000, 4000)]
@@ -166,7 +167,7 @@ def test_weight_programming(rule: str, states: int) -> None:
     seeds = 3
     slow = rasch_device(states, w_max_dtod=0.0, w_min_dtod=0.0)
     made = factory(rasch_device(states), slow, variability=1.0)
-    bed = WeightProgramming(instances=seeds * len(SPREADS), block=5)
+    bed = option(WeightProgramming, instances=seeds * len(SPREADS), samples=60_000, block=5)
     spread = Spread(inner=programming_rules()[rule], spreads=SPREADS)
     out = bed.run(spread, made, made.draws.fork("task"))
     means = out.curve[-30:].mean(0).view(len(SPREADS), seeds)
@@ -184,7 +185,7 @@ def test_weight_programming_in_place(states: int) -> None:
     """In-memory SGD; it is stationary long before the 60,000 inputs of the table."""
     slow = rasch_device(states, w_max_dtod=0.0, w_min_dtod=0.0)
     made, many = factory(slow), 12
-    bed = WeightProgramming(samples=8000, instances=many)
+    bed = option(WeightProgramming, samples=8000, instances=many)
     out = bed.run(programming_rules()["sgd"], made, made.draws.fork("task"))
     wanted, error = IN_PLACE[states]
     off = abs(out.metrics["weight_error"] - wanted)
@@ -193,10 +194,10 @@ def test_weight_programming_in_place(states: int) -> None:
 
 def test_small_runs_of_every_test_bed_give_finite_numbers_and_costs() -> None:
     beds = (
-        CorrelationDetection(instances=2, samples=60, tail=20),
-        ConstantGradient(instances=2, samples=500),
-        WeightProgramming(instances=2, size=4, samples=200, block=2),
-        LeastSquares(instances=2, size=4, rows=8, steps=20),
+        option(CorrelationDetection, instances=2, samples=60, tail=20),
+        option(ConstantGradient, instances=2, samples=500),
+        option(WeightProgramming, instances=2, size=4, samples=200, block=2),
+        option(LeastSquares, instances=2, size=4, rows=8, steps=20),
     )
     for bed in beds:
         for rule in correlation_rules().values():
@@ -207,7 +208,7 @@ def test_small_runs_of_every_test_bed_give_finite_numbers_and_costs() -> None:
 
 
 def test_the_same_streams_give_the_same_outcome() -> None:
-    bed = ConstantGradient(instances=2, samples=100)
+    bed = option(ConstantGradient, instances=2, samples=100)
     runs = []
     for seed in (1, 1, 2):
         made = factory(rasch_device(40), seed=seed)
@@ -220,7 +221,7 @@ def test_symmetry_point_is_what_moves_ttv2() -> None:
     ends = {}
     for rule in ("ttv2", "cttv2"):
         made = factory(rasch_device(40, up_down_dtod=0.3), skew=-0.8)
-        bed = ConstantGradient(instances=6, samples=1000)
+        bed = option(ConstantGradient, instances=6, samples=1000)
         ends[rule] = bed.run(gradient_rules()[rule], made, made.draws.fork("task")).metrics
     assert ends["ttv2"]["off_mean"] < -0.2
     assert abs(ends["cttv2"]["off_mean"]) < Z * ends["cttv2"]["off_std"] / sqrt(120)

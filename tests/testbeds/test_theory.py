@@ -13,6 +13,8 @@ from crossweep.algorithms.analog_sgd import AnalogSGD
 from crossweep.algorithms.base import AbstractAlgorithm
 from crossweep.algorithms.mrl import MRL
 from crossweep.algorithms.ttv1 import TTv1
+from crossweep.bench.basic import basic
+from crossweep.chosen import option
 from crossweep.devices.soft_bounds import SoftBounds
 from crossweep.engine.pulse_plan import UpdateParameters
 from crossweep.testbeds.least_squares import LeastSquares
@@ -20,13 +22,13 @@ from tests import expect
 from tests.algorithms.rigs import factory
 
 Z = stats.norm.isf(expect.FALSE_ALARM / 2)
-PLAIN = UpdateParameters(desired_bl=31, update_management=False, update_bl_management=False)
+PLAIN = basic(UpdateParameters, desired_bl=31, update_management=False, update_bl_management=False)
 
 
 def device(tau: float, step: float, **changes: Any) -> SoftBounds:
     """Exact soft bounds at +-tau."""
     spreads = ("dw_min_dtod", "dw_min_std", "up_down_dtod", "w_max_dtod", "w_min_dtod")
-    return SoftBounds(**dict.fromkeys(spreads, 0.0), w_max=tau, w_min=-tau, dw_min=step, **changes)
+    return basic(SoftBounds, **dict.fromkeys(spreads, 0.0), w_max=tau, w_min=-tau, dw_min=step, **changes)
 
 
 # -- a scalar quadratic with a noisy gradient --------------------------------------------------------------
@@ -66,7 +68,7 @@ def test_gradient_noise_pulls_in_memory_sgd_to_the_symmetry_point(
     problem: tuple[float, float, float],
 ) -> None:
     """Source: Wu et al., arXiv 2406.12774: ``w <- w - a g - (a / tau) |g| w`` comes to rest at a ridge solution."""
-    got = mean_weight(AnalogSGD(update=PLAIN), *problem, 1000)
+    got = mean_weight(basic(AnalogSGD, update=PLAIN), *problem, 1000)
     # a rate of 0.01 moves the mean off the root of the continuous equation by up to 0.0011 (their simulation)
     assert abs(float(got.mean()) - ridge(*problem)) < Z * float(got.std()) / sqrt(MANY) + 0.0011
 
@@ -74,7 +76,7 @@ def test_gradient_noise_pulls_in_memory_sgd_to_the_symmetry_point(
 @pytest.mark.slow
 @pytest.mark.parametrize("problem", RIDGE)
 def test_residual_learning_takes_that_bias_away(problem: tuple[float, float, float]) -> None:
-    rule = TTv1(
+    rule = basic(TTv1,
         gamma=0.5, fast_lr=0.01, auto_scale=False, transfer_lr=0.002, scale_transfer_lr=False, transfer_every=1,
         update=PLAIN, transfer_update=PLAIN,
     )  # fmt: skip
@@ -97,7 +99,7 @@ def square_errors(tau: float, start: float, steps: int = 1600, many: int = 64) -
     generator = torch.Generator().manual_seed(3)
     matrix = 0.5 * torch.randn(rows, size, generator=generator)
     solution = 0.3 * torch.randn(1, 1, size, generator=generator)
-    weight = AnalogSGD(update=PLAIN).build((many, 1, size), factory(device(tau, dw), subtract=False))
+    weight = basic(AnalogSGD, update=PLAIN).build((many, 1, size), factory(device(tau, dw), subtract=False))
     weight.set_weight(torch.full((many, 1, size), start))
     twin = weight.weight.clone()
     totals = torch.zeros(2, many)
@@ -139,7 +141,7 @@ def chain_loss(tiles: int) -> float:
     """Mean square error of ``sum_k gamma^k W_k`` against random targets, each tile with four states, after a warm
     start of 400 steps a tile.
     """
-    rule = MRL(
+    rule = basic(MRL,
         n_tiles=tiles, gamma=0.5, transfer_every=2, transfer_growth=2, lr_growth=1.0, transfer_lr=1e-5,
         scale_transfer_lr=False, fast_lr=0.2, auto_scale=False, warm_start=True, update=PLAIN, transfer_update=PLAIN,
     )  # fmt: skip
@@ -170,17 +172,17 @@ def test_each_further_tile_lowers_the_loss() -> None:
 
 def residual_loss(bed: LeastSquares, step: float, asymmetry: float, transfer_lr: float) -> float:
     """Loss at the end; the symmetry point is at ``asymmetry`` times 3.5, and every step transfers all columns."""
-    rule = TTv1(
+    rule = basic(TTv1,
         gamma=0.4, fast_lr=0.8, auto_scale=False, transfer_every=1, units_in_mbatch=True,
         n_reads_per_transfer=bed.size, transfer_lr=transfer_lr, scale_transfer_lr=False,
-        update=UpdateParameters(desired_bl=8), transfer_update=UpdateParameters(desired_bl=8),
+        update=basic(UpdateParameters, desired_bl=8), transfer_update=basic(UpdateParameters, desired_bl=8),
     )  # fmt: skip
     made = factory(device(3.5, step, up_down=asymmetry), subtract=False)
     return bed.run(rule, made, made.draws.fork("task")).metrics["loss"]
 
 
 def test_residual_learning_converges_to_the_digital_solution_only_with_a_symmetric_device() -> None:
-    bed = LeastSquares(instances=4, size=20, rows=40, steps=400, lr=0.8)
+    bed = option(LeastSquares, instances=4, size=20, rows=40, steps=400, lr=0.8)
     symmetric, asymmetric = (residual_loss(bed, 1e-3, c, 0.05) for c in (0.0, 0.3))
     assert symmetric < 0.1 * asymmetric
 
@@ -191,6 +193,6 @@ def test_residual_learning_rests_higher_the_further_the_symmetry_point_is_off() 
     slots, rates 0.8, gamma 0.4. Their transfer rate is not stated; eight slots of that step limit the speed, so 300
     steps show the order, not the floor.
     """
-    bed = LeastSquares(instances=2, size=50, rows=100, steps=300, lr=0.8)
+    bed = option(LeastSquares, instances=2, size=50, rows=100, steps=300, lr=0.8)
     losses = [residual_loss(bed, 1e-4, c, 0.2) for c in (0.0, 0.1, 0.2, 0.3)]
     assert losses == sorted(losses)

@@ -7,6 +7,7 @@ import torch
 from tests.algorithms.rigs import factory, normal, soft
 from torch import Tensor
 
+from crossweep.bench.basic import basic
 from crossweep.engine.pulse_plan import UpdateParameters, plan_pulses
 from crossweep.rng import Stream
 from crossweep.tiles.analog_tile import AnalogTile
@@ -22,7 +23,7 @@ def tile(population: int, draws: int, **device: float) -> AnalogTile:
 
 def pulsed(made: AnalogTile) -> Tensor:
     """The states after a mini-batch."""
-    update = UpdateParameters(desired_bl=5)
+    update = basic(UpdateParameters, desired_bl=5)
     made.update(plan_pulses(normal(1, 9, 7), normal(2, 9, 6), 0.1, 0.05, update), update)
     return made.state
 

@@ -15,6 +15,7 @@ from tests import expect
 from tests.algorithms.rigs import COUNT, MEAN, PULSE
 from torch import Tensor
 
+from crossweep.bench.basic import basic
 from crossweep.bench.fidelity import ALIKE
 from crossweep.devices.base import AbstractDevice
 from crossweep.devices.constant_step import ConstantStep
@@ -29,7 +30,7 @@ from crossweep.rng import Stream
 
 AVERAGE, STD = 0.003, 0.03
 SIZE = 64
-UPDATE = UpdateParameters()
+UPDATE = basic(UpdateParameters)
 
 
 def plan_of(samples: int, pulses: float, device: AbstractDevice, rng: Stream, *, repeat: bool) -> PulsePlan:
@@ -73,14 +74,14 @@ def faithful(exact: Tensor, fast: Tensor, device: AbstractDevice) -> None:
 
 
 FAMILIES = {
-    "soft_bounds": lambda **kw: SoftBounds(**ALIKE, **kw),
-    "soft_relative": lambda **kw: SoftBounds(**ALIKE, mult_noise=True, **kw),
-    "linear": lambda **kw: LinearStep(**ALIKE, gamma_up=0.5, gamma_down=0.3, **kw),
-    "constant": lambda **kw: ConstantStep(**ALIKE, **kw),
+    "soft_bounds": lambda **kw: basic(SoftBounds, **ALIKE, **kw),
+    "soft_relative": lambda **kw: basic(SoftBounds, **ALIKE, mult_noise=True, **kw),
+    "linear": lambda **kw: basic(LinearStep, **ALIKE, gamma_up=0.5, gamma_down=0.3, **kw),
+    "constant": lambda **kw: basic(ConstantStep, **ALIKE, **kw),
 }
 TORCH_FAMILIES = {
-    "exp": lambda **kw: ExpStep(**ALIKE, **kw),
-    "pow": lambda **kw: PowStep(**ALIKE, **kw),
+    "exp": lambda **kw: basic(ExpStep, **ALIKE, **kw),
+    "pow": lambda **kw: basic(PowStep, **ALIKE, **kw),
 }
 
 
@@ -154,14 +155,14 @@ def test_compiled_and_torch_pulses_agree(family: str, dw_min: float, noise: floa
 
     expect.same_distribution(
         diagonal(PULSE, 60),
-        diagonal(EngineParameters(level="pulse", backend="reference"), 30),
+        diagonal(basic(EngineParameters, level="pulse", backend="reference"), 30),
     )
 
 
 @pytest.mark.parametrize(("dw_min", "noise"), [(0.01, 0.3), (0.1, 0.0), (0.1, 0.5)])
 @pytest.mark.parametrize("samples", [1, 64])
 def test_mean_is_faithful_to_count(dw_min: float, noise: float, samples: int, rng: Stream) -> None:
-    device = SoftBounds(dw_min=dw_min, dw_min_std=noise, **ALIKE)
+    device = basic(SoftBounds, dw_min=dw_min, dw_min_std=noise, **ALIKE)
     bar = Crossbar(device, device.draw((SIZE, SIZE), rng))
     v, engines = (
         torch.full((SIZE, SIZE), 0.4),
@@ -185,7 +186,7 @@ def test_mean_is_faithful_to_count(dw_min: float, noise: float, samples: int, rn
     ids=["pulse", "count", "mean"],
 )
 def test_random_pulses_drift_to_the_symmetry_point(engine: EngineParameters, rng: Stream) -> None:
-    device = SoftBounds(dw_min=0.05, dw_min_std=0.3, up_down=0.3, **ALIKE)
+    device = basic(SoftBounds, dw_min=0.05, dw_min_std=0.3, up_down=0.3, **ALIKE)
     bar = Crossbar(device, device.draw((SIZE, SIZE), rng))
     u, q = 0.05, 0.05 * 0.7  # relative steps up and down
     v = torch.full((SIZE, SIZE), -0.5)
@@ -201,7 +202,7 @@ def test_random_pulses_drift_to_the_symmetry_point(engine: EngineParameters, rng
 
 
 def test_tails_of_count_follow_pulse(rng: Stream) -> None:
-    device = SoftBounds(dw_min=0.02, dw_min_std=0.5, **ALIKE)
+    device = basic(SoftBounds, dw_min=0.02, dw_min_std=0.5, **ALIKE)
     bar = Crossbar(device, device.draw((SIZE, SIZE), rng))
     v, plan = torch.full((SIZE, SIZE), 0.6), plan_of(24, 1.5, device, rng, repeat=True)
     exact = run(PULSE, v, plan, bar, rng.fork("pulse"), 16).flatten()
@@ -225,7 +226,7 @@ def test_compiled_and_torch_means_agree(family: str, samples: int, rng: Stream) 
         torch.stack(
             [made(engine).update(v, plan, bar, UPDATE, rng.fork(f"{engine.backend}{i}"))[0] for i in range(8)]
         )
-        for engine in (MEAN, EngineParameters(level="mean", backend="reference"))
+        for engine in (MEAN, basic(EngineParameters, level="mean", backend="reference"))
     )
     expect.same_distribution(compiled, readable)
     expect.same_std(compiled, readable)

@@ -10,6 +10,7 @@ from tests import expect
 from tests.algorithms.rigs import COUNT, PULSE
 from torch import Tensor
 
+from crossweep.bench.basic import basic
 from crossweep.devices.constant_step import ConstantStep
 from crossweep.engine.base import Crossbar, EngineParameters
 from crossweep.engine.choose import engine as made
@@ -20,9 +21,9 @@ STEP = 0.001
 IDEAL = {"dw_min_dtod": 0.0, "up_down_dtod": 0.0, "w_max_dtod": 0.0, "w_min_dtod": 0.0}
 ENGINES = {
     "pulse": PULSE,
-    "pulse_reference": EngineParameters(level="pulse", backend="reference"),
+    "pulse_reference": basic(EngineParameters, level="pulse", backend="reference"),
     "count": COUNT,
-    "count_reference": EngineParameters(level="count", backend="reference"),
+    "count_reference": basic(EngineParameters, level="count", backend="reference"),
 }
 
 
@@ -34,8 +35,8 @@ def engine(request: pytest.FixtureRequest) -> EngineParameters:
 
 def step(engine, x: Tensor, d: Tensor, lr: float, rng: Stream, *, std: float = 0.0, **update) -> Tensor:
     """The change of an ideal constant-step crossbar with bounds far away, in one update."""
-    device = ConstantStep(dw_min=STEP, dw_min_std=std, w_max=100.0, w_min=-100.0, **IDEAL)
-    parameters = UpdateParameters(**update)
+    device = basic(ConstantStep, dw_min=STEP, dw_min_std=std, w_max=100.0, w_min=-100.0, **IDEAL)
+    parameters = basic(UpdateParameters, **update)
     bar = Crossbar(device, device.draw((d.shape[-1], x.shape[-1]), rng.fork("cells")))
     plan = plan_pulses(x, d, lr, device.granularity, parameters)
     moved, _ = made(engine).update(torch.zeros_like(bar.cells.w_max), plan, bar, parameters, rng)
@@ -108,7 +109,7 @@ def test_fact_20_single_pulse_recipe(engine, sign: float, rng: Stream) -> None:
 
 def test_fact_23_pulses_follow_the_rate_not_the_amplitude(engine, rng: Stream) -> None:
     lr = 0.5 * 31 * STEP / (0.3 * 0.1)  # what auto_scale makes of fast_lr = 0.5 and constant amplitudes
-    plan = plan_pulses(torch.full((1, 5), 0.3), torch.full((1, 5), 0.1), lr, STEP, UpdateParameters())
+    plan = plan_pulses(torch.full((1, 5), 0.3), torch.full((1, 5), 0.1), lr, STEP, basic(UpdateParameters))
     assert plan.bl.eq(16).all()
     x, d = torch.full((400, 5), 0.3), torch.full((400, 5), 0.1)
     counts = -step(engine, x, d, lr, rng) / STEP / 400

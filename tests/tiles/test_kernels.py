@@ -10,6 +10,7 @@ from numba import njit
 from scipy import stats
 from tests import expect
 
+from crossweep.bench.basic import basic
 from crossweep.bench.fidelity import ALIKE
 from crossweep.devices.constant_step import ConstantStep
 from crossweep.devices.exp_step import ExpStep
@@ -107,24 +108,26 @@ def _respond(v, up, total, device, scalars, out, key):
 
 
 DEVICES = {
-    "soft": SoftBounds(dw_min=0.02, dw_min_std=0.4, **ALIKE),
-    "soft_relative": SoftBounds(dw_min=0.02, dw_min_std=0.4, mult_noise=True, **ALIKE),
-    "linear": LinearStep(dw_min=0.02, dw_min_std=0.4, gamma_up=0.5, gamma_down=0.2, **ALIKE),
-    "constant": ConstantStep(dw_min=0.02, dw_min_std=0.4, **ALIKE),
-    "noisy": SoftBounds(dw_min=0.002, dw_min_std=5.0, **ALIKE),
-    "coarse": SoftBounds(dw_min=0.3, dw_min_std=0.2, **ALIKE),
-    "exponential": ExpStep(dw_min=0.02, dw_min_std=0.4, **ALIKE),
-    "exponential_floor": ExpStep(
-        dw_min=0.02, dw_min_std=0.4, dw_min_std_add=0.02, dw_min_std_slope=0.1, **ALIKE
+    "soft": basic(SoftBounds, dw_min=0.02, dw_min_std=0.4, **ALIKE),
+    "soft_relative": basic(SoftBounds, dw_min=0.02, dw_min_std=0.4, mult_noise=True, **ALIKE),
+    "linear": basic(LinearStep, dw_min=0.02, dw_min_std=0.4, gamma_up=0.5, gamma_down=0.2, **ALIKE),
+    "constant": basic(ConstantStep, dw_min=0.02, dw_min_std=0.4, **ALIKE),
+    "noisy": basic(SoftBounds, dw_min=0.002, dw_min_std=5.0, **ALIKE),
+    "coarse": basic(SoftBounds, dw_min=0.3, dw_min_std=0.2, **ALIKE),
+    "exponential": basic(ExpStep, dw_min=0.02, dw_min_std=0.4, **ALIKE),
+    "exponential_floor": basic(
+        ExpStep, dw_min=0.02, dw_min_std=0.4, dw_min_std_add=0.02, dw_min_std_slope=0.1, **ALIKE
     ),
-    "nodes": PiecewiseStep(
+    "nodes": basic(
+        PiecewiseStep,
         dw_min=0.02,
         dw_min_std=0.4,
         piecewise_up=(1.5, 1.4, 1.0, 0.5, 0.1),
         piecewise_down=(0.1, 0.4, 0.8, 1.1, 1.2),
         **ALIKE,
     ),
-    "table": TableStep(
+    "table": basic(
+        TableStep,
         dw_min=0.02,
         dw_min_std=0.4,
         up=((1.6, 1.0, 0.1), (1.2, 0.9, 0.3)),
@@ -133,8 +136,8 @@ DEVICES = {
         down_std=((0.7, 1.0, 1.4), (0.8, 1.0, 1.1)),
         **ALIKE,
     ),
-    "growing": ExpStep(
-        dw_min=0.002, dw_min_std=0.6, A_up=-9.0, A_down=-2.0, gamma_up=2.5, gamma_down=2.5, **ALIKE
+    "growing": basic(
+        ExpStep, dw_min=0.002, dw_min_std=0.6, A_up=-9.0, A_down=-2.0, gamma_up=2.5, gamma_down=2.5, **ALIKE
     ),
 }
 
@@ -174,7 +177,7 @@ def test_known_pulses_match_the_reference(name: str, rng: Stream) -> None:
 
 
 def test_a_pair_of_exponential_devices_moves_as_its_model_says(rng: Stream) -> None:
-    one = ExpStep(
+    one = basic(ExpStep,
         dw_min=0.01, dw_min_std=0.6, dw_min_std_add=0.042, dw_min_std_slope=0.108, A_up=-27.235, A_down=-2.235,
         gamma_up=2.5, gamma_down=2.5, a=-1.0, b=0.0, w_max=2.0, w_min=0.0, n_devices=2, update_policy="one_sided",
     )  # fmt: skip
@@ -253,8 +256,8 @@ def test_certain_pulses_move_devices_as_one_after_the_other(name: str, bl: int, 
     v = 0.9 * (2 * rng.fork("v").uniform(70, 41, like=like) - 1)
     for part in (plan, plan.samples(4, 15), plan.within(since, until)):
         ends = [
-            made(EngineParameters(level="pulse", backend=backend)).update(
-                v, part, bar, UpdateParameters(desired_bl=bl), rng
+            made(basic(EngineParameters, level="pulse", backend=backend)).update(
+                v, part, bar, basic(UpdateParameters, desired_bl=bl), rng
             )
             for backend in ("cpu", "reference")
         ]

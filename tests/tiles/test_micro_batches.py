@@ -14,23 +14,24 @@ from crossweep.algorithms.rider import RIDER
 from crossweep.algorithms.rlv2 import RLv2
 from crossweep.algorithms.tt_adam import TTAdam
 from crossweep.algorithms.ttv1 import TTv1
+from crossweep.bench.basic import basic
 from crossweep.devices.soft_bounds import SoftBounds
 from crossweep.engine.base import EngineParameters
 from crossweep.engine.cpu import words
 from crossweep.engine.pulse_plan import UpdateParameters, micro_batches
 
-CERTAIN = UpdateParameters(pulse_type="deterministic_implicit", desired_bl=7)
+CERTAIN = basic(UpdateParameters, pulse_type="deterministic_implicit", desired_bl=7)
 RULES: dict[str, AbstractAlgorithm] = {
-    "analog_sgd": AnalogSGD(update=CERTAIN),
-    "cttv2": CTTv2(update=CERTAIN, auto_granularity=40.0, **REGULAR),
-    "adam": TTAdam(update=CERTAIN, transfer_lr=0.1, **REGULAR),
-    "factored": TTAdam(update=CERTAIN, transfer_lr=0.1, normalise="factored", **REGULAR),
-    "rider": RIDER(update=CERTAIN, auto_granularity=40.0),
-    "agad_rows": AGAD(update=CERTAIN, auto_granularity=40.0, transfer_columns=False, **REGULAR),
-    "chain": TTv1(
-        update=CERTAIN, n_tiles=3, gamma=0.4, transfer_every_vec=(1.0, 5.0), transfer_update=SEVERAL
+    "analog_sgd": basic(AnalogSGD, update=CERTAIN),
+    "cttv2": basic(CTTv2, update=CERTAIN, auto_granularity=40.0, **REGULAR),
+    "adam": basic(TTAdam, update=CERTAIN, transfer_lr=0.1, **REGULAR),
+    "factored": basic(TTAdam, update=CERTAIN, transfer_lr=0.1, normalise="factored", **REGULAR),
+    "rider": basic(RIDER, update=CERTAIN, auto_granularity=40.0),
+    "agad_rows": basic(AGAD, update=CERTAIN, auto_granularity=40.0, transfer_columns=False, **REGULAR),
+    "chain": basic(
+        TTv1, update=CERTAIN, n_tiles=3, gamma=0.4, transfer_every_vec=(1.0, 5.0), transfer_update=SEVERAL
     ),
-    "rlv2": RLv2(update=CERTAIN, gamma=0.1, transfer_update=SEVERAL),
+    "rlv2": basic(RLv2, update=CERTAIN, gamma=0.1, transfer_update=SEVERAL),
 }
 
 
@@ -45,9 +46,9 @@ def test_pieces_cover_the_mini_batch_once(batch: int, most: int) -> None:
 @pytest.mark.parametrize("name", RULES)
 def test_pieces_train_as_the_whole_where_nothing_is_drawn(name: str) -> None:
     """Samples follow one another anyway: with certain pulses every state, buffer and counter is the same."""
-    device = SoftBounds(dw_min=0.02, **IDEAL)
+    device = basic(SoftBounds, dw_min=0.02, **IDEAL)
     whole, pieces = (
-        trained(RULES[name], EngineParameters(level="pulse", micro_batch=most), device=device)
+        trained(RULES[name], basic(EngineParameters, level="pulse", micro_batch=most), device=device)
         for most in (0, 7)
     )
     first, second = (dict(weight.named_buffers()) for weight in (whole, pieces))
@@ -59,20 +60,22 @@ def test_pieces_train_as_the_whole_where_nothing_is_drawn(name: str) -> None:
     assert whole.counters() == pieces.counters()
 
 
-@pytest.mark.parametrize("rule", [CTTv2(auto_granularity=40.0), AnalogSGD()], ids=["cttv2", "analog_sgd"])
+@pytest.mark.parametrize(
+    "rule", [basic(CTTv2, auto_granularity=40.0), basic(AnalogSGD)], ids=["cttv2", "analog_sgd"]
+)
 def test_no_more_pulses_are_drawn_at_once(rule: AbstractAlgorithm, monkeypatch: pytest.MonkeyPatch) -> None:
     drawn: list[int] = []
     draw = words._draw
     monkeypatch.setattr(words, "_draw", lambda sides: drawn.append(sides[0].bl.size) or draw(sides))
-    trained(rule, EngineParameters(level="count", micro_batch=16), batches=(50, 1))
+    trained(rule, basic(EngineParameters, level="count", micro_batch=16), batches=(50, 1))
     assert drawn == [16, 16, 16, 2, 1]
 
 
 def test_pieces_draw_as_many_pulses_as_the_whole() -> None:
-    rule = AnalogSGD(update=UpdateParameters(desired_bl=5))
+    rule = basic(AnalogSGD, update=basic(UpdateParameters, desired_bl=5))
 
     def states(most: int) -> torch.Tensor:
-        engine = EngineParameters(level="count", micro_batch=most)
+        engine = basic(EngineParameters, level="count", micro_batch=most)
         runs = (
             trained(rule, engine, seed, (50,), KINDS["constant"])
             for seed in range(100 * most, 100 * most + 60)

@@ -14,27 +14,34 @@ from torch import Tensor
 from crossweep.algorithms.chain_weight import ChainWeight
 from crossweep.algorithms.ttv1 import TTv1
 from crossweep.algorithms.ttv2 import TTv2
+from crossweep.bench.basic import basic
 from crossweep.devices.soft_bounds import SoftBounds
 from crossweep.engine.cpu import windows
 from crossweep.engine.cpu.engine import CPUEngine
-from crossweep.engine.io_parameters import IOParameters
+from crossweep.engine.io_parameters import PERFECT, IOParameters
 from crossweep.engine.reference.reads import read_slices
 from crossweep.errors import ConfigError
 
 ROWS, COLUMNS = 4, 37
-CLEAN = IOParameters(
-    inp_res=0.0, out_res=0.0, out_noise=0.0, out_bound=0.0, noise_management="none", bound_management="none"
+CLEAN = basic(
+    IOParameters,
+    inp_res=0.0,
+    out_res=0.0,
+    out_noise=0.0,
+    out_bound=0.0,
+    noise_management="none",
+    bound_management="none",
 )
-NOISY = IOParameters(
-    inp_res=1 / 14, out_res=1 / 62, out_bound=10.0, out_noise=0.4, inp_noise=0.02, w_noise=0.03
+NOISY = basic(
+    IOParameters, inp_res=1 / 14, out_res=1 / 62, out_bound=10.0, out_noise=0.4, inp_noise=0.02, w_noise=0.03
 )
-DEVICE = SoftBounds(**(EXACT | {"dw_min": 0.01, "w_max": 1.5}))
+DEVICE = basic(SoftBounds, **(EXACT | {"dw_min": 0.01, "w_max": 1.5}))
 WEIGHT = 0.3 * normal(5, ROWS, COLUMNS)
 
 
 def holding(io: Any, rule: Any = None, **more: Any) -> ChainWeight:
     """A weight whose fast tile holds ``WEIGHT`` and is read column by column into a buffer that never fills."""
-    made = (rule or TTv2)(transfer_io=io, **({} if rule else {"auto_granularity": 1e4}), **more)
+    made = basic(rule or TTv2, transfer_io=io, **({} if rule else {"auto_granularity": 1e4}), **more)
     weight = made.build((ROWS, COLUMNS), factory(DEVICE, engine=COUNT, io=NOISY))
     assert isinstance(weight, ChainWeight)
     weight.fast.set_weight(WEIGHT)
@@ -109,7 +116,7 @@ def test_one_line_keeps_bits_and_relative_noise() -> None:
     assert (io.inp_res, io.out_res, io.inp_noise, io.w_noise) == (1 / 14, 1 / 62, 0.02, 0.03)
     assert io.out_bin / io.out_bound == pytest.approx(NOISY.out_bin / NOISY.out_bound)
     assert replace(NOISY, out_bound=0.0).of_one_line(1.5).out_noise == 0.4  # no range, nothing to set
-    assert IOParameters(is_perfect=True).of_one_line(1.0).is_perfect
+    assert PERFECT.of_one_line(1.0).is_perfect
 
 
 def test_a_transfer_reads_as_the_rule_says() -> None:
@@ -121,13 +128,13 @@ def test_a_transfer_reads_as_the_rule_says() -> None:
     assert io(holding(CLEAN)) == [CLEAN]
     made = factory(DEVICE, replace(DEVICE, w_max=3.0), io=NOISY)
     made = replace(made, backward=replace(NOISY, out_noise=0.1))
-    chain = TTv1(n_tiles=3, gamma=0.3, transfer_columns=False).build((ROWS, COLUMNS), made)
+    chain = basic(TTv1, n_tiles=3, gamma=0.3, transfer_columns=False).build((ROWS, COLUMNS), made)
     assert [own.out_bound for own in io(chain)] == [1.5, 3.0]
     assert io(chain)[0].out_noise == pytest.approx(0.1 / 10 * 1.5)  # rows: the backward periphery
     with pytest.raises(
         ConfigError, match="transfer_io: must be one of 'forward', 'perfect' or IOParameters, got 'ideal'"
     ):
-        TTv2(transfer_io="ideal")  # type: ignore[arg-type]
+        basic(TTv2, transfer_io="ideal")  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("name", [n for n in NAMES if hasattr(load(n), "transfer_io")])

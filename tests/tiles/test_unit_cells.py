@@ -9,6 +9,7 @@ from tests.algorithms.rigs import COUNT, MEAN, PULSE
 from tests.devices import catalogue
 from torch import Tensor
 
+from crossweep.bench.basic import basic
 from crossweep.devices import response
 from crossweep.devices.constant_step import ConstantStep
 from crossweep.devices.one_sided import unmirrored
@@ -36,7 +37,7 @@ def cell(
 ) -> UnitCellTile:
     parts = TileParameters(
         device=device,
-        symmetry_point=point or SymmetryPoint(),
+        symmetry_point=point or basic(SymmetryPoint),
         engine=made(engine or PULSE),
     )
     return UnitCellTile(shape, parts, population=rng.fork("population"), draws=rng.fork("draws"))
@@ -49,7 +50,7 @@ def batch(rng: Stream, b: int, d_size: int, x_size: int) -> tuple[Tensor, Tensor
 
 @pytest.mark.parametrize("policy", ["all", "single_fixed", "single_sequential", "single_random"])
 def test_a_written_weight_is_shown(policy: str, rng: Stream) -> None:
-    device = SoftBounds(n_devices=3, update_policy=policy, w_max_dtod=0.05, w_min_dtod=0.05)
+    device = basic(SoftBounds, n_devices=3, update_policy=policy, w_max_dtod=0.05, w_min_dtod=0.05)
     tile = cell(device, (4, 5), rng)
     weight = 0.2 * rng.fork("w").normal(4, 5, like=tile.weight).clamp(-2, 2)
     tile.set_weight(weight)
@@ -58,7 +59,7 @@ def test_a_written_weight_is_shown(policy: str, rng: Stream) -> None:
 
 
 def test_all_devices_take_every_pulse_and_average_their_noise(rng: Stream) -> None:
-    device = ConstantStep(n_devices=4, dw_min=0.01, **(ALIKE | {"dw_min_std": 0.5}))
+    device = basic(ConstantStep, n_devices=4, dw_min=0.01, **(ALIKE | {"dw_min_std": 0.5}))
     tile = cell(device, (200, 200), rng)
     tile.pulse(torch.ones(200, 200))
     expect.mean(tile.weight, 0.01, std=0.5 * 0.01 / 2, detects=0.01 * 0.01)
@@ -67,9 +68,9 @@ def test_all_devices_take_every_pulse_and_average_their_noise(rng: Stream) -> No
 
 
 def test_single_policies_give_each_sample_to_one_device(rng: Stream) -> None:
-    device = ConstantStep(n_devices=2, dw_min=0.01, **ALIKE)
+    device = basic(ConstantStep, n_devices=2, dw_min=0.01, **ALIKE)
     x, d = torch.ones(4, 3), -torch.ones(4, 2)
-    update = UpdateParameters(desired_bl=1)
+    update = basic(UpdateParameters, desired_bl=1)
     for policy, shares in (("single_fixed", (4, 0)), ("single_sequential", (2, 2))):
         tile = cell(replace(device, update_policy=policy), (2, 3), rng.fork(policy))
         tile.update(plan_pulses(x, d, 0.01, 0.01, update), update)
@@ -84,7 +85,7 @@ def test_single_policies_give_each_sample_to_one_device(rng: Stream) -> None:
 
 def test_sequential_turns_go_on_over_updates(rng: Stream) -> None:
     tile = cell(
-        ConstantStep(n_devices=3, update_policy="single_sequential", dw_min=0.01, **ALIKE), (1, 1), rng
+        basic(ConstantStep, n_devices=3, update_policy="single_sequential", dw_min=0.01, **ALIKE), (1, 1), rng
     )
     for _ in range(4):
         tile.pulse(torch.ones(1, 1))
@@ -93,8 +94,8 @@ def test_sequential_turns_go_on_over_updates(rng: Stream) -> None:
 
 @every_engine
 def test_the_expected_update_is_the_gradient_step(engine: EngineParameters, rng: Stream) -> None:
-    device = ConstantStep(n_devices=3, dw_min=0.001, w_max=9.0, w_min=-9.0, **ALIKE)
-    update = UpdateParameters(desired_bl=31)
+    device = basic(ConstantStep, n_devices=3, dw_min=0.001, w_max=9.0, w_min=-9.0, **ALIKE)
+    update = basic(UpdateParameters, desired_bl=31)
     x, d = batch(rng, 5, 2, 3)
     many = (500, 2, 3)
     tile = cell(device, many, rng, engine)
@@ -112,9 +113,9 @@ def test_the_expected_update_is_the_gradient_step(engine: EngineParameters, rng:
 @every_engine
 def test_shared_lines_make_the_devices_of_a_cell_count_alike(engine: EngineParameters, rng: Stream) -> None:
     tile = cell(
-        ConstantStep(n_devices=2, dw_min=0.001, w_max=9.0, w_min=-9.0, **ALIKE), (20, 30), rng, engine
+        basic(ConstantStep, n_devices=2, dw_min=0.001, w_max=9.0, w_min=-9.0, **ALIKE), (20, 30), rng, engine
     )
-    update = UpdateParameters(desired_bl=31)
+    update = basic(UpdateParameters, desired_bl=31)
     x, d = batch(rng, 8, 20, 30)
     tile.update(plan_pulses(x, d, 0.01, 0.001, update), update)
     assert tile.weight.abs().max() > 0.005
@@ -122,8 +123,8 @@ def test_shared_lines_make_the_devices_of_a_cell_count_alike(engine: EngineParam
 
 
 def test_skew_and_variability_are_those_of_the_weight(rng: Stream) -> None:
-    device = SoftBounds(n_devices=4, up_down_dtod=0.2, w_max=1.0, w_min=-1.0)
-    tile = cell(device, (150, 150), rng, point=SymmetryPoint(skew=0.1, variability=0.05))
+    device = basic(SoftBounds, n_devices=4, up_down_dtod=0.2, w_max=1.0, w_min=-1.0)
+    tile = cell(device, (150, 150), rng, point=basic(SymmetryPoint, skew=0.1, variability=0.05))
     own = device.symmetry_point(tile.cells)
     tile.state = own
     tile._show(torch.ones_like(own, dtype=torch.bool))
@@ -133,7 +134,7 @@ def test_skew_and_variability_are_those_of_the_weight(rng: Stream) -> None:
 
 def test_a_pair_has_no_symmetry_point_to_move(rng: Stream) -> None:
     with pytest.raises(ConfigError, match=r"symmetry_point\.skew"):
-        cell(catalogue.load("pcm"), (2, 2), rng, point=SymmetryPoint(skew=0.1))
+        cell(catalogue.load("pcm"), (2, 2), rng, point=basic(SymmetryPoint, skew=0.1))
 
 
 @pytest.mark.parametrize(
@@ -141,7 +142,7 @@ def test_a_pair_has_no_symmetry_point_to_move(rng: Stream) -> None:
 )
 def test_impossible_cells_are_refused(changes: dict[str, object]) -> None:
     with pytest.raises(ConfigError, match=r"^(n_devices|update_policy|w_min)\b"):
-        SoftBounds(**changes)
+        basic(SoftBounds, **changes)
 
 
 # -- one-sided pairs -----------------------------------------------------------------------------------
@@ -180,7 +181,7 @@ def test_a_pair_only_ever_grows(rng: Stream) -> None:
 @every_engine
 def test_engines_agree_on_a_pair(engine: EngineParameters, rng: Stream) -> None:
     device = catalogue.alike("pcm", dw_min=0.001, dw_min_std=0.0)
-    update = UpdateParameters(desired_bl=31)
+    update = basic(UpdateParameters, desired_bl=31)
     x, d = batch(rng, 6, 2, 3)
     results = []
     for one in (PULSE, engine):
@@ -231,7 +232,7 @@ def test_a_pair_below_the_thresholds_is_left_alone(rng: Stream) -> None:
 
 
 def test_cells_survive_save_and_load(rng: Stream) -> None:
-    device = SoftBounds(n_devices=3, update_policy="single_sequential", write_noise_std=2.0)
+    device = basic(SoftBounds, n_devices=3, update_policy="single_sequential", write_noise_std=2.0)
     first, second = cell(device, (4, 5), rng.fork("a")), cell(device, (4, 5), rng.fork("b"))
     first.pulse(torch.ones(4, 5))
     second.load_state_dict(first.state_dict())
@@ -247,10 +248,12 @@ def test_cells_survive_save_and_load(rng: Stream) -> None:
 def test_each_device_of_a_one_sided_pair_is_charged_with_the_pulses_of_its_own_direction(
     engine: EngineParameters, backend: str, rng: Stream
 ) -> None:
-    device = SoftBounds(n_devices=2, update_policy="one_sided", dw_min=0.001, w_min=0.0, w_max=10.0, **ALIKE)
+    device = basic(
+        SoftBounds, n_devices=2, update_policy="one_sided", dw_min=0.001, w_min=0.0, w_max=10.0, **ALIKE
+    )
     tile = cell(device, (3, 5), rng, replace(engine, backend=backend))
     d = torch.tensor([1.0, -1.0, -1.0]).expand(40, 3)  # the first row is only ever pulsed down
-    update = UpdateParameters(desired_bl=10)
+    update = basic(UpdateParameters, desired_bl=10)
     tile.update(plan_pulses(torch.ones(40, 5), d, 0.005, 0.001, update), update)
     up, down = tile.pulses_given
     assert (up[1:] > 0).all() and (down[0] > 0).all()

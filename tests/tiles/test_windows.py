@@ -15,6 +15,7 @@ from crossweep.algorithms.tiki_taka import BufferedTransfer, TikiTaka
 from crossweep.algorithms.tt_adam import TTAdam
 from crossweep.algorithms.ttv1 import TTv1
 from crossweep.algorithms.ttv2 import TTv2
+from crossweep.bench.basic import basic
 from crossweep.devices.base import AbstractDevice
 from crossweep.devices.constant_step import ConstantStep
 from crossweep.devices.exp_step import ExpStep
@@ -24,17 +25,18 @@ from crossweep.devices.symmetry_point import SymmetryPoint
 from crossweep.engine.base import EngineParameters
 from crossweep.engine.cpu import windows
 from crossweep.engine.cpu.engine import CPUEngine
-from crossweep.engine.io_parameters import IOParameters
+from crossweep.engine.io_parameters import PERFECT, IOParameters
 from crossweep.engine.pulse_plan import UpdateParameters
 from crossweep.rng import Stream
 from crossweep.tiles.factory import TileFactory
 
 IDEAL = {"dw_min_dtod": 0.0, "dw_min_std": 0.0, "up_down_dtod": 0.0, "w_max_dtod": 0.0, "w_min_dtod": 0.0}
 REGULAR = {"in_chop_prob": 0.3, "in_chop_random": False}
-UPDATE = UpdateParameters(desired_bl=5)
+UPDATE = basic(UpdateParameters, desired_bl=5)
 BATCHES = (50, 1, 20, 131, 64)
-SEVERAL = UpdateParameters(pulse_type="deterministic_implicit", desired_bl=7)
-COARSE_READ = IOParameters(
+SEVERAL = basic(UpdateParameters, pulse_type="deterministic_implicit", desired_bl=7)
+COARSE_READ = basic(
+    IOParameters,
     inp_res=1 / 126,
     out_res=1 / 62,
     out_bound=2.0,
@@ -43,40 +45,54 @@ COARSE_READ = IOParameters(
     bound_management="none",
 )
 RULES: dict[str, BufferedTransfer] = {
-    "cttv2": CTTv2(update=UPDATE, auto_granularity=40.0, transfer_io=COARSE_READ, **REGULAR),
-    "cttv2_kept": CTTv2(update=UPDATE, forget_buffer=False, momentum=0.2, transfer_every=3, **REGULAR),
-    "cttv2_rows": CTTv2(update=UPDATE, transfer_columns=False, correct_gradient_magnitudes=True, **REGULAR),
-    "agad": AGAD(update=UPDATE, auto_granularity=40.0, **REGULAR),
-    "agad_sums": AGAD(update=UPDATE, correct_accumulation=True, forget_buffer=False, **REGULAR),
-    "ttv2": TTv2(update=UPDATE, auto_granularity=40.0, n_reads_per_transfer=2),
-    "adam": TTAdam(update=UPDATE, transfer_io=COARSE_READ, **REGULAR),
-    "agad_adam": AGAD(
-        update=UPDATE, normalise="device", transfer_lr=0.02, step=2.0, transfer_update=SEVERAL, **REGULAR
+    "cttv2": basic(CTTv2, update=UPDATE, auto_granularity=40.0, transfer_io=COARSE_READ, **REGULAR),
+    "cttv2_kept": basic(CTTv2, update=UPDATE, forget_buffer=False, momentum=0.2, transfer_every=3, **REGULAR),
+    "cttv2_rows": basic(
+        CTTv2, update=UPDATE, transfer_columns=False, correct_gradient_magnitudes=True, **REGULAR
     ),
-    "factored": TTAdam(update=UPDATE, normalise="factored", transfer_columns=False, **REGULAR),
-    "rider": RIDER(update=UPDATE, auto_granularity=40.0),
-    "erider": ERIDER(update=UPDATE, auto_granularity=40.0, **REGULAR),
-    "erider_rows": ERIDER(
-        update=UPDATE, auto_granularity=10.0, transfer_columns=False, out_chop_prob=0.5, in_chop_prob=0.5
+    "agad": basic(AGAD, update=UPDATE, auto_granularity=40.0, **REGULAR),
+    "agad_sums": basic(AGAD, update=UPDATE, correct_accumulation=True, forget_buffer=False, **REGULAR),
+    "ttv2": basic(TTv2, update=UPDATE, auto_granularity=40.0, n_reads_per_transfer=2),
+    "adam": basic(TTAdam, update=UPDATE, transfer_io=COARSE_READ, **REGULAR),
+    "agad_adam": basic(
+        AGAD,
+        update=UPDATE,
+        normalise="device",
+        transfer_lr=0.02,
+        step=2.0,
+        transfer_update=SEVERAL,
+        **REGULAR,
     ),
-    "several_pulses": TTv2(update=UPDATE, auto_granularity=10.0, step=3.4, transfer_update=SEVERAL),
+    "factored": basic(TTAdam, update=UPDATE, normalise="factored", transfer_columns=False, **REGULAR),
+    "rider": basic(RIDER, update=UPDATE, auto_granularity=40.0),
+    "erider": basic(ERIDER, update=UPDATE, auto_granularity=40.0, **REGULAR),
+    "erider_rows": basic(
+        ERIDER,
+        update=UPDATE,
+        auto_granularity=10.0,
+        transfer_columns=False,
+        out_chop_prob=0.5,
+        in_chop_prob=0.5,
+    ),
+    "several_pulses": basic(TTv2, update=UPDATE, auto_granularity=10.0, step=3.4, transfer_update=SEVERAL),
 }
-UNMANAGED = UpdateParameters(desired_bl=10, update_management=False, update_bl_management=False)
+UNMANAGED = basic(UpdateParameters, desired_bl=10, update_management=False, update_bl_management=False)
 BY_TRAINS: dict[str, TikiTaka] = {
-    "ttv1": TTv1(update=UPDATE, gamma=0.1, transfer_io=COARSE_READ),
-    "ttv1_unmanaged": TTv1(
-        update=UPDATE, transfer_update=UNMANAGED, transfer_every=3, n_reads_per_transfer=2
+    "ttv1": basic(TTv1, update=UPDATE, gamma=0.1, transfer_io=COARSE_READ),
+    "ttv1_unmanaged": basic(
+        TTv1, update=UPDATE, transfer_update=UNMANAGED, transfer_every=3, n_reads_per_transfer=2
     ),
-    "chain": TTv1(
-        update=UPDATE, n_tiles=3, gamma=0.4, transfer_every_vec=(1.0, 5.0), transfer_lr_vec=(1.0, 3.0)
+    "chain": basic(
+        TTv1, update=UPDATE, n_tiles=3, gamma=0.4, transfer_every_vec=(1.0, 5.0), transfer_lr_vec=(1.0, 3.0)
     ),
-    "rlv2": RLv2(update=UPDATE, gamma=0.1),
-    "rlv2_rows": RLv2(update=UPDATE, transfer_columns=False, buffer_rate=1.0),
+    "rlv2": basic(RLv2, update=UPDATE, gamma=0.1),
+    "rlv2_rows": basic(RLv2, update=UPDATE, transfer_columns=False, buffer_rate=1.0),
 }
 KINDS: dict[str, AbstractDevice] = {
-    "constant": ConstantStep(dw_min=0.01, w_max=5.0, w_min=-5.0, **IDEAL),
+    "constant": basic(ConstantStep, dw_min=0.01, w_max=5.0, w_min=-5.0, **IDEAL),
     # nearly flat: with slopes the unknown order of pulses is drawn, and the two ways draw differently
-    "exponential": ExpStep(
+    "exponential": basic(
+        ExpStep,
         dw_min=0.0125,
         w_max=5.0,
         w_min=-5.0,
@@ -87,8 +103,8 @@ KINDS: dict[str, AbstractDevice] = {
         b=0.0,
         **IDEAL,
     ),
-    "table": PiecewiseStep(
-        dw_min=0.01, w_max=5.0, w_min=-5.0, piecewise_up=(1.0,), piecewise_down=(1.0,), **IDEAL
+    "table": basic(
+        PiecewiseStep, dw_min=0.01, w_max=5.0, w_min=-5.0, piecewise_up=(1.0,), piecewise_down=(1.0,), **IDEAL
     ),
 }
 
@@ -102,9 +118,9 @@ def trained(
 ) -> AnalogWeight:
     """A weight after some mini-batches, by default five, of which some end in the middle of a pass."""
     device = device or KINDS["constant"]
-    periphery = IOParameters(is_perfect=True)
+    periphery = PERFECT
     factory = TileFactory(
-        fast=device, slow=device, symmetry_point=SymmetryPoint(), engine=engine or COUNT, forward=periphery,
+        fast=device, slow=device, symmetry_point=basic(SymmetryPoint), engine=engine or COUNT, forward=periphery,
         backward=periphery, population=Stream(1), draws=Stream(seed),
     )  # fmt: skip
     weight = rule.build((70, 37), factory)
@@ -119,7 +135,7 @@ LEVELS: dict[str, tuple[EngineParameters, AbstractDevice]] = {
     **{f"count_{name}": (COUNT, device) for name, device in KINDS.items()},
     # in order nothing is drawn but the pulses: here steps may follow the state, and bounds may be met
     "pulse_constant": (PULSE, KINDS["constant"]),
-    "pulse_soft_bounds": (PULSE, SoftBounds(dw_min=0.02, **IDEAL)),
+    "pulse_soft_bounds": (PULSE, basic(SoftBounds, dw_min=0.02, **IDEAL)),
 }
 
 
@@ -149,7 +165,7 @@ def test_expected_pulses_in_one_call_move_as_they_do_window_by_window(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     # the draws differ, so states of the fast tile are compared as samples: around what each device reaches on average
-    rule, batches = TTv2(update=UPDATE, auto_granularity=1e6), (50,)
+    rule, batches = basic(TTv2, update=UPDATE, auto_granularity=1e6), (50,)
 
     def states() -> tuple[torch.Tensor, torch.Tensor]:
         runs = [dict(trained(rule, MEAN, seed, batches).named_buffers()) for seed in range(40)]
@@ -220,8 +236,8 @@ def test_noisy_pulses_in_order_in_one_call_move_as_they_do_window_by_window(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Pulse noise, write noise and bounds that are met: the same distributions."""
-    rule, seeds = CTTv2(update=UPDATE, auto_granularity=40.0, **REGULAR), range(40)
-    device = SoftBounds(dw_min=0.05, dw_min_std=2.0, write_noise_std=1.0)
+    rule, seeds = basic(CTTv2, update=UPDATE, auto_granularity=40.0, **REGULAR), range(40)
+    device = basic(SoftBounds, dw_min=0.05, dw_min_std=2.0, write_noise_std=1.0)
 
     def runs() -> dict[str, torch.Tensor]:
         buffers = [dict(trained(rule, PULSE, seed, (50, 23), device).named_buffers()) for seed in seeds]

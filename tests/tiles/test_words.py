@@ -6,6 +6,7 @@ import torch
 from tests import expect
 from tests.algorithms.rigs import COUNT, PULSE
 
+from crossweep.bench.basic import basic
 from crossweep.devices.constant_step import ConstantStep
 from crossweep.devices.soft_bounds import SoftBounds
 from crossweep.engine.base import Crossbar
@@ -28,7 +29,7 @@ def random_plan(rng: Stream, samples: int = 40, x: int = 70, d: int = 50, bl: in
     like = torch.empty(0)
     xs, ds = rng.fork("x").normal(samples, x, like=like), rng.fork("d").normal(samples, d, like=like)
     rate = 0.5 * rng.fork("rate").uniform(samples, like=like)
-    return plan_pulses(xs, ds, rate, 0.02, UpdateParameters(desired_bl=bl))
+    return plan_pulses(xs, ds, rate, 0.02, basic(UpdateParameters, desired_bl=bl))
 
 
 @pytest.mark.parametrize("bl", [1, 5, 31, 40])
@@ -104,12 +105,12 @@ def test_counts_are_those_of_the_bits(engine, case: str, rng: Stream) -> None:
         plan = plan.flip_columns(1 - 2.0 * (torch.arange(70) % 3 == 0)).flip_rows(
             1 - 2.0 * (torch.arange(50) % 2)
         )
-    device = ConstantStep(
+    device = basic(ConstantStep,
         dw_min=2.0**-10, dw_min_std=0.0, w_max=50.0, w_min=-50.0,
         dw_min_dtod=0.0, up_down_dtod=0.0, w_max_dtod=0.0, w_min_dtod=0.0,
     )  # fmt: skip
     bar = Crossbar(device, device.draw((50, 70), rng))
-    moved, pulses = made(engine).update(torch.zeros(50, 70), plan, bar, UpdateParameters(), rng)
+    moved, pulses = made(engine).update(torch.zeros(50, 70), plan, bar, basic(UpdateParameters), rng)
     expected = expected_counts(pulse_words(plan, rng, ()), plan)
     assert torch.equal((moved * 2**10).round(), expected.float())
     assert int(pulses.sum()) >= int(expected.abs().sum())
@@ -123,9 +124,9 @@ def test_parts_share_the_drawn_pulses(rng: Stream) -> None:
 
 @pytest.mark.parametrize("engine", [COUNT, PULSE], ids=["count", "pulse"])
 def test_bits_do_not_depend_on_the_number_of_threads(engine, rng: Stream) -> None:
-    device = SoftBounds(dw_min=0.02, dw_min_std=1.0, write_noise_std=0.0)
+    device = basic(SoftBounds, dw_min=0.02, dw_min_std=1.0, write_noise_std=0.0)
     bar = Crossbar(device, device.draw((130, 300), rng))
-    update, threads, results = UpdateParameters(), torch.get_num_threads(), []
+    update, threads, results = basic(UpdateParameters), torch.get_num_threads(), []
     try:
         for number in (1, 2, 3):
             torch.set_num_threads(number)
@@ -139,9 +140,9 @@ def test_bits_do_not_depend_on_the_number_of_threads(engine, rng: Stream) -> Non
 
 
 def test_leading_dimensions_are_independent_crossbars(rng: Stream) -> None:
-    device = SoftBounds(dw_min=0.02)
+    device = basic(SoftBounds, dw_min=0.02)
     cells = device.draw((2, 3, 20, 30), rng)
-    like, update = torch.empty(0), UpdateParameters()
+    like, update = torch.empty(0), basic(UpdateParameters)
     x, d = rng.fork("x").normal(2, 3, 8, 30, like=like), rng.fork("d").normal(2, 3, 8, 20, like=like)
     x[1, 2] = 0.0
     plan = plan_pulses(x, d, 0.1, 0.02, update)

@@ -24,6 +24,7 @@ from crossweep.algorithms.mrl import MRL
 from crossweep.algorithms.tt_adam import TTAdam
 from crossweep.algorithms.ttv1 import TTv1
 from crossweep.bench.agreement import Scene, compared, in_graphs, traced
+from crossweep.bench.basic import basic
 from crossweep.bench.tape import Tape, TapeError
 from crossweep.common import Moving
 from crossweep.nn.convert import convert
@@ -82,17 +83,17 @@ def no_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 RULES: dict[str, AbstractAlgorithm] = {
-    "cttv2": CTTv2(in_chop_prob=0.3, auto_granularity=20.0, correct_gradient_magnitudes=True),
-    "agad": AGAD(in_chop_prob=0.34, correct_accumulation=True, transfer_every=3.0),
-    "tt_adam": TTAdam(in_chop_prob=0.3, transfer_lr=1.0, normalise="factored"),
-    "ttv1": TTv1(transfer_lr=0.1),
-    "analog_sgd": AnalogSGD(),
-    "mixed_precision": MixedPrecision(transfer_every=2, n_rows_per_transfer=3),
+    "cttv2": basic(CTTv2, in_chop_prob=0.3, auto_granularity=20.0, correct_gradient_magnitudes=True),
+    "agad": basic(AGAD, in_chop_prob=0.34, correct_accumulation=True, transfer_every=3.0),
+    "tt_adam": basic(TTAdam, in_chop_prob=0.3, transfer_lr=1.0, normalise="factored"),
+    "ttv1": basic(TTv1, transfer_lr=0.1),
+    "analog_sgd": basic(AnalogSGD),
+    "mixed_precision": basic(MixedPrecision, transfer_every=2, n_rows_per_transfer=3),
 }
-SGD = OptimizerSettings(name="sgd", lr=0.05, momentum=0.9, weight_decay=0.01)
-ADAMW = OptimizerSettings(name="adamw", lr=0.01, weight_decay=0.01)
+SGD = basic(OptimizerSettings, name="sgd", lr=0.05, momentum=0.9, weight_decay=0.01)
+ADAMW = basic(OptimizerSettings, name="adamw", lr=0.01, weight_decay=0.01)
 # batches of 4, 4 and 2: each kind is tried, captured and replayed
-SETTINGS = replace(PLAIN, epochs=3, schedule=RateSchedule(name="cosine"), optimizer=SGD, analog_lr=0.3)
+SETTINGS = replace(PLAIN, epochs=3, schedule=basic(RateSchedule, name="cosine"), optimizer=SGD, analog_lr=0.3)
 
 
 def analog(rule: AbstractAlgorithm, seed: int = 0, graph: str = "auto", **keys: Any) -> nn.Module:
@@ -102,7 +103,7 @@ def analog(rule: AbstractAlgorithm, seed: int = 0, graph: str = "auto", **keys: 
         model,
         ["body"],
         rule,
-        TileMapping(),
+        basic(TileMapping),
         factory(DEVICES[keys.pop("device", "soft_bounds")], engine=engine, seed=seed),
     )
     return model
@@ -288,8 +289,8 @@ class Dropping(Net):
 
 
 REFUSED = {
-    "signs of rows flip": {"rule": CTTv2(out_chop_prob=0.3)},
-    "transfers out of several tiles": {"rule": MRL(transfer_lr=0.1)},
+    "signs of rows flip": {"rule": basic(CTTv2, out_chop_prob=0.3)},
+    "transfers out of several tiles": {"rule": basic(MRL, transfer_lr=0.1)},
     "random numbers are drawn": {"rule": RULES["cttv2"], "model": Dropping},
     "not trained by kernels alone": {"rule": RULES["analog_sgd"], "device": "cells"},
 }

@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from crossweep.bench.basic import basic
 from crossweep.data.base import Split, Task
 from crossweep.rng import Stream
 from crossweep.training import crew as crew_module
@@ -19,9 +20,11 @@ from crossweep.training.loop import Loop, Row
 from crossweep.training.optimizer import HybridOptimizer
 from crossweep.training.progress import Silent
 
-SGD = OptimizerSettings(name="sgd", lr=0.1, momentum=0.9)
-CONSTANT = RateSchedule(name="constant")
-PLAIN = FitSettings(epochs=1, batch_size=4, optimizer=SGD, schedule=CONSTANT, augment=False)
+SGD = basic(OptimizerSettings, name="sgd", lr=0.1, momentum=0.9)
+CONSTANT = basic(RateSchedule, name="constant")
+PLAIN = FitSettings(
+    epochs=1, batch_size=4, optimizer=SGD, schedule=CONSTANT, augment=False, label_smoothing=0.0
+)
 IDLE = replace(PLAIN, optimizer=replace(SGD, lr=0.0))
 
 
@@ -82,7 +85,7 @@ def test_both_rates_follow_the_schedule_within_an_epoch(monkeypatch: pytest.Monk
         hook.remove()
 
     monkeypatch.setattr(HybridOptimizer, "step", watched)
-    schedule = RateSchedule(name="cosine", warmup_epochs=0.5, final=0.1)
+    schedule = basic(RateSchedule, name="cosine", warmup_epochs=0.5, final=0.1)
     history = fit(Net(), replace(PLAIN, epochs=2, schedule=schedule, analog_lr=0.3))
     # three mini-batches an epoch
     factors = [schedule.at(step / 3, 2) for step in range(6)]

@@ -11,6 +11,7 @@ from tests.runs import configuration
 from torch import Tensor, nn
 
 import crossweep
+from crossweep.bench.basic import basic
 from crossweep.build import build
 from crossweep.nn.convert import analog_weights
 from crossweep.rng import Stream
@@ -179,7 +180,7 @@ def changed(made: Experiment, path: str, value: Any) -> Experiment:
         ("finetune.batch_size", 5, OWN),
         ("finetune.label_smoothing", 0.17, OWN),
         ("finetune.schedule.final", 0.3, OWN),
-        ("baselines.sgd", OptimizerSettings(lr=0.012), OWN),
+        ("baselines.sgd", basic(OptimizerSettings, lr=0.012), OWN),
         ("factory.population", Stream(1), NONE),
         ("finetune.analog_lr", 0.012, NONE),
     ],

@@ -13,6 +13,7 @@ from tests.models import options
 from tests.runs import configuration
 from torch import nn
 
+from crossweep.bench.basic import basic
 from crossweep.build import build
 from crossweep.engine.base import Backend, EngineParameters
 from crossweep.nn.self_check import self_check
@@ -56,17 +57,17 @@ def test_what_the_gpus_engine_refuses_stays_on_the_cpu() -> None:
 
 @pytest.mark.parametrize("name", ANALOG)
 def test_every_rule_on_plain_devices_is_served_by_the_gpus_engine(name: str) -> None:
-    assert refused(rule(name), factory(DEVICES["soft_bounds"], engine=EngineParameters())) is None
+    assert refused(rule(name), factory(DEVICES["soft_bounds"], engine=basic(EngineParameters))) is None
 
 
 @pytest.mark.parametrize("device", ["cells", "pair"])
 def test_several_devices_for_a_weight_are_not(device: str) -> None:
-    found = refused(rule("cttv2"), factory(DEVICES[device], engine=EngineParameters()))
+    found = refused(rule("cttv2"), factory(DEVICES[device], engine=basic(EngineParameters)))
     assert found == "several devices make a weight"
 
 
 def test_a_response_without_closed_form_is_not() -> None:
-    found = refused(rule("cttv2"), factory(DEVICES["exp_step"], engine=EngineParameters(level="mean")))
+    found = refused(rule("cttv2"), factory(DEVICES["exp_step"], engine=basic(EngineParameters, level="mean")))
     assert found == "a device's steps have no closed form"
 
 
@@ -154,10 +155,10 @@ def test_weights_that_are_only_looked_at_are_made_on_the_cpu(
 ) -> None:
     monkeypatch.setattr("crossweep.engine.choose.interpreted", lambda: False)
     made = replace(
-        factory(DEVICES["soft_bounds"]), torch_device="cuda", engine=EngineParameters(backend=asked)
+        factory(DEVICES["soft_bounds"]), torch_device="cuda", engine=basic(EngineParameters, backend=asked)
     )
     assert made.trial().choice.implementation == engine
     assert bytes_per_weight(rule("cttv2"), made) > 0
     with torch.random.fork_rng():
         network = nn.Sequential(nn.Linear(3, 2))
-    self_check(network, ["0"], TileMapping(), made, torch.zeros(1, 3))
+    self_check(network, ["0"], basic(TileMapping), made, torch.zeros(1, 3))

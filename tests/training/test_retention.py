@@ -14,6 +14,7 @@ from tests.training.test_loop import Net, task
 from torch import Tensor, nn
 
 from crossweep.algorithms.analog_sgd import AnalogSGD
+from crossweep.bench.basic import basic
 from crossweep.configured import errors_over_time, metric_after, time_text
 from crossweep.console import result_table
 from crossweep.data.base import Split
@@ -57,7 +58,7 @@ def test_every_time_counts_from_the_end_of_training(monkeypatch: pytest.MonkeyPa
         return Score(0.75, 1.0)
 
     monkeypatch.setattr(retention, "evaluate", score)
-    convert(model, ["body"], AnalogSGD(), TileMapping(), factory(ideal(0.01, lifetime=50.0)))
+    convert(model, ["body"], basic(AnalogSGD), basic(TileMapping), factory(ideal(0.01, lifetime=50.0)))
     before = state(model)
     found = retention.errors_after(model, given, (40.0, 10.0, 10.0))
     assert found == {"test_error_after_40s": 25.0, "test_error_after_10s": 25.0}

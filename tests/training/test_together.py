@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from crossweep.algorithms.digital import Digital
 from crossweep.algorithms.mrl import MRL
+from crossweep.bench.basic import basic
 from crossweep.build import build
 from crossweep.data.base import Task
 from crossweep.nn.convert import analog_weights, convert
@@ -215,7 +216,7 @@ def test_who_goes_with_whom(words: tuple[str, ...], reason: str | None) -> None:
     [
         ("cache", Path("elsewhere")),
         ("torch_device", torch.device("cuda")),
-        ("baselines.sgd", OptimizerSettings(lr=0.012)),
+        ("baselines.sgd", basic(OptimizerSettings, lr=0.012)),
         ("finetune.batch_size", 5),
         ("finetune.digital_parameters", ("norm",)),
         ("finetune.augment", False),
@@ -266,7 +267,7 @@ def test_what_a_training_keeps_is_counted() -> None:
 
 def test_memory_is_counted_once_for_each_who_needs_it() -> None:
     one, weights = plain_experiment(), 8 * 64 + 5 * 8
-    digital, adam = replace(one, rule=Digital()), OptimizerSettings(name="adamw", lr=0.01)
+    digital, adam = replace(one, rule=Digital()), basic(OptimizerSettings, name="adamw", lr=0.01)
     # devices and states in the network of one and in that of all; AdamW keeps a number more for each parameter than SGD
     crossbars = 2 * weights * bytes_per_weight(one.rule, one.factory)
     assert needed(one) - needed(digital) == pytest.approx(crossbars, abs=1)
@@ -286,7 +287,7 @@ def test_room_is_a_share_of_what_is_free_for_each_worker(monkeypatch: pytest.Mon
 
 # -- one loop over several networks --------------------------------------------------------------------------------
 
-ADAM = OptimizerSettings(name="adamw", lr=0.01)
+ADAM = basic(OptimizerSettings, name="adamw", lr=0.01)
 SETTINGS = replace(PLAIN, epochs=3, optimizer=ADAM)
 
 
@@ -350,7 +351,7 @@ def test_optimizers_of_their_own_keep_their_momentum(name: str, companies: list[
     """A company is made anew in every epoch."""
 
     def own() -> list[Loop]:
-        rates = [OptimizerSettings(name=name, lr=lr, momentum=0.9) for lr in (0.02, 0.05)]  # type: ignore[arg-type]
+        rates = [basic(OptimizerSettings, name=name, lr=lr, momentum=0.9) for lr in (0.02, 0.05)]  # type: ignore[arg-type]
         pairs = zip(loops(2), rates, strict=True)
         return [replace(loop, settings=replace(loop.settings, optimizer=rate)) for loop, rate in pairs]
 
@@ -363,8 +364,8 @@ def test_each_is_told_the_loss_of_its_own_epoch() -> None:
     """A gradient that begins on the coarsest tile goes to a finer one where, and only where, the loss has risen."""
     models = [Plain(0), Plain(1)]
     for model in models:
-        rule = MRL(n_tiles=3, warm_start=True)
-        convert(model, ["body"], rule, TileMapping(), factory(ideal(0.01)))
+        rule = basic(MRL, n_tiles=3, warm_start=True)
+        convert(model, ["body"], rule, basic(TileMapping), factory(ideal(0.01)))
     for losses in ([1.0, 1.0], [0.5, 2.0]):
         crew = SideBySide(models, [SETTINGS] * 2, [None] * 2)
         crew.end_epoch(losses)

@@ -12,6 +12,7 @@ from torch import nn
 from crossweep.algorithms.cost import Tally
 from crossweep.algorithms.cttv2 import CTTv2
 from crossweep.bench.agreement import LR, RULES, Scene
+from crossweep.bench.basic import basic
 from crossweep.nn.convert import convert
 from crossweep.rng import Stream
 from crossweep.tiles.mapping import TileMapping
@@ -47,7 +48,7 @@ def test_a_weight_reads_and_trains_without_asking(rule: str, device: str) -> Non
 def analog(seed: int) -> nn.Module:
     model = Net()
     made = factory(DEVICES["soft_bounds"], engine=replace(COUNT, backend="cpu"), seed=seed)
-    convert(model, ["body"], CTTv2(auto_granularity=20.0), TileMapping(), made)
+    convert(model, ["body"], basic(CTTv2, auto_granularity=20.0), basic(TileMapping), made)
     return model
 
 

@@ -34,10 +34,9 @@ class AGAD(Chopped):
         (its documentation speaks of one).
     """
 
-    in_chop_random: bool = False
-    tail_weightening: Positive = 5.0
-    buffer_cap: NotNegative = 0.0
-    correct_accumulation: bool = False
+    tail_weightening: Positive
+    buffer_cap: NotNegative
+    correct_accumulation: bool
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -1,6 +1,6 @@
 """In-memory SGD: pulses straight onto the weight."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import pairwise
 
 from torch import Tensor
@@ -24,7 +24,7 @@ class AnalogSGD(AbstractAlgorithm):
     Source: Gokmen & Vlasov, Front. Neurosci. 10:333 (2016).
     """
 
-    update: UpdateParameters = field(default_factory=UpdateParameters)
+    update: UpdateParameters
 
     def build(self, shape: tuple[int, ...], factory: TileFactory) -> "AnalogSGDWeight":
         return AnalogSGDWeight(shape, self, factory)

@@ -28,10 +28,10 @@ class Chopped(BufferedTransfer):
     Source: Rasch et al., Nat. Commun. 15:7133 (2024); ``in_chop_turns`` is this project's own.
     """
 
-    in_chop_prob: Share = 0.1
-    in_chop_random: bool = True
-    in_chop_turns: NotNegative = 0.0
-    out_chop_prob: Share = 0.0
+    in_chop_prob: Share
+    in_chop_random: bool
+    in_chop_turns: NotNegative
+    out_chop_prob: Share
 
     def __post_init__(self) -> None:
         super().__post_init__()

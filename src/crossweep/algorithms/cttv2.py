@@ -24,7 +24,7 @@ class CTTv2(Chopped):
         formula ``gamma (c_d c_x) A + C`` (its CPU index layout is right for equal choppers only).
     """
 
-    no_buffer: bool = False
+    no_buffer: bool
 
     def what(self, j: int, now: Moment) -> Buffered:
         return replace(super().what(j, now), no_buffer=self.no_buffer)

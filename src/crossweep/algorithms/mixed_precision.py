@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from copy import deepcopy
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -38,7 +38,7 @@ class TorchOptimizer(Checked):
     """
 
     name: str
-    options: Mapping[str, Any] = field(default_factory=dict)
+    options: Mapping[str, Any]
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -92,16 +92,16 @@ class MixedPrecision(AbstractAlgorithm):
         rounded).
     """
 
-    transfer_every: Count = 1
-    n_rows_per_transfer: Literal[-1] | Count = -1
-    granularity: NotNegative = 0.0
-    transfer_lr: Positive = 1.0
-    n_x_bins: Literal[0] | Annotated[int, Range(least=2)] = 0
-    n_d_bins: Literal[0] | Annotated[int, Range(least=2)] = 0
-    sto_round: bool = True
-    update: UpdateParameters = field(default_factory=UpdateParameters)
-    optimizer: Optimizer | None = None
-    lr_scale: Positive = 1.0
+    transfer_every: Count
+    n_rows_per_transfer: Literal[-1] | Count
+    granularity: NotNegative
+    transfer_lr: Positive
+    n_x_bins: Literal[0] | Annotated[int, Range(least=2)]
+    n_d_bins: Literal[0] | Annotated[int, Range(least=2)]
+    sto_round: bool
+    update: UpdateParameters
+    optimizer: Optimizer | None
+    lr_scale: Positive
 
     def build(self, shape: tuple[int, ...], factory: TileFactory) -> "MixedPrecisionWeight":
         return MixedPrecisionWeight(shape, self, factory)

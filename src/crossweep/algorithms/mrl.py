@@ -35,11 +35,11 @@ class MRL(PulsedTransfer):
     Source: Li et al., arXiv 2510.02516 (2025); the warm start as their experiments use it.
     """
 
-    n_tiles: Annotated[int, Range(least=2, most=20)] = 3
-    gamma: Annotated[float, Range(above=0, below=1)] = 0.5
-    transfer_growth: Annotated[float, Range(least=1)] = 5.0
-    lr_growth: Positive = 1.2
-    warm_start: bool = False
+    n_tiles: Annotated[int, Range(least=2, most=20)]
+    gamma: Annotated[float, Range(above=0, below=1)]
+    transfer_growth: Annotated[float, Range(least=1)]
+    lr_growth: Positive
+    warm_start: bool
 
     @property
     def length(self) -> int:

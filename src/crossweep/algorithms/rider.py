@@ -5,18 +5,12 @@ from dataclasses import dataclass, replace
 from crossweep.algorithms.moment import Moment
 from crossweep.algorithms.tiki_taka import BufferedTransfer, TikiTaka
 from crossweep.engine.program import Buffered
-from crossweep.schema import NotNegative, PositiveShare
+from crossweep.schema import PositiveShare
 
 
 @dataclass(frozen=True, kw_only=True)
 class Residual(BufferedTransfer):
-    """A buffered transfer whose visible weight contains the fast tile less its digital reference.
-
-    Args:
-        gamma: share g of that difference in the visible weight [1], >= 0; 0 hides A.
-    """
-
-    gamma: NotNegative = 0.1
+    """A buffered transfer whose visible weight contains, with the share ``gamma``, A less its digital reference."""
 
     @property
     def shows_excess(self) -> bool:
@@ -45,7 +39,7 @@ class RIDER(Residual):
     Differs: writes go through the digital buffer H of TTv2, as their experiments have it for E-RIDER.
     """
 
-    reference_rate: PositiveShare = 0.25
+    reference_rate: PositiveShare
 
     def what(self, j: int, now: Moment) -> Buffered:
         return replace(super().what(j, now), past=self.reference_rate, follows=True)

@@ -26,8 +26,8 @@ class RLv2(PulsedTransfer):
     Source: Wu et al., arXiv 2502.06309 (NeurIPS 2025), eqs. 14-15.
     """
 
-    buffer_rate: PositiveShare = 0.1
-    thres_scale: NotNegative = 1.0
+    buffer_rate: PositiveShare
+    thres_scale: NotNegative
 
     def what(self, j: int, now: Moment) -> Smoothed:
         least = self.thres_scale * now.devices[1].granularity

@@ -1,14 +1,14 @@
 """What the whole Tiki-Taka family shares: a fast tile that takes the gradient, read column by column into a slow one."""
 
 from abc import abstractmethod
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from math import ceil
 from typing import Literal
 
 from crossweep.algorithms.base import AbstractAlgorithm
 from crossweep.algorithms.chain_weight import ChainWeight
 from crossweep.algorithms.moment import Moment
-from crossweep.engine.io_parameters import IOParameters
+from crossweep.engine.io_parameters import PERFECT, IOParameters
 from crossweep.engine.program import (
     Buffered,
     Chopper,
@@ -25,13 +25,7 @@ from crossweep.errors import FieldError
 from crossweep.schema import NotNegative, Positive, ProperShare, Share
 from crossweep.tiles.factory import TileFactory
 
-PERFECT = IOParameters(is_perfect=True)
 FINE = 2500  # states beyond which one pulse is too small a transfer
-
-
-def single_pulse() -> UpdateParameters:
-    """Pulse parameters of a transfer that sends one pulse per wanted step."""
-    return UpdateParameters(desired_bl=1, update_management=False, update_bl_management=False)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,20 +65,20 @@ class TikiTaka(AbstractAlgorithm):
         after every batch).
     """
 
-    fast_lr: NotNegative = 1.0
-    fast_change: NotNegative = 0.0
-    scale_fast_lr: bool = False
-    auto_scale: bool = True
-    auto_momentum: Share = 0.99
-    update: UpdateParameters = field(default_factory=lambda: UpdateParameters(desired_bl=5))
-    transfer_every: float = 1.0
-    units_in_mbatch: bool = False
-    transfer_lr: NotNegative = 1.0
-    scale_transfer_lr: bool = True
-    gamma: NotNegative = 0.0
-    transfer_columns: bool = True
-    transfer_io: Literal["forward", "perfect"] | IOParameters = "forward"
-    transfer_update: UpdateParameters = field(default_factory=single_pulse)
+    fast_lr: NotNegative
+    fast_change: NotNegative
+    scale_fast_lr: bool
+    auto_scale: bool
+    auto_momentum: Share
+    update: UpdateParameters
+    transfer_every: float
+    units_in_mbatch: bool
+    transfer_lr: NotNegative
+    scale_transfer_lr: bool
+    gamma: NotNegative
+    transfer_columns: bool
+    transfer_io: Literal["forward", "perfect"] | IOParameters
+    transfer_update: UpdateParameters
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -227,15 +221,15 @@ class BufferedTransfer(TikiTaka):
     documentation says otherwise).
     """
 
-    buffer_granularity: Positive = 1.0
-    auto_granularity: NotNegative = 0.0
-    correct_gradient_magnitudes: bool = False
-    step: Positive | None = 1.0
-    momentum: Share = 0.0
-    forget_buffer: bool = True
-    normalise: Literal["none", "device", "factored"] = "none"
-    beta2: ProperShare = 0.99
-    eps: Positive = 1e-3
+    buffer_granularity: Positive
+    auto_granularity: NotNegative
+    correct_gradient_magnitudes: bool
+    step: Positive | None
+    momentum: Share
+    forget_buffer: bool
+    normalise: Literal["none", "device", "factored"]
+    beta2: ProperShare
+    eps: Positive
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -289,14 +283,12 @@ class PulsedTransfer(TikiTaka):
         few_states: below so many states of C the rate of the transfer is multiplied by ``(states /
             few_states)^1.5``, >= 0; 0: never. What a read ``v`` writes has a variance of ``transfer_lr |v| dw_min``,
             and ``|v|`` of A at rest goes with ``sqrt(dw_min)``: the noise that C collects stays that of ``few_states``.
-        transfer_update: pulse trains of all transfers.
 
     Raises:
         ConfigError: a parameter breaks its rule.
     """
 
-    few_states: NotNegative = 0.0
-    transfer_update: UpdateParameters = field(default_factory=UpdateParameters)
+    few_states: NotNegative
 
     def what(self, j: int, now: Moment) -> Smoothed:
         return Smoothed(write=Trains(strength=self.transfer_rate(j, now), update=self.transfer_update))

@@ -1,10 +1,8 @@
 """Adam at the reads: chopped Tiki-Taka whose transfers have the geometry of Adam."""
 
 from dataclasses import dataclass
-from typing import Literal
 
 from crossweep.algorithms.cttv2 import CTTv2
-from crossweep.schema import NotNegative, Share
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,9 +33,3 @@ class TTAdam(CTTv2):
     Source: this project's own; no published rule like it was found. Derived from c-TTv2 (Rasch et al., Nat. Commun. 15:7133
         (2024)) and Adam (Kingma and Ba, arXiv 1412.6980 (2014)).
     """
-
-    in_chop_prob: Share = 0.1
-    auto_granularity: NotNegative = 0.0
-    transfer_lr: NotNegative = 0.01
-    forget_buffer: bool = False
-    normalise: Literal["none", "device", "factored"] = "device"

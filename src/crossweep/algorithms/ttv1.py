@@ -33,11 +33,11 @@ class TTv1(PulsedTransfer):
         (its documentation says with their number). No reset after a transfer, columns in order.
     """
 
-    n_tiles: Annotated[int, Range(least=2, most=20)] = 2
-    gamma_vec: tuple[NotNegative, ...] = ()
-    transfer_every_vec: tuple[Positive, ...] = ()
-    transfer_lr_vec: tuple[NotNegative, ...] = ()
-    n_reads_per_transfer: Count = 1
+    n_tiles: Annotated[int, Range(least=2, most=20)]
+    gamma_vec: tuple[NotNegative, ...]
+    transfer_every_vec: tuple[Positive, ...]
+    transfer_lr_vec: tuple[NotNegative, ...]
+    n_reads_per_transfer: Count
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -33,9 +33,9 @@ class TTv2(BufferedTransfer):
         ``build_config("ttv2")`` (thres_scale 0, momentum 0, pulse trains of 5).
     """
 
-    thres_scale: NotNegative = 0.0
-    n_reads_per_transfer: Count = 1
-    gamma_unfading: NotNegative = 0.0
+    thres_scale: NotNegative
+    n_reads_per_transfer: Count
+    gamma_unfading: NotNegative
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -34,8 +34,8 @@ class ZeroShifting(AbstractAlgorithm):
     """
 
     then: AbstractAlgorithm
-    pulses: Whole = 500
-    tiles: Literal["fast", "all"] = "all"
+    pulses: Whole
+    tiles: Literal["fast", "all"]
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from crossweep.algorithms.base import AbstractAlgorithm
 from crossweep.build import build
+from crossweep.chosen import name_of
 from crossweep.composition import Overrides, composed, words
 from crossweep.devices.base import AbstractDevice
 from crossweep.errors import ConfigError
@@ -45,8 +46,9 @@ def convert(
 
     Args:
         model: any torch module that holds float32 layers; it stays as it is.
-        device: an option of the group ``device``, a device, or its class; None: the configuration's default.
-        algorithm: an option of the group ``algorithm``, a rule, or its class; None: the configuration's default.
+        device: an option of the group ``device``, a device, or the class of an option (`crossweep.option` says which);
+            None: the configuration's default.
+        algorithm: likewise of the group ``algorithm``.
         overrides: further keys as on the command line: ``{"symmetry_point.skew": 0.1}`` or
             ``["symmetry_point.skew=0.1", "analog.exclude=[head]"]``.
         sample: a few inputs of the model [b, ...] for the comparison, a tuple where it takes several; None: a shape is
@@ -64,7 +66,8 @@ def convert(
     Example:
         >>> model = crossweep.convert(net, device="reram_om", algorithm="cttv2", **{"symmetry_point.skew": 0.1})
     """
-    chosen = {"device": device, "algorithm": algorithm}
+    asked = {"device": device, "algorithm": algorithm}
+    chosen = {group: name_of(group, one) if isinstance(one, type) else one for group, one in asked.items()}
     named = {group: one for group, one in chosen.items() if isinstance(one, str)}
     objects = {group: one for group, one in chosen.items() if one is not None and group not in named}
     given = words(overrides, {**named, **options})

@@ -2,25 +2,16 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from functools import cache
 from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
-from crossweep.build import part
-from crossweep.composition import composed
+from crossweep.chosen import option
 from crossweep.errors import ConfigError
 from crossweep.nn.convert import analog_weights
 from crossweep.nn.tiled_weight import update_all
-from crossweep.training.fit_settings import FitSettings
 from crossweep.training.optimizer import torch_optimizer
-
-
-@cache
-def _defaults() -> FitSettings:
-    found: FitSettings = part(composed([]), "training").finetune
-    return found
 
 
 class Optimizer(torch.optim.Optimizer):
@@ -60,7 +51,7 @@ class Optimizer(torch.optim.Optimizer):
         momentum: float | None = None,
         weight_decay: float | None = None,
     ) -> None:
-        finetune = _defaults()
+        finetune = option("training").finetune
         given: dict[str, Any] = {
             "name": name,
             "lr": lr,

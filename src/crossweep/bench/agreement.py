@@ -26,6 +26,7 @@ from crossweep.algorithms.rlv2 import RLv2
 from crossweep.algorithms.tt_adam import TTAdam
 from crossweep.algorithms.ttv1 import TTv1
 from crossweep.algorithms.ttv2 import TTv2
+from crossweep.bench.basic import basic
 from crossweep.common import Moving, Number, common
 from crossweep.devices.base import AbstractDevice
 from crossweep.devices.exp_step import ExpStep
@@ -33,7 +34,7 @@ from crossweep.devices.soft_bounds import SoftBounds
 from crossweep.devices.symmetry_point import SymmetryPoint
 from crossweep.devices.table import TableStep
 from crossweep.engine.base import Backend, EngineParameters, Level
-from crossweep.engine.io_parameters import IOParameters
+from crossweep.engine.io_parameters import PERFECT, IOParameters
 from crossweep.engine.pulse_plan import UpdateParameters
 from crossweep.nn.instances import gather
 from crossweep.rng import Stream
@@ -49,50 +50,59 @@ LR = 0.3
 _APART = 0.4  # by how much numbers of the second of several points are smaller [1]
 
 DEVICES: dict[str, AbstractDevice] = {
-    "affine": SoftBounds(dw_min=0.02, w_max=1.0, w_min=-1.0, up_down_dtod=0.1, write_noise_std=0.5),
-    "exponential": ExpStep(dw_min=0.02, w_max=1.0, w_min=-1.0),
-    "table": TableStep(
+    "affine": basic(SoftBounds, dw_min=0.02, w_max=1.0, w_min=-1.0, up_down_dtod=0.1, write_noise_std=0.5),
+    "exponential": basic(ExpStep, dw_min=0.02, w_max=1.0, w_min=-1.0),
+    "table": basic(TableStep,
         dw_min=0.02, w_max=1.0, w_min=-1.0, up=[[1.5, 1.0, 0.3], [1.2, 1.1, 0.2]],
         down=[[0.3, 1.0, 1.6], [0.2, 0.9, 1.4]],
     ),
-    "relaxing": SoftBounds(
+    "relaxing": basic(SoftBounds,
         dw_min=0.02, w_max=1.0, w_min=-1.0, lifetime=50.0, reset_dtod=0.02, diffusion=0.002, drift_nu=0.1,
         drift_nu_std=0.2,
     ),
 }  # fmt: skip
-SHORT, LONG = UpdateParameters(desired_bl=5), UpdateParameters(desired_bl=31)
+SHORT, LONG = basic(UpdateParameters, desired_bl=5), basic(UpdateParameters, desired_bl=31)
 CHOPPED: dict[str, Any] = {"in_chop_prob": 0.34, "out_chop_prob": 0.3, "auto_granularity": 20.0}
 # transfers often enough to see them within a few mini-batches
 RULES: dict[str, AbstractAlgorithm] = {
-    "analog_sgd": AnalogSGD(update=LONG),
-    "cttv2": CTTv2(**CHOPPED, update=SHORT),
-    "cttv2, BL 31": CTTv2(**CHOPPED, update=LONG, forget_buffer=False),
-    "analog_sgd, BL 70": AnalogSGD(update=UpdateParameters(desired_bl=70, update_bl_management=False)),
-    "cttv2, BL 70": CTTv2(**CHOPPED, update=UpdateParameters(desired_bl=70, update_bl_management=False)),
-    "cttv2, columns": CTTv2(in_chop_prob=0.34, auto_granularity=20.0, update=SHORT, transfer_every=3.0),
-    "agad, columns": AGAD(
-        in_chop_prob=0.34, correct_accumulation=True, correct_gradient_magnitudes=True, update=SHORT
+    "analog_sgd": basic(AnalogSGD, update=LONG),
+    "cttv2": basic(CTTv2, **CHOPPED, update=SHORT),
+    "cttv2, BL 31": basic(CTTv2, **CHOPPED, update=LONG, forget_buffer=False),
+    "analog_sgd, BL 70": basic(
+        AnalogSGD, update=basic(UpdateParameters, desired_bl=70, update_bl_management=False)
     ),
-    "cttv2, rows": CTTv2(**CHOPPED, transfer_columns=False, gamma=0.1),
-    "agad": AGAD(**CHOPPED, correct_accumulation=True),
-    "ttv2": TTv2(auto_granularity=20.0, momentum=0.1, n_reads_per_transfer=2, transfer_every=2.0),
-    "tt_adam": TTAdam(in_chop_prob=0.34, transfer_lr=1.0),
-    "tt_adam, factored": TTAdam(in_chop_prob=0.34, transfer_lr=1.0, normalise="factored"),
-    "erider": ERIDER(**CHOPPED, gamma=0.1),
-    "ttv1": TTv1(transfer_lr=0.1, transfer_update=SHORT),
-    "residual_learning": TTv1(transfer_lr=0.1, transfer_update=SHORT, gamma=0.1, n_reads_per_transfer=2),
-    "rlv2": RLv2(transfer_lr=0.3, transfer_update=SHORT, gamma=0.1, thres_scale=0.1),
-    "mrl": MRL(transfer_lr=0.1, transfer_update=SHORT, gamma=0.3, transfer_growth=3.0),
-    "mixed_precision": MixedPrecision(),
+    "cttv2, BL 70": basic(
+        CTTv2, **CHOPPED, update=basic(UpdateParameters, desired_bl=70, update_bl_management=False)
+    ),
+    "cttv2, columns": basic(
+        CTTv2, in_chop_prob=0.34, auto_granularity=20.0, update=SHORT, transfer_every=3.0
+    ),
+    "agad, columns": basic(
+        AGAD, in_chop_prob=0.34, correct_accumulation=True, correct_gradient_magnitudes=True, update=SHORT
+    ),
+    "cttv2, rows": basic(CTTv2, **CHOPPED, transfer_columns=False, gamma=0.1),
+    "agad": basic(AGAD, **CHOPPED, correct_accumulation=True),
+    "ttv2": basic(TTv2, auto_granularity=20.0, momentum=0.1, n_reads_per_transfer=2, transfer_every=2.0),
+    "tt_adam": basic(TTAdam, in_chop_prob=0.34, transfer_lr=1.0),
+    "tt_adam, factored": basic(TTAdam, in_chop_prob=0.34, transfer_lr=1.0, normalise="factored"),
+    "erider": basic(ERIDER, **CHOPPED, gamma=0.1),
+    "ttv1": basic(TTv1, transfer_lr=0.1, transfer_update=SHORT),
+    "residual_learning": basic(
+        TTv1, transfer_lr=0.1, transfer_update=SHORT, gamma=0.1, n_reads_per_transfer=2
+    ),
+    "rlv2": basic(RLv2, transfer_lr=0.3, transfer_update=SHORT, gamma=0.1, thres_scale=0.1),
+    "mrl": basic(MRL, transfer_lr=0.1, transfer_update=SHORT, gamma=0.3, transfer_growth=3.0),
+    "mixed_precision": basic(MixedPrecision),
 }
-PERFECT = IOParameters(is_perfect=True)
 READS: dict[str, IOParameters] = {
     "perfect": PERFECT,
-    "preset": IOParameters(),
-    "narrow": IOParameters(inp_noise=0.05, out_noise=0.06, out_bound=0.5),
-    "weight noise": IOParameters(w_noise=0.02, out_noise=0.0, noise_management="constant", nm_thres=1.5),
-    "pcm noise": IOParameters(w_noise=0.02, w_noise_type="pcm_read", bound_management="none"),
-    "ir drop": IOParameters(ir_drop=1.0, noise_management="none", bound_management="none"),
+    "preset": basic(IOParameters),
+    "narrow": basic(IOParameters, inp_noise=0.05, out_noise=0.06, out_bound=0.5),
+    "weight noise": basic(
+        IOParameters, w_noise=0.02, out_noise=0.0, noise_management="constant", nm_thres=1.5
+    ),
+    "pcm noise": basic(IOParameters, w_noise=0.02, w_noise_type="pcm_read", bound_management="none"),
+    "ir drop": basic(IOParameters, ir_drop=1.0, noise_management="none", bound_management="none"),
 }
 
 
@@ -153,14 +163,15 @@ class Scene:
         rule = _apart(
             RULES[self.rule], i, "fast_lr", "transfer_lr", "gamma", "in_chop_prob", "auto_granularity"
         )
-        engine = EngineParameters(
+        engine = basic(
+            EngineParameters,
             level=self.level,
             backend=backend,
             micro_batch=self.micro_batch,
             max_relaxation=self.max_relaxation,
         )
         factory = TileFactory(
-            fast=device, slow=device, symmetry_point=SymmetryPoint(skew=0.1, variability=0.05), engine=engine,
+            fast=device, slow=device, symmetry_point=basic(SymmetryPoint, skew=0.1, variability=0.05), engine=engine,
             forward=io, backward=io, population=Stream(seed, "population"), draws=Stream(seed, "draws"),
             torch_device=place,
         )  # fmt: skip

@@ -6,6 +6,7 @@ from typing import Any, get_args
 import torch
 from torch import Tensor
 
+from crossweep.bench.basic import basic
 from crossweep.bench.table import Row, Rows
 from crossweep.devices.base import AbstractDevice
 from crossweep.devices.constant_step import ConstantStep
@@ -20,7 +21,7 @@ from crossweep.rng import Stream
 
 SIZE = 64  # side of the crossbar
 START = 0.4  # [w]; off both the bound and the symmetry point
-UPDATE = UpdateParameters()
+UPDATE = basic(UpdateParameters)
 ALIKE: dict[str, Any] = {
     "dw_min_dtod": 0.0,
     "up_down_dtod": 0.0,
@@ -48,13 +49,13 @@ Make = Callable[..., AbstractDevice]
 def by_case() -> Rows:
     """Deviation of mean and standard deviation from ``pulse``; all levels see the same samples."""
     curved: tuple[tuple[str, Make], ...] = (
-        ("linear_step", lambda **kw: LinearStep(**ALIKE, **kw, gamma_up=0.5, gamma_down=0.3)),
-        ("exp_step", lambda **kw: ExpStep(**ALIKE, **kw)),
-        ("pow_step", lambda **kw: PowStep(**ALIKE, **kw)),
-        ("constant_step", lambda **kw: ConstantStep(**ALIKE, **kw)),
+        ("linear_step", lambda **kw: basic(LinearStep, **ALIKE, **kw, gamma_up=0.5, gamma_down=0.3)),
+        ("exp_step", lambda **kw: basic(ExpStep, **ALIKE, **kw)),
+        ("pow_step", lambda **kw: basic(PowStep, **ALIKE, **kw)),
+        ("constant_step", lambda **kw: basic(ConstantStep, **ALIKE, **kw)),
     )
     cases: list[tuple[str, Make, tuple[float, float, int, float]]] = [
-        ("soft_bounds", lambda **kw: SoftBounds(**ALIKE, **kw), case) for case in SOFT
+        ("soft_bounds", lambda **kw: basic(SoftBounds, **ALIKE, **kw), case) for case in SOFT
     ]
     cases += [(name, make, case) for name, make in curved for case in CURVED]
     rows = []
@@ -84,7 +85,7 @@ def deviations(device: AbstractDevice, samples: int, pulses: float) -> Row:
     bar = Crossbar(device, device.draw((SIZE, SIZE), stream.fork("cells")))
     found = {}
     for level in get_args(Level):
-        made = engine(EngineParameters(level=level))
+        made = engine(basic(EngineParameters, level=level))
         found[level] = _states(made, device, bar, samples, pulses, stream.fork(level), draws)
     exact, span = found["pulse"], device.w_max - device.w_min
     # relaxation: how much of its past a device forgets in the mini-batch

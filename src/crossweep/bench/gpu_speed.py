@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from crossweep.bench import steps
+from crossweep.bench.basic import basic
 from crossweep.bench.updates import Case, weight_of
 from crossweep.data.synthetic import Synthetic
 from crossweep.engine.pulse_plan import UpdateParameters, plan_pulses
@@ -63,7 +64,7 @@ def counting(d: int, x: int, samples: int, bl: int = 31) -> float:
     case = Case(rule="analog_sgd", device="soft_bounds", d=d, x=x, samples=samples, bl=bl)
     tile = next(iter(weight_of(case, "cuda").tiles().values()))
     inputs, errors = (values.to(CUDA) for values in case.data())
-    update = UpdateParameters(desired_bl=bl)
+    update = basic(UpdateParameters, desired_bl=bl)
     strongest = inputs.abs().amax(-1) * errors.abs().amax(-1)
     grain = tile.device.granularity
     plan = plan_pulses(inputs, errors, bl * grain / strongest, grain, update, tile.draws)
@@ -136,8 +137,9 @@ def instances_step(digital: nn.Module, many: int, level: str, bl: int) -> Step:
 def fit(model: nn.Module, data: Synthetic, epochs: int, place: torch.device, batch: int = BATCH) -> FitResult:
     """Train a network on made images."""
     settings = FitSettings(
-        epochs=epochs, batch_size=batch, optimizer=OptimizerSettings(name="sgd", lr=0.1),
-        schedule=RateSchedule(name="cosine"), analog_lr=0.1,
+        epochs=epochs, batch_size=batch, optimizer=basic(OptimizerSettings, name="sgd", lr=0.1),
+        schedule=basic(RateSchedule), analog_lr=0.1,
+        augment=True, label_smoothing=0.0,
     )  # fmt: skip
     loop = Loop(
         title="training", model=model, task=data.target().to(place), settings=settings, head=[], streams=[Stream(1)],

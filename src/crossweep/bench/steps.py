@@ -14,11 +14,12 @@ from crossweep.algorithms.agad import AGAD
 from crossweep.algorithms.analog_sgd import AnalogSGD
 from crossweep.algorithms.base import AbstractAlgorithm
 from crossweep.algorithms.cttv2 import CTTv2
+from crossweep.bench.basic import basic
 from crossweep.bench.updates import LEVELS
 from crossweep.devices.soft_bounds import SoftBounds
 from crossweep.devices.symmetry_point import SymmetryPoint
 from crossweep.engine.base import Backend
-from crossweep.engine.io_parameters import IOParameters
+from crossweep.engine.io_parameters import PERFECT, IOParameters
 from crossweep.engine.pulse_plan import UpdateParameters
 from crossweep.models.timm_model import TimmModel
 from crossweep.nn.convert import analog_weights, convert
@@ -41,7 +42,7 @@ MODELS: dict[str, dict[str, Any]] = {
     "swin_tiny": {"patch_size": 2, "window_size": 4},
 }
 LR = 1e-3  # so small that a model fed the same batch again and again does not run away
-PERIPHERIES = {"perfect": IOParameters(is_perfect=True), "preset": IOParameters()}
+PERIPHERIES = {"perfect": PERFECT, "preset": basic(IOParameters)}
 
 
 def digital_model(name: str) -> nn.Module:
@@ -61,22 +62,22 @@ def analog_model(
     backend: Backend = "auto",
 ) -> nn.Module:
     """A copy of ``digital`` with all its linear layers on crossbars."""
-    update = UpdateParameters(desired_bl=bl)
+    update = basic(UpdateParameters, desired_bl=bl)
     rules: dict[str, AbstractAlgorithm] = {
-        "cttv2": CTTv2(fast_lr=0.5, auto_granularity=1000.0, update=update),
-        "agad": AGAD(fast_lr=0.5, auto_granularity=1000.0, update=update),
-        "analog_sgd": AnalogSGD(update=update),
+        "cttv2": basic(CTTv2, fast_lr=0.5, auto_granularity=1000.0, update=update),
+        "agad": basic(AGAD, fast_lr=0.5, auto_granularity=1000.0, update=update),
+        "analog_sgd": basic(AnalogSGD, update=update),
     }
-    device = SoftBounds(dw_min=0.01, dw_min_dtod=0.3, up_down_dtod=0.1, w_max=1.0, w_min=-1.0)
+    device = basic(SoftBounds, dw_min=0.01, dw_min_dtod=0.3, up_down_dtod=0.1, w_max=1.0, w_min=-1.0)
     factory = TileFactory(
-        fast=device, slow=device, symmetry_point=SymmetryPoint(),
+        fast=device, slow=device, symmetry_point=basic(SymmetryPoint),
         engine=replace(LEVELS[level], backend=backend),
         forward=PERIPHERIES[io],
         backward=PERIPHERIES[io], population=Stream(2), draws=Stream(3), torch_device=torch_device,
     )  # fmt: skip
     model = copy.deepcopy(digital).to(torch_device)
     linear = [name for name, layer in convertible(model).items() if isinstance(layer, nn.Linear)]
-    convert(model, linear, rules[rule], TileMapping(), factory)
+    convert(model, linear, rules[rule], basic(TileMapping), factory)
     return model
 
 

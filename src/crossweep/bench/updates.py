@@ -10,6 +10,7 @@ from crossweep.algorithms.agad import AGAD
 from crossweep.algorithms.analog_sgd import AnalogSGD
 from crossweep.algorithms.base import AbstractAlgorithm, AnalogWeight
 from crossweep.algorithms.cttv2 import CTTv2
+from crossweep.bench.basic import basic
 from crossweep.devices.base import AbstractDevice
 from crossweep.devices.constant_step import ConstantStep
 from crossweep.devices.exp_step import ExpStep
@@ -23,23 +24,24 @@ from crossweep.engine.pulse_plan import UpdateParameters
 from crossweep.rng import Stream
 from crossweep.tiles.factory import TileFactory
 
-LEVELS = {level: EngineParameters(level=level) for level in get_args(Level)}
+LEVELS = {level: basic(EngineParameters, level=level) for level in get_args(Level)}
 # aihwkit's ReRamSBPresetDevice
-RERAM_SB = SoftBounds(
+RERAM_SB = basic(SoftBounds,
     dw_min=0.002, dw_min_dtod=0.3, dw_min_std=3.75, up_down_dtod=0.01, w_max=1.25, w_min=-0.75,
     w_max_dtod=0.24,
     w_min_dtod=0.4, write_noise_std=56.0,
 )  # fmt: skip
 DEVICES: dict[str, AbstractDevice] = {
     "reram_sb": RERAM_SB,
-    "soft_bounds": SoftBounds(),
-    "linear_step": LinearStep(gamma_up=0.5, gamma_down=0.5),
-    "constant_step": ConstantStep(),
-    "exp_step": ExpStep(),
-    "pow_step": PowStep(),
+    "soft_bounds": basic(SoftBounds),
+    "linear_step": basic(LinearStep, gamma_up=0.5, gamma_down=0.5),
+    "constant_step": basic(ConstantStep),
+    "exp_step": basic(ExpStep),
+    "pow_step": basic(PowStep),
 }
-PRESET_IO = IOParameters(inp_res=1 / 126, out_res=1 / 510, out_bound=20.0, out_noise=0.1)
-SLICE_IO = IOParameters(
+PRESET_IO = basic(IOParameters, inp_res=1 / 126, out_res=1 / 510, out_bound=20.0, out_noise=0.1)
+SLICE_IO = basic(
+    IOParameters,
     inp_res=1 / 126,
     out_res=1 / 510,
     out_bound=20.0,
@@ -86,12 +88,12 @@ class Case:
 
 def rule_of(name: str, bl: int) -> AbstractAlgorithm:
     """A training rule with the settings of aihwkit's presets for it."""
-    update = UpdateParameters(desired_bl=bl)
+    update = basic(UpdateParameters, desired_bl=bl)
     if name == "analog_sgd":
-        return AnalogSGD(update=update)
+        return basic(AnalogSGD, update=update)
     common = {"fast_lr": 0.5, "auto_granularity": 1000.0, "transfer_io": SLICE_IO, "update": update}
     kinds = {"cttv2": CTTv2, "agad": AGAD}
-    rule: AbstractAlgorithm = kinds[name](in_chop_prob=0.01 if name == "cttv2" else 0.05, **common)  # type: ignore[arg-type]
+    rule: AbstractAlgorithm = basic(kinds[name], in_chop_prob=0.01 if name == "cttv2" else 0.05, **common)  # type: ignore[arg-type]
     return rule
 
 
@@ -99,7 +101,7 @@ def weight_of(case: Case, torch_device: str = "cpu") -> AnalogWeight:
     """The weight that a case updates."""
     device = DEVICES[case.device]
     factory = TileFactory(
-        fast=device, slow=device, symmetry_point=SymmetryPoint(), engine=LEVELS[case.level],
+        fast=device, slow=device, symmetry_point=basic(SymmetryPoint), engine=LEVELS[case.level],
         forward=PRESET_IO,
         backward=PRESET_IO, population=Stream(2), draws=Stream(3), torch_device=torch_device,
     )  # fmt: skip

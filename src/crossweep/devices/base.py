@@ -113,35 +113,35 @@ class AbstractDevice(Checked, ABC):
     Differs: bounds and steps are always made consistent (``enforce_consistency``).
     """
 
-    dw_min: Positive = 0.001
-    dw_min_dtod: NotNegative = 0.3
-    dw_min_dtod_log_normal: bool = False
-    dw_min_std: NotNegative = 0.3
-    up_down: Asymmetry = 0.0
-    up_down_dtod: NotNegative = 0.01
-    w_max: float = 0.6
-    w_min: float = -0.6
-    w_max_dtod: NotNegative = 0.3
-    w_min_dtod: NotNegative = 0.3
-    write_noise_std: NotNegative = 0.0
-    corrupt_devices_prob: Share = 0.0
-    corrupt_devices_range: NotNegative = 0.1
-    n_states: Positive | None = None
-    lifetime: NotNegative = 0.0
-    lifetime_dtod: NotNegative = 0.0
-    reset: float = 0.0
-    reset_dtod: NotNegative = 0.0
-    reset_std: NotNegative = 0.01
-    diffusion: NotNegative = 0.0
-    diffusion_dtod: NotNegative = 0.0
-    drift_nu: NotNegative = 0.0
-    drift_nu_dtod: NotNegative = 0.0
-    drift_nu_std: NotNegative = 0.0
-    n_devices: Annotated[int, Range(least=1, most=100)] = 1
-    update_policy: UpdatePolicy = "all"
-    refresh_every: Whole = 0
-    refresh_upper_thres: NotNegative = 0.75
-    refresh_lower_thres: NotNegative = 0.25
+    dw_min: Positive
+    dw_min_dtod: NotNegative
+    dw_min_dtod_log_normal: bool
+    dw_min_std: NotNegative
+    up_down: Asymmetry
+    up_down_dtod: NotNegative
+    w_max: float
+    w_min: float
+    w_max_dtod: NotNegative
+    w_min_dtod: NotNegative
+    write_noise_std: NotNegative
+    corrupt_devices_prob: Share
+    corrupt_devices_range: NotNegative
+    n_states: Positive | None
+    lifetime: NotNegative
+    lifetime_dtod: NotNegative
+    reset: float
+    reset_dtod: NotNegative
+    reset_std: NotNegative
+    diffusion: NotNegative
+    diffusion_dtod: NotNegative
+    drift_nu: NotNegative
+    drift_nu_dtod: NotNegative
+    drift_nu_std: NotNegative
+    n_devices: Annotated[int, Range(least=1, most=100)]
+    update_policy: UpdatePolicy
+    refresh_every: Whole
+    refresh_upper_thres: NotNegative
+    refresh_lower_thres: NotNegative
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -30,14 +30,14 @@ class ExpStep(AbstractDevice):
     Source: aihwkit ``ExpStepDevice``, fitted there to Gong et al., Nat. Commun. 9:2102 (2018).
     """
 
-    A_up: float = 0.00081
-    A_down: float = 0.36833
-    gamma_up: float = 12.44625
-    gamma_down: float = 12.78785
-    a: float = 0.244
-    b: float = 0.2425
-    dw_min_std_add: NotNegative = 0.0
-    dw_min_std_slope: NotNegative = 0.0
+    A_up: float
+    A_down: float
+    gamma_up: float
+    gamma_down: float
+    a: float
+    b: float
+    dw_min_std_add: NotNegative
+    dw_min_std_slope: NotNegative
 
     def response(self, cells: Cells) -> Exponential:
         # a stuck device has no range, and zero steps to multiply whatever stands here

@@ -40,16 +40,16 @@ class LinearStep(AbstractDevice):
     alternating pulses drift to (zero if the steps part from each other).
     """
 
-    gamma_up: float = 0.0
-    gamma_down: float = 0.0
-    gamma_up_dtod: NotNegative = 0.05
-    gamma_down_dtod: NotNegative = 0.05
-    allow_increasing: bool = False
-    mean_bound_reference: bool = True
-    mult_noise: bool = True
-    reverse_up: bool = False
-    reverse_down: bool = False
-    reverse_offset: Positive = 0.01
+    gamma_up: float
+    gamma_down: float
+    gamma_up_dtod: NotNegative
+    gamma_down_dtod: NotNegative
+    allow_increasing: bool
+    mean_bound_reference: bool
+    mult_noise: bool
+    reverse_up: bool
+    reverse_down: bool
+    reverse_offset: Positive
 
     def __post_init__(self) -> None:
         super().__post_init__()

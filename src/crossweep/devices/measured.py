@@ -55,7 +55,12 @@ def _is_plain(value: Any, lists: int = 0) -> bool:
     )
 
 
-@recipe
+def node(fitted: Mapping[str, Any], file: str = "device.yaml") -> dict[str, Any]:
+    """What ``device=measured`` makes of the keys of a file."""
+    return {"_target_": f"{__name__}.{measured.__name__}", "file": file, "fitted": fitted}
+
+
+@recipe("device")
 def measured(*, file: str, fitted: Mapping[str, Any], **changes: Any) -> dict[str, Any]:
     """The fitted device with some keys changed.
 

@@ -29,8 +29,8 @@ class PiecewiseStep(AbstractDevice):
     Source: aihwkit ``PiecewiseStepDevice``.
     """
 
-    piecewise_up: Annotated[Sequence[NotNegative], Items(least=1)] = (1.0,)
-    piecewise_down: Annotated[Sequence[NotNegative], Items(least=1)] = (1.0,)
+    piecewise_up: Annotated[Sequence[NotNegative], Items(least=1)]
+    piecewise_down: Annotated[Sequence[NotNegative], Items(least=1)]
 
     def __post_init__(self) -> None:
         up, down = tuple(map(float, self.piecewise_up)), tuple(map(float, self.piecewise_down))

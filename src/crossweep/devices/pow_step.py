@@ -34,10 +34,10 @@ class PowStep(AbstractDevice):
     Differs: the symmetry point is solved for instead of iterated, so it has no estimation error.
     """
 
-    pow_gamma: Positive = 1.0
-    pow_gamma_dtod: NotNegative = 0.1
-    pow_up_down: Asymmetry = 0.0
-    pow_up_down_dtod: NotNegative = 0.0
+    pow_gamma: Positive
+    pow_gamma_dtod: NotNegative
+    pow_up_down: Asymmetry
+    pow_up_down_dtod: NotNegative
 
     def response(self, cells: Cells) -> General:
         width = (cells.w_max - cells.w_min).clamp(min=1e-12)

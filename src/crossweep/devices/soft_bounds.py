@@ -25,9 +25,9 @@ class SoftBounds(AbstractDevice):
     ``mult_noise`` also ``SoftBoundsDevice``. The reference is subtracted by ``SymmetryPoint``.
     """
 
-    mult_noise: bool = False
-    slope_up_dtod: NotNegative = 0.0
-    slope_down_dtod: NotNegative = 0.0
+    mult_noise: bool
+    slope_up_dtod: NotNegative
+    slope_down_dtod: NotNegative
 
     def response(self, cells: Cells) -> Affine:
         return Affine(

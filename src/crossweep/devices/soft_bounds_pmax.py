@@ -8,13 +8,13 @@ from crossweep.schema import Positive
 from crossweep.trust import recipe
 
 
-@recipe
+@recipe("device")
 def from_p_max(
     *,
-    p_max: Positive = 1000.0,
-    alpha: Positive = 0.0005,
-    range_min: float = -1.0,
-    range_max: float = 1.0,
+    p_max: Positive,
+    alpha: Positive,
+    range_min: float,
+    range_max: float,
     dw_min: float | None = None,
     up_down: float | None = None,
     w_max: float | None = None,

@@ -30,9 +30,9 @@ class SymmetryPoint(Checked):
     ``reference_mean = -skew w_max``, ``reference_std = variability w_max``.
     """
 
-    subtract: bool = True
-    skew: float = 0.0
-    variability: NotNegative = 0.0
+    subtract: bool
+    skew: float
+    variability: NotNegative
 
     def reference(self, device: AbstractDevice, cells: Cells, stream: Stream) -> Tensor:
         """The reference ``r [..., d, x]`` [w] of drawn devices."""

@@ -41,11 +41,11 @@ class TableStep(AbstractDevice):
     """
 
     up: Curves
-    down: Curves = ()
-    up_std: Curves = ()
-    down_std: Curves = ()
-    top: Sequence[Positive] = ()
-    bottom: Sequence[Positive] = ()
+    down: Curves
+    up_std: Curves
+    down_std: Curves
+    top: Sequence[Positive]
+    bottom: Sequence[Positive]
 
     def __post_init__(self) -> None:
         if not self.up:

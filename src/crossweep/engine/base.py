@@ -126,10 +126,10 @@ class EngineParameters(Checked):
         ConfigError: a parameter breaks its rule.
     """
 
-    level: Level = "count"
-    backend: Backend = "auto"
-    micro_batch: Whole = 4096
-    graph: GraphUse = "auto"
+    level: Level
+    backend: Backend
+    micro_batch: Whole
+    graph: GraphUse
     max_relaxation: Positive = 1.0
 
 

@@ -42,28 +42,28 @@ class IOParameters(Checked):
     Raises:
         ConfigError: a parameter breaks its rule.
 
-    Source: aihwkit ``IOParameters`` and ``rpu_forward_backward_pass`` (defaults are its Python defaults).
+    Source: aihwkit ``IOParameters`` and ``rpu_forward_backward_pass``.
     Differs: bound management is per vector, as in its engine (not per batch as in its torch tile).
     """
 
-    is_perfect: bool = False
-    inp_bound: Positive = 1.0
-    inp_res: float = 1 / 126
-    inp_sto_round: bool = False
-    inp_noise: NotNegative = 0.0
-    out_bound: float = 12.0
-    out_res: float = 1 / 510
-    out_sto_round: bool = False
-    out_noise: NotNegative = 0.06
-    w_noise: NotNegative = 0.0
-    w_noise_type: WeightNoise = "additive_constant"
-    ir_drop: NotNegative = 0.0
-    ir_drop_g_ratio: Positive = 1 / 0.35 / 5e-6
-    noise_management: NoiseManagement = "abs_max"
-    nm_thres: NotNegative = 0.0
-    bound_management: BoundManagement = "iterative"
-    max_bm_factor: Positive = 1000.0
-    max_bm_res: Positive = 0.25
+    is_perfect: bool
+    inp_bound: Positive
+    inp_res: float
+    inp_sto_round: bool
+    inp_noise: NotNegative
+    out_bound: float
+    out_res: float
+    out_sto_round: bool
+    out_noise: NotNegative
+    w_noise: NotNegative
+    w_noise_type: WeightNoise
+    ir_drop: NotNegative
+    ir_drop_g_ratio: Positive
+    noise_management: NoiseManagement
+    nm_thres: NotNegative
+    bound_management: BoundManagement
+    max_bm_factor: Positive
+    max_bm_res: Positive
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -103,6 +103,13 @@ class IOParameters(Checked):
     def out_bin(self) -> float:
         """ADC bin width in output units; 0 is continuous."""
         return _bin_width(self.out_res, self.out_bound) if self.out_bound > 0 else 0.0
+
+
+PERFECT = IOParameters(  # y = W x: nothing of a periphery acts
+    is_perfect=True, inp_bound=1.0, inp_res=0.0, inp_sto_round=False, inp_noise=0.0, out_bound=0.0, out_res=0.0,
+    out_sto_round=False, out_noise=0.0, w_noise=0.0, w_noise_type="none", ir_drop=0.0, ir_drop_g_ratio=1.0,
+    noise_management="none", nm_thres=0.0, bound_management="none", max_bm_factor=1.0, max_bm_res=1.0,
+)  # fmt: skip
 
 
 def _bin_width(res: float, bound: float) -> float:

@@ -12,12 +12,10 @@ import torch
 from torch import Tensor
 
 from crossweep.common import Each, Number, lift, over
-from crossweep.errors import ConfigError
 from crossweep.rng import Stream
 from crossweep.schema import Checked, Positive, Range, Share
 
 PulseType = Literal["stochastic", "deterministic_implicit", "mean_count"]
-_PULSE_TYPES = ("stochastic", "deterministic_implicit", "mean_count")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,23 +40,13 @@ class UpdateParameters(Checked):
         error.
     """
 
-    desired_bl: Annotated[int, Range(least=1, most=10_000)] = 31
-    update_management: bool = True
-    update_bl_management: bool = True
-    um_grad_scale: Positive = 1.0
-    pulse_type: PulseType = "stochastic"
-    res: Share = 0.0
-    sto_round: bool = False
-
-    def __post_init__(self) -> None:
-        if not self.desired_bl >= 1:
-            raise ConfigError(f"update.desired_bl: must be >= 1, got {self.desired_bl}")
-        if not self.um_grad_scale > 0:
-            raise ConfigError(f"update.um_grad_scale: must be > 0, got {self.um_grad_scale}")
-        if self.pulse_type not in _PULSE_TYPES:
-            raise ConfigError(f"update.pulse_type: must be one of {_PULSE_TYPES}, got {self.pulse_type!r}")
-        if not 0 <= self.res <= 1:
-            raise ConfigError(f"update.res: must lie in 0..1 (a bin width), got {self.res}")
+    desired_bl: Annotated[int, Range(least=1, most=10_000)]
+    update_management: bool
+    update_bl_management: bool
+    um_grad_scale: Positive
+    pulse_type: PulseType
+    res: Share
+    sto_round: bool
 
 
 @dataclass

@@ -8,9 +8,10 @@ from typing import Any
 
 import yaml
 
-from crossweep import trust
+from crossweep.devices.measured import node
 from crossweep.errors import ConfigError
 from crossweep.fitting.scale import Scale
+from crossweep.nodes import make
 from crossweep.records import write_bytes
 
 _COMMENTS = {
@@ -55,9 +56,9 @@ def unusable(keys: Mapping[str, object]) -> str | None:
         "\n".join(f"{key}: {_yaml(value)}" for key, value in keys.items())
     )
     try:
-        trust.find(content.pop("_target_"), "device._target_", ())(**content)
+        make(node(content), "device")
     except ConfigError as error:
-        return f"its device breaks a rule: {error}"
+        return f"its device breaks a rule: {str(error).removeprefix('device.')}"
     return None
 
 

@@ -46,7 +46,7 @@ class TimmModel(AbstractModel):
     """
 
     name: str
-    pretrained: bool = False
+    pretrained: bool
     kwargs: Mapping[str, Any] = field(default_factory=dict)
     small_up_to: Whole = 0
     small_kwargs: Mapping[str, Any] = field(default_factory=dict)

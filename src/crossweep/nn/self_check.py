@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from crossweep.algorithms.digital import Digital
-from crossweep.engine.io_parameters import IOParameters
+from crossweep.engine.io_parameters import PERFECT
 from crossweep.errors import ConfigError
 from crossweep.nn.convert import convert
 from crossweep.nn.convertible import convertible
@@ -71,8 +71,7 @@ def self_check(
 
 def _ideal(digital: nn.Module, names: Sequence[str], mapping: TileMapping, factory: TileFactory) -> nn.Module:
     """A converted copy; the parameters that conversion leaves behind are NaN, so that their use shows."""
-    perfect = IOParameters(is_perfect=True)
-    factory = replace(factory.trial(), forward=perfect, backward=perfect)
+    factory = replace(factory.trial(), forward=PERFECT, backward=PERFECT)
     ideal = copy.deepcopy(digital)
     weights = [ideal.get_parameter(f"{name}.weight") for name in names]
     convert(ideal, names, Digital(), mapping, factory)

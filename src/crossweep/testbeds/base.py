@@ -45,8 +45,8 @@ class AbstractTestbed(Checked, ABC):
     metric_names: ClassVar[tuple[str, ...]]
     """Names of the metrics that ``run`` returns."""
 
-    instances: Count = 8
-    lr: NotNegative = 0.1
+    instances: Count
+    lr: NotNegative
 
     @abstractmethod
     def run(self, rule: AbstractAlgorithm, factory: TileFactory, stream: Stream) -> BedResult:

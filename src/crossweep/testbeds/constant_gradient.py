@@ -35,10 +35,10 @@ class ConstantGradient(AbstractTestbed):
 
     metric_names = ("on_mean", "on_std", "off_mean", "off_std")
 
-    size: Count = 5
-    samples: Count = 4000
-    block: Count = 50
-    correlation: Share = 1.0
+    size: Count
+    samples: Count
+    block: Count
+    correlation: Share
 
     def run(self, rule: AbstractAlgorithm, factory: TileFactory, stream: Stream) -> BedResult:
         shape = (self.instances, self.size, self.size)

@@ -36,11 +36,11 @@ class CorrelationDetection(AbstractTestbed):
 
     metric_names = ("on_mean", "on_std", "off_mean", "off_std", "separation")
 
-    size: Count = 5
-    samples: Count = 5000
-    tail: Count = 1000
-    correlation: Share = 0.4
-    start: NotNegative = 0.001
+    size: Count
+    samples: Count
+    tail: Count
+    correlation: Share
+    start: NotNegative
 
     def run(self, rule: AbstractAlgorithm, factory: TileFactory, stream: Stream) -> BedResult:
         shape = (self.instances, self.size, self.size)

@@ -35,13 +35,13 @@ class LeastSquares(AbstractTestbed):
 
     metric_names = ("loss", "distance")
 
-    size: Count = 50
-    rows: Count = 100
-    steps: Annotated[int, Range(least=10)] = 500
-    matrix_std: NotNegative = 1.0
-    solution_std: NotNegative = 0.5
-    start: float = 1.0
-    gradient_noise: NotNegative = 0.0
+    size: Count
+    rows: Count
+    steps: Annotated[int, Range(least=10)]
+    matrix_std: NotNegative
+    solution_std: NotNegative
+    start: float
+    gradient_noise: NotNegative
 
     def run(self, rule: AbstractAlgorithm, factory: TileFactory, stream: Stream) -> BedResult:
         many, empty = self.instances, like(factory)

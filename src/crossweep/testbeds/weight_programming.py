@@ -40,13 +40,12 @@ class WeightProgramming(AbstractTestbed):
 
     metric_names = ("weight_error", "weight_error_std")
 
-    instances: Count = 3
-    size: Count = 20
-    samples: Count = 60_000
-    block: Count = 1
-    target_std: NotNegative = 0.3
-    checkpoints: Count = 100
-    tail: PositiveShare = 0.3
+    size: Count
+    samples: Count
+    block: Count
+    target_std: NotNegative
+    checkpoints: Count
+    tail: PositiveShare
 
     def __post_init__(self) -> None:
         super().__post_init__()

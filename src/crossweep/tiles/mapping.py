@@ -27,9 +27,9 @@ class TileMapping(Checked):
     Source: aihwkit ``MappingParameter`` (``weight_scaling_omega``, there in weight units).
     """
 
-    max_tile_size: Whole = 512
-    weight_scaling: WeightScaling = "tile"
-    omega: PositiveShare = 0.6
+    max_tile_size: Whole
+    weight_scaling: WeightScaling
+    omega: PositiveShare
 
     def pieces(self, size: int) -> list[int]:
         """Sizes of the tiles along one direction: as few as possible, differing by one at most, larger ones

@@ -21,10 +21,10 @@ class OptimizerSettings(Checked):
         weight_decay: decoupled for ``adamw``, an L2 term for ``sgd`` [1], >= 0.
     """
 
-    name: Literal["sgd", "adamw"] = "sgd"
-    lr: NotNegative = 0.1
-    momentum: ProperShare = 0.0
-    weight_decay: NotNegative = 0.0
+    name: Literal["sgd", "adamw"]
+    lr: NotNegative
+    momentum: ProperShare
+    weight_decay: NotNegative
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,11 +39,11 @@ class RateSchedule(Checked):
         factor: of ``step`` [1], > 0.
     """
 
-    name: Literal["constant", "cosine", "step"] = "cosine"
-    warmup_epochs: NotNegative = 0.0
-    final: NotNegative = 0.0
-    every: Count = 10
-    factor: Positive = 0.1
+    name: Literal["constant", "cosine", "step"]
+    warmup_epochs: NotNegative
+    final: NotNegative
+    every: Count
+    factor: Positive
 
     def at(self, epoch: float, epochs: int) -> float:
         """The factor after ``epoch`` of ``epochs`` epochs (fractions count)."""
@@ -79,5 +79,5 @@ class FitSettings(Checked):
     schedule: RateSchedule
     analog_lr: NotNegative = 0.1
     digital_parameters: tuple[ParameterKind, ...] = PARAMETER_KINDS
-    augment: bool = True
-    label_smoothing: ProperShare = 0.0
+    augment: bool
+    label_smoothing: ProperShare
