@@ -3,11 +3,15 @@
 import os
 import random
 from collections.abc import Iterator
+from copy import deepcopy
+from pathlib import Path
+from typing import IO, Any
 
 import numpy as np
 import pytest
 import sklearn.datasets  # noqa: F401  (its import draws from Python's generator: before the guard below)
 import torch
+from omegaconf import OmegaConf
 
 from crossweep.rng import Stream
 
@@ -19,6 +23,26 @@ if not torch.cuda.is_available():  # asked for when Triton is imported
 def rng() -> Stream:
     """A root stream with a fixed seed."""
     return Stream(2024)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def each_file_parsed_once() -> Iterator[None]:
+    """Hydra parses a hundred files for every configuration: half of what composing costs, and tests compose thousands."""
+    parsed: dict[str, Any] = {}
+    load = OmegaConf.load
+
+    def once(file: str | Path | IO[Any]) -> Any:
+        if isinstance(file, str | Path):
+            return load(file)
+        text = file.read()
+        if text not in parsed:
+            file.seek(0)
+            parsed[text] = load(file)
+        return deepcopy(parsed[text])
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(OmegaConf, "load", once)
+        yield
 
 
 @pytest.fixture(autouse=True)
