@@ -84,7 +84,6 @@ def same(first: dict[str, Tensor], second: dict[str, Tensor]) -> bool:
 
 
 every = pytest.mark.parametrize("name", ANALOG)
-at_every_level = pytest.mark.parametrize("engine", ENGINES)
 everywhere = in_pairs("name, device, engine", ANALOG, DEVICES, tuple(ENGINES))
 
 
@@ -122,9 +121,7 @@ def test_weights_move_stay_finite_and_within_reach(name: str, device: str, engin
         assert engine == "mean" or tile.pulses == round(tile.pulses)  # mean counts expected ones
 
 
-@every
-@pytest.mark.parametrize("device", ["soft_bounds", "cells", "pair"])
-@at_every_level
+@in_pairs("name, device, engine", ANALOG, ("soft_bounds", "cells", "pair"), tuple(ENGINES))
 def test_leading_dimensions_are_independent_crossbars(name: str, device: str, engine: str) -> None:
     weight, _ = build(name, device, engine, 2, 3)
     assert weight.weight.shape == (2, 3, *SHAPE)

@@ -230,7 +230,7 @@ def covered(
             continue
         exact = (truth(unit) - BUDGET).reshape(25, 25)
         if (exact > 0).any() and (exact < 0).any():
-            c = contour(surface, (0, 1), ORIGIN, grid=25, each=16)
+            c = contour(surface, (0, 1), ORIGIN, grid=25)
             contours += 1
             inside += farthest(exact, c.mean / c.std) <= c.factor
         for t in tolerances(surface, each=32):
