@@ -50,10 +50,11 @@ def test_forward_and_backward_are_torch_s_own(mapping: TileMapping, rng: Stream)
     torch.testing.assert_close(analog[0].bias.grad, digital[0].bias.grad, rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize("mapping", MAPPINGS)
-def test_update_is_the_sgd_step_whatever_the_scaling(mapping: TileMapping, rng: Stream) -> None:
+@pytest.mark.parametrize(("mapping", "lr"), list(zip(MAPPINGS, (0.005, 0.001, 0.001), strict=True)))
+def test_update_is_the_sgd_step_whatever_the_scaling(mapping: TileMapping, lr: float, rng: Stream) -> None:
     # one sample, |x| and |d| the same everywhere: k = lr X D / granularity pulses are wanted at every cross-point
-    layer, lr = build(0, lambda: nn.Linear(16, 12, bias=False)), 0.001
+    # (hundreds where scales are large, at most 10,000 where they are small)
+    layer = build(0, lambda: nn.Linear(16, 12, bias=False))
     net = nn.Sequential(layer)
     before = layer.weight.detach().clone()
     update = basic(UpdateParameters, desired_bl=10_000)
@@ -69,7 +70,7 @@ def test_update_is_the_sgd_step_whatever_the_scaling(mapping: TileMapping, rng: 
     spread = float((scales * FINE.dw_min * (lr * 0.125 / (scales * FINE.dw_min)).sqrt()).max()) / 2
     # float32 weights near 6 resolve 4.8e-7 of a scale
     torch.testing.assert_close(moved, -lr * d.T @ x, rtol=0, atol=5 * spread + 4.8e-7 * float(scales.max()))
-    assert 5 * spread < 0.25 * lr * 0.125  # the tolerance can see a wrong factor
+    assert 5 * spread < 0.1 * lr * 0.125  # the tolerance can see a wrong factor
 
 
 def test_two_backward_passes_before_a_step_count_twice(rng: Stream) -> None:

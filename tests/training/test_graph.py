@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import pytest
@@ -206,11 +207,7 @@ def test_a_training_from_graphs_is_the_training_that_is_launched(
     settings = replace(SETTINGS, optimizer=optimizer, epochs=3 if many == 1 else 1)
     if many > 1:  # a company is made anew in each epoch
         settings = replace(settings, batch_size=3)
-    as_on_a_gpu(None)
-    launched = trained(RULES[rule], settings, many, device=device)
-    assert not tapes
-    as_on_a_gpu(make)
-    assert comparable(trained(RULES[rule], settings, many, device=device)) == comparable(launched)
+    launched_first(as_on_a_gpu, make, tapes, partial(trained, RULES[rule], settings, many, device=device))
     assert len(tapes) > 1 - (many > 1) and not [one for one in caplog.messages if "not captured" in one]
 
 
@@ -234,11 +231,17 @@ def test_points_train_from_graphs_as_they_are_launched(
     """Each with numbers of its own, of which the learning rates change in every step."""
     caplog.set_level(logging.WARNING)
     settings = replace(SETTINGS, epochs=1, batch_size=3)
-    as_on_a_gpu(None)
-    launched = trained(RULES[rule], settings, 2, points)
-    as_on_a_gpu(make)
-    assert comparable(trained(RULES[rule], settings, 2, points)) == comparable(launched)
+    launched_first(as_on_a_gpu, make, tapes, partial(trained, RULES[rule], settings, 2, points))
     assert tapes and not caplog.messages
+
+
+def launched_first(as_on_a_gpu: Any, make: Any, tapes: list[Tape], train: Callable[[], Any]) -> None:
+    """A training without graphs, and the same one from graphs."""
+    as_on_a_gpu(None)
+    launched = train()
+    assert not tapes
+    as_on_a_gpu(make)
+    assert comparable(train()) == comparable(launched)
 
 
 def comparable(found: list[tuple[Any, ...]]) -> str:
