@@ -14,7 +14,7 @@ import torch
 from crossweep.algorithms.base import AnalogWeight
 from crossweep.tiles.analog_tile import AnalogTile
 from tests.algorithms.rigs import DEVICES, factory, normal
-from tests.contracts.test_algorithms import ANALOG, ENGINES, SHAPE, at_every_level, rule, same, state
+from tests.contracts.test_algorithms import ANALOG, ENGINES, SHAPE, rule, same, state
 from tests.tables import in_pairs
 
 EXTRAS = {
@@ -112,7 +112,7 @@ def test_training_changes_what_it_is_there_to_change(name: str, extra: str, engi
 
 
 @pytest.mark.parametrize("name", [n for n in ANALOG if "mixed" not in n])
-@at_every_level
+@pytest.mark.parametrize("engine", ENGINES)
 def test_devices_that_are_pulsed_in_every_mini_batch_do_not_drift(name: str, engine: str) -> None:
     weight = build(name, "drift", engine)
     tile = next(iter(weight.tiles().values()))  # the one that takes the gradient
