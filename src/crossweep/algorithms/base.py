@@ -121,11 +121,16 @@ class AnalogWeight(nn.Module, ABC):
         """Numbers that the rule keeps in digital memory per weight."""
         return 0
 
+    @property
+    def digital_bits(self) -> int:
+        """Bits of each of them."""
+        return 32
+
     def cost(self) -> dict[str, float]:
         """What training has cost so far; every number may be summed over the weights of a model.
 
-        Keys: those of ``Tally``; ``slots``; ``weights``; ``devices``; ``digital_memory`` [values]; ``pulses`` and, for
-            every tile, ``pulses_<tile>``.
+        Keys: those of ``Tally``; ``slots``; ``weights``; ``devices``; ``digital_memory`` [values]; ``digital_bytes``; ``pulses``
+            and, for every tile, ``pulses_<tile>``.
         """
         tiles, weights = self.tiles(), prod(self.shape)
         given = {f"pulses_{name}": tile.pulses for name, tile in tiles.items()}
@@ -135,6 +140,7 @@ class AnalogWeight(nn.Module, ABC):
             "weights": weights,
             "devices": weights * sum(tile.device.n_devices for tile in tiles.values()),
             "digital_memory": round(weights * self.digital_values),
+            "digital_bytes": round(weights * self.digital_values * self.digital_bits / 8),
             "pulses": sum(given.values()),
             **given,
         }

@@ -218,6 +218,10 @@ class ChainWeight(AnalogWeight):
     def digital_values(self) -> float:
         return sum(state.values for state in self.states)
 
+    @property
+    def digital_bits(self) -> int:
+        return lift(_bits, self.rule, name="algorithm.buffer_bits")  # type: ignore[no-any-return]
+
     def counters(self) -> dict[str, Any]:
         return super().counters() | {"gradient": self.gradient, "losses": list(self.losses)}
 
@@ -236,6 +240,10 @@ def _rate(program: Program) -> float:
 
 def _averages(program: Program) -> bool:
     return program.average is not None
+
+
+def _bits(rule: "TikiTaka") -> int:
+    return getattr(rule, "buffer_bits", 0) or 32
 
 
 def _share(samples: int, program: Program) -> float:

@@ -3,7 +3,7 @@
 from abc import abstractmethod
 from dataclasses import dataclass, replace
 from math import ceil
-from typing import Literal
+from typing import Annotated, Literal
 
 from crossweep.algorithms.base import AbstractAlgorithm
 from crossweep.algorithms.chain_weight import ChainWeight
@@ -16,13 +16,14 @@ from crossweep.engine.program import (
     Own,
     Program,
     Pulses,
+    Rounded,
     Smoothed,
     Trains,
     Transfer,
 )
 from crossweep.engine.pulse_plan import UpdateParameters
 from crossweep.errors import FieldError
-from crossweep.schema import NotNegative, Positive, ProperShare, Share
+from crossweep.schema import NotNegative, Positive, ProperShare, Range, Share
 from crossweep.tiles.factory import TileFactory
 
 FINE = 2500  # states beyond which one pulse is too small a transfer
@@ -212,6 +213,8 @@ class BufferedTransfer(TikiTaka):
             column, which needs O + I numbers instead of O I. ``none``: they are not.
         beta2: with ``normalise``, what a mini-batch leaves of that mean [1] in 0..1, below 1.
         eps: with ``normalise``, least root in steps of A, > 0: reads far below it are not enlarged.
+        buffer_bits: bits of every digital number beside the tiles from one mini-batch to the next, 6 to 24; they are
+            rounded stochastically when it ends (``program.Rounded``), and within it they are exact. 0: single precision.
 
     Raises:
         ConfigError: a parameter breaks its rule.
@@ -230,9 +233,12 @@ class BufferedTransfer(TikiTaka):
     normalise: Literal["none", "device", "factored"]
     beta2: ProperShare
     eps: Positive
+    buffer_bits: Annotated[int, Range(least=0, most=24)]
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if 0 < self.buffer_bits < 6:
+            raise FieldError("buffer_bits", f"must be 0 or 6 to 24, got {self.buffer_bits}")
         if self.normalise == "none":
             return
         without: dict[str, float | bool] = {
@@ -249,6 +255,7 @@ class BufferedTransfer(TikiTaka):
         made = Buffered(
             scale=self.buffer_scale(j, now), by_rate=self.correct_gradient_magnitudes, momentum=self.momentum,
             forget=self.forget_buffer, write=Pulses(step=step, update=self.transfer_update),
+            rounded=Rounded(bits=self.buffer_bits, reach=fast.largest) if self.buffer_bits else None,
         )  # fmt: skip
         if self.normalise == "none":
             return made

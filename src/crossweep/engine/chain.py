@@ -28,6 +28,7 @@ from crossweep.engine.program import (
     Transfer,
 )
 from crossweep.engine.pulse_plan import PulsePlan
+from crossweep.engine.rounded import BELOW, fixed, floating
 from crossweep.engine.schedule import Numbers, Schedule, TransferClock, Windows, schedule, shares
 from crossweep.engine.slice_pulses import pulse_counts, train_counts
 from crossweep.rng import Stream
@@ -122,6 +123,17 @@ class TransferState(nn.Module):
         share = self.row_sums / torch.where(expected > 0, expected, 1.0)
         weight = feed.given(passes, self.row_factor)
         self.row_factor = self.row_factor + weight * (share - self.row_factor)
+
+    def keep(self, what: Buffered | Smoothed | Own, draws: Stream) -> None:
+        """The end of a mini-batch: what its memory holds of the digital numbers."""
+        if many := differ(what):
+            for i in range(many):
+                self.instance(i).keep(own(what, i), draws.at((i,)))
+        elif isinstance(what, Buffered) and what.rounded is not None:
+            for name in self.memory:
+                numbers = getattr(self, name)
+                chance = draws.fork("rounding").uniform(*numbers.shape, like=numbers, portable=True)
+                numbers.copy_(_rounded(what, name, numbers, chance))
 
     @property
     def reference(self) -> Tensor:
@@ -223,6 +235,7 @@ class Chain:
             if state.factored:
                 assert isinstance(transfer.what, Buffered)
                 state.finish(transfer.what)
+            state.keep(transfer.what, self.draws)
 
     def cuts(self, program: Program, batch: int) -> set[int]:
         """Sample counts, within the next ``batch`` samples, after which choppers of rows flip: the ends of full passes."""
@@ -478,6 +491,15 @@ def _normalised(what: Normalised, value: Tensor, read: Read, state: TransferStat
     square = (1 - share) * state.second[..., at] + share * square
     state.second[..., at] = square
     return value / (square.sqrt() + what.floor)
+
+
+def _rounded(what: Buffered, name: str, numbers: Tensor, chance: Tensor) -> Tensor:
+    assert what.rounded is not None
+    if name == "second":
+        assert what.normalise is not None
+        return floating(numbers, what.rounded.bits, what.normalise.floor**2 / BELOW, chance)
+    span = 1.0 if name == "held" else what.rounded.reach
+    return fixed(numbers, what.rounded.bits, span, chance)
 
 
 def _average(what: Smoothed, read: Read, state: TransferState) -> Tensor:

@@ -148,6 +148,23 @@ class Normalised:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Rounded:
+    """Digital numbers have few bits between mini-batches: at the end of each they are rounded, stochastically.
+
+    H keeps multiples of ``2^(1 - bits)`` below its threshold of 1, means of reads multiples of ``reach 2^(1 - bits)`` up to
+    ``reach``, mean squares of normalised reads six bits of exponent and the rest of fraction. Factors of a mean square, a
+    number for each line, are not rounded.
+
+    Args:
+        bits: of each number [1], >= 6.
+        reach: largest read [w].
+    """
+
+    bits: int
+    reach: float
+
+
+@dataclass(frozen=True, kw_only=True)
 class Buffered:
     """Reads are summed in a digital buffer; where it passes its threshold of 1, pulses are written.
 
@@ -170,6 +187,7 @@ class Buffered:
         normalise: how u is made dimensionless; ``scale`` is then a change of the weight that the tiles stand for, in
             units of n on the next tile, and is divided by what a unit of the tile is there. None: it is not. Reads of
             silent passes leave nothing in its mean.
+        rounded: what is kept of the digital numbers between mini-batches; None: single precision.
 
     Source: Gokmen, Front. Artif. Intell. 4:699148 (2021); Rasch et al., Nat. Commun. 15:7133 (2024), eqs. 10-15; aihwkit
         ``BufferedTransferCompound`` and its chopped forms. The papers describe ``forget = False``.
@@ -187,6 +205,7 @@ class Buffered:
     follows: bool = False
     silent_passes: int = 0
     normalise: Normalised | None = None
+    rounded: Rounded | None = None
 
     @property
     def memory(self) -> tuple[str, ...]:

@@ -543,7 +543,7 @@ def _cost(model: nn.Module) -> dict[str, float]:
     """What training cost, summed over all crossbars.
 
     Keys: those of ``AnalogWeight.cost`` (samples, reads, transfers, digital operations, pulses, memory) and, for
-    every tile role, ``pulses_per_device_<role>``; ``digital_memory_per_weight`` [values].
+    every tile role, ``pulses_per_device_<role>``; ``digital_memory_per_weight`` [values], ``digital_bytes_per_weight``.
     """
     total: dict[str, float] = {}
     devices: dict[str, int] = {}
@@ -556,4 +556,7 @@ def _cost(model: nn.Module) -> dict[str, float]:
     if not total:
         return {}
     per_device = {f"pulses_per_device_{role}": total[f"pulses_{role}"] / n for role, n in devices.items()}
-    return total | per_device | {"digital_memory_per_weight": total["digital_memory"] / total["weights"]}
+    memory = {
+        f"{name}_per_weight": total[name] / total["weights"] for name in ("digital_memory", "digital_bytes")
+    }
+    return total | per_device | memory
