@@ -129,8 +129,8 @@ class AnalogWeight(nn.Module, ABC):
     def cost(self) -> dict[str, float]:
         """What training has cost so far; every number may be summed over the weights of a model.
 
-        Keys: those of ``Tally``; ``slots``; ``weights``; ``devices``; ``digital_memory`` [values]; ``digital_bytes``; ``pulses``
-            and, for every tile, ``pulses_<tile>``.
+        Keys: those of ``Tally``; ``slots``; ``weights``; ``devices``; ``digital_memory`` [values]; ``digital_bytes``;
+            ``pulses`` and, for every tile, ``pulses_<tile>``.
         """
         tiles, weights = self.tiles(), prod(self.shape)
         given = {f"pulses_{name}": tile.pulses for name, tile in tiles.items()}
