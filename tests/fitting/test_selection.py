@@ -93,3 +93,17 @@ def test_of_models_that_the_data_cannot_tell_apart_the_simplest_is_offered() -> 
     models = tuple(model(*one) for one in told)
     assert Measurement(Path("made"), SCALE, models, {}).best is models[1]
     assert Measurement(Path("made"), SCALE, models, {"rich": "its step is unknown"}).best is models[3]
+
+
+def test_a_richer_model_pays_for_its_parameters() -> None:
+    """Linear steps contain constant ones, so they fit no worse: what they gain is set against log n for each (Schwarz)."""
+    rng, signs = np.random.default_rng(0), np.tile(np.repeat([1, -1], 40), 4)
+    moved = np.cumsum(0.02 * signs * (1 + 0.2 * rng.standard_normal(signs.size))) - 0.4
+    noisy = np.concatenate(([-0.4], moved)) + 0.003 * rng.standard_normal(signs.size + 1)
+    one = Trains("D", np.concatenate(([0], signs)), noisy, np.arange(noisy.size) == 0)
+    found = {m.candidate.label: m.fits[0] for m in fitted(one, "constant_step", "linear_step").models}
+    simple, rich = (found[f"{name} (additive noise)"] for name in ("constant_step", "linear_step"))
+    more = rich.free - simple.free
+    assert more > 0 and rich.loss < simple.loss + 0.01
+    gain = 2 * (simple.loss - rich.loss)
+    assert rich.bic - simple.bic == pytest.approx(more * np.log(noisy.size) - gain, abs=0.02 * more)
