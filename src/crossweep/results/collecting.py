@@ -10,7 +10,6 @@ import io
 import os
 import time
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -151,13 +150,3 @@ def _joined(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
     joined = pd.concat(full, ignore_index=True)
     columns = dict.fromkeys(c for frame in frames for c in frame.columns)
     return joined.reindex(columns=list(columns))
-
-
-def by_study(table: Table) -> dict[str, Table]:
-    """One table per study, in order."""
-    return {
-        study.name: replace(
-            table, rows=table.rows[table.rows["study"] == study.name].reset_index(drop=True), studies=(study,)
-        )
-        for study in table.studies
-    }

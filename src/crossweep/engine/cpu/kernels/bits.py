@@ -24,16 +24,6 @@ def popcount(typingctx: Any, word: Any) -> Any:
 
 
 @intrinsic
-def trailing_zeros(typingctx: Any, word: Any) -> Any:
-    """Number of zeros below the lowest set bit of a word; of a word of zeros: its length."""
-
-    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        return builder.cttz(args[0], ir.Constant(ir.IntType(1), 0))
-
-    return word(word), codegen
-
-
-@intrinsic
 def as_float(typingctx: Any, word: Any) -> Any:
     """The float32 with these bits."""
 
