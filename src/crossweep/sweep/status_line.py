@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from optuna.study import Study
 
 PLAIN_EVERY = 2.0  # seconds between lines where nothing can be redrawn
+STILL = 120.0  # seconds after which such a line comes again though nothing has changed
 POLL = 0.5
 
 
@@ -96,11 +97,17 @@ class StatusLine:
         state: dict[str, Any] = {"shown": "", "at": float("-inf")}
 
         def show(line: str) -> None:
-            core = line.split(", about ", maxsplit=1)[0]
-            last = self._done.is_set()
-            if core != state["shown"] and (last or time.monotonic() - state["at"] >= PLAIN_EVERY):
-                print(line, file=sys.stderr, flush=True)
-                state.update(shown=core, at=time.monotonic())
+            core, now = line.split(", about ", maxsplit=1)[0], time.monotonic()
+            last, waited = self._done.is_set(), now - state["at"]
+            if core != state["shown"]:
+                if not last and waited < PLAIN_EVERY:
+                    return
+            elif last or waited < STILL:
+                return
+            else:
+                line += f", {duration(now - self._began)} so far"
+            print(line, file=sys.stderr, flush=True)
+            state.update(shown=core, at=now)
 
         return show, lambda: None
 

@@ -1,0 +1,41 @@
+"""The line of a study where nothing can be redrawn."""
+
+from types import SimpleNamespace
+
+import pytest
+
+from crossweep.sweep import status_line
+from crossweep.sweep.status_line import StatusLine, duration
+
+
+def test_a_line_comes_when_something_has_changed_and_seldom_when_not(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clock = [100.0]
+    monkeypatch.setattr(status_line.time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(status_line, "count_trials", lambda trials: SimpleNamespace(finished=0))
+    watched = StatusLine(SimpleNamespace(trials=list), 6, live=False, mode="plain")  # type: ignore[arg-type]
+    show, _ = watched._plain()
+    for now, line in (
+        (100.0, "0/6 done, 6 running"),
+        (100.5, "0/6 done, 5 running"),  # too soon after the last one
+        (103.0, "0/6 done, 5 running"),
+        (160.0, "0/6 done, 5 running, about 9 min left"),
+        (224.0, "0/6 done, 5 running, about 7 min left"),
+    ):
+        clock[0] = now
+        show(line)
+    watched._done.set()
+    show("0/6 done, 5 running")
+    show("6/6 done, 0 running")
+    assert capsys.readouterr().err.splitlines() == [
+        "0/6 done, 6 running",
+        "0/6 done, 5 running",
+        "0/6 done, 5 running, about 7 min left, 2 min 04 s so far",
+        "6/6 done, 0 running",
+    ]
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(7.4, "7 s"), (95, "1 min 35 s"), (7260, "2 h 01 min")])
+def test_durations_as_people_write_them(seconds: float, text: str) -> None:
+    assert duration(seconds) == text
