@@ -207,25 +207,37 @@ def together(configs: Sequence[DictConfig], trials: Sequence["TrialHandle"]) -> 
 
 
 def at_once(configs: Sequence[DictConfig], workers: int) -> int:
-    """How many runs of a study one process should train at once: one where these cannot go in step, else by memory.
+    """How many runs of a study one process should train at once: one where none of these go in step, else by memory.
 
     Args:
         configs: of jobs that differ as much as any of the study do.
         workers: processes that share the machine.
     """
-    from crossweep.build import build, plain
-    from crossweep.training.company import ROOM, why_apart
-    from crossweep.training.experiment import Experiment
+    from crossweep.training.company import ROOM
 
-    first, *others = (build(plain(_without_hydra(config))) for config in configs)
-    if not isinstance(first, Experiment) or any(why_apart(first, other) for other in others):
+    experiments, companies = _grouped(configs)
+    if len(companies) == len(experiments):
         return 1
-    return min(ROOM.useful, ROOM.fits(first, workers))
+    return min(ROOM.useful, *(ROOM.fits(experiments[company[0]], workers) for company in companies))
+
+
+def groups(configs: Sequence[DictConfig]) -> list[list[int]]:
+    """Places of the runs of a study that go in step, company by company."""
+    return _grouped(configs)[1]
+
+
+def _grouped(configs: Sequence[DictConfig]) -> "tuple[list[Experiment | TestbedExperiment], list[list[int]]]":
+    from crossweep.build import build, plain
+    from crossweep.training.company import groups as found
+
+    experiments = [build(plain(_without_hydra(config))) for config in configs]
+    return experiments, found(experiments)
 
 
 # a study trains seeds and trials at once; see `crossweep.sweep.worker`
 setattr(run, "together", together)  # noqa: B010
 setattr(run, "at_once", at_once)  # noqa: B010
+setattr(run, "groups", groups)  # noqa: B010
 
 
 def _without_hydra(config: DictConfig) -> DictConfig:

@@ -170,6 +170,59 @@ def test_pruning_looks_at_each_trial(sweep: Sweep, together: Callable[[Together]
     assert [trial["state"] for trial in trials_of(folder)] == ["complete", "pruned", "pruned", "complete"]
 
 
+def by_shape(configs: Sequence[Any]) -> list[list[int]]:
+    """Who has the same shape goes together."""
+    shapes = [config.shape.name for config in configs]
+    return [[i for i, shape in enumerate(shapes) if shape == one] for one in dict.fromkeys(shapes)]
+
+
+MIXED = (
+    "+study.at_once=4",
+    "study.n_trials=8",
+    "+study.params.shape='choice(round,square)'",
+    "study.sampler=random",
+)
+
+
+def test_companies_of_a_claim_run_one_after_the_other(
+    sweep: Sweep, together: Callable[[Together], list[int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(app.run, "groups", by_shape, raising=False)
+    seen: list[set[str]] = []
+
+    def noted(configs: Sequence[Any], trials: Sequence[TrialHandle]) -> list[Any]:
+        seen.append({config.shape.name for config in configs})
+        return app.together(configs, trials)
+
+    together(noted)
+    folder = sweep(*MIXED)
+    assert optuna_states(folder) == {"COMPLETE": 8}
+    assert seen and all(len(shapes) == 1 for shapes in seen)  # who is alone needs no company
+    assert not list((folder / ".leases").glob("*.json"))
+
+
+def test_companies_that_wait_go_back_when_their_worker_is_stopped(
+    sweep: Sweep, together: Callable[[Together], list[int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(app.run, "groups", lambda configs: [[0, 1], [*range(2, len(configs))]], raising=False)
+
+    def stopped(configs: Sequence[Any], trials: Sequence[TrialHandle]) -> list[Any]:
+        if len(sizes) == 2:
+            raise Stopped(signal.SIGTERM)
+        return app.together(configs, trials)
+
+    sizes = together(stopped)
+    words = ("+study.at_once=4", "study.n_trials=8")
+    with pytest.raises(SystemExit):
+        sweep(*words)
+    folder = Path("multirun/map").resolve()
+    assert sizes == [2, 2] and optuna_states(folder) == {"COMPLETE": 2, "FAIL": 2, "WAITING": 2}
+    sizes = together(app.together)
+    sweep(*words)
+    assert sizes == [2, 2, 2]
+    assert len(finished(folder)) == 8
+
+
 # -- the ledger -----------------------------------------------------------------------------------------------------
 
 
@@ -191,6 +244,7 @@ def test_claims_keep_to_the_target_and_are_signed(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("workers", "sizes"), [(1, [8, 8, 4]), (2, [8, 8, 4]), (4, [5, 5, 5, 5])])
 def test_workers_share_what_is_left(tmp_path: Path, workers: int, sizes: list[int]) -> None:
     ledger = ledger_of(tmp_path, n_trials=20, workers=workers)
+    ledger.study.sampler = optuna.samplers.RandomSampler(seed=0)
     assert [len(several(ledger, 8)) for _ in sizes] == sizes
 
 
@@ -250,22 +304,28 @@ def batches(folder: Path, sampler: str, n_trials: int, most: int) -> list[list[d
     return found
 
 
-@pytest.mark.parametrize("sampler", ["levelset", "qmc", "random", "tpe"])
+@pytest.mark.parametrize("sampler", ["levelset", "qmc", "random", "tpe", "nsgaii"])
 def test_a_batch_holds_distinct_points(sampler: str, tmp_path: Path) -> None:
     found = batches(tmp_path, sampler, 32, 8)
     points = [point for batch in found for point in batch]
     assert len(points) == 32
     assert len({tuple(point.values()) for point in points}) == 32
-    if sampler != "levelset":
+    if sampler in ("qmc", "random"):
         assert [len(batch) for batch in found] == [8] * 4
         return
     # first what fills the space, then half of what is known at a time
     assert [len(batch) for batch in found] == [8, 4, 6, 8, 6]
+    if sampler != "levelset":
+        return
     for batch in found[1:]:
         for one, other in combinations(batch, 2):
             assert math.dist(one.values(), other.values()) >= APART
     late = [math.hypot(*point.values()) for batch in found[2:] for point in batch]
     assert sum(abs(value - 0.7) < 0.25 for value in late) > 0.7 * len(late)
+
+
+def test_a_gaussian_process_chooses_one_point_at_a_time(tmp_path: Path) -> None:
+    assert [len(batch) for batch in batches(tmp_path, "gp", 14, 8)] == [8, 2, 1, 1, 1, 1]
 
 
 def test_a_grid_is_shared(tmp_path: Path) -> None:

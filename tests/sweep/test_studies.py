@@ -128,15 +128,30 @@ def test_a_shortened_study_of_published_numbers_ends_with_its_table(
 
 
 @pytest.mark.parametrize(
-    ("axes", "sizes"),
+    ("axes", "more", "sizes"),
     [
-        ("[sp_skew,sp_variability]", [8]),  # four points of two seeds
-        ("[weight_transfer_noise,stuck_devices]", [8]),
-        ("[sp_skew,output_noise]", [8]),  # what acts in every read too: each instance has its own
+        ("[sp_skew,sp_variability]", (), [8]),  # four points of two seeds
+        ("[weight_transfer_noise,stuck_devices]", (), [8]),
+        ("[sp_skew,output_noise]", (), [8]),  # what acts in every read too: each instance has its own
+        # rules do not go in step, the points of one do
+        (
+            "[sp_skew]",
+            (
+                "+study.params.algorithm='choice(cttv2,ttv2)'",
+                "+axis.sp_skew.points=[0,0.1]",
+                "study.sampler=grid",
+            ),
+            [4, 4],
+        ),
     ],
 )
 def test_points_train_at_once_where_they_can(
-    axes: str, sizes: list[int], command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    axes: str,
+    more: tuple[str, ...],
+    sizes: list[int],
+    command: Command,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     companies: list[int] = []
     together = experiment.run_together
@@ -163,7 +178,7 @@ def test_points_train_at_once_where_they_can(
         ),
     )
     words = ("study.n_trials=4", "study.seeds=2", "study.workers=1", f"axis={axes}", "study.anchors=[]")
-    command("-m", "study=landscape_skew_variability", *short, *words)
+    command("-m", "study=landscape_skew_variability", *short, *words, *more)
     assert companies == sizes
     folder = tmp_path / "multirun" / "landscape_skew_variability"
     points = set()

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 TRIAL_FORMAT = 1
+STARTUP = 10  # points that Optuna's samplers draw at random before they learn
 LOST = "lost"  # attribute of a number whose folder is gone: neither finished nor failed
 # what every trial.json says
 TOLD = frozenset(
@@ -209,10 +210,9 @@ class Ledger:
         if self._sampler_for is not None:
             self.study.sampler = self._sampler_for(len(trials))
         left = self.target - tally.finished - tally.running
-        # samplers of our own know how many points they can choose well without new results
-        blind = getattr(self.study.sampler, "blind", None)
-        if blind is not None:
-            left = min(left, tally.waiting + blind(self.study))
+        known = blind(self.study)
+        if known is not None:
+            left = min(left, tally.waiting + known)
         return min(left, -(-(left + tally.running) // self.settings.n_workers))
 
     def _next_is_suspect(self) -> bool:
@@ -424,6 +424,26 @@ class Ledger:
 def replaced_in(trials: "Sequence[FrozenTrial]") -> set[int]:
     """Numbers of the trials whose point was queued again."""
     return {trial.user_attrs["retry_of"] for trial in trials if "retry_of" in trial.user_attrs}
+
+
+def blind(study: "Study") -> int | None:
+    """Points that the study's sampler can choose well without new results; None: any number.
+
+    Samplers of our own know it. Of Optuna's, those that learn begin with random points and may then choose half as many as
+    have been told: all at once would be a random search by another name. That of Gaussian processes would choose the same
+    point again and again.
+    """
+    from optuna.samplers import GPSampler, QMCSampler, RandomSampler
+
+    own = getattr(study.sampler, "blind", None)
+    if own is not None:
+        return int(own(study))
+    if isinstance(study.sampler, RandomSampler | QMCSampler):
+        return None
+    counts = count_trials(study.get_trials(deepcopy=False))
+    chosen = counts.finished + counts.failed + counts.running
+    known = 1 if isinstance(study.sampler, GPSampler) else counts.finished // 2
+    return max(STARTUP - chosen, known - counts.running, 0)
 
 
 def count_trials(trials: "Sequence[FrozenTrial]") -> TrialCounts:

@@ -119,7 +119,7 @@ class Worker:
                     reason = str(claims)
                     break
                 try:
-                    self._run(claims, ledger, signals, parent)
+                    self._run_all(claims, ledger, signals, parent)
                 finally:
                     refresh()
                 done += len(claims)
@@ -142,6 +142,35 @@ class Worker:
         ends = [self._composer(values, seed) for values in samples(self._task.space)]
         # seeds of one point go at once in any case
         return max(ask(ends, settings.n_workers), len(settings.seed_list), 1)
+
+    def _run_all(self, claims: Sequence[Claim], ledger: Ledger, signals: Signals, parent: int | None) -> None:
+        """Trials claimed together: those that can go in step at once, one company after the other; all stay signed."""
+        companies = self._companies(claims)
+        if len(companies) == 1:
+            self._run(claims, ledger, signals, parent)
+            return
+        settings, leases = self._task.settings, []
+        try:
+            for claim in (claim for company in companies for claim in company):
+                path = lease_file(self._task.directory, claim.number)
+                lease = Lease(path, timeout=settings.lease_timeout, parent=parent, on_lost=signals.stop)
+                leases.append(lease.acquire())
+            self._in_turn(companies, leases, ledger, signals, parent)
+        finally:
+            for lease in leases:
+                lease.release()
+
+    def _companies(self, claims: Sequence[Claim]) -> list[list[Claim]]:
+        """Who goes together; everybody, where nobody knows."""
+        groups: Callable[[Sequence[DictConfig]], list[list[int]]] | None
+        groups = getattr(self._function, "groups", None)
+        if len(claims) == 1 or groups is None:
+            return [list(claims)]
+        try:
+            found = groups([self._composer(claim.values, self._seeds[0]) for claim in claims])
+        except Exception:
+            return [list(claims)]  # the runs say what is wrong
+        return [[claims[i] for i in company] for company in found]
 
     def _run(self, claims: Sequence[Claim], ledger: Ledger, signals: Signals, parent: int | None) -> None:
         """Trials at once, whatever becomes of them: each has its own lease, folder and entry in the ledger."""
@@ -172,7 +201,8 @@ class Worker:
             if len(claims) == 1:
                 ledger.fail(claims[0], _one_line(error), _text(error), started)
             else:
-                self._one_by_one(claims, leases, ledger, signals, parent)
+                # so that one that fails costs the others nothing
+                self._in_turn([[claim] for claim in claims], leases, ledger, signals, parent)
         except BaseException as error:
             # Ctrl-C, SIGTERM, or a scheduler ending this process: the points are not lost
             for claim in claims:
@@ -200,24 +230,26 @@ class Worker:
             place = ledger.folder(claims[0].number) / ERROR
             log.error("trial %d failed: %s (see %s)", claims[0].number, _one_line(error), place)
 
-    def _one_by_one(
+    def _in_turn(
         self,
-        claims: Sequence[Claim],
+        companies: Sequence[Sequence[Claim]],
         leases: list[Lease],
         ledger: Ledger,
         signals: Signals,
         parent: int | None,
     ) -> None:
-        """Trials of a company that broke, so that one that fails costs the others nothing; all stay signed meanwhile."""
+        """Companies one after the other; those that wait stay signed, by the leases of their claims in order."""
         for lease in leases:
             lease.forget_limit()
-        waiting = list(claims)
+        waiting = list(companies)
         try:
             while waiting:
-                leases.pop(0).stop()  # its trial signs anew
-                self._run([waiting.pop(0)], ledger, signals, parent)
+                company = waiting.pop(0)
+                for _ in company:
+                    leases.pop(0).stop()  # its trial signs anew
+                self._run(company, ledger, signals, parent)
         except BaseException as error:
-            for claim in waiting:
+            for claim in (claim for company in waiting for claim in company):
                 ledger.put_back(claim, str(error) or type(error).__name__)
             raise
 
