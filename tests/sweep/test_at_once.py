@@ -223,6 +223,18 @@ def test_companies_that_wait_go_back_when_their_worker_is_stopped(
     assert len(finished(folder)) == 8
 
 
+def test_companies_that_wait_do_not_begin_when_time_is_up(
+    sweep: Sweep, together: Callable[[Together], list[int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(app.run, "groups", lambda configs: [[0, 1], [2, 3]], raising=False)
+    over = {0: None, 1: Stop(ledgers.Reason.TIME_IS_UP)}
+    sizes = together(app.together)
+    monkeypatch.setattr(Ledger, "_ended", lambda self, tally: over[min(len(sizes), 1)])
+    folder = sweep("+study.at_once=4", "study.n_trials=8")
+    assert sizes == [2] and optuna_states(folder) == {"COMPLETE": 2, "FAIL": 2, "WAITING": 2}
+    assert not list((folder / ".leases").glob("*.json"))
+
+
 # -- the ledger -----------------------------------------------------------------------------------------------------
 
 

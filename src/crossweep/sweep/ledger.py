@@ -225,10 +225,9 @@ class Ledger:
         tally = count_trials(trials)
         if tally.finished >= self.target:
             return Stop(Reason.TARGET_REACHED)
-        if tally.failed - self._failures_before > self.settings.max_failures:
-            return Stop(Reason.TOO_MANY_FAILURES)
-        if self._deadline is not None and time.time() > self._deadline:
-            return Stop(Reason.TIME_IS_UP)
+        ended = self._ended(tally)
+        if ended is not None:
+            return ended
         if tally.finished + tally.running >= self.target:
             return Stop(Reason.LAST_ARE_RUNNING)
         if tally.waiting == 0:
@@ -238,6 +237,17 @@ class Ledger:
             if detail:
                 return Stop(Reason.NOTHING_LEFT, detail)
         return None
+
+    def _ended(self, tally: TrialCounts) -> Stop | None:
+        if tally.failed - self._failures_before > self.settings.max_failures:
+            return Stop(Reason.TOO_MANY_FAILURES)
+        if self._deadline is not None and time.time() > self._deadline:
+            return Stop(Reason.TIME_IS_UP)
+        return None
+
+    def ended(self) -> Stop | None:
+        """Why not even a claimed trial may begin, None if it may."""
+        return self._ended(count_trials(self.trials()))
 
     def reason_to_stop_now(self) -> Stop | None:
         """The same, for a controller that looks from time to time."""

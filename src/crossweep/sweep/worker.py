@@ -243,15 +243,18 @@ class Worker:
             lease.forget_limit()
         waiting = list(companies)
         try:
-            while waiting:
+            while waiting and (ended := ledger.ended()) is None:
                 company = waiting.pop(0)
                 for _ in company:
                     leases.pop(0).stop()  # its trial signs anew
                 self._run(company, ledger, signals, parent)
+            reason = str(ended) if waiting else ""
         except BaseException as error:
-            for claim in (claim for company in waiting for claim in company):
-                ledger.put_back(claim, str(error) or type(error).__name__)
+            reason = str(error) or type(error).__name__
             raise
+        finally:
+            for claim in (claim for company in waiting for claim in company):
+                ledger.put_back(claim, reason)
 
     def _handle(self, claim: Claim) -> TrialHandle:
         """What the job may tell; Optuna takes no intermediate values of several objectives."""
