@@ -1,11 +1,11 @@
-"""Records the digits landscape that `levelset.py` maps: real trainings on a grid of SP skew and SP variability.
+"""Records maps of real trainings over SP skew and SP variability: c-TTv2, a perceptron with rectifiers on the digits.
 
-Two maps: ``near``, out to 0.5, and ``wide``, out to 0.9, where training fails. Every cell is
-trained with two seeds (other devices, another order of batches), c-TTv2 with the settings of Rasch et al. on
-soft-bounds devices, a perceptron with rectifiers on the digits. About twenty minutes a map on one core; started
-again it goes on.
+``near``, out to 0.5, and ``wide``, out to 0.9, where training fails: grids of two seeds (other devices, another
+order of batches) with the settings of Rasch et al., which `levelset.py` maps. ``map`` is what `make landscape`
+trains, and ``dense`` a grid over the same range whose seeds are others: whether the band of the one holds the
+boundary of the other is a test. About twenty minutes each on one core; started again it goes on.
 
-    python tests/benchmarks/record_landscape.py [near|wide]
+    python tests/benchmarks/record_landscape.py near|wide|map|dense
 """
 
 import argparse
@@ -18,21 +18,22 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 COLUMNS = ("sp_skew", "sp_variability", "seed", "error_increase", "test_error", "baseline_error")
-STUDY = (
-    *("-m", "study=landscape_skew_variability", "model=mlp", "model.activation=relu"),
-    *("algorithm.update.desired_bl=5", "algorithm.in_chop_prob=0.1", "algorithm.auto_granularity=100"),
-    *("evaluation.fresh_devices=0", "study.n_trials=null", "study.anchors=[]", "study.report=null"),
-    *("study.sampler={name: grid, shuffle: true}", "study.workers=1", "study.progress=plain"),
-)
+STUDY = ("-m", "study=landscape_skew_variability", "study.report=null", "study.progress=plain")
+RASCH = ("algorithm.update.desired_bl=5", "algorithm.in_chop_prob=0.1", "algorithm.auto_granularity=100")
+
+
+def grid(high: float, points: int, seeds: str) -> tuple[str, ...]:
+    """A grid over both axes from 0."""
+    axes = (f"axis.{axis}.high={high} +axis.{axis}.points={points}" for axis in COLUMNS[:2])
+    sampler = "study.sampler={name: grid, shuffle: true}"
+    return (*" ".join(axes).split(), sampler, "study.n_trials=null", "study.anchors=[]", f"study.seeds={seeds}")
+
+
 MAPS = {
-    "near": (
-        *("axis.sp_skew.high=0.5", "axis.sp_variability.high=0.5"),
-        *("+axis.sp_skew.points=9", "+axis.sp_variability.points=9"),
-    ),
-    "wide": (
-        *("axis.sp_skew.high=0.9", "axis.sp_variability.high=0.9"),
-        *("+axis.sp_skew.points=10", "+axis.sp_variability.points=10"),
-    ),
+    "near": (*RASCH, *grid(0.5, 9, "2")),
+    "wide": (*RASCH, *grid(0.9, 10, "2")),
+    "map": (),
+    "dense": grid(0.8, 9, "[100,101,102,103]"),
 }
 
 
@@ -48,11 +49,11 @@ def rows(folder: Path) -> Iterator[dict[str, float]]:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description="Record a landscape of real trainings")
-    parser.add_argument("map", nargs="?", choices=list(MAPS), default="near")
-    parser.add_argument("--seeds", type=int, default=2, help="trainings per cell")
+    parser.add_argument("map", choices=list(MAPS))
+    parser.add_argument("words", nargs="*", help="of the study, as in study.workers=2")
     chosen = parser.parse_args(arguments)
-    name, output = f"record_digits_{chosen.map}", HERE / f"digits_{chosen.map}.csv"
-    words = (*STUDY, *MAPS[chosen.map], f"study.name={name}", f"study.seeds={chosen.seeds}")
+    name, output = f"record_{chosen.map}", HERE / f"digits_{chosen.map}.csv"
+    words = (*STUDY, *MAPS[chosen.map], f"study.name={name}", *chosen.words)
     subprocess.run([sys.executable, "-m", "crossweep.train", *words], check=True)
     found = sorted(rows(Path("multirun") / name), key=lambda row: tuple(row[name] for name in COLUMNS[:3]))
     with output.open("w", newline="") as file:
