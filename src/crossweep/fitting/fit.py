@@ -1,6 +1,6 @@
 """Likelihood of one device under one candidate: estimates and intervals."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -161,11 +161,13 @@ def fit(candidate: Candidate, readings: Readings) -> DeviceFit:
     loss = _loss(candidate, readings, residuals)
     box = limits(candidate, readings.ends, readings.floor)
     moves = _movable(candidate, readings)
-    best = _global(loss, candidate, readings, moves, box)
+    shapes = [starts(candidate, guess, readings.ends) for guess in _guesses(readings)]
+    best = _global(loss, shapes, moves, box)
     unmet = _unmet_walls(loss, best, candidate, readings)
-    if unmet.size:
+    if unmet.size:  # what was the best beside a wall may lead nowhere without it
         moves = np.setdiff1d(moves, unmet)
-        best = settle(loss, best, moves, box)
+        shapes = [[best], *([_moved(x, unmet, best) for x in some] for some in shapes)]
+        best = _global(loss, shapes, moves, box)
     value = loss(best)
     far = tuple(candidate.parameters[k].name for k in unmet)
     free = determined(loss, best, moves, candidate.parameters, box).size
@@ -211,18 +213,27 @@ def is_down(name: str) -> bool:
     return "down" in name or name == "w_min"
 
 
-def _global(
-    loss: Loss, candidate: Candidate, readings: Readings, moves: NDArray[np.intp], box: Array
-) -> Array:
-    """The best of several searches: shapes of the curve, and shares of the two noises."""
-    found = []
-    for cycle, reading in _SPLITS:
-        guess = readings.guess
-        guess = guess | {"cycle_noise": cycle * guess["cycle_noise"], "reading": reading * guess["reading"]}
-        shapes = starts(candidate, guess, readings.ends)
-        found.append(approach(loss, min(shapes, key=loss), moves, box))
-    best = min(found, key=loss)
+def _guesses(readings: Readings) -> list[dict[str, float]]:
+    """First guesses, which share the scatter between the two noises in several ways."""
+    guess = readings.guess
+    return [
+        guess | {"cycle_noise": cycle * guess["cycle_noise"], "reading": reading * guess["reading"]}
+        for cycle, reading in _SPLITS
+    ]
+
+
+def _global(loss: Loss, shapes: Sequence[Sequence[Array]], moves: NDArray[np.intp], box: Array) -> Array:
+    """The best of several searches, from the likeliest of each group of shapes."""
+    begins = [min(some, key=loss) for some in shapes]
+    best = min((approach(loss, x, moves, box) for x in begins), key=loss)
     return settle(loss, best, moves, box)
+
+
+def _moved(x: Array, which: NDArray[np.intp], there: Array) -> Array:
+    """A vector with some of its numbers those of another."""
+    moved = x.copy()
+    moved[which] = there[which]
+    return moved
 
 
 def _unmet_walls(loss: Loss, x: Array, candidate: Candidate, readings: Readings) -> NDArray[np.intp]:
