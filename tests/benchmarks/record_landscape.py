@@ -26,7 +26,13 @@ def grid(high: float, points: int, seeds: str) -> tuple[str, ...]:
     """A grid over both axes from 0."""
     axes = (f"axis.{axis}.high={high} +axis.{axis}.points={points}" for axis in COLUMNS[:2])
     sampler = "study.sampler={name: grid, shuffle: true}"
-    return (*" ".join(axes).split(), sampler, "study.n_trials=null", "study.anchors=[]", f"study.seeds={seeds}")
+    return (
+        *" ".join(axes).split(),
+        sampler,
+        "study.n_trials=null",
+        "study.anchors=[]",
+        f"study.seeds={seeds}",
+    )
 
 
 MAPS = {

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from crossweep.axis import Axis
 from crossweep.gp import GaussianProcess
-from crossweep.results.contour import Contour, contour, farthest
+from crossweep.results.contour import Contour, contour
 from crossweep.results.points import Points
 from crossweep.results.surface import Surface, fit
 from tests.benchmarks.record_landscape import COLUMNS, HERE
@@ -42,7 +42,7 @@ def dense(drawn: Contour) -> NDArray[np.float64]:
 
 def test_the_boundary_of_the_grid_lies_in_the_band(drawn: Contour, dense: NDArray[np.float64]) -> None:
     assert (dense > 0).any() and (dense < 0).any()
-    assert farthest(dense, drawn.mean / drawn.std) <= drawn.factor
+    assert drawn.holds(dense)
 
 
 def test_decided_places_are_on_the_right_side(drawn: Contour, dense: NDArray[np.float64]) -> None:

@@ -9,7 +9,7 @@ import pytest
 from scipy.optimize import brentq
 
 from crossweep.axis import Axis
-from crossweep.results.contour import contour, farthest
+from crossweep.results.contour import Contour, contour, farthest
 from crossweep.results.importance import importance
 from crossweep.results.link import KINDS, Link, candidates
 from crossweep.results.points import Points
@@ -156,6 +156,25 @@ def test_farthest_reads_the_ratio_on_the_zero_line() -> None:
     assert farthest(plane + 5, plane) == 0.0
 
 
+def test_a_place_that_no_draw_doubts_is_decided() -> None:
+    """The line lies at one end of the map; at the other all draws agree, however wide they scatter there."""
+    line = np.linspace(0.0, 1.0, 11)
+    middle = np.tile(np.where(line < 0.45, -3.0, 10 * line - 7), (11, 1))
+    spread = np.tile(np.where(line < 0.45, 2.0, 0.5), (11, 1))
+    agreeing = middle + spread * np.linspace(-1.4, 1.4, 101)[:, None, None]
+    c = Contour(
+        pair=(0, 1), grid=line, mean=middle, std=spread, loss=middle, factor=2.0, within=(agreeing < 0).mean(axis=0),
+        crossing=1.0, seen=np.ones((11, 11), bool), draws=agreeing,
+    )  # fmt: skip
+    assert (np.abs(c.mean) <= c.factor * c.std)[:, :5].all()  # by their scatter alone nothing would be
+    assert c.band[5].tolist() == [False] * 6 + [True] * 3 + [False] * 2
+    assert c.holds(middle) and c.holds(middle + 0.4)
+    assert not c.holds(
+        np.where(np.tile(line, (11, 1)) < 0.15, 1.0, middle)
+    )  # a second line, where nobody doubts
+    assert not c.holds(middle + 2.1)
+
+
 def test_joint_curve_follows_the_truth() -> None:
     surface = fitted(bowl, n=64, noise=0.15)
     c = contour(surface, (0, 1), ORIGIN)
@@ -232,7 +251,7 @@ def covered(
         if (exact > 0).any() and (exact < 0).any():
             c = contour(surface, (0, 1), ORIGIN, grid=25)
             contours += 1
-            inside += farthest(exact, c.mean / c.std) <= c.factor
+            inside += c.holds(exact)
         for t in tolerances(surface, each=32):
             sign = 1.0 if t.upward else -1.0
             own = [v if not np.isfinite(v) else sign * v for v in (t.low, t.high, t.safe)]

@@ -2,7 +2,9 @@
 
 The band is *simultaneous*: it is { x : |m(x)| <= c s(x) }, m and s being the middle and the spread of the
 posterior draws on the fitted scale, with the smallest c for which 95 % of the draws have their *whole*
-contour inside. (The pointwise choice c = 1.96 would let many contours leave it somewhere.) On surfaces drawn
+contour inside. (The pointwise choice c = 1.96 would let many contours leave it somewhere.) Far from the line
+draws are not normal, and m / s says little: so a place belongs to it only where at least one draw, there or at a
+neighbour, is on the other side than the rest. On surfaces drawn
 at random, with everything fitted from 32 noisy points, such bands hold the whole true contour in 95 % of the
 cases (161 of 170; 162 where the level set chose the points), and more often for smooth cliffs.
 """
@@ -13,6 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.ndimage import maximum_filter, minimum_filter
 
 from crossweep.results.surface import Surface
 
@@ -51,9 +54,31 @@ class Contour:
     draws: Array
 
     @property
+    def disputed(self) -> NDArray[np.bool_]:
+        """[g, g] whether not all draws are on one side there and at its neighbours."""
+        return np.asarray((minimum_filter(self.within, 3) < 1) & (maximum_filter(self.within, 3) > 0))
+
+    @property
+    def excess(self) -> Array:
+        """[g, g] how far outside of the band a point lies on the fitted scale; below 0 within it."""
+        distance = np.abs(self.mean) - self.factor * self.std
+        return np.where(self.disputed, distance, np.abs(distance))
+
+    @property
     def band(self) -> NDArray[np.bool_]:
         """[g, g] whether a point belongs to the band."""
-        return np.abs(self.mean) <= self.factor * self.std
+        return self.excess <= 0
+
+    def holds(self, surface: Array) -> bool:
+        """Whether the whole zero line of a surface [g, g] lies in the band."""
+        if farthest(surface, self.mean / self.std) > self.factor:
+            return False
+        above, open_ = surface >= 0, self.disputed
+        ends = (
+            (above[:-1] != above[1:], open_[:-1], open_[1:]),
+            (above.T[:-1] != above.T[1:], open_.T[:-1], open_.T[1:]),
+        )
+        return not any((crossed & ~(one | other)).any() for crossed, one, other in ends)
 
     @property
     def drawable(self) -> bool:

@@ -90,7 +90,7 @@ def _fine(values: Array) -> Array:
 
 def _undecided(ax: Axes, contour: Contour, fine: Array) -> None:
     """Hatch what the trials do not decide: the band of the budget's line, and where no trial was near."""
-    distance = _fine(np.abs(contour.mean) - contour.factor * contour.std)
+    distance = _fine(contour.excess)
     open_ = np.where(_fine(contour.seen.astype(float)) > 0.5, distance, -1.0)
     if (open_ < 0).any():
         ax.contourf(fine, fine, open_, levels=[-1e9, 0], colors=["none"], hatches=[HATCH])
