@@ -156,7 +156,7 @@ def test_farthest_reads_the_ratio_on_the_zero_line() -> None:
     assert farthest(plane + 5, plane) == 0.0
 
 
-def test_a_place_that_no_draw_doubts_is_decided() -> None:
+def test_a_place_that_hardly_a_draw_doubts_is_decided() -> None:
     """The line lies at one end of the map; at the other all draws agree, however wide they scatter there."""
     line = np.linspace(0.0, 1.0, 11)
     middle = np.tile(np.where(line < 0.45, -3.0, 10 * line - 7), (11, 1))
