@@ -45,6 +45,11 @@ def test_the_boundary_of_the_grid_lies_in_the_band(drawn: Contour, dense: NDArra
     assert drawn.holds(dense)
 
 
+def test_where_a_trial_was_something_is_seen(drawn: Contour) -> None:
+    places = np.round(recorded("map").unit * (len(drawn.grid) - 1)).astype(int)
+    assert drawn.seen[places[:, 1], places[:, 0]].all()
+
+
 def test_decided_places_are_on_the_right_side(drawn: Contour, dense: NDArray[np.float64]) -> None:
     decided = ~drawn.band
     assert bool(((dense > 0) == (drawn.mean > 0))[decided].all())

@@ -39,7 +39,7 @@ class Contour:
         factor: c of the band.
         within: [g, g] probability that the loss is within the budget.
         crossing: probability that the level is crossed anywhere in the plane.
-        seen: [g, g] whether the data say more there than the prior does.
+        seen: [g, g] whether the data say more there than the prior does, or a trial was there.
         draws: [d, g, g] the draws themselves.
     """
 
@@ -115,6 +115,8 @@ def contour(
     std = (high - low) / 2 + 1e-12
     _, gp_std = surface.fitted.gp.predict(unit)
     inside = draws < 0
+    # near the floor of the link a trial says little on the fitted scale, but it was there
+    tried = np.abs(surface.points.unit[:, None] - unit).max(-1).min(0) < 1 / (grid - 1)
     return Contour(
         pair=pair,
         grid=line,
@@ -124,7 +126,7 @@ def contour(
         factor=float(np.quantile([farthest(draw, mean / std) for draw in draws], CREDIBLE)),
         within=inside.mean(axis=0),
         crossing=float((inside.any(axis=(1, 2)) & ~inside.all(axis=(1, 2))).mean()),
-        seen=(gp_std < NOT_SEEN * surface.prior_std).reshape(grid, grid),
+        seen=(tried | (gp_std < NOT_SEEN * surface.prior_std)).reshape(grid, grid),
         draws=draws.astype(np.float32),
     )
 
