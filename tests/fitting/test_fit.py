@@ -17,10 +17,12 @@ from crossweep.fitting.keys import device_keys
 from crossweep.fitting.population import ModelFit
 from crossweep.fitting.readings import Readings
 from crossweep.fitting.report import write_yaml
+from crossweep.fitting.scale import Scale
 from crossweep.nodes import make
 from crossweep.rng import Stream
 from tests import expect
 from tests.devices import catalogue
+from tests.fitting import matrix
 from tests.fitting.synthetic import READING, pulse_trains, write_csv
 
 CASES: dict[str, dict[str, Any]] = {
@@ -205,3 +207,13 @@ def test_an_upward_device_is_fitted_as_one_of_a_pair(tmp_path: Any) -> None:
     # 0.02 (1 - v) of half the range up from the middle: 0.02 at the bottom of the whole range
     assert built.dw_min == pytest.approx(0.02, rel=0.1)
     assert measurement.scale.centre == pytest.approx(4e-6)
+
+
+def test_a_search_does_not_end_beside_a_bound_that_was_never_met() -> None:
+    """Without bounds linear steps are those of soft bounds: they explain the readings no worse."""
+    _, _, files = matrix.measured(matrix.Case("soft_bounds", 0.01, 2, 1, 5))
+    readings = Scale(1e-5, 6e-6).readings(files[2])
+    kinds = {c.name: c for c in CANDIDATES if c.additive}
+    linear, soft = (fit(kinds[name], readings) for name in ("linear_step", "soft_bounds"))
+    assert set(linear.unmet) == {"w_max", "w_min"}
+    assert linear.loss < soft.loss + 0.05
