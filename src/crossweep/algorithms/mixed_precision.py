@@ -160,7 +160,7 @@ class MixedPrecisionWeight(AnalogWeight):
         """Add the mini-batch's wanted decrease of the weight to chi."""
         x = quantise(x, self.rule.n_x_bins, self.rule.sto_round, self.rounding.fork("x"))
         d = quantise(d, self.rule.n_d_bins, self.rule.sto_round, self.rounding.fork("d"))
-        gradient = d.transpose(-1, -2) @ x
+        gradient = _products(d, x)
         if self.optimizer is None:
             self.chi = self.chi + over(rate, gradient) * gradient
         else:
@@ -242,3 +242,12 @@ def quantise(v: Tensor, bins: int, sto_round: bool, stream: Stream) -> Tensor:
     if sto_round:
         steps = steps + stream.uniform(*v.shape, like=v) - 0.5
     return steps.round().clamp(-(bins // 2), bins // 2) * width
+
+
+def _products(d: Tensor, x: Tensor) -> Tensor:
+    """Outer products summed over samples [..., O, I]; one instance after the other, so that each has the bits that it has
+    alone: some processors round a product of many otherwise."""
+    if d.dim() == 2:
+        return d.mT @ x
+    each = [one.mT @ other for one, other in zip(d.flatten(0, -3), x.flatten(0, -3), strict=True)]
+    return torch.stack(each).view(*d.shape[:-2], d.shape[-1], x.shape[-1])
