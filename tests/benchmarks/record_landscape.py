@@ -2,8 +2,8 @@
 
 ``near``, out to 0.5, and ``wide``, out to 0.9, where training fails: grids of two seeds (other devices, another
 order of batches) with the settings of Rasch et al., which `levelset.py` maps. ``map`` is what `make landscape`
-trains, and ``dense`` a grid over the same range whose seeds are others: whether the band of the one holds the
-boundary of the other is a test. About twenty minutes each on one core; started again it goes on.
+trains, and ``dense`` a grid over the same range whose seeds are others: whether their bands agree is a test. About twenty
+minutes each on one core; started again it goes on.
 
     python tests/benchmarks/record_landscape.py near|wide|map|dense
 """
