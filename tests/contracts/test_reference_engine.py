@@ -32,8 +32,9 @@ def no_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
     def never(*_: object) -> None:
         raise AssertionError("a compiled kernel was called")
 
-    for found in pkgutil.iter_modules(kernels.__path__, f"{kernels.__name__}."):
-        module = importlib.import_module(found.name)
+    names = [found.name for found in pkgutil.iter_modules(kernels.__path__, f"{kernels.__name__}.")]
+    # all before the first is patched: a module keeps what it imports from another
+    for module in [importlib.import_module(name) for name in names]:
         for name, value in list(vars(module).items()):
             if isinstance(value, Dispatcher):
                 monkeypatch.setattr(module, name, never)
