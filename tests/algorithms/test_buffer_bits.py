@@ -121,6 +121,14 @@ def test_an_instance_rounds_as_it_does_alone() -> None:
         assert torch.equal(alone.states[0].second, company.states[0].second[i])
 
 
+def test_factors_of_lines_stay_whole() -> None:
+    made = load("tt_adam", "algorithm.buffer_bits=8", "algorithm.normalise=factored")
+    weight = made.build((4, 5), factory(soft(0.02)))
+    assert weight.cost()["digital_bytes"] == 20 + 4 * (
+        4 + 5
+    )  # the buffer in bytes, a number for each row and column
+
+
 @pytest.mark.parametrize("bits", [-1, 3, 25])
 def test_bits_that_hold_nothing_are_refused(bits: int) -> None:
     with pytest.raises(ConfigError, match="buffer_bits"):

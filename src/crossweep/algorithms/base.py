@@ -122,9 +122,9 @@ class AnalogWeight(nn.Module, ABC):
         return 0
 
     @property
-    def digital_bits(self) -> int:
-        """Bits of each of them."""
-        return 32
+    def digital_bits(self) -> float:
+        """Bits that these take per weight."""
+        return 32 * self.digital_values
 
     def cost(self) -> dict[str, float]:
         """What training has cost so far; every number may be summed over the weights of a model.
@@ -140,7 +140,7 @@ class AnalogWeight(nn.Module, ABC):
             "weights": weights,
             "devices": weights * sum(tile.device.n_devices for tile in tiles.values()),
             "digital_memory": round(weights * self.digital_values),
-            "digital_bytes": round(weights * self.digital_values * self.digital_bits / 8),
+            "digital_bytes": round(weights * self.digital_bits / 8),
             "pulses": sum(given.values()),
             **given,
         }

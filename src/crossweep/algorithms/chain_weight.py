@@ -219,8 +219,9 @@ class ChainWeight(AnalogWeight):
         return sum(state.values for state in self.states)
 
     @property
-    def digital_bits(self) -> int:
-        return lift(_bits, self.rule, name="algorithm.buffer_bits")  # type: ignore[no-any-return]
+    def digital_bits(self) -> float:
+        each: int = lift(_bits, self.rule, name="algorithm.buffer_bits")
+        return sum(len(state.memory) * (each - 32) + 32 * state.values for state in self.states)
 
     def counters(self) -> dict[str, Any]:
         return super().counters() | {"gradient": self.gradient, "losses": list(self.losses)}

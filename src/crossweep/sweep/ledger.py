@@ -443,11 +443,11 @@ def blind(study: "Study") -> int | None:
     have been told: all at once would be a random search by another name. That of Gaussian processes would choose the same
     point again and again.
     """
-    from optuna.samplers import GPSampler, QMCSampler, RandomSampler
-
     own = getattr(study.sampler, "blind", None)
     if own is not None:
         return int(own(study))
+    from optuna.samplers import GPSampler, QMCSampler, RandomSampler
+
     if isinstance(study.sampler, RandomSampler | QMCSampler):
         return None
     counts = count_trials(study.get_trials(deepcopy=False))
