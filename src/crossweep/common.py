@@ -5,6 +5,7 @@ is ever given the first one's number. Whoever can take each instance's own asks 
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, fields, is_dataclass
 from functools import cache, partial
 from numbers import Real
@@ -235,12 +236,11 @@ def lift(function: Callable[..., Any], *given: Any, name: str = "") -> Any:
         ApartError: as of `common`.
     """
     many = differ(given)
+    if not many:
+        return function(*given)
     if not _numbers(given):  # else they would go into what it says
-        try:
+        with suppress(ApartError):
             return function(*given)
-        except ApartError:
-            if not many:
-                raise
     return common([function(*own(given, i)) for i in range(many)], name)
 
 

@@ -156,7 +156,7 @@ class ChainWeight(AnalogWeight):
         plan = engine.plan(x, d, rate, granularity(tile.device), program.update, tile.draws, tops)
         if program.rows:
             plan = plan.transposed()
-        self.slots += plan.bl.sum(-1)
+        self.slots.add_(plan.bl.sum(-1))  # += would make a module look up its name
         unit = self.scale.mT if program.rows and self.scale.dim() else self.scale
         chain = Chain(
             self.chain,
@@ -177,7 +177,10 @@ class ChainWeight(AnalogWeight):
             if stop in cuts:
                 chain.flip_rows(program)
         chain.finish(program)
-        self.chop_in, self.chop_out = chain.chop_in, chain.chop_out
+        if chain.chop_in is not self.chop_in:
+            self.chop_in = chain.chop_in
+        if program.chopper.rows:
+            self.chop_out = chain.chop_out
 
     def _program(self, batch: int, lr: Rate, like: Tensor) -> Program:
         """That of this mini-batch; with a feed its numbers are tensors on the device of ``like``."""

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.nn.functional import pad
 
 from crossweep import feed
 from crossweep.common import differ, lift, own
@@ -531,12 +532,14 @@ def _chopped(chain: Chain, program: Program, due: Windows, batch: int) -> tuple[
     clock, lead, slices = state.clock, like.shape[:-1], like.shape[-1]
 
     def flipped() -> Tensor:  # what is empty draws nothing
-        many, found = clock.many_windows(batch), torch.zeros(*lead, *due.reads.shape, dtype=torch.bool)
+        many = clock.many_windows(batch)
         passes, shape = torch.from_numpy(due.passes[:many]), (*lead, many, slices)
-        found[..., :many, :] = _flips(chopper, passes, shape, stream) & torch.from_numpy(due.reads[:many])
-        return found
+        found = _flips(chopper, passes, shape, stream) & torch.from_numpy(due.reads[:many])
+        return found if many == len(due.reads) else pad(found, (0, 0, 0, len(due.reads) - many))
 
-    flips, read = feed.given(flipped, like), feed.given(lambda: due.reads, like)
+    flips = feed.given(flipped, like)
+    if "mean" not in state.memory and flips.is_cpu and not feed.active() and not flips.any():
+        return like.unsqueeze(-2).expand(flips.shape).contiguous(), flips
     turns = torch.where(flips, -1.0, 1.0).to(like.dtype)
     signs = torch.cat((like.unsqueeze(-2), turns), -2).cumprod(-2)
     chain.chop_in = signs[..., -1, :].clone()
@@ -544,7 +547,7 @@ def _chopped(chain: Chain, program: Program, due: Windows, batch: int) -> tuple[
         return signs[..., :-1, :], torch.zeros_like(flips)
     fresh = torch.cat((state.switched.unsqueeze(-2), flips[..., :-1, :]), -2)
     # a column that is read no more in this batch keeps what its last read left behind
-    many = read.sum(0)
+    many = feed.given(lambda: due.reads, like).sum(0)
     last = (many.clamp(min=1) - 1).expand(like.shape).unsqueeze(-2)
     state.switched = torch.where(many > 0, flips.gather(-2, last).squeeze(-2), state.switched)
     return signs[..., :-1, :], fresh

@@ -33,7 +33,7 @@ class CPUEngine(CompiledEngine):
         return any_kept()
 
     def fits(self, *tensors: Tensor) -> bool:
-        return all(t.device.type == "cpu" and t.dtype == torch.float32 for t in tensors)
+        return all(t.is_cpu and t.dtype is torch.float32 for t in tensors)
 
     def largest(self, values: Tensor) -> Tensor:
         if not self.fits(values):

@@ -96,7 +96,7 @@ class Part:
 
 def every_part(plan: PulsePlan, stream: Stream, *, expected: bool) -> Iterator[tuple[tuple[int, ...], Part]]:
     """The part of every instance that ``stream`` draws for; what nobody has drawn is drawn at once."""
-    everywhere = list(np.ndindex(stream.lead))
+    everywhere = list(product(*map(range, stream.lead)))
     missing = {place: stream.at(place) for place in everywhere if place not in plan.drawn.words}
     if missing and not expected and plan.drawn.lead == stream.lead:
         draw_words(plan, missing)

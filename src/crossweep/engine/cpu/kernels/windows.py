@@ -23,14 +23,12 @@ from crossweep.engine.cpu.kernels.block import (
     V,
     W,
     ask_for,
-    clear,
     load,
     load_spread,
     normals,
     number,
     scratch,
     store,
-    store_sum,
     two_normals,
 )
 from crossweep.engine.cpu.kernels.counters import block_counts, count_tall, room_for_counts, room_to_count
@@ -216,7 +214,7 @@ def window_blocks(
                 if squares[0].shape[0] > 0:
                     load_spread(f, squares[0], squares[1], row, first)
                 number(ids, row, first, n)
-                clear(f, GIVEN)
+                load(f, GIVEN, states[3], row, first, F(0.0))
                 pulsed = False
                 ask_for((*device, *states), row + ROWS, first)
                 for k in range(now.shape[0]):
@@ -265,7 +263,7 @@ def window_blocks(
                             mix(SLOW, own),
                         )  # fmt: skip
                 if pulsed:
-                    store_sum(f, GIVEN, states[3], row, first)
+                    store(f, GIVEN, states[3], row, first)
                 store(f, V, states[0], row, first)
                 store(f, W, states[1], row, first)
                 if buffered and some_read:
