@@ -10,7 +10,7 @@ from crossweep.devices.base import AbstractDevice, Cells
 from crossweep.devices.exp_step import ExpStep
 from crossweep.devices.piecewise_step import PiecewiseStep
 from crossweep.devices.pow_step import PowStep
-from crossweep.devices.response import Affine, Exponential, General, Response, Table, step
+from crossweep.devices.response import Affine, Exponential, General, Power, Response, Table, step
 from crossweep.devices.soft_bounds import SoftBounds
 from crossweep.devices.symmetry_point import SymmetryPoint
 from crossweep.engine.choose import Backend
@@ -31,7 +31,7 @@ def twice(law: Response) -> Response:
         case Affine():
             double = {name: 2 * getattr(law, name) for name in ("up", "down", "slope_up", "slope_down")}
             return replace(law, **double)
-        case Exponential():
+        case Exponential() | Power():
             return replace(law, unit_up=2 * law.unit_up, unit_down=2 * law.unit_down)
         case Table():
             return replace(law, gain_up=2 * law.gain_up, gain_down=2 * law.gain_down)
@@ -95,7 +95,7 @@ def moved(device: AbstractDevice, level: str, backend: Backend) -> tuple[torch.T
         (TwiceNodes, PiecewiseStep),
         (TwicePower, PowStep),
     ],
-    ids=["affine", "exponential", "table", "general"],
+    ids=["affine", "exponential", "table", "power"],
 )
 def test_a_changed_response_changes_what_is_trained(
     mine: type[AbstractDevice], theirs: type[AbstractDevice], level: str, backend: Backend

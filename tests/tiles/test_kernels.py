@@ -17,7 +17,8 @@ from crossweep.devices.exp_step import ExpStep
 from crossweep.devices.linear_step import LinearStep
 from crossweep.devices.one_sided import OneSided, mirrored
 from crossweep.devices.piecewise_step import PiecewiseStep
-from crossweep.devices.response import Exponential, pulse
+from crossweep.devices.pow_step import PowStep
+from crossweep.devices.response import Exponential, Power, pulse
 from crossweep.devices.soft_bounds import SoftBounds
 from crossweep.devices.table import TableStep
 from crossweep.engine.base import Crossbar, EngineParameters
@@ -26,6 +27,7 @@ from crossweep.engine.cpu import updates
 from crossweep.engine.cpu.kernels import block, maths
 from crossweep.engine.cpu.kernels.bits import line_key, mix
 from crossweep.engine.cpu.kernels.exponential import exponential_pulse
+from crossweep.engine.cpu.kernels.power import power_pulse
 from crossweep.engine.cpu.kernels.respond import load_cells, move
 from crossweep.engine.cpu.kernels.tabulated import tabulated_pulse
 from crossweep.engine.cpu.words import Lines, PulseWords
@@ -118,6 +120,8 @@ DEVICES = {
     "exponential_floor": basic(
         ExpStep, dw_min=0.02, dw_min_std=0.4, dw_min_std_add=0.02, dw_min_std_slope=0.1, **ALIKE
     ),
+    "power": basic(PowStep, dw_min=0.02, dw_min_std=0.4, pow_gamma=1.7, pow_gamma_dtod=0.2, **ALIKE),
+    "root": basic(PowStep, dw_min=0.01, dw_min_std=0.4, pow_gamma=0.5, pow_up_down=0.3, **ALIKE),
     "nodes": basic(
         PiecewiseStep,
         dw_min=0.02,
@@ -210,6 +214,42 @@ def test_single_exponential_pulses_match_the_reference(rng: Stream) -> None:
         _one_each(v[0].numpy(), up, *(a[0] for a in (*arrays[:3], *arrays[4:])), scalars, xi[0].numpy(), out)
         expected = pulse(bar.response, v, torch.full_like(v, 1.0 if up else -1.0), bar.cells, xi)[0]
         torch.testing.assert_close(torch.from_numpy(out), expected)
+
+
+@pytest.mark.parametrize("name", ["power", "root"])
+def test_single_power_pulses_match_the_reference(name: str, rng: Stream) -> None:
+    device, n = DEVICES[name], 20_000
+    bar = Crossbar(device, device.draw((1, n), rng))
+    arrays, scalars = updates.known(bar)
+    v = torch.linspace(-1.0, 1.0, n).unsqueeze(0)
+    xi = rng.normal(1, n, like=v)
+    for up in (True, False):
+        out = np.empty(n, np.float32)
+        _one_power(v[0].numpy(), up, *(a[0] for a in arrays), scalars.noise, xi[0].numpy(), out)
+        expected = pulse(bar.response, v, torch.full_like(v, 1.0 if up else -1.0), bar.cells, xi)[0]
+        torch.testing.assert_close(torch.from_numpy(out), expected, rtol=1e-5, atol=1e-6)
+
+
+def test_a_pair_of_power_devices_moves_as_its_model_says(rng: Stream) -> None:
+    one = basic(PowStep,
+        dw_min=0.02, dw_min_std=0.4, pow_gamma=1.3, w_max=0.8, w_min=0.0, n_devices=2, update_policy="one_sided",
+    )  # fmt: skip
+    device, shape = OneSided.of(one), (2, 100, 200)
+    bar = Crossbar(device, mirrored(one.draw(shape, rng)))
+    assert isinstance(bar.response, Power)
+    v = bar.cells.w_min + 0.4 * (bar.cells.w_max - bar.cells.w_min)
+    reference = respond_torch(v, torch.full_like(v, 5), torch.full_like(v, 3), bar, rng)
+    counts = [np.full(shape[1:], k, np.float32) for k in (5, 8)]
+    for k in range(2):
+        out = np.empty(shape[1:], np.float32)
+        _respond(v[k].numpy(), *counts, *updates.known(bar.at(v, (k,))), out, np.uint32(7))
+        expect.same_distribution(out, reference[k])
+
+
+@njit
+def _one_power(v, up, su, sd, gu, gd, high, low, sigma, xi, out):
+    for j in range(v.size):
+        out[j] = power_pulse(v[j], up, su[j], sd[j], gu[j], gd[j], high[j], low[j], sigma, xi[j])
 
 
 @pytest.mark.parametrize("name", ["nodes", "table"])

@@ -20,6 +20,7 @@ from crossweep.devices.base import AbstractDevice
 from crossweep.devices.constant_step import ConstantStep
 from crossweep.devices.exp_step import ExpStep
 from crossweep.devices.piecewise_step import PiecewiseStep
+from crossweep.devices.pow_step import PowStep
 from crossweep.devices.soft_bounds import SoftBounds
 from crossweep.devices.symmetry_point import SymmetryPoint
 from crossweep.engine.base import EngineParameters
@@ -103,6 +104,8 @@ KINDS: dict[str, AbstractDevice] = {
         b=0.0,
         **IDEAL,
     ),
+    # exponents so small that steps are nearly the same everywhere, for the same reason
+    "power": basic(PowStep, dw_min=0.01, w_max=5.0, w_min=-5.0, pow_gamma=0.002, pow_gamma_dtod=0.0, **IDEAL),
     "table": basic(
         PiecewiseStep, dw_min=0.01, w_max=5.0, w_min=-5.0, piecewise_up=(1.0,), piecewise_down=(1.0,), **IDEAL
     ),

@@ -30,6 +30,7 @@ from crossweep.bench.basic import basic
 from crossweep.common import Moving, Number, common
 from crossweep.devices.base import AbstractDevice
 from crossweep.devices.exp_step import ExpStep
+from crossweep.devices.pow_step import PowStep
 from crossweep.devices.soft_bounds import SoftBounds
 from crossweep.devices.symmetry_point import SymmetryPoint
 from crossweep.devices.table import TableStep
@@ -52,6 +53,7 @@ _APART = 0.4  # by how much numbers of the second of several points are smaller 
 DEVICES: dict[str, AbstractDevice] = {
     "affine": basic(SoftBounds, dw_min=0.02, w_max=1.0, w_min=-1.0, up_down_dtod=0.1, write_noise_std=0.5),
     "exponential": basic(ExpStep, dw_min=0.02, w_max=1.0, w_min=-1.0),
+    "power": basic(PowStep, dw_min=0.02, w_max=1.0, w_min=-1.0),
     "table": basic(TableStep,
         dw_min=0.02, w_max=1.0, w_min=-1.0, up=[[1.5, 1.0, 0.3], [1.2, 1.1, 0.2]],
         down=[[0.3, 1.0, 1.6], [0.2, 0.9, 1.4]],
@@ -357,7 +359,7 @@ def scenes(shape: tuple[int, int] = (20, 37), samples: int = 7) -> Iterator[Scen
 
     yield from (scene(rule=rule) for rule in RULES)
     yield from (scene(rule="analog_sgd", device=device) for device in DEVICES)
-    yield from (scene(device=device) for device in ("exponential", "table", "relaxing"))
+    yield from (scene(device=device) for device in ("exponential", "power", "table", "relaxing"))
     for level in ("mean", "pulse"):
         yield from (
             scene(rule=rule, level=level) for rule in ("analog_sgd", "cttv2", "agad", "residual_learning")

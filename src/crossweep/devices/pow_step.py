@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from torch import Tensor
 
 from crossweep.devices.base import AbstractDevice, Cells
-from crossweep.devices.response import General
+from crossweep.devices.response import Power
 from crossweep.rng import Stream
 from crossweep.schema import Asymmetry, NotNegative, Positive
 
@@ -39,16 +39,11 @@ class PowStep(AbstractDevice):
     pow_up_down: Asymmetry
     pow_up_down_dtod: NotNegative
 
-    def response(self, cells: Cells) -> General:
-        width = (cells.w_max - cells.w_min).clamp(min=1e-12)
-
-        def up(v: Tensor) -> Tensor:
-            return cells.step_up * ((cells.w_max - v) / width).clamp(min=0.0) ** cells.extra["gamma_up"]
-
-        def down(v: Tensor) -> Tensor:
-            return cells.step_down * ((v - cells.w_min) / width).clamp(min=0.0) ** cells.extra["gamma_down"]
-
-        return General(up=up, down=down, noise=self.dw_min_std)
+    def response(self, cells: Cells) -> Power:
+        return Power(
+            low=cells.w_min, high=cells.w_max, unit_up=cells.step_up, unit_down=cells.step_down,
+            power_up=cells.extra["gamma_up"], power_down=cells.extra["gamma_down"], noise=self.dw_min_std,
+        )  # fmt: skip
 
     @property
     def granularity(self) -> float:

@@ -71,6 +71,34 @@ class Exponential:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
+class Power:
+    """Steps ``unit_up ((high - v) / (high - low))^power_up`` and ``unit_down ((v - low) / (high - low))^power_down``.
+
+    Args:
+        low: state where down steps end, the lower bound [w].
+        high: state where up steps end, the upper bound [w].
+        unit_up: up step at ``low`` [w].
+        unit_down: down step at ``high`` [w].
+        power_up: exponent of up steps [1], >= 0.
+        power_down: exponent of down steps [1], >= 0.
+        noise: standard deviation of a pulse [its step], >= 0.
+    """
+
+    low: Tensor
+    high: Tensor
+    unit_up: Tensor
+    unit_down: Tensor
+    power_up: Tensor
+    power_down: Tensor
+    noise: float
+
+    def room(self, v: Tensor, *, up: bool) -> Tensor:
+        """Share of the range that is left to go at states ``v``."""
+        width = (self.high - self.low).clamp(min=1e-12)  # a stuck device has no range
+        return ((self.high - v if up else v - self.low) / width).clamp(min=0.0)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Table:
     """Steps ``gain I(v)`` and noise ``noise gain J(v)`` with curves that are linear between equally spaced nodes, from
     ``low`` to ``high``, and constant outside.
@@ -130,7 +158,7 @@ class General:
     std_down: OfState | None = None
 
 
-Response: TypeAlias = Affine | Exponential | Table | General
+Response: TypeAlias = Affine | Exponential | Power | Table | General
 
 
 def step(response: Response, v: Tensor, *, up: bool) -> Tensor:
@@ -145,6 +173,11 @@ def step(response: Response, v: Tensor, *, up: bool) -> Tensor:
             )
             z = response.scale * v + response.offset
             return unit * (1 - amplitude * (rate * z).clamp(max=_HIGHEST).exp()).clamp(min=0.0)
+        case Power():
+            unit, power = (
+                (response.unit_up, response.power_up) if up else (response.unit_down, response.power_down)
+            )
+            return unit * response.room(v, up=up) ** power
         case Table():
             return response.gain_up * response.at(0, v) if up else response.gain_down * response.at(1, v)
         case General():
@@ -166,7 +199,7 @@ def std(response: Response, v: Tensor, *, up: bool) -> Tensor:
         case General():
             given = response.std_up if up else response.std_down
             return response.noise * (step(response, v, up=up).abs() if given is None else given(v))
-        case Affine():
+        case Affine() | Power():
             return response.noise * step(response, v, up=up).abs()
     assert_never(response)
 
@@ -214,6 +247,12 @@ def one_sided(response: Response, mirror: Tensor) -> Response:
                 unit_up=response.unit_up * up, unit_down=response.unit_up * down, scale=response.scale * mirror,
                 curve_up=response.curve_up, curve_down=response.curve_up, offset=response.offset,
                 noise=response.noise, noise_floor=response.noise_floor, noise_slope=response.noise_slope,
+            )  # fmt: skip
+        case Power():
+            return Power(
+                low=torch.where(up, response.low, -response.high), high=torch.where(up, response.high, -response.low),
+                unit_up=response.unit_up * up, unit_down=response.unit_up * down,
+                power_up=response.power_up, power_down=response.power_up, noise=response.noise,
             )  # fmt: skip
         case Table():
             return Table(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 import torch
 from torch import Tensor
 
-from crossweep.devices.response import Affine, Exponential, Table
+from crossweep.devices.response import Affine, Exponential, Power, Table
 from crossweep.engine.base import Crossbar, Pair, Tile
 from crossweep.engine.io_parameters import IOParameters
 from crossweep.engine.program import Buffered, Own, Program, Smoothed
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from crossweep.engine.chain import Job
 
 # responses that the kernels know, by level
-_KNOWN = {"count": Affine | Exponential | Table, "mean": Affine | Table, "pulse": Affine}
+_KNOWN = {"count": Affine | Exponential | Power | Table, "mean": Affine | Table, "pulse": Affine}
 
 
 def closed(bar: Crossbar, level: str) -> bool:

@@ -11,10 +11,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from crossweep.devices.response import Affine, Exponential, Table
+from crossweep.devices.response import Affine, Exponential, Power, Table
 from crossweep.engine.base import Crossbar
 from crossweep.engine.cpu.blocks import TALL, column_blocks, covering
-from crossweep.engine.cpu.kernels.scalars import AFFINE, EXPONENTIAL, TABLE, Scalars
+from crossweep.engine.cpu.kernels.scalars import AFFINE, EXPONENTIAL, POWER, TABLE, Scalars
 from crossweep.engine.cpu.words import (
     Expected,
     PulseWords,
@@ -121,7 +121,8 @@ class Known(NamedTuple):
 
     Args:
         matrices: steps, slopes and bounds of affine devices; units of steps, scale (twice) and bounds of exponential ones;
-            gains, scale, origin and bounds of tabulated ones.
+            units of steps, exponents and bounds where steps follow a power; gains, scale, origin and bounds of tabulated
+            ones.
         scalars: what they share; kappa belongs to a call.
     """
 
@@ -144,6 +145,8 @@ def _matrices(bar: Crossbar) -> tuple[Floats, ...]:
     response, bounds = bar.response, (bar.cells.w_max, bar.cells.w_min)
     if isinstance(response, Exponential):
         own = response.unit_up, response.unit_down, response.scale, response.scale
+    elif isinstance(response, Power):
+        own = response.unit_up, response.unit_down, response.power_up, response.power_down
     elif isinstance(response, Table):
         own = response.gain_up, response.gain_down, *_places(response)
     else:
@@ -161,6 +164,8 @@ def _scalars(bar: Crossbar) -> Scalars:
         case Exponential():
             kind = EXPONENTIAL
             shape = (*one.curve_up, *one.curve_down, one.offset, one.noise_floor, one.noise_slope)
+        case Power():
+            kind = POWER
         case Table():
             kind, curves = TABLE, one.curves.reshape(4, -1).contiguous().numpy()
     return Scalars(kind, curves, *map(np.float32, (one.noise, relative, 1.0, bar.device.write_noise, *shape)))

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from crossweep.common import differ, of_each
 from crossweep.devices.base import AbstractDevice
-from crossweep.devices.response import Affine, Exponential, Response, Table
+from crossweep.devices.response import Affine, Exponential, Power, Response, Table
 from crossweep.engine.base import Crossbar
 from crossweep.engine.cuda.launch import Numbers, flat, numbers
 
@@ -69,6 +69,9 @@ def _described(response: Response) -> tuple[int, tuple[Tensor, ...], Tensor]:
     if isinstance(response, Exponential):
         none = torch.zeros(1, 1, device=response.unit_up.device)
         return 1, (response.unit_up, response.unit_down, response.scale, response.scale), none
+    if isinstance(response, Power):
+        none = torch.zeros(1, 1, device=response.unit_up.device)
+        return 3, (response.unit_up, response.unit_down, response.power_up, response.power_down), none
     assert isinstance(response, Table)
     nodes = response.curves.shape[-1]
     scale = (nodes - 1) / response.width

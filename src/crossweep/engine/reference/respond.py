@@ -18,7 +18,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from crossweep.devices.response import Affine, Exponential, General, Table, std, step
+from crossweep.devices.response import Affine, Exponential, General, Power, Table, std, step
 from crossweep.engine.base import Crossbar
 from crossweep.rng import Stream
 
@@ -42,7 +42,7 @@ def respond(
         spread: variance of the counts in units of their means [..., d, x], where ``up`` and ``down`` are expected
             numbers; None where they are known.
     """
-    response = _integrate if isinstance(bar.response, Exponential | General) else _affine
+    response = _integrate if isinstance(bar.response, Exponential | Power | General) else _affine
     mean, relaxation = response(v, up, down, bar)
     noise, order, jump = _spread(v, mean, up, down, relaxation, bar, blocks)
     if spread is None:  # the share of ups was estimated from the counts themselves

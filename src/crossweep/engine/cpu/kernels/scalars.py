@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 F = np.float32
-AFFINE, EXPONENTIAL, TABLE = range(3)  # kinds of responses
+AFFINE, EXPONENTIAL, TABLE, POWER = range(4)  # kinds of responses
 
 
 class Scalars(NamedTuple):

@@ -8,7 +8,8 @@ from crossweep.engine.cpu.kernels.block import NEAR, WORD
 from crossweep.engine.cpu.kernels.exponential import exponential_pulse
 from crossweep.engine.cpu.kernels.jit import inline, kernel
 from crossweep.engine.cpu.kernels.maths import normal_pair
-from crossweep.engine.cpu.kernels.scalars import AFFINE, EXPONENTIAL
+from crossweep.engine.cpu.kernels.power import power_pulse
+from crossweep.engine.cpu.kernels.scalars import AFFINE, EXPONENTIAL, POWER
 from crossweep.engine.cpu.kernels.sequence import one_pulse
 from crossweep.engine.cpu.kernels.tabulated import tabulated_pulse
 
@@ -72,12 +73,30 @@ def two_tabulated_pulses(f, ids, counter, t, scalars):
 
 
 @kernel
+def two_power_pulses(f, ids, counter, t, sigma):
+    """The same for steps that follow a power."""
+    for k in range(LANES):
+        v, count, up, lane = f[STATE + k], f[COUNT + k], f[UPWARDS + k] > F(0.0), ids[WORD + k]
+        su, sd, gu, gd = (
+            f[DEVICE + k], f[DEVICE + LANES + k], f[DEVICE + 2 * LANES + k], f[DEVICE + 3 * LANES + k]
+        )  # fmt: skip
+        high, low = f[DEVICE + 4 * LANES + k], f[DEVICE + 5 * LANES + k]
+        xi, other = normal_pair(counter, lane)
+        once = power_pulse(v, up, su, sd, gu, gd, high, low, sigma, xi)
+        twice = power_pulse(once, up, su, sd, gu, gd, high, low, sigma, other)
+        once = once if t < count else v
+        f[STATE + k] = twice if t + F(1.0) < count else once
+
+
+@kernel
 def two_more(f, ids, counter, t, scalars):
     """Two more pulses, whatever the response."""
     if scalars.kind == AFFINE:
         two_pulses(f, ids, counter, t, scalars.noise, scalars.relative > F(0.0))
     elif scalars.kind == EXPONENTIAL:
         two_exponential_pulses(f, ids, counter, t, scalars)
+    elif scalars.kind == POWER:
+        two_power_pulses(f, ids, counter, t, scalars.noise)
     else:
         two_tabulated_pulses(f, ids, counter, t, scalars)
 

@@ -12,7 +12,7 @@ import triton.language as tl
 
 from crossweep.engine.cuda.kernels.bits import open_uniform
 
-AFFINE, EXPONENTIAL, TABLE = tl.constexpr(0), tl.constexpr(1), tl.constexpr(2)
+AFFINE, EXPONENTIAL, TABLE, POWER = tl.constexpr(0), tl.constexpr(1), tl.constexpr(2), tl.constexpr(3)
 SHAPE = tl.constexpr(11)  # how many numbers
 _LARGEST = tl.constexpr(0.999)  # a pulse that would pass the bound lands on it
 _ROUNDING = tl.constexpr(2e-6)  # what is left of the difference of two equal sums
@@ -23,6 +23,9 @@ _FARTHEST = tl.constexpr(8.4)
 NONE = tl.constexpr(1e-9)
 _HIGHEST = tl.constexpr(60.0)
 _SUBSTEPS = tl.constexpr(4)
+_NARROW = tl.constexpr(1e-12)  # the range of a stuck device
+_NEAR = tl.constexpr(1e-3)  # of the range, from a bound: slopes may be infinite there
+_TINY = tl.constexpr(1e-30)
 
 
 @triton.jit
@@ -80,7 +83,7 @@ def load_steps(device, place, inside):
 @triton.jit
 def load_cells(device, place, inside, KIND: tl.constexpr):
     """Six numbers of each device: drives up and down, rates up and down (affine), units up and down, scale (exponential),
-    gains up and down, scale, origin (table); then the bounds."""
+    gains up and down, scale, origin (table), units and exponents up and down (power); then the bounds."""
     a, b, c, d, high, low = load_steps(device, place, inside)
     if KIND == AFFINE:
         m_up, m_down = tl.minimum(-c, _LARGEST), tl.minimum(d, _LARGEST)
@@ -240,6 +243,41 @@ def _exponential(start, up, n, su, sd, scale, high, low, shape, kappa, xi, word)
 
 
 @triton.jit
+def _power_step(room, unit, power):
+    raised = tl.exp(power * tl.log(tl.maximum(room, _TINY)))
+    return unit * tl.where(room > _TINY, raised, tl.where(power <= 0, 1.0, 0.0))
+
+
+@triton.jit
+def _power(start, up, n, su, sd, gu, gd, high, low, shape, kappa, xi, word):
+    """The midpoint rule; see ``cpu.kernels.power.respond_powers``."""
+    sigma = shape[0]
+    down, v, inverse = n - up, start, 1.0 / tl.maximum(high - low, _NARROW)
+    for _ in tl.static_range(_SUBSTEPS):
+        inside = tl.minimum(tl.maximum(v, low), high)
+        drift = up * _power_step((high - inside) * inverse, su, gu)
+        drift -= down * _power_step((inside - low) * inverse, sd, gd)
+        inside = tl.minimum(tl.maximum(v + drift * (0.5 / _SUBSTEPS), low), high)
+        drift = up * _power_step((high - inside) * inverse, su, gu)
+        drift -= down * _power_step((inside - low) * inverse, sd, gd)
+        v += drift * (1.0 / _SUBSTEPS)
+    inside = tl.minimum(tl.maximum(v, low), high)
+    jump = _power_step((high - inside) * inverse, su, gu) + _power_step((inside - low) * inverse, sd, gd)
+    middle = 0.5 * (start + inside)
+    room_up, room_down = (
+        tl.maximum((high - middle) * inverse, _NEAR),
+        tl.maximum((middle - low) * inverse, _NEAR),
+    )
+    half_up, half_down = _power_step(room_up, su, gu), _power_step(room_down, sd, gd)
+    relax = (up * half_up * gu / room_up + down * half_down * gd / room_down) * inverse
+    unbiased = n / tl.maximum(n - 1.0, 0.5)
+    return _ended(
+        start, v, up, down, n, relax, jump, sigma * half_up, sigma * half_down, 0.0, unbiased,
+        tl.where(gu <= 0, su, 0.0), tl.where(gd <= 0, sd, 0.0), high, low, kappa, xi, word,
+    )  # fmt: skip
+
+
+@triton.jit
 def _found(place, nodes):
     inside = tl.minimum(tl.maximum(place, 0.0), (nodes - 1) * 1.0)
     left = tl.minimum(inside.to(tl.int32), nodes - 2)
@@ -338,6 +376,10 @@ def move(v, up, n, cells, shape, curves, nodes, kappa, spread, xi, word, KIND: t
     high, low = cells[4], cells[5]
     if KIND == EXPONENTIAL:
         end = _exponential(v, up, many, cells[0], cells[1], cells[2], high, low, shape, kappa, xi, word)
+    elif KIND == POWER:
+        end = _power(
+            v, up, many, cells[0], cells[1], cells[2], cells[3], high, low, shape, kappa, xi, word
+        )  # fmt: skip
     elif KIND == AFFINE:
         end, hard = _gentle(
             v, up, n, cells[0], cells[1], cells[2], cells[3], high, low, 0.0, 0.0, shape, kappa, spread, xi, False
@@ -384,6 +426,12 @@ def one_pulse(v, upwards, cells, shape, curves, nodes, xi, KIND: tl.constexpr):
         step, unit = tl.where(upwards, up, down), tl.where(upwards, a, b)
         noise = tl.where(unit > 0, step + shape[8] + shape[9] * tl.abs(v), 0.0)
         change = step + shape[0] * noise * xi
+    elif KIND == POWER:
+        inverse = 1.0 / tl.maximum(high - low, _NARROW)
+        step = _power_step(
+            tl.where(upwards, high - v, v - low) * inverse, tl.where(upwards, a, b), tl.where(upwards, c, d)
+        )  # fmt: skip
+        change = step + shape[0] * step * xi
     else:
         k, share = _found(c * v + d, nodes)
         step = tl.where(upwards, a * _at(curves, nodes, 0, k, share), b * _at(curves, nodes, 1, k, share))

@@ -1,0 +1,97 @@
+# mypy: ignore-errors
+"""The response of devices whose steps follow a power of the distance to the bound, a block at a time: the integrated form
+of ``engine.response``.
+
+Steps are ``unit room^power`` with ``room`` the share of the range that is left; ``CU`` and ``CD`` hold the units up and
+down, ``RU`` and ``RD`` the exponents.
+"""
+
+import numpy as np
+
+from crossweep.engine.cpu.blocks import SIZE
+from crossweep.engine.cpu.kernels.affine import EDGE, NONE
+from crossweep.engine.cpu.kernels.bits import mix
+from crossweep.engine.cpu.kernels.block import ALL, CD, CU, END, HIGH, LOW, RD, RU, UP, XI, V, load
+from crossweep.engine.cpu.kernels.integrated import SUBSTEPS, ended
+from crossweep.engine.cpu.kernels.jit import inline, kernel
+from crossweep.engine.cpu.kernels.maths import exp, log
+
+F = np.float32
+_NARROW = F(1e-12)  # the range of a stuck device
+_NEAR = F(1e-3)  # of the range, from a bound: slopes may be infinite there
+_TINY = F(1e-30)
+
+
+@kernel
+def load_powers(f, device, row, first):
+    """Bring a block's devices to their places: steps up and down, their exponents, bounds [rows, n]."""
+    load(f, CU, device[0], row, first, F(0.0))
+    load(f, CD, device[1], row, first, F(0.0))
+    load(f, RU, device[2], row, first, F(1.0))
+    load(f, RD, device[3], row, first, F(1.0))
+    load(f, HIGH, device[4], row, first, F(1e30))
+    load(f, LOW, device[5], row, first, F(-1e30))
+
+
+@inline
+def _power(room, power):
+    """``room^power``, also 0^0 = 1."""
+    raised = exp(power * log(max(room, _TINY)))
+    return raised if room > _TINY else (F(1.0) if power <= F(0.0) else F(0.0))
+
+
+@inline
+def power_pulse(v, up, su, sd, gu, gd, high, low, sigma, xi):
+    """The state after one pulse.
+
+    Args:
+        v: state.
+        up: whether the pulse goes up.
+        su: up step at the lower bound.
+        sd: down step at the upper bound.
+        gu: exponent of up steps.
+        gd: exponent of down steps.
+        high: upper bound.
+        low: lower bound.
+        sigma: standard deviation of a pulse in units of its step.
+        xi: a standard normal number.
+    """
+    unit, power, room = (su, gu, high - v) if up else (sd, gd, v - low)
+    step = unit * _power(room / max(high - low, _NARROW), power)
+    change = step + sigma * step * xi
+    moved = v + change if up else v - change
+    return F(min(max(moved, low), high))
+
+
+@kernel
+def respond_powers(f, ids, scalars, key):
+    """Move the devices of a block by the pulses at ``UP`` and ``ALL``, with the noise at ``XI``; see ``affine``."""
+    sigma, kappa = scalars.noise, scalars.kappa
+    for e in range(SIZE):
+        start, up, n = f[V + e], f[UP + e], max(f[ALL + e], NONE)
+        su, sd, gu, gd, high, low = f[CU + e], f[CD + e], f[RU + e], f[RD + e], f[HIGH + e], f[LOW + e]
+        down, v, inverse = n - up, start, F(1.0) / max(high - low, _NARROW)
+        for _ in range(SUBSTEPS):
+            inside = min(max(v, low), high)
+            drift = up * su * _power((high - inside) * inverse, gu) - down * sd * _power(
+                (inside - low) * inverse, gd
+            )
+            inside = min(max(v + drift * F(0.5 / SUBSTEPS), low), high)
+            drift = up * su * _power((high - inside) * inverse, gu) - down * sd * _power(
+                (inside - low) * inverse, gd
+            )
+            v += drift * F(1.0 / SUBSTEPS)
+        inside = min(max(v, low), high)
+        jump = su * _power((high - inside) * inverse, gu) + sd * _power((inside - low) * inverse, gd)
+        middle = F(0.5) * (start + inside)
+        room_up, room_down = max((high - middle) * inverse, _NEAR), max((middle - low) * inverse, _NEAR)
+        half_up, half_down = su * _power(room_up, gu), sd * _power(room_down, gd)
+        relax = (up * half_up * gu / room_up + down * half_down * gd / room_down) * inverse
+        outward = su if gu <= F(0.0) else F(0.0), sd if gd <= F(0.0) else F(0.0)  # that is left at a bound
+        end = ended(
+            start, v, up, down, n, relax, jump, sigma * half_up, sigma * half_down, F(0.0), (n, max(n - F(1.0), F(0.5))),
+            outward, high, low, kappa, f[XI + e], mix(np.uint32(ids[e] + EDGE), key),
+        )  # fmt: skip
+        f[END + e] = end if f[ALL + e] > F(0.0) else start
+    for e in range(SIZE):
+        f[V + e] = f[END + e]
