@@ -7,11 +7,10 @@ shape that all devices share comes behind the other scalars, see ``scalars``.
 
 import numpy as np
 
-from crossweep.engine.cpu.blocks import SIZE
-from crossweep.engine.cpu.kernels.affine import EDGE, NONE
-from crossweep.engine.cpu.kernels.bits import mix
-from crossweep.engine.cpu.kernels.block import ALL, CD, CU, END, HIGH, LOW, RU, UP, XI, V, load
-from crossweep.engine.cpu.kernels.integrated import SUBSTEPS, ended
+from crossweep.engine.cpu.blocks import LANES
+from crossweep.engine.cpu.kernels.affine import NONE
+from crossweep.engine.cpu.kernels.block import ALL, CD, CU, END, HIGH, LOW, NEAR, RU, UP, WORD, XI, V, load
+from crossweep.engine.cpu.kernels.integrated import SUBSTEPS, bring_pulsed, ended, take_back
 from crossweep.engine.cpu.kernels.jit import inline, kernel
 from crossweep.engine.cpu.kernels.maths import exp
 
@@ -60,6 +59,24 @@ def exponential_pulse(v, up, su, sd, scale, high, low, shape, xi):
     return F(min(max(moved, low), high))
 
 
+@inline
+def _drift(v, up, down, su, sd, scale, high, low, shape):
+    """Ups and downs times their steps, at a state that is taken inside the bounds."""
+    inside = min(max(v, low), high)
+    push = up * _step(inside, su, scale, shape.a_up, shape.g_up, shape.offset)
+    return push - down * _step(inside, sd, scale, shape.a_down, shape.g_down, shape.offset)
+
+
+@kernel
+def _go(f, shape):
+    """A part of the way, by the midpoint rule, of the first devices of a block that fill a register."""
+    for e in range(LANES):
+        v, up, n = f[END + e], f[UP + e], max(f[ALL + e], NONE)
+        su, sd, scale, high, low = f[CU + e], f[CD + e], f[RU + e], f[HIGH + e], f[LOW + e]
+        middle = v + F(0.5 / SUBSTEPS) * _drift(v, up, n - up, su, sd, scale, high, low, shape)
+        f[END + e] = v + F(1.0 / SUBSTEPS) * _drift(middle, up, n - up, su, sd, scale, high, low, shape)
+
+
 @kernel
 def respond_shapes(f, ids, scalars, key):
     """Move the devices of a block by the pulses at ``UP`` and ``ALL``, with the noise at ``XI``; see ``affine``."""
@@ -71,38 +88,35 @@ def respond_shapes(f, ids, scalars, key):
         scalars.slope,
     )
     a_up, g_up, a_down, g_down = scalars.a_up, scalars.g_up, scalars.a_down, scalars.g_down
-    for e in range(SIZE):
-        start, up, n = f[V + e], f[UP + e], max(f[ALL + e], NONE)
-        su, sd, scale, high, low = f[CU + e], f[CD + e], f[RU + e], f[HIGH + e], f[LOW + e]
-        down, v = n - up, start
+    many = bring_pulsed(f, ids, key)
+    for begin in range(0, many, LANES):
+        own, words = f[NEAR + begin :], ids[WORD + begin :]
         for _ in range(SUBSTEPS):
-            inside = min(max(v, low), high)
-            push = up * _step(inside, su, scale, a_up, g_up, offset)
-            drift = push - down * _step(inside, sd, scale, a_down, g_down, offset)
-            inside = min(max(v + drift * F(0.5 / SUBSTEPS), low), high)
-            push = up * _step(inside, su, scale, a_up, g_up, offset)
-            drift = push - down * _step(inside, sd, scale, a_down, g_down, offset)
-            v += drift * F(1.0 / SUBSTEPS)
-        inside = min(max(v, low), high)
-        middle = F(0.5) * (start + inside)
-        grown_up = a_up * exp(min(g_up * (scale * middle + offset), _HIGHEST))
-        grown_down = a_down * exp(min(g_down * (scale * middle + offset), _HIGHEST))
-        # the derivative of the drift; a step that is zero stays zero
-        steep_up = su * g_up * scale * grown_up if grown_up < F(1.0) else F(0.0)
-        steep_down = sd * g_down * scale * grown_down if grown_down < F(1.0) else F(0.0)
-        relax = up * steep_up - down * steep_down
-        jump = _step(inside, su, scale, a_up, g_up, offset) + _step(inside, sd, scale, a_down, g_down, offset)
-        always = add + slope * abs(middle)
-        noise_up = sigma * (su * max(F(1.0) - grown_up, F(0.0)) + always) if su > F(0.0) else F(0.0)
-        noise_down = sigma * (sd * max(F(1.0) - grown_down, F(0.0)) + always) if sd > F(0.0) else F(0.0)
-        # step outwards that is left at a bound
-        outward = (
-            _step(high, su, scale, a_up, g_up, offset), _step(low, sd, scale, a_down, g_down, offset)
-        )  # fmt: skip
-        end = ended(
-            start, v, up, down, n, relax, jump, noise_up, noise_down, F(0.0), (n, max(n - F(1.0), F(0.5))), outward, high,
-            low, kappa, f[XI + e], mix(np.uint32(ids[e] + EDGE), key),
-        )  # fmt: skip
-        f[END + e] = end if f[ALL + e] > F(0.0) else start
-    for e in range(SIZE):
-        f[V + e] = f[END + e]
+            _go(own, scalars)
+        for e in range(LANES):
+            start, v, up, n = own[V + e], own[END + e], own[UP + e], max(own[ALL + e], NONE)
+            su, sd, scale, high, low = own[CU + e], own[CD + e], own[RU + e], own[HIGH + e], own[LOW + e]
+            down, inside = n - up, min(max(v, low), high)
+            middle = F(0.5) * (start + inside)
+            grown_up = a_up * exp(min(g_up * (scale * middle + offset), _HIGHEST))
+            grown_down = a_down * exp(min(g_down * (scale * middle + offset), _HIGHEST))
+            # the derivative of the drift; a step that is zero stays zero
+            steep_up = su * g_up * scale * grown_up if grown_up < F(1.0) else F(0.0)
+            steep_down = sd * g_down * scale * grown_down if grown_down < F(1.0) else F(0.0)
+            relax = up * steep_up - down * steep_down
+            jump = _step(inside, su, scale, a_up, g_up, offset) + _step(
+                inside, sd, scale, a_down, g_down, offset
+            )
+            always = add + slope * abs(middle)
+            noise_up = sigma * (su * max(F(1.0) - grown_up, F(0.0)) + always) if su > F(0.0) else F(0.0)
+            noise_down = sigma * (sd * max(F(1.0) - grown_down, F(0.0)) + always) if sd > F(0.0) else F(0.0)
+            # step outwards that is left at a bound
+            outward = (
+                _step(high, su, scale, a_up, g_up, offset), _step(low, sd, scale, a_down, g_down, offset)
+            )  # fmt: skip
+            unbiased = n, max(n - F(1.0), F(0.5))
+            own[END + e] = ended(
+                start, v, up, down, n, relax, jump, noise_up, noise_down, F(0.0), unbiased, outward, high,
+                low, kappa, own[XI + e], words[e],
+            )  # fmt: skip
+    take_back(f, ids, many)

@@ -1,15 +1,45 @@
 # mypy: ignore-errors
-"""Where a mean path ends once noise, the order of its pulses and the bounds are added: as in ``engine.response``."""
+"""Responses without a closed form: the devices that get pulses are brought together, so that they fill registers, and go
+their way in parts. Where a mean path ends once noise, the order of its pulses and the bounds are added: as in
+``engine.response``."""
 
 import numpy as np
 
-from crossweep.engine.cpu.kernels.affine import ROUNDING, held, phi
-from crossweep.engine.cpu.kernels.bits import square_root
-from crossweep.engine.cpu.kernels.jit import inline
+from crossweep.engine.cpu.blocks import SIZE, STRIDE
+from crossweep.engine.cpu.kernels.affine import EDGE, ROUNDING, held, phi
+from crossweep.engine.cpu.kernels.bits import mix, square_root
+from crossweep.engine.cpu.kernels.block import ALL, CHOSEN, END, HARD, NEAR, RESPONSE, WORD, V, choose
+from crossweep.engine.cpu.kernels.jit import inline, kernel
 from crossweep.engine.cpu.kernels.maths import exp
 
 F = np.float32
 SUBSTEPS = 4  # of the midpoint rule, as in ``engine.response``
+
+
+@kernel
+def bring_pulsed(f, ids, key):
+    """Put what is known of the devices that get pulses from ``NEAR`` on, at ``END`` the states they have, and their random
+    words; how many there are. What is beyond them, up to a whole register, is of an earlier visit."""
+    many = np.int32(0)
+    for e in range(SIZE):
+        some = F(1.0) if f[ALL + e] > F(0.0) else F(0.0)
+        f[HARD + e] = some
+        many = np.int32(many + np.int32(some))
+    choose(f, ids)
+    for k in range(many):
+        e = np.int64(ids[CHOSEN + k])
+        ids[WORD + k] = mix(np.uint32(ids[e] + EDGE), key)
+        for place in range(0, RESPONSE, STRIDE):
+            f[NEAR + place + k] = f[place + e]
+        f[NEAR + END + k] = f[V + e]
+    return many
+
+
+@kernel
+def take_back(f, ids, many):
+    """The new states of these devices, at ``END``, become theirs."""
+    for k in range(many):
+        f[V + np.int64(ids[CHOSEN + k])] = f[NEAR + END + k]
 
 
 @inline

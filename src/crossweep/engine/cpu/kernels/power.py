@@ -8,11 +8,25 @@ down, ``RU`` and ``RD`` the exponents.
 
 import numpy as np
 
-from crossweep.engine.cpu.blocks import SIZE
-from crossweep.engine.cpu.kernels.affine import EDGE, NONE
-from crossweep.engine.cpu.kernels.bits import mix
-from crossweep.engine.cpu.kernels.block import ALL, CD, CU, END, HIGH, LOW, RD, RU, UP, XI, V, load
-from crossweep.engine.cpu.kernels.integrated import SUBSTEPS, ended
+from crossweep.engine.cpu.blocks import LANES
+from crossweep.engine.cpu.kernels.affine import NONE
+from crossweep.engine.cpu.kernels.block import (
+    ALL,
+    CD,
+    CU,
+    END,
+    HIGH,
+    LOW,
+    NEAR,
+    RD,
+    RU,
+    UP,
+    WORD,
+    XI,
+    V,
+    load,
+)
+from crossweep.engine.cpu.kernels.integrated import SUBSTEPS, bring_pulsed, ended, take_back
 from crossweep.engine.cpu.kernels.jit import inline, kernel
 from crossweep.engine.cpu.kernels.maths import exp, log
 
@@ -63,35 +77,55 @@ def power_pulse(v, up, su, sd, gu, gd, high, low, sigma, xi):
     return F(min(max(moved, low), high))
 
 
+@inline
+def _drift(v, up, down, su, sd, gu, gd, high, low, inverse):
+    """Ups and downs times their steps, at a state that is taken inside the bounds."""
+    inside = min(max(v, low), high)
+    return up * su * _power((high - inside) * inverse, gu) - down * sd * _power((inside - low) * inverse, gd)
+
+
+@kernel
+def _go(f):
+    """A part of the way, by the midpoint rule, of the first devices of a block that fill a register."""
+    for e in range(LANES):
+        v, up, n = f[END + e], f[UP + e], max(f[ALL + e], NONE)
+        su, sd, gu, gd, high, low = f[CU + e], f[CD + e], f[RU + e], f[RD + e], f[HIGH + e], f[LOW + e]
+        inverse = F(1.0) / max(high - low, _NARROW)
+        middle = v + F(0.5 / SUBSTEPS) * _drift(v, up, n - up, su, sd, gu, gd, high, low, inverse)
+        f[END + e] = v + F(1.0 / SUBSTEPS) * _drift(middle, up, n - up, su, sd, gu, gd, high, low, inverse)
+
+
 @kernel
 def respond_powers(f, ids, scalars, key):
     """Move the devices of a block by the pulses at ``UP`` and ``ALL``, with the noise at ``XI``; see ``affine``."""
-    sigma, kappa = scalars.noise, scalars.kappa
-    for e in range(SIZE):
-        start, up, n = f[V + e], f[UP + e], max(f[ALL + e], NONE)
-        su, sd, gu, gd, high, low = f[CU + e], f[CD + e], f[RU + e], f[RD + e], f[HIGH + e], f[LOW + e]
-        down, v, inverse = n - up, start, F(1.0) / max(high - low, _NARROW)
+    many, sigma, kappa = bring_pulsed(f, ids, key), scalars.noise, scalars.kappa
+    for begin in range(0, many, LANES):
+        own, words = f[NEAR + begin :], ids[WORD + begin :]
         for _ in range(SUBSTEPS):
-            inside = min(max(v, low), high)
-            drift = up * su * _power((high - inside) * inverse, gu) - down * sd * _power(
-                (inside - low) * inverse, gd
+            _go(own)
+        for e in range(LANES):
+            start, v, up, n = own[V + e], own[END + e], own[UP + e], max(own[ALL + e], NONE)
+            su, sd, gu, gd, high, low = (
+                own[CU + e],
+                own[CD + e],
+                own[RU + e],
+                own[RD + e],
+                own[HIGH + e],
+                own[LOW + e],
             )
-            inside = min(max(v + drift * F(0.5 / SUBSTEPS), low), high)
-            drift = up * su * _power((high - inside) * inverse, gu) - down * sd * _power(
-                (inside - low) * inverse, gd
-            )
-            v += drift * F(1.0 / SUBSTEPS)
-        inside = min(max(v, low), high)
-        jump = su * _power((high - inside) * inverse, gu) + sd * _power((inside - low) * inverse, gd)
-        middle = F(0.5) * (start + inside)
-        room_up, room_down = max((high - middle) * inverse, _NEAR), max((middle - low) * inverse, _NEAR)
-        half_up, half_down = su * _power(room_up, gu), sd * _power(room_down, gd)
-        relax = (up * half_up * gu / room_up + down * half_down * gd / room_down) * inverse
-        outward = su if gu <= F(0.0) else F(0.0), sd if gd <= F(0.0) else F(0.0)  # that is left at a bound
-        end = ended(
-            start, v, up, down, n, relax, jump, sigma * half_up, sigma * half_down, F(0.0), (n, max(n - F(1.0), F(0.5))),
-            outward, high, low, kappa, f[XI + e], mix(np.uint32(ids[e] + EDGE), key),
-        )  # fmt: skip
-        f[END + e] = end if f[ALL + e] > F(0.0) else start
-    for e in range(SIZE):
-        f[V + e] = f[END + e]
+            down, inverse, inside = n - up, F(1.0) / max(high - low, _NARROW), min(max(v, low), high)
+            jump = su * _power((high - inside) * inverse, gu) + sd * _power((inside - low) * inverse, gd)
+            middle = F(0.5) * (start + inside)
+            room_up, room_down = max((high - middle) * inverse, _NEAR), max((middle - low) * inverse, _NEAR)
+            half_up, half_down = su * _power(room_up, gu), sd * _power(room_down, gd)
+            relax = (up * half_up * gu / room_up + down * half_down * gd / room_down) * inverse
+            outward = (
+                su if gu <= F(0.0) else F(0.0),
+                sd if gd <= F(0.0) else F(0.0),
+            )  # that is left at a bound
+            unbiased = n, max(n - F(1.0), F(0.5))
+            own[END + e] = ended(
+                start, v, up, down, n, relax, jump, sigma * half_up, sigma * half_down, F(0.0), unbiased,
+                outward, high, low, kappa, own[XI + e], words[e],
+            )  # fmt: skip
+    take_back(f, ids, many)
