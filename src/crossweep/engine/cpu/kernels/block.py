@@ -39,7 +39,7 @@ R, W, SHOWN, VALUE, HIDDEN, MEAN, PAST, SECOND, GIVEN = (STRIDE * k for k in ran
 NEAR = 23 * STRIDE  # a response and its new states for the devices that need the full formulas
 # what a table knows of its devices (``tabulated``); where a response lies as it is for one visit
 GAIN_UP, GAIN_DOWN, SCALE, ORIGIN = (NEAR + STRIDE * k for k in range(12, 16))
-ROOM = NEAR + 16 * STRIDE
+ROOM = NEAR + 28 * STRIDE  # behind them what ``tabulated`` works with
 # where, behind the numbers of a block's devices, those of the devices that need them lie, and their random words
 CHOSEN, WORD = SIZE, 2 * SIZE + LANES
 _ONES = np.uint64(0xFFFFFFFFFFFFFFFF)

@@ -3,12 +3,13 @@
 
 Steps are ``gain I(v)`` with the curves of ``Table``, laid end to end; a state is found at ``scale v + origin`` there.
 Within one visit curves are straight enough: a device gets the lines of its way, and responds as ``affine`` devices do. Near
-a bound, with coarse steps or on a long way it goes by the full formulas, as in ``engine.response``.
+a bound, with coarse steps or on a long way it goes by the full formulas, as in ``engine.response``. Curves are looked up in
+loops of their own: what reads at computed places does not vectorise.
 """
 
 import numpy as np
 
-from crossweep.engine.cpu.blocks import SIZE
+from crossweep.engine.cpu.blocks import LANES, SIZE, STRIDE
 from crossweep.engine.cpu.kernels.affine import (
     EDGE,
     LARGEST,
@@ -31,6 +32,7 @@ from crossweep.engine.cpu.kernels.block import (
     GAIN_UP,
     HIGH,
     LOW,
+    NEAR,
     ORIGIN,
     RD,
     RELAX,
@@ -38,6 +40,7 @@ from crossweep.engine.cpu.kernels.block import (
     SCALE,
     SPREAD,
     UP,
+    WORD,
     XI,
     V,
     choose,
@@ -48,6 +51,22 @@ from crossweep.engine.cpu.kernels.jit import inline, kernel
 from crossweep.engine.cpu.kernels.maths import exp
 
 F = np.float32
+# places of a block: where states lie on the curves; up and down step there, and two more; the lines of a device's way
+_NODE, _SHARE, _A, _B, _C, _D, _THERE, _LINE_UP, _SLOPE_UP, _LINE_DOWN, _SLOPE_DOWN = (
+    NEAR + (16 + k) * STRIDE for k in range(11)
+)
+# devices that need the full formulas, a register of each quantity: what is taken of them, what is made of it, and up and
+# down steps at the start, half-way, at the end and at the bounds
+_GROUP = NEAR + 27 * STRIDE
+_TAKEN = (
+    V, UP, ALL, SPREAD, XI, HIGH, LOW, GAIN_UP, GAIN_DOWN, SCALE, ORIGIN, _LINE_UP, _SLOPE_UP, _LINE_DOWN, _SLOPE_DOWN,
+    NOISE_UP, NOISE_DOWN,
+)  # fmt: skip
+(
+    _V, _UPS, _N, _SPREAD, _XI, _HIGH, _LOW, _GUP, _GDOWN, _SCALE, _ORIGIN, _CUP, _MUP, _CDOWN, _MDOWN, _NUP, _NDOWN, _MEAN,
+    _RELAX, _INSIDE, _HALF, _STEPS,
+) = (LANES * q for q in range(22))  # fmt: skip
+_AT = (_V, _HALF, _INSIDE, _HIGH, _LOW)
 
 
 @kernel
@@ -77,12 +96,6 @@ def _at(curves, which, k, share):
 
 
 @inline
-def _steps(curves, v, gain_up, gain_down, scale, origin):
-    k, share = _found(curves, scale * v + origin)
-    return gain_up * _at(curves, 0, k, share), gain_down * _at(curves, 1, k, share)
-
-
-@inline
 def tabulated_pulse(v, up, gain_up, gain_down, scale, origin, high, low, scalars, xi):
     """The state after one pulse.
 
@@ -108,83 +121,133 @@ def tabulated_pulse(v, up, gain_up, gain_down, scale, origin, high, low, scalars
 
 
 @inline
-def _lines(f, e, curves):
-    """Steps of device ``e`` as lines over the way that it is about to go: up step at zero and its slope, down step at zero
-    and its slope; then the node left of half-way, and how far that lies behind it.
+def _find(f, at, nodes):
+    """Where the states at ``at`` lie on the curves: the node to the left, and how far they lie behind it."""
+    for e in range(SIZE):
+        inside = min(max(f[SCALE + e] * f[at + e] + f[ORIGIN + e], F(0.0)), F(nodes - 1))
+        left = F(min(np.int32(inside), np.int32(nodes - 2)))
+        f[_NODE + e], f[_SHARE + e] = left, inside - left
 
-    A line has the slope of the chord from the state to where the device will be, and Simpson's mean of the curve between.
-    """
-    v, up, high, low = f[V + e], f[UP + e], f[HIGH + e], f[LOW + e]
-    gain_up, gain_down, scale, origin = f[GAIN_UP + e], f[GAIN_DOWN + e], f[SCALE + e], f[ORIGIN + e]
-    down = f[ALL + e] - up
-    k, share = _found(curves, scale * v + origin)
-    after = k + np.uint32(1)
-    rise_up, rise_down = curves[0, after] - curves[0, k], curves[1, after] - curves[1, k]
-    here_up, here_down = (
-        gain_up * (curves[0, k] + share * rise_up),
-        gain_down * (curves[1, k] + share * rise_down),
-    )
-    slope_up, slope_down = gain_up * scale * rise_up, gain_down * scale * rise_down
-    relax = max(down * slope_down - up * slope_up, F(-1.0))
-    way = (up * here_up - down * here_down) / (F(1.0) + relax * (F(0.5) + relax * F(1 / 12)))
-    there = min(max(v + way, low), high)
-    way, middle = there - v, F(0.5) * (v + there)
-    far_up, far_down = _steps(curves, there, gain_up, gain_down, scale, origin)
-    k, share = _found(curves, scale * middle + origin)
-    half_up, half_down = gain_up * _at(curves, 0, k, share), gain_down * _at(curves, 1, k, share)
-    some = abs(way) * abs(scale) > F(1e-3)  # of the distance of two nodes
-    over = F(1.0) / (way if some else F(1.0))
-    slope_up = (far_up - here_up) * over if some else slope_up
-    slope_down = (far_down - here_down) * over if some else slope_down
-    mean_up = (here_up + F(4.0) * half_up + far_up) * F(1 / 6)
-    mean_down = (here_down + F(4.0) * half_down + far_down) * F(1 / 6)
-    return mean_up - slope_up * middle, slope_up, mean_down - slope_down * middle, slope_down, k, share
+
+@inline
+def _look_up(f, curves, first, a, b):
+    """Two curves there: a loop of its own, because what reads at computed places does not vectorise."""
+    for e in range(SIZE):
+        k, share = np.uint32(np.int32(f[_NODE + e])), f[_SHARE + e]
+        f[a + e], f[b + e] = _at(curves, first, k, share), _at(curves, first + 1, k, share)
+
+
+@inline
+def _look_on(f, curves):
+    """How far the curves of the steps rise to the next node."""
+    for e in range(SIZE):
+        k = np.uint32(np.int32(f[_NODE + e]))
+        after = k + np.uint32(1)
+        f[_C + e], f[_D + e] = curves[0, after] - curves[0, k], curves[1, after] - curves[1, k]
 
 
 @kernel
 def _straighten(f, scalars):
-    """Drives and rates of all devices for one visit, see ``affine``, and the noise half-way."""
+    """Lines over the way that each device is about to go: up step at zero and its slope, down step at zero and its slope.
+    Drives and rates for one visit follow from them, see ``affine``; and the noise half-way.
+
+    A line has the slope of the chord from the state to where the device will be, and Simpson's mean of the curve between.
+    """
     sigma, curves = scalars.noise, scalars.curves
+    nodes = curves.shape[1]
+    _find(f, V, nodes)
+    _look_up(f, curves, 0, _A, _B)
+    _look_on(f, curves)
     for e in range(SIZE):
-        up, slope_up, down, slope_down, k, share = _lines(f, e, curves)
+        v, up, gain_up, gain_down, scale = f[V + e], f[UP + e], f[GAIN_UP + e], f[GAIN_DOWN + e], f[SCALE + e]
+        down, here_up, here_down = f[ALL + e] - up, gain_up * f[_A + e], gain_down * f[_B + e]
+        slope_up, slope_down = gain_up * scale * f[_C + e], gain_down * scale * f[_D + e]
+        relax = max(down * slope_down - up * slope_up, F(-1.0))
+        way = (up * here_up - down * here_down) / (F(1.0) + relax * (F(0.5) + relax * F(1 / 12)))
+        f[_THERE + e] = min(max(v + way, f[LOW + e]), f[HIGH + e])
+        f[_LINE_UP + e], f[_LINE_DOWN + e] = here_up, here_down
+        f[_SLOPE_UP + e], f[_SLOPE_DOWN + e] = slope_up, slope_down
+    _find(f, _THERE, nodes)
+    _look_up(f, curves, 0, _A, _B)
+    for e in range(SIZE):
+        there, v = f[_THERE + e], f[V + e]
+        way = there - v
+        far_up, far_down = f[GAIN_UP + e] * f[_A + e], f[GAIN_DOWN + e] * f[_B + e]
+        here_up, here_down = f[_LINE_UP + e], f[_LINE_DOWN + e]
+        some = abs(way) * abs(f[SCALE + e]) > F(1e-3)  # of the distance of two nodes
+        over = F(1.0) / (way if some else F(1.0))
+        f[_SLOPE_UP + e] = (far_up - here_up) * over if some else f[_SLOPE_UP + e]
+        f[_SLOPE_DOWN + e] = (far_down - here_down) * over if some else f[_SLOPE_DOWN + e]
+        f[_LINE_UP + e], f[_LINE_DOWN + e] = here_up + far_up, here_down + far_down
+        f[_THERE + e] = F(0.5) * (v + there)
+    _find(f, _THERE, nodes)
+    _look_up(f, curves, 0, _A, _B)
+    _look_up(f, curves, 2, _C, _D)
+    for e in range(SIZE):
+        middle, gain_up, gain_down = f[_THERE + e], f[GAIN_UP + e], f[GAIN_DOWN + e]
+        slope_up, slope_down = f[_SLOPE_UP + e], f[_SLOPE_DOWN + e]
+        up = (f[_LINE_UP + e] + F(4.0) * gain_up * f[_A + e]) * F(1 / 6) - slope_up * middle
+        down = (f[_LINE_DOWN + e] + F(4.0) * gain_down * f[_B + e]) * F(1 / 6) - slope_down * middle
         ratio_up, ratio_down = ratio_series(-slope_up), ratio_series(slope_down)
-        f[CU + e], f[CD + e] = up * ratio_up, down * ratio_down
-        f[RU + e], f[RD + e] = -slope_up * ratio_up, slope_down * ratio_down
-        f[RELAX + e] = f[UP + e] * f[RU + e] + (f[ALL + e] - f[UP + e]) * f[RD + e]
-        f[NOISE_UP + e] = sigma * f[GAIN_UP + e] * _at(curves, 2, k, share)
-        f[NOISE_DOWN + e] = sigma * f[GAIN_DOWN + e] * _at(curves, 3, k, share)
+        rate_up, rate_down = -slope_up * ratio_up, slope_down * ratio_down
+        f[_LINE_UP + e], f[_LINE_DOWN + e] = up, down
+        f[CU + e], f[CD + e], f[RU + e], f[RD + e] = up * ratio_up, down * ratio_down, rate_up, rate_down
+        f[RELAX + e] = f[UP + e] * rate_up + (f[ALL + e] - f[UP + e]) * rate_down
+        f[NOISE_UP + e] = sigma * gain_up * f[_C + e]
+        f[NOISE_DOWN + e] = sigma * gain_down * f[_D + e]
 
 
-@inline
-def _whole(f, e, word, scalars):
-    """The new state of device ``e`` by the full formulas: near a bound, with coarse steps or on a long way."""
-    curves, v, n_up, n, spread = scalars.curves, f[V + e], f[UP + e], max(f[ALL + e], NONE), f[SPREAD + e]
-    gain_up, gain_down, scale, origin = f[GAIN_UP + e], f[GAIN_DOWN + e], f[SCALE + e], f[ORIGIN + e]
-    high, low, n_down = f[HIGH + e], f[LOW + e], n - n_up
-    up, slope_up, down, slope_down, _, _ = _lines(f, e, curves)
-    # a pulse that would pass the bound lands on it
-    m_up, m_down = min(-slope_up, LARGEST), min(slope_down, LARGEST)
-    ratio_up, ratio_down = ratio(m_up), ratio(m_down)
-    relax = n_up * m_up * ratio_up + n_down * m_down * ratio_down
-    kept = exp(-relax)
-    mean = v + (n_up * up * ratio_up - n_down * down * ratio_down - relax * v) * phi(relax, kept)
-    inside = min(max(mean, low), high)
-    # what one pulse more would change: its step, and what is forgotten of that until the end (Simpson's rule)
-    first_up, first_down = _steps(curves, v, gain_up, gain_down, scale, origin)
-    half_up, half_down = _steps(curves, F(0.5) * (v + inside), gain_up, gain_down, scale, origin)
-    last_up, last_down = _steps(curves, inside, gain_up, gain_down, scale, origin)
-    rest = F(4.0) * exp(F(-0.5) * relax)
-    more_up = (first_up * kept + half_up * rest + last_up) * F(1 / 6)
-    more_down = (first_down * kept + half_down * rest + last_down) * F(1 / 6)
-    counted = spread * (n_up * more_up * more_up + n_down * more_down * more_down)
-    known = spread <= F(0.0)
-    unbiased = (n if known else F(1.0)), (max(n - F(1.0), F(0.5)) if known else F(1.0))
-    out_up, _ = _steps(curves, high, gain_up, gain_down, scale, origin)
-    _, out_down = _steps(curves, low, gain_up, gain_down, scale, origin)
-    return ended(
-        v, mean, n_up, n_down, n, relax, last_up + last_down, f[NOISE_UP + e], f[NOISE_DOWN + e], counted, unbiased,
-        (out_up, out_down), high, low, scalars.kappa, f[XI + e], word,
-    )  # fmt: skip
+@kernel
+def _hard(f, ids, begin, many, scalars, key):
+    """The full formulas for ``many`` devices, of those that need them, from number ``begin`` on: near a bound, with coarse
+    steps or on a long way. They are brought together, so that they go in vectors."""
+    g, curves, kappa = f[_GROUP:], scalars.curves, scalars.kappa
+    words = ids[WORD:]
+    for k in range(many):
+        e = np.int64(ids[CHOSEN + begin + k])
+        words[k] = mix(np.uint32(ids[e] + EDGE), key)
+        for q in range(len(_TAKEN)):
+            g[q * LANES + k] = f[_TAKEN[q] + e]
+    for k in range(LANES):  # numbers beyond the last are of an earlier visit, and not used
+        v, n_up, n = g[_V + k], g[_UPS + k], max(g[_N + k], NONE)
+        n_down = n - n_up
+        # a pulse that would pass the bound lands on it
+        m_up, m_down = min(-g[_MUP + k], LARGEST), min(g[_MDOWN + k], LARGEST)
+        ratio_up, ratio_down = ratio(m_up), ratio(m_down)
+        relax = n_up * m_up * ratio_up + n_down * m_down * ratio_down
+        drive = n_up * g[_CUP + k] * ratio_up - n_down * g[_CDOWN + k] * ratio_down
+        mean = v + (drive - relax * v) * phi(relax, exp(-relax))
+        inside = min(max(mean, g[_LOW + k]), g[_HIGH + k])
+        g[_MEAN + k], g[_RELAX + k], g[_INSIDE + k], g[_HALF + k] = mean, relax, inside, F(0.5) * (v + inside)
+    for k in range(many):
+        for q in range(5):
+            place = g[_SCALE + k] * g[_AT[q] + k] + g[_ORIGIN + k]
+            node, share = _found(curves, place)
+            g[_STEPS + 2 * q * LANES + k] = g[_GUP + k] * _at(curves, 0, node, share)
+            g[_STEPS + (2 * q + 1) * LANES + k] = g[_GDOWN + k] * _at(curves, 1, node, share)
+    for k in range(LANES):
+        n_up, n, spread, relax, s = (
+            g[_UPS + k],
+            max(g[_N + k], NONE),
+            g[_SPREAD + k],
+            g[_RELAX + k],
+            _STEPS + k,
+        )
+        # what one pulse more would change: its step, and what is forgotten of that until the end (Simpson's rule)
+        kept, rest = exp(-relax), F(4.0) * exp(F(-0.5) * relax)
+        last_up, last_down = g[s + 4 * LANES], g[s + 5 * LANES]
+        more_up = (g[s] * kept + g[s + 2 * LANES] * rest + last_up) * F(1 / 6)
+        more_down = (g[s + LANES] * kept + g[s + 3 * LANES] * rest + last_down) * F(1 / 6)
+        counted = spread * (n_up * more_up * more_up + (n - n_up) * more_down * more_down)
+        known = spread <= F(0.0)
+        unbiased = (n if known else F(1.0)), (max(n - F(1.0), F(0.5)) if known else F(1.0))
+        outward = g[s + 6 * LANES], g[s + 9 * LANES]
+        g[_MEAN + k] = ended(
+            g[_V + k], g[_MEAN + k], n_up, n - n_up, n, relax, last_up + last_down, g[_NUP + k], g[_NDOWN + k], counted,
+            unbiased, outward, g[_HIGH + k], g[_LOW + k], kappa, g[_XI + k], words[k],
+        )  # fmt: skip
+    for k in range(many):
+        f[END + np.int64(ids[CHOSEN + begin + k])] = g[_MEAN + k]
 
 
 @kernel
@@ -194,8 +257,7 @@ def respond_curves(f, ids, scalars, key):
     hard = gentle(f, scalars.noise, F(1.0), scalars.kappa, True)
     if hard > 0:
         choose(f, ids)
-        for q in range(hard):
-            e = np.int64(ids[CHOSEN + q])
-            f[END + e] = _whole(f, e, mix(np.uint32(ids[e] + EDGE), key), scalars)
+        for begin in range(0, hard, LANES):
+            _hard(f, ids, begin, min(LANES, hard - begin), scalars, key)
     for e in range(SIZE):
         f[V + e] = f[END + e]
