@@ -41,6 +41,8 @@ FIRST = {
         Scene(rule="analog_sgd", reads="narrow"),
         Scene(rule="analog_sgd", device="exponential"),
         Scene(rule="cttv2", device="power"),
+        Scene(rule="cttv2", device="exponential", level="mean"),
+        Scene(rule="analog_sgd", device="power", level="mean"),
         Scene(rule="analog_sgd", level="pulse"),
         Scene(rule="analog_sgd", max_relaxation=0.02),
         Scene(rule="cttv2", instances=3),

@@ -216,10 +216,10 @@ def test_tails_of_count_follow_pulse(rng: Stream) -> None:
         )
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", FAMILIES | TORCH_FAMILIES)
 @pytest.mark.parametrize("samples", [1, 64])
 def test_compiled_and_torch_means_agree(family: str, samples: int, rng: Stream) -> None:
-    device = FAMILIES[family](dw_min=0.02, dw_min_std=0.3)
+    device = (FAMILIES | TORCH_FAMILIES)[family](dw_min=0.02, dw_min_std=0.3)
     bar = Crossbar(device, device.draw((SIZE, SIZE), rng))
     v, plan = torch.full((SIZE, SIZE), 0.3), plan_of(samples, 12.4 / samples, device, rng, repeat=True)
     compiled, readable = (

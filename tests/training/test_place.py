@@ -67,7 +67,9 @@ def test_several_devices_for_a_weight_are_not(device: str) -> None:
 
 
 def test_a_response_without_closed_form_is_not() -> None:
-    found = refused(rule("cttv2"), factory(DEVICES["exp_step"], engine=basic(EngineParameters, level="mean")))
+    found = refused(
+        rule("cttv2"), factory(DEVICES["exp_step"], engine=basic(EngineParameters, level="pulse"))
+    )
     assert found == "a device's steps have no closed form"
 
 

@@ -364,7 +364,11 @@ def scenes(shape: tuple[int, int] = (20, 37), samples: int = 7) -> Iterator[Scen
         yield from (
             scene(rule=rule, level=level) for rule in ("analog_sgd", "cttv2", "agad", "residual_learning")
         )
-    yield from (scene(rule=rule, level="mean", device="table") for rule in ("analog_sgd", "cttv2"))
+    yield from (
+        scene(rule=rule, level="mean", device=device)
+        for rule in ("analog_sgd", "cttv2")
+        for device in ("exponential", "power", "table")
+    )
     yield from (scene(rule="analog_sgd", reads=reads) for reads in READS)
     yield from (scene(reads=reads, batches=2) for reads in ("perfect", "narrow", "weight noise", "pcm noise"))
     yield from (scene(instances=3, rule=rule) for rule in ("analog_sgd", "cttv2", "agad", "rlv2"))

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from crossweep.engine.chain import Job
 
 # responses that the kernels know, by level
-_KNOWN = {"count": Affine | Exponential | Power | Table, "mean": Affine | Table, "pulse": Affine}
+_CLOSED = Affine | Exponential | Power | Table
+_KNOWN = {"count": _CLOSED, "mean": _CLOSED, "pulse": Affine}
 
 
 def closed(bar: Crossbar, level: str) -> bool:

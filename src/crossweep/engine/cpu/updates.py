@@ -182,7 +182,7 @@ def _places(table: Table) -> tuple[Tensor, Tensor]:
 def update_closed(
     v: Tensor, plan: PulsePlan, bar: Crossbar, most: float, stream: Stream, *, expected: bool = False
 ) -> tuple[Tensor, Tensor]:
-    """Level ``count`` for devices that the kernels know; ``mean``, with ``expected`` pulses, for affine, tabulated ones."""
+    """Level ``count`` for devices that the kernels know; ``mean`` with ``expected`` pulses."""
     from crossweep.engine.cpu.kernels.threads import spread_all
     from crossweep.engine.cpu.kernels.update import update_blocks
 

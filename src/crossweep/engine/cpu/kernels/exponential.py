@@ -9,8 +9,30 @@ import numpy as np
 
 from crossweep.engine.cpu.blocks import LANES
 from crossweep.engine.cpu.kernels.affine import NONE
-from crossweep.engine.cpu.kernels.block import ALL, CD, CU, END, HIGH, LOW, NEAR, RU, UP, WORD, XI, V, load
-from crossweep.engine.cpu.kernels.integrated import SUBSTEPS, bring_pulsed, ended, take_back
+from crossweep.engine.cpu.kernels.block import (
+    ALL,
+    CD,
+    CU,
+    END,
+    HIGH,
+    LOW,
+    NEAR,
+    RU,
+    SPREAD,
+    UP,
+    WORD,
+    XI,
+    V,
+    load,
+)
+from crossweep.engine.cpu.kernels.integrated import (
+    SUBSTEPS,
+    bring_pulsed,
+    ended,
+    of_counts,
+    take_back,
+    unbiased,
+)
 from crossweep.engine.cpu.kernels.jit import inline, kernel
 from crossweep.engine.cpu.kernels.maths import exp
 
@@ -104,19 +126,23 @@ def respond_shapes(f, ids, scalars, key):
             steep_up = su * g_up * scale * grown_up if grown_up < F(1.0) else F(0.0)
             steep_down = sd * g_down * scale * grown_down if grown_down < F(1.0) else F(0.0)
             relax = up * steep_up - down * steep_down
-            jump = _step(inside, su, scale, a_up, g_up, offset) + _step(
-                inside, sd, scale, a_down, g_down, offset
-            )
-            always = add + slope * abs(middle)
-            noise_up = sigma * (su * max(F(1.0) - grown_up, F(0.0)) + always) if su > F(0.0) else F(0.0)
-            noise_down = sigma * (sd * max(F(1.0) - grown_down, F(0.0)) + always) if sd > F(0.0) else F(0.0)
+            first = (
+                _step(start, su, scale, a_up, g_up, offset), _step(start, sd, scale, a_down, g_down, offset)
+            )  # fmt: skip
+            half = su * max(F(1.0) - grown_up, F(0.0)), sd * max(F(1.0) - grown_down, F(0.0))
+            last = (
+                _step(inside, su, scale, a_up, g_up, offset), _step(inside, sd, scale, a_down, g_down, offset)
+            )  # fmt: skip
+            always, spread = add + slope * abs(middle), own[SPREAD + e]
+            noise_up = sigma * (half[0] + always) if su > F(0.0) else F(0.0)
+            noise_down = sigma * (half[1] + always) if sd > F(0.0) else F(0.0)
             # step outwards that is left at a bound
             outward = (
                 _step(high, su, scale, a_up, g_up, offset), _step(low, sd, scale, a_down, g_down, offset)
             )  # fmt: skip
-            unbiased = n, max(n - F(1.0), F(0.5))
             own[END + e] = ended(
-                start, v, up, down, n, relax, jump, noise_up, noise_down, F(0.0), unbiased, outward, high,
-                low, kappa, own[XI + e], words[e],
+                start, v, up, down, n, relax, last[0] + last[1], noise_up, noise_down,
+                of_counts(spread, up, down, relax, first, half, last), unbiased(spread, n), outward, high, low, kappa,
+                own[XI + e], words[e],
             )  # fmt: skip
     take_back(f, ids, many)

@@ -43,6 +43,34 @@ def take_back(f, ids, many):
 
 
 @inline
+def of_counts(spread, up, down, relax, first, half, last):
+    """What counts that are not known add to the variance: theirs times the square of what one pulse more would change, its
+    step, and what is forgotten of that until the end (Simpson's rule).
+
+    Args:
+        spread: variance of a count in units of its mean; 0 where counts are known.
+        up: number of up pulses.
+        down: number of down pulses.
+        relax: how much of a deviation is forgotten, in e-folds.
+        first: up and down step at the start.
+        half: half-way.
+        last: at the end.
+    """
+    relax = max(relax, F(-20.0))  # more would be no number where there is nothing to add
+    kept, rest = exp(-relax), F(4.0) * exp(F(-0.5) * relax)
+    more_up = (first[0] * kept + half[0] * rest + last[0]) * F(1 / 6)
+    more_down = (first[1] * kept + half[1] * rest + last[1]) * F(1 / 6)
+    return spread * (up * more_up * more_up + down * more_down * more_down)
+
+
+@inline
+def unbiased(spread, n):
+    """n and n - 1 where the share of ups is estimated from the counts, else 1 and 1."""
+    known = spread <= F(0.0)
+    return (n if known else F(1.0)), (max(n - F(1.0), F(0.5)) if known else F(1.0))
+
+
+@inline
 def ended(
     start,
     v,
@@ -54,7 +82,7 @@ def ended(
     noise_up,
     noise_down,
     counted,
-    unbiased,
+    correction,
     outward,
     high,
     low,
@@ -75,7 +103,7 @@ def ended(
         noise_up: standard deviation of an up pulse half-way.
         noise_down: the same of a down pulse.
         counted: variance that unknown counts add.
-        unbiased: n and n - 1 where the share of ups is estimated from the counts, else 1 and 1.
+        correction: ``unbiased``.
         outward: step outwards at the nearer bound, (up, down).
         high: upper bound.
         low: lower bound.
@@ -87,7 +115,7 @@ def ended(
     e_one, e_decay = exp(-relax), exp(-decay)
     one = n * phi(relax, e_one) / phi(decay, e_decay)
     two = n * phi(F(2.0) * relax, e_one * e_one) / phi(F(2.0) * decay, e_decay * e_decay)
-    order = max(two - one * one / n - ROUNDING * two, F(0.0)) * unbiased[0] / unbiased[1]
+    order = max(two - one * one / n - ROUNDING * two, F(0.0)) * correction[0] / correction[1]
     noise = max((share * noise_up * noise_up + (F(1.0) - share) * noise_down * noise_down) * two, F(0.0))
     mixed = share * (F(1.0) - share) * kappa
     end = v + square_root(noise + counted + jump * jump * mixed * order) * xi

@@ -20,13 +20,21 @@ from crossweep.engine.cpu.kernels.block import (
     NEAR,
     RD,
     RU,
+    SPREAD,
     UP,
     WORD,
     XI,
     V,
     load,
 )
-from crossweep.engine.cpu.kernels.integrated import SUBSTEPS, bring_pulsed, ended, take_back
+from crossweep.engine.cpu.kernels.integrated import (
+    SUBSTEPS,
+    bring_pulsed,
+    ended,
+    of_counts,
+    take_back,
+    unbiased,
+)
 from crossweep.engine.cpu.kernels.jit import inline, kernel
 from crossweep.engine.cpu.kernels.maths import exp, log
 
@@ -114,18 +122,20 @@ def respond_powers(f, ids, scalars, key):
                 own[LOW + e],
             )
             down, inverse, inside = n - up, F(1.0) / max(high - low, _NARROW), min(max(v, low), high)
-            jump = su * _power((high - inside) * inverse, gu) + sd * _power((inside - low) * inverse, gd)
+            first = su * _power((high - start) * inverse, gu), sd * _power((start - low) * inverse, gd)
+            last = su * _power((high - inside) * inverse, gu), sd * _power((inside - low) * inverse, gd)
             middle = F(0.5) * (start + inside)
             room_up, room_down = max((high - middle) * inverse, _NEAR), max((middle - low) * inverse, _NEAR)
-            half_up, half_down = su * _power(room_up, gu), sd * _power(room_down, gd)
-            relax = (up * half_up * gu / room_up + down * half_down * gd / room_down) * inverse
+            half = su * _power(room_up, gu), sd * _power(room_down, gd)
+            relax = (up * half[0] * gu / room_up + down * half[1] * gd / room_down) * inverse
             outward = (
                 su if gu <= F(0.0) else F(0.0),
                 sd if gd <= F(0.0) else F(0.0),
             )  # that is left at a bound
-            unbiased = n, max(n - F(1.0), F(0.5))
+            spread = own[SPREAD + e]
+            counted = of_counts(spread, up, down, relax, first, half, last)
             own[END + e] = ended(
-                start, v, up, down, n, relax, jump, sigma * half_up, sigma * half_down, F(0.0), unbiased,
-                outward, high, low, kappa, own[XI + e], words[e],
+                start, v, up, down, n, relax, last[0] + last[1], sigma * half[0], sigma * half[1], counted,
+                unbiased(spread, n), outward, high, low, kappa, own[XI + e], words[e],
             )  # fmt: skip
     take_back(f, ids, many)

@@ -46,7 +46,7 @@ from crossweep.engine.cpu.kernels.block import (
     choose,
     load,
 )
-from crossweep.engine.cpu.kernels.integrated import ended
+from crossweep.engine.cpu.kernels.integrated import ended, of_counts, unbiased
 from crossweep.engine.cpu.kernels.jit import inline, kernel
 from crossweep.engine.cpu.kernels.maths import exp
 
@@ -233,18 +233,12 @@ def _hard(f, ids, begin, many, scalars, key):
             g[_RELAX + k],
             _STEPS + k,
         )
-        # what one pulse more would change: its step, and what is forgotten of that until the end (Simpson's rule)
-        kept, rest = exp(-relax), F(4.0) * exp(F(-0.5) * relax)
-        last_up, last_down = g[s + 4 * LANES], g[s + 5 * LANES]
-        more_up = (g[s] * kept + g[s + 2 * LANES] * rest + last_up) * F(1 / 6)
-        more_down = (g[s + LANES] * kept + g[s + 3 * LANES] * rest + last_down) * F(1 / 6)
-        counted = spread * (n_up * more_up * more_up + (n - n_up) * more_down * more_down)
-        known = spread <= F(0.0)
-        unbiased = (n if known else F(1.0)), (max(n - F(1.0), F(0.5)) if known else F(1.0))
-        outward = g[s + 6 * LANES], g[s + 9 * LANES]
+        first, half = (g[s], g[s + LANES]), (g[s + 2 * LANES], g[s + 3 * LANES])
+        last, outward = (g[s + 4 * LANES], g[s + 5 * LANES]), (g[s + 6 * LANES], g[s + 9 * LANES])
+        counted = of_counts(spread, n_up, n - n_up, relax, first, half, last)
         g[_MEAN + k] = ended(
-            g[_V + k], g[_MEAN + k], n_up, n - n_up, n, relax, last_up + last_down, g[_NUP + k], g[_NDOWN + k], counted,
-            unbiased, outward, g[_HIGH + k], g[_LOW + k], kappa, g[_XI + k], words[k],
+            g[_V + k], g[_MEAN + k], n_up, n - n_up, n, relax, last[0] + last[1], g[_NUP + k], g[_NDOWN + k], counted,
+            unbiased(spread, n), outward, g[_HIGH + k], g[_LOW + k], kappa, g[_XI + k], words[k],
         )  # fmt: skip
     for k in range(many):
         f[END + np.int64(ids[CHOSEN + begin + k])] = g[_MEAN + k]

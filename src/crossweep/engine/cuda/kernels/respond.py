@@ -185,6 +185,21 @@ def _affine(v, n_up, n, cu, cd, ru, rd, high, low, shape, kappa, spread, xi, wor
 
 
 @triton.jit
+def _of_counts(spread, up, down, relax, first_up, first_down, half_up, half_down, last_up, last_down):
+    """What counts that are not known add to the variance; see ``cpu.kernels.integrated.of_counts``."""
+    relax = tl.maximum(relax, -20.0)
+    kept, rest = tl.exp(-relax), 4.0 * tl.exp(-0.5 * relax)
+    more_up = (first_up * kept + half_up * rest + last_up) * (1 / 6)
+    more_down = (first_down * kept + half_down * rest + last_down) * (1 / 6)
+    return spread * (up * more_up * more_up + down * more_down * more_down)
+
+
+@triton.jit
+def _unbiased(spread, n):
+    return tl.where(spread <= 0, n / tl.maximum(n - 1.0, 0.5), 1.0)
+
+
+@triton.jit
 def _ended(
     start, v, up, down, n, relax, jump, noise_up, noise_down, counted, unbiased, out_up, out_down, high, low, kappa, xi,
     word,
@@ -209,7 +224,7 @@ def _exponential_step(v, unit, scale, amplitude, rate, offset):
 
 
 @triton.jit
-def _exponential(start, up, n, su, sd, scale, high, low, shape, kappa, xi, word):
+def _exponential(start, up, n, su, sd, scale, high, low, shape, kappa, spread, xi, word):
     """The midpoint rule; see ``cpu.kernels.exponential.respond_shapes``."""
     sigma, a_up, g_up, a_down, g_down, offset = shape[0], shape[3], shape[4], shape[5], shape[6], shape[7]
     down, v = n - up, start
@@ -228,17 +243,24 @@ def _exponential(start, up, n, su, sd, scale, high, low, shape, kappa, xi, word)
     steep_up = tl.where(grown_up < 1.0, su * g_up * scale * grown_up, 0.0)
     steep_down = tl.where(grown_down < 1.0, sd * g_down * scale * grown_down, 0.0)
     relax = up * steep_up - down * steep_down
-    jump = _exponential_step(inside, su, scale, a_up, g_up, offset)
-    jump += _exponential_step(inside, sd, scale, a_down, g_down, offset)
+    first_up = _exponential_step(start, su, scale, a_up, g_up, offset)
+    first_down = _exponential_step(start, sd, scale, a_down, g_down, offset)
+    half_up, half_down = su * tl.maximum(1.0 - grown_up, 0.0), sd * tl.maximum(1.0 - grown_down, 0.0)
+    last_up = _exponential_step(inside, su, scale, a_up, g_up, offset)
+    last_down = _exponential_step(inside, sd, scale, a_down, g_down, offset)
     always = shape[8] + shape[9] * tl.abs(middle)
-    noise_up = tl.where(su > 0, sigma * (su * tl.maximum(1.0 - grown_up, 0.0) + always), 0.0)
-    noise_down = tl.where(sd > 0, sigma * (sd * tl.maximum(1.0 - grown_down, 0.0) + always), 0.0)
+    noise_up, noise_down = (
+        tl.where(su > 0, sigma * (half_up + always), 0.0),
+        tl.where(sd > 0, sigma * (half_down + always), 0.0),
+    )
     out_up = _exponential_step(high, su, scale, a_up, g_up, offset)
     out_down = _exponential_step(low, sd, scale, a_down, g_down, offset)
-    unbiased = n / tl.maximum(n - 1.0, 0.5)
+    counted = _of_counts(
+        spread, up, down, relax, first_up, first_down, half_up, half_down, last_up, last_down
+    )
     return _ended(
-        start, v, up, down, n, relax, jump, noise_up, noise_down, 0.0, unbiased, out_up, out_down, high, low, kappa, xi,
-        word,
+        start, v, up, down, n, relax, last_up + last_down, noise_up, noise_down, counted, _unbiased(spread, n), out_up,
+        out_down, high, low, kappa, xi, word,
     )  # fmt: skip
 
 
@@ -249,7 +271,7 @@ def _power_step(room, unit, power):
 
 
 @triton.jit
-def _power(start, up, n, su, sd, gu, gd, high, low, shape, kappa, xi, word):
+def _power(start, up, n, su, sd, gu, gd, high, low, shape, kappa, spread, xi, word):
     """The midpoint rule; see ``cpu.kernels.power.respond_powers``."""
     sigma = shape[0]
     down, v, inverse = n - up, start, 1.0 / tl.maximum(high - low, _NARROW)
@@ -262,7 +284,14 @@ def _power(start, up, n, su, sd, gu, gd, high, low, shape, kappa, xi, word):
         drift -= down * _power_step((inside - low) * inverse, sd, gd)
         v += drift * (1.0 / _SUBSTEPS)
     inside = tl.minimum(tl.maximum(v, low), high)
-    jump = _power_step((high - inside) * inverse, su, gu) + _power_step((inside - low) * inverse, sd, gd)
+    first_up, first_down = (
+        _power_step((high - start) * inverse, su, gu),
+        _power_step((start - low) * inverse, sd, gd),
+    )
+    last_up, last_down = (
+        _power_step((high - inside) * inverse, su, gu),
+        _power_step((inside - low) * inverse, sd, gd),
+    )
     middle = 0.5 * (start + inside)
     room_up, room_down = (
         tl.maximum((high - middle) * inverse, _NEAR),
@@ -270,10 +299,12 @@ def _power(start, up, n, su, sd, gu, gd, high, low, shape, kappa, xi, word):
     )
     half_up, half_down = _power_step(room_up, su, gu), _power_step(room_down, sd, gd)
     relax = (up * half_up * gu / room_up + down * half_down * gd / room_down) * inverse
-    unbiased = n / tl.maximum(n - 1.0, 0.5)
+    counted = _of_counts(
+        spread, up, down, relax, first_up, first_down, half_up, half_down, last_up, last_down
+    )
     return _ended(
-        start, v, up, down, n, relax, jump, sigma * half_up, sigma * half_down, 0.0, unbiased,
-        tl.where(gu <= 0, su, 0.0), tl.where(gd <= 0, sd, 0.0), high, low, kappa, xi, word,
+        start, v, up, down, n, relax, last_up + last_down, sigma * half_up, sigma * half_down, counted,
+        _unbiased(spread, n), tl.where(gu <= 0, su, 0.0), tl.where(gd <= 0, sd, 0.0), high, low, kappa, xi, word,
     )  # fmt: skip
 
 
@@ -336,17 +367,15 @@ def _tabulated(v, n_up, n, cells, noise_up, noise_down, curves, nodes, kappa, sp
     m_up, m_down = tl.minimum(-slope_up, _LARGEST), tl.minimum(slope_down, _LARGEST)
     ratio_up, ratio_down = ratio(m_up), ratio(m_down)
     relax = n_up * m_up * ratio_up + n_down * m_down * ratio_down
-    kept = tl.exp(-relax)
     mean = v + (n_up * up * ratio_up - n_down * down * ratio_down - relax * v) * phi(relax)
     inside = tl.minimum(tl.maximum(mean, low), high)
     first_up, first_down = _steps(curves, nodes, v, gain_up, gain_down, scale, origin)
     half_up, half_down = _steps(curves, nodes, 0.5 * (v + inside), gain_up, gain_down, scale, origin)
     last_up, last_down = _steps(curves, nodes, inside, gain_up, gain_down, scale, origin)
-    rest = 4.0 * tl.exp(-0.5 * relax)
-    more_up = (first_up * kept + half_up * rest + last_up) * (1 / 6)
-    more_down = (first_down * kept + half_down * rest + last_down) * (1 / 6)
-    counted = spread * (n_up * more_up * more_up + n_down * more_down * more_down)
-    unbiased = tl.where(spread <= 0, n / tl.maximum(n - 1.0, 0.5), 1.0)
+    counted = _of_counts(
+        spread, n_up, n_down, relax, first_up, first_down, half_up, half_down, last_up, last_down
+    )
+    unbiased = _unbiased(spread, n)
     out_up, _ = _steps(curves, nodes, high, gain_up, gain_down, scale, origin)
     _, out_down = _steps(curves, nodes, low, gain_up, gain_down, scale, origin)
     return _ended(
@@ -375,10 +404,12 @@ def move(v, up, n, cells, shape, curves, nodes, kappa, spread, xi, word, KIND: t
     many = tl.maximum(n, NONE)
     high, low = cells[4], cells[5]
     if KIND == EXPONENTIAL:
-        end = _exponential(v, up, many, cells[0], cells[1], cells[2], high, low, shape, kappa, xi, word)
+        end = _exponential(
+            v, up, many, cells[0], cells[1], cells[2], high, low, shape, kappa, spread, xi, word
+        )
     elif KIND == POWER:
         end = _power(
-            v, up, many, cells[0], cells[1], cells[2], cells[3], high, low, shape, kappa, xi, word
+            v, up, many, cells[0], cells[1], cells[2], cells[3], high, low, shape, kappa, spread, xi, word
         )  # fmt: skip
     elif KIND == AFFINE:
         end, hard = _gentle(
