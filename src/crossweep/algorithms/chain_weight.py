@@ -177,8 +177,7 @@ class ChainWeight(AnalogWeight):
             if stop in cuts:
                 chain.flip_rows(program)
         chain.finish(program)
-        if chain.chop_in is not self.chop_in:
-            self.chop_in = chain.chop_in
+        self.chop_in = chain.chop_in
         if program.chopper.rows:
             self.chop_out = chain.chop_out
 

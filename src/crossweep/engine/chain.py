@@ -538,8 +538,6 @@ def _chopped(chain: Chain, program: Program, due: Windows, batch: int) -> tuple[
         return found if many == len(due.reads) else pad(found, (0, 0, 0, len(due.reads) - many))
 
     flips = feed.given(flipped, like)
-    if "mean" not in state.memory and flips.is_cpu and not feed.active() and not flips.any():
-        return like.unsqueeze(-2).expand(flips.shape).contiguous(), flips
     turns = torch.where(flips, -1.0, 1.0).to(like.dtype)
     signs = torch.cat((like.unsqueeze(-2), turns), -2).cumprod(-2)
     chain.chop_in = signs[..., -1, :].clone()
