@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Annotated, Any
 
 import torch
-from sklearn.datasets import load_digits
 from torch import Tensor
 
 from crossweep.data.base import AbstractData, Task
@@ -68,6 +67,8 @@ class Digits(AbstractData):
 
     def _halves(self) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
         """Training and test images [n, 1, 8, 8] in 0..1 with the digits [n] they show."""
+        from sklearn.datasets import load_digits  # takes seconds, and ``--help`` only describes the class
+
         raw = load_digits()
         images = torch.tensor(raw.images, dtype=torch.float32).unsqueeze(1) / 16  # 17 grey levels, 0..16
         labels = torch.tensor(raw.target, dtype=torch.int64)

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from math import ceil, log2
 from typing import Any, Literal
 
-import timm
 import torch
 from torch import Tensor, nn
 
@@ -19,6 +18,13 @@ from crossweep.schema import Count, Whole
 
 Size = tuple[int, int]
 _ELSEWHERE = ("hf-hub:", "hf_hub:", "local-dir:")  # names that timm looks up outside its own list
+
+
+def _timm() -> Any:
+    """The library, imported where a network is made: that takes seconds, and ``--help`` only describes the class."""
+    import timm
+
+    return timm
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,11 +61,13 @@ class TimmModel(AbstractModel):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not self.name.startswith(_ELSEWHERE) and not timm.is_model(self.name):
+        if not self.name.startswith(_ELSEWHERE) and not _timm().is_model(self.name):
             arch = self.name.split(".")[0]
-            near = difflib.get_close_matches(arch, timm.list_models(), n=3, cutoff=0.5)
+            near = difflib.get_close_matches(arch, _timm().list_models(), n=3, cutoff=0.5)
             hint = f"; near: {', '.join(near)}" if near else "; `timm.list_models()` lists all"
-            raise FieldError("name", f"must be a model of timm {timm.__version__}, got {self.name!r}{hint}")
+            raise FieldError(
+                "name", f"must be a model of timm {_timm().__version__}, got {self.name!r}{hint}"
+            )
         self._config()  # an unknown tag of weights is found before any data are read
         for key in ("kwargs", "small_kwargs"):
             random = {k: v for k, v in getattr(self, key).items() if "drop" in k and v}
@@ -112,7 +120,7 @@ class TimmModel(AbstractModel):
         if self.name.startswith(_ELSEWHERE):
             return None
         try:
-            return timm.get_pretrained_cfg(self.name, allow_unregistered=True)
+            return _timm().get_pretrained_cfg(self.name, allow_unregistered=True)
         except RuntimeError as error:
             raise ConfigError(
                 f"model.name: must name weights that timm knows, got {self.name!r}: {first_line(error)}"
@@ -120,7 +128,7 @@ class TimmModel(AbstractModel):
 
     def _create(self, arguments: dict[str, Any]) -> nn.Module:
         try:
-            model: nn.Module = timm.create_model(self.name, pretrained=self.pretrained, **arguments)
+            model: nn.Module = _timm().create_model(self.name, pretrained=self.pretrained, **arguments)
         except Exception as error:  # whatever timm's constructors and its downloads raise
             message = first_line(error)
             if self.pretrained:
