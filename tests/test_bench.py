@@ -16,6 +16,7 @@ from crossweep.nn.convert import analog_weights
 @pytest.mark.skipif(
     not Path("/proc/self/clear_refs").exists(), reason="the system does not tell its peak memory"
 )
+@pytest.mark.slow
 def test_peak_memory_is_what_a_step_allocates() -> None:
     few, many = (memory.measured("swin_micro", batch) for batch in (16, 64))
     assert few["state"] == many["state"] == memory.state_bytes(steps.digital_model("swin_micro"))

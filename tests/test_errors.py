@@ -65,7 +65,17 @@ def test_a_signal_ends_with_128_and_its_number(number: int) -> None:
     signal.signal(signal.SIGINT, before[0])
 
 
-@pytest.mark.parametrize("command", ["train", "report", "fit_device", "device_card", "gallery", "bench"])
+@pytest.mark.parametrize(
+    "command",
+    [
+        "train",
+        "report",
+        *(
+            pytest.param(name, marks=pytest.mark.slow)
+            for name in ("fit_device", "device_card", "gallery", "bench")
+        ),
+    ],
+)
 def test_a_reader_that_has_gone_leaves_no_traceback(command: str) -> None:
     reader, writer = os.pipe()
     os.close(reader)

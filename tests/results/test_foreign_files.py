@@ -18,6 +18,7 @@ from crossweep import report as command
 from crossweep.records import write_csv
 from crossweep.results import build_report, collect, write_table
 from crossweep.results.analysis import analyse
+from crossweep.results.page import page
 from crossweep.results.points import points
 from crossweep.results.sentences import summary
 from tests.results.studies import cliff, record, study, write
@@ -72,8 +73,6 @@ def test_any_value_anywhere_in_a_record_or_trial(tmp_path: Path, capsys: pytest.
     assert write_table(root)
     analysed = analyse(table)
     assert summary(analysed)
-    from crossweep.results.page import page
-
     assert page(analysed, [], str)
 
 
@@ -86,7 +85,9 @@ def test_any_value_anywhere_in_a_study_description(place: str, tmp_path: Path) -
     described = json.loads((root / "study.json").read_text())
     for value in BAD:
         dump(root / "study.json", {**described, place: value})
-        assert build_report(root, figures=False).path.is_file()
+        analysed = analyse(collect(root))
+        assert summary(analysed) and page(analysed, [], str)
+    assert build_report(root, figures=False).path.is_file()
     if place == "axes":
         for key in described["axes"][0]:
             for value in BAD:
