@@ -79,7 +79,7 @@ FAMILIES = {
     "linear": lambda **kw: basic(LinearStep, **ALIKE, gamma_up=0.5, gamma_down=0.3, **kw),
     "constant": lambda **kw: basic(ConstantStep, **ALIKE, **kw),
 }
-TORCH_FAMILIES = {
+BENT = {
     "exp": lambda **kw: basic(ExpStep, **ALIKE, **kw),
     "pow": lambda **kw: basic(PowStep, **ALIKE, **kw),
 }
@@ -112,12 +112,12 @@ def test_count_is_faithful_to_pulse(
     faithful(exact, fast, device)
 
 
-@pytest.mark.parametrize("family", TORCH_FAMILIES)
+@pytest.mark.parametrize("family", BENT)
 @pytest.mark.parametrize(("dw_min", "noise"), [(0.01, 0.5), (0.1, 0.0), (0.1, 0.5)])
 def test_count_is_faithful_for_devices_without_closed_form(
     family: str, dw_min: float, noise: float, rng: Stream
 ) -> None:
-    device = TORCH_FAMILIES[family](dw_min=dw_min, dw_min_std=noise)
+    device = BENT[family](dw_min=dw_min, dw_min_std=noise)
     bar = Crossbar(device, device.draw((SIZE, SIZE), rng))
     v, engines = (
         start_states(device, bar, rng),
@@ -137,10 +137,10 @@ def test_count_is_faithful_for_devices_without_closed_form(
     expect.same_std(fast, exact, slack=STD)
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", FAMILIES | BENT)
 @pytest.mark.parametrize(("dw_min", "noise"), [(0.01, 0.3), (0.1, 0.0), (0.1, 0.5)])
 def test_compiled_and_torch_pulses_agree(family: str, dw_min: float, noise: float, rng: Stream) -> None:
-    device = FAMILIES[family](dw_min=dw_min, dw_min_std=noise)
+    device = (FAMILIES | BENT)[family](dw_min=dw_min, dw_min_std=noise)
     bar = Crossbar(device, device.draw((SIZE, SIZE), rng))
     v = torch.full((SIZE, SIZE), 0.4)
 
@@ -216,10 +216,10 @@ def test_tails_of_count_follow_pulse(rng: Stream) -> None:
         )
 
 
-@pytest.mark.parametrize("family", FAMILIES | TORCH_FAMILIES)
+@pytest.mark.parametrize("family", FAMILIES | BENT)
 @pytest.mark.parametrize("samples", [1, 64])
 def test_compiled_and_torch_means_agree(family: str, samples: int, rng: Stream) -> None:
-    device = (FAMILIES | TORCH_FAMILIES)[family](dw_min=0.02, dw_min_std=0.3)
+    device = (FAMILIES | BENT)[family](dw_min=0.02, dw_min_std=0.3)
     bar = Crossbar(device, device.draw((SIZE, SIZE), rng))
     v, plan = torch.full((SIZE, SIZE), 0.3), plan_of(samples, 12.4 / samples, device, rng, repeat=True)
     compiled, readable = (

@@ -160,10 +160,7 @@ def test_compiled_and_torch_response_agree(name: str, up: int, down: int, rng: S
         expect.same_distribution(out, reference)
 
 
-@pytest.mark.parametrize(
-    "name",
-    [name for name, device in DEVICES.items() if isinstance(device, SoftBounds | LinearStep | ConstantStep)],
-)
+@pytest.mark.parametrize("name", DEVICES)
 def test_known_pulses_match_the_reference(name: str, rng: Stream) -> None:
     device = DEVICES[name]
     bar = Crossbar(device, device.draw((100, 200), rng))
@@ -279,7 +276,9 @@ def _one_each(v, up, su, sd, scale, high, low, scalars, xi, out):
 
 
 @pytest.mark.parametrize("bl", [1, 7, 32, 45, 100])
-@pytest.mark.parametrize("name", ["soft", "linear", "constant", "coarse"])
+@pytest.mark.parametrize(
+    "name", ["soft", "linear", "constant", "coarse", "exponential", "power", "root", "nodes", "table"]
+)
 def test_certain_pulses_move_devices_as_one_after_the_other(name: str, bl: int, rng: Stream) -> None:
     """Lines pulse in every slot or in none, noise is off: nothing is left to chance, and order shows."""
     device = dataclasses.replace(DEVICES[name], dw_min_std=0.0, dw_min_dtod=0.3, up_down_dtod=0.1)

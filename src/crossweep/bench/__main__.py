@@ -77,8 +77,6 @@ def by_device() -> Rows:
     rows = []
     for level in LEVELS:
         for device in DEVICES:
-            if level == "pulse" and device in ("exp_step", "pow_step"):
-                continue  # these go through torch, sample by sample
             case = Case(rule="analog_sgd", level=level, device=device, d=256, x=256, samples=64)
             rows.append({"level": level, "device": device} | _throughput(case))
     return rows

@@ -2,7 +2,7 @@
 
 from abc import abstractmethod
 from itertools import pairwise
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -19,14 +19,7 @@ from crossweep.rng import Stream
 if TYPE_CHECKING:
     from crossweep.engine.chain import Job
 
-# responses that the kernels know, by level
-_CLOSED = Affine | Exponential | Power | Table
-_KNOWN = {"count": _CLOSED, "mean": _CLOSED, "pulse": Affine}
-
-
-def closed(bar: Crossbar, level: str) -> bool:
-    """Whether compiled kernels know what pulses do to these devices at a level."""
-    return issubclass(bar.kind, _KNOWN[level])
+KNOWN = Affine | Exponential | Power | Table  # responses that the kernels know
 
 
 class CompiledEngine(ReferenceEngine):
@@ -35,13 +28,15 @@ class CompiledEngine(ReferenceEngine):
     Subclasses bring ``fits`` and the kernels below, and more of the contract as they can.
 
     Attributes:
+        in_order: responses that kernels take pulse by pulse.
         read_kernel: ``read`` for one crossbar of each instance and inputs that need no gradient.
         read_columns_kernel: ``read_columns`` for one crossbar of each instance, without effects of other lines.
         coincidences_kernel: ``coincidences``.
-        pulse_kernel: ``pulse`` for affine devices; columns are numbers.
+        pulse_kernel: ``pulse``; columns are numbers.
         windows_kernel: windows from one number to another of a job that is not refused.
     """
 
+    in_order: ClassVar[Any]
     read_kernel: "ClassVar[staticmethod[..., Tensor]]"
     read_columns_kernel: "ClassVar[staticmethod[[Tensor, IOParameters, Stream, Tensor | slice], Tensor]]"
     coincidences_kernel: "ClassVar[staticmethod[[PulsePlan, Stream], Tensor]]"
@@ -51,6 +46,10 @@ class CompiledEngine(ReferenceEngine):
     @abstractmethod
     def fits(self, *tensors: Tensor) -> bool:
         """Whether kernels take tensors of this type and place."""
+
+    def closed(self, bar: Crossbar, level: str) -> bool:
+        """Whether kernels know what pulses do to these devices at a level."""
+        return issubclass(bar.kind, self.in_order if level == "pulse" else KNOWN)
 
     def refuses_too(self, program: Program, source: Tile, target: Tile) -> str | None:
         """What this engine refuses beyond the others."""
@@ -85,7 +84,7 @@ class CompiledEngine(ReferenceEngine):
         self, v: Tensor, w: Tensor, reference: Tensor, counts: Tensor, columns: Tensor | slice, bar: Crossbar,
         stream: Stream,
     ) -> Pair:  # fmt: skip
-        if not (self.fits(v, counts) and closed(bar, "pulse")):
+        if not (self.fits(v, counts) and self.closed(bar, "pulse")):
             return super().pulse(v, w, reference, counts, columns, bar, stream)
         every = torch.arange(v.shape[-1], device=v.device)[columns]
         return self.pulse_kernel(v, w, reference, counts, every, bar, stream.fork("given"))
@@ -98,7 +97,7 @@ class CompiledEngine(ReferenceEngine):
             "several crossbars lie side by side": source.state.dim() != 2 + len(source.draws.lead),
             "pulses of the gradient are not stochastic": program.update.pulse_type != "stochastic",
             "reads are rounded at random": not io.is_perfect and (io.inp_sto_round or io.out_sto_round),
-            "a device's steps have no closed form": not all(closed(tile.bar, level) for tile in tiles),
+            "a device's steps have no closed form": not all(self.closed(tile.bar, level) for tile in tiles),
         }
         first = next((reason for reason, holds in reasons.items() if holds), None)
         written = _refuses(transfer.what, rows=program.rows)

@@ -14,7 +14,6 @@ import torch
 from crossweep.algorithms.base import AbstractAlgorithm
 from crossweep.algorithms.chain_weight import ChainWeight
 from crossweep.engine.choose import choose
-from crossweep.engine.compiled import closed
 from crossweep.engine.cuda.engine import CUDAEngine
 from crossweep.tiles.factory import TileFactory
 
@@ -100,9 +99,10 @@ def refused(rule: AbstractAlgorithm, factory: TileFactory) -> str | None:
     tiles = list(weight.tiles().values())
     if any(tile.device.n_devices > 1 for tile in tiles):
         return "several devices make a weight"
-    if not all(closed(tile.bar, factory.engine.level) for tile in tiles):
+    engine = CUDAEngine(factory.engine)
+    if not all(engine.closed(tile.bar, factory.engine.level) for tile in tiles):
         return "a device's steps have no closed form"
     program = weight.program(1, 1.0) if isinstance(weight, ChainWeight) else None
     if program is None or program.gradient == len(program.transfers):
         return None
-    return CUDAEngine(factory.engine).refuses(program, *tiles[program.gradient : program.gradient + 2])
+    return engine.refuses(program, *tiles[program.gradient : program.gradient + 2])

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from crossweep.common import Each, Number
 from crossweep.engine.base import Crossbar, Pair, Tile
-from crossweep.engine.compiled import CompiledEngine, closed
+from crossweep.engine.compiled import KNOWN, CompiledEngine
 from crossweep.engine.cpu import reads, updates, windows
 from crossweep.engine.program import Program
 from crossweep.engine.pulse_plan import PulsePlan, UpdateParameters
@@ -20,6 +20,7 @@ class CPUEngine(CompiledEngine):
     """Numba's kernels."""
 
     name = "cpu"
+    in_order = KNOWN
     read_kernel = staticmethod(unlike(reads.read))
     read_columns_kernel = staticmethod(reads.read_slices)
     coincidences_kernel = staticmethod(updates.count_samples)
@@ -78,7 +79,7 @@ class CPUEngine(CompiledEngine):
         self, v: Tensor, plan: PulsePlan, bar: Crossbar, update: UpdateParameters, stream: Stream
     ) -> tuple[Tensor, Tensor]:
         level, most = self.parameters.level, self.parameters.max_relaxation
-        fit, known = self.fits(v), closed(bar, level)
+        fit, known = self.fits(v), self.closed(bar, level)
         trains = fit and update.pulse_type == "stochastic"
         if trains and level == "count":
             whole = updates.update_closed if known else updates.update_counted

@@ -210,7 +210,7 @@ def update_closed(
 
 
 def update_in_order(v: Tensor, plan: PulsePlan, bar: Crossbar, stream: Stream) -> tuple[Tensor, Tensor]:
-    """``pulse`` level for affine devices."""
+    """``pulse`` level."""
     from crossweep.engine.cpu.kernels.pulse import PIECE, pulse_blocks
     from crossweep.engine.cpu.kernels.threads import spread_all
 
@@ -245,10 +245,7 @@ def _one_way(part: Part, begin: int, end: int, bar: Crossbar, given: Tensor, pla
 def give(
     v: Tensor, w: Tensor, reference: Tensor, counts: Tensor, columns: Tensor, bar: Crossbar, stream: Stream
 ) -> tuple[Tensor, Tensor]:
-    """States and visible weights after ``counts [..., d, r]`` pulses of ``columns [r]``.
-
-    For affine devices; counts are positive up.
-    """
+    """States and visible weights after ``counts [..., d, r]`` pulses of ``columns [r]``, positive up."""
     from crossweep.engine.cpu.kernels.sequence import give_rows
     from crossweep.engine.cpu.kernels.threads import spread
 

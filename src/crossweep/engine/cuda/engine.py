@@ -8,8 +8,9 @@ from torch import Tensor
 
 from crossweep import feed
 from crossweep.common import Number, differ, of_each
+from crossweep.devices.response import Affine
 from crossweep.engine.base import Crossbar, Tile
-from crossweep.engine.compiled import CompiledEngine, closed
+from crossweep.engine.compiled import CompiledEngine
 from crossweep.engine.cuda import reads, updates, windows
 from crossweep.engine.program import Program
 from crossweep.engine.pulse_plan import PulsePlan, UpdateParameters
@@ -28,6 +29,7 @@ class CUDAEngine(CompiledEngine):
     """The random numbers of the CPU engine, on a GPU."""
 
     name = "cuda"
+    in_order = Affine
     read_kernel = staticmethod(reads.read)
     read_columns_kernel = staticmethod(reads.read_slices)
     coincidences_kernel = staticmethod(updates.coincidences)
@@ -45,7 +47,7 @@ class CUDAEngine(CompiledEngine):
         self, v: Tensor, plan: PulsePlan, bar: Crossbar, update: UpdateParameters, stream: Stream
     ) -> tuple[Tensor, Tensor]:
         level, most = self.parameters.level, self.parameters.max_relaxation
-        known = self.fits(v) and closed(bar, level)
+        known = self.fits(v) and self.closed(bar, level)
         if level == "mean":
             known &= plan.x.shape[:-2] == v.shape[:-2]  # several devices on the same lines count alike
         else:

@@ -1,12 +1,12 @@
 # mypy: ignore-errors
-"""The ``pulse`` level for affine devices: every sample in order, every pulse.
+"""The ``pulse`` level: every sample in order, every pulse.
 
-All pulses of one sample have the same direction, so ``n`` of them are one closed step, exactly: an affine step ``n`` times
-is affine again. The noise of a group of samples is added at its end as one normal number with the variance that the
-single ones have together: for noise that does not depend on the state the distribution is exactly that of single draws,
-as long as no bound is within reach. Where one is (of all pulses of the group in one direction, and ``_REACH`` standard
-deviations), or where the noise follows the state and steps are coarse, or where a group takes a device far, the device
-goes through the group pulse by pulse, with noise and bounds at each.
+All pulses of one sample have the same direction, so for affine devices ``n`` of them are one closed step, exactly: an
+affine step ``n`` times is affine again. The noise of a group of samples is added at its end as one normal number with the
+variance that the single ones have together: for noise that does not depend on the state the distribution is exactly that
+of single draws, as long as no bound is within reach. Where one is (of all pulses of the group in one direction, and
+``_REACH`` standard deviations), or where the noise follows the state and steps are coarse, or where a group takes a device
+far, the device goes through the group pulse by pulse, with noise and bounds at each. So do all devices of other responses.
 """
 
 import numpy as np
@@ -38,7 +38,8 @@ from crossweep.engine.cpu.kernels.block import (
 )
 from crossweep.engine.cpu.kernels.draw import piece
 from crossweep.engine.cpu.kernels.jit import inline, kernel
-from crossweep.engine.cpu.kernels.together import COUNT, STATE, UPWARDS, bring, two_pulses
+from crossweep.engine.cpu.kernels.scalars import AFFINE
+from crossweep.engine.cpu.kernels.together import COUNT, STATE, UPWARDS, bring, two_more
 
 F = np.float32
 PIECE = 32  # slots of a sample that are looked at together
@@ -64,7 +65,9 @@ def room_for_pieces():
 
 @kernel
 def load_to_run(f, device, scalars, row, first):
-    """Bring a block's devices to their places, and the variance of one pulse of each."""
+    """Bring a block's affine devices to their places, and the variance of one pulse of each."""
+    if scalars.kind != AFFINE:
+        return
     noise = scalars.noise * scalars.noise
     load_devices(f, device, row, first)
     load(f, _SQUARE_UP, device[0], row, first, F(0.0))
@@ -165,7 +168,6 @@ def _walk(
     key,
 ):
     """The ``hard`` devices through a group of pieces, pulse by pulse, a register of devices at a time."""
-    sigma, relative = scalars.noise, scalars.relative > F(0.0)
     choose(f, ids)
     for some in range(0, hard, LANES):
         width = min(LANES, hard - some)
@@ -185,9 +187,25 @@ def _walk(
                 f[COUNT + k], f[UPWARDS + k] = F(count), F(1.0) if up else F(0.0)
                 most = max(most, count)
             for t in range(0, most, 2):
-                two_pulses(f, ids, np.uint32(2 * (begins[start + c] + t)), F(t), sigma, relative)
+                two_more(f, ids, np.uint32(2 * (begins[start + c] + t)), F(t), scalars)
         for k in range(width):
             f[V + np.int64(ids[CHOSEN + some + k])] = f[STATE + k]
+
+
+@kernel
+def _pulsed(f, cols, rows, begin, end):
+    """Count the pulses of a group of pieces; how many devices get any, with ``HARD`` 1."""
+    hard = np.int32(0)
+    for i in range(ROWS):
+        for j in range(LANES):
+            total = np.int32(0)
+            for c in range(begin, end):
+                total += np.int32(popcount(np.uint32(rows[c * ROWS + i] & cols[c * LANES + j])))
+            e = i * LANES + j
+            f[GIVEN + e] += F(total)
+            f[HARD + e] = F(1.0) if total > 0 else F(0.0)
+            hard += np.int32(1) if total > 0 else np.int32(0)
+    return hard
 
 
 @kernel
@@ -230,13 +248,15 @@ def run_block(f, ids, room, trains, pieces, since, until, turn_x, turn_d, device
             end = min(begin + _GROUP, size)
             if begins[start + begin] >= latest or begins[start + end - 1] < earliest:
                 continue
-            own = line_key(key, start + begin)
-            for k in range(SIZE):
-                f[END + k], f[_VAR + k], f[_BEFORE + k] = f[V + k], F(0.0), f[GIVEN + k]
-            _path(f, cols, col_signs, rows, row_signs, begin, end, F(sigma * sigma), relative)
-            if sigma > F(0.0):
-                normals(f, ids, own)
-            hard = _settle(f, sigma, relative)
+            if scalars.kind == AFFINE:
+                for k in range(SIZE):
+                    f[END + k], f[_VAR + k], f[_BEFORE + k] = f[V + k], F(0.0), f[GIVEN + k]
+                _path(f, cols, col_signs, rows, row_signs, begin, end, F(sigma * sigma), relative)
+                if sigma > F(0.0):
+                    normals(f, ids, line_key(key, start + begin))
+                hard = _settle(f, sigma, relative)
+            else:
+                hard = _pulsed(f, cols, rows, begin, end)
             if hard > 0:
                 _walk(
                     f, ids, hard, device, cols, col_signs, rows, row_signs, begins, start, begin, end, row, first,

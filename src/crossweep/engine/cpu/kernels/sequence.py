@@ -1,18 +1,22 @@
 # mypy: ignore-errors
-"""One pulse of an affine device, and known numbers of pulses."""
+"""One pulse, and known numbers of pulses."""
 
 import numpy as np
 
 from crossweep.engine.cpu.kernels.bits import line_key, mix
+from crossweep.engine.cpu.kernels.exponential import exponential_pulse
 from crossweep.engine.cpu.kernels.jit import inline, kernel
 from crossweep.engine.cpu.kernels.maths import normal
+from crossweep.engine.cpu.kernels.power import power_pulse
+from crossweep.engine.cpu.kernels.scalars import AFFINE, EXPONENTIAL, POWER
+from crossweep.engine.cpu.kernels.tabulated import tabulated_pulse
 
 F = np.float32
 
 
 @inline
 def one_pulse(v, up, su, sd, mu, md, high, low, sigma, relative, xi):
-    """The state after one pulse."""
+    """The state of an affine device after one pulse."""
     step = su + mu * v if up else sd + md * v
     base = step if relative else (su if up else sd)
     change = step + sigma * base * xi
@@ -20,8 +24,20 @@ def one_pulse(v, up, su, sd, mu, md, high, low, sigma, relative, xi):
     return F(min(max(moved, low), high))
 
 
+@inline
+def any_pulse(v, up, a, b, c, d, high, low, scalars, xi):
+    """The state of any device after one pulse; ``a`` to ``d``: what kernels are told of it, see ``updates.Known``."""
+    if scalars.kind == AFFINE:
+        return one_pulse(v, up, a, b, c, d, high, low, scalars.noise, scalars.relative > F(0.0), xi)
+    if scalars.kind == EXPONENTIAL:
+        return exponential_pulse(v, up, a, b, c, high, low, scalars, xi)
+    if scalars.kind == POWER:
+        return power_pulse(v, up, a, b, c, d, high, low, scalars.noise, xi)
+    return tabulated_pulse(v, up, a, b, c, d, high, low, scalars, xi)
+
+
 @kernel
-def give_rows(v, w, r, counts, columns, su, sd, mu, md, high, low, scalars, write, key, first_row, last_row):
+def give_rows(v, w, r, counts, columns, a, b, c, d, high, low, scalars, write, key, first_row, last_row):
     """Give devices a known number of pulses, one after the other.
 
     Args:
@@ -30,14 +46,14 @@ def give_rows(v, w, r, counts, columns, su, sd, mu, md, high, low, scalars, writ
         r: references [rows, n].
         counts: pulses, positive up [rows, chosen columns].
         columns: the chosen columns.
-        su, sd, mu, md, high, low: the devices [rows, n].
+        a, b, c, d, high, low: the devices [rows, n].
         scalars: as ``scalars.Scalars``.
         write: standard deviation of the write noise [w].
         key: 63-bit key.
         first_row: first row.
         last_row: one past the last row.
     """
-    sigma, relative = scalars.noise, scalars.relative > F(0.0)
+    sigma = scalars.noise
     for i in range(first_row, last_row):
         k = line_key(key, i)
         row = counts[i]
@@ -54,19 +70,9 @@ def give_rows(v, w, r, counts, columns, su, sd, mu, md, high, low, scalars, writ
             lane, state = mix(np.uint32(j), k), v[i, j]
             for t in range(np.int64(abs(count))):
                 xi = normal(np.uint32(2 * t), lane) if sigma > F(0.0) else F(0.0)
-                state = one_pulse(
-                    state,
-                    up,
-                    su[i, j],
-                    sd[i, j],
-                    mu[i, j],
-                    md[i, j],
-                    high[i, j],
-                    low[i, j],
-                    sigma,
-                    relative,
-                    xi,
-                )
+                state = any_pulse(
+                    state, up, a[i, j], b[i, j], c[i, j], d[i, j], high[i, j], low[i, j], scalars, xi
+                )  # fmt: skip
             v[i, j] = state
             xi = normal(np.uint32(0x80000000), lane) if write > F(0.0) else F(0.0)
             w[i, j] = state - r[i, j] + write * xi
