@@ -185,9 +185,12 @@ def window_blocks(
         for base in range(0, todo.shape[0], counts.shape[0]):
             now = todo[base : base + counts.shape[0]]
             most[:] = np.uint32(0)
-            some_read = False  # else buffers need not come into the cache
+            some_read = some_slots = False  # without reads buffers need not come into the cache
             for k in range(now.shape[0]):
                 some_read |= now[k, 4] == 1 and reads[now[k, 0], first : first + LANES].max() > F(0.0)
+                some_slots |= now[k, 2] < now[k, 3]
+            if not (some_read or some_slots):
+                continue
             if tall:
                 for k in range(now.shape[0]):
                     m, begin, end_slot = now[k, 0], now[k, 2], now[k, 3]
