@@ -112,11 +112,10 @@ def _integrate(v: Tensor, up: Tensor, down: Tensor, bar: Crossbar) -> tuple[Tens
         inside = _clipped(at, bar)
         return up * step(bar.response, inside, up=True) - down * step(bar.response, inside, up=False)
 
-    start, way = v, torch.zeros_like(v)  # apart, so that parts below the resolution of a state add up
+    start = v
     for _ in range(_SUBSTEPS):
         middle = v + drift(v) / (2 * _SUBSTEPS)
-        way = way + drift(middle) / _SUBSTEPS
-        v = start + way
+        v = v + drift(middle) / _SUBSTEPS
     middle = (start + _clipped(v, bar)) / 2
     return v, -_derivative(drift, middle, (bar.cells.w_max - bar.cells.w_min) * 1e-3)
 

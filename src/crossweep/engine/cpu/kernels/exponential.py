@@ -9,17 +9,14 @@ import numpy as np
 
 from crossweep.engine.cpu.blocks import LANES
 from crossweep.engine.cpu.kernels.affine import NONE
-from crossweep.engine.cpu.kernels.bits import as_bits
 from crossweep.engine.cpu.kernels.block import (
     ALL,
     CD,
     CU,
     END,
-    HARD,
     HIGH,
     LOW,
     NEAR,
-    RELAX,
     RU,
     SPREAD,
     UP,
@@ -29,10 +26,10 @@ from crossweep.engine.cpu.kernels.block import (
     load,
 )
 from crossweep.engine.cpu.kernels.integrated import (
+    SUBSTEPS,
     bring_pulsed,
     ended,
     of_counts,
-    parts_of,
     take_back,
     unbiased,
 )
@@ -41,7 +38,6 @@ from crossweep.engine.cpu.kernels.maths import exp
 
 F = np.float32
 _HIGHEST = F(60.0)  # of the exponent
-_FIRST_UP, _FIRST_DOWN = RELAX, HARD  # places of the steps at the start
 
 
 @kernel
@@ -94,28 +90,13 @@ def _drift(v, up, down, su, sd, scale, high, low, shape):
 
 
 @kernel
-def _begin(f, shape):
-    """Steps at the start; the largest relaxation, as bits, of the first devices of a block that fill a register."""
-    steepest = np.uint32(0)
-    for e in range(LANES):
-        v, up, n, su, sd, scale = f[V + e], f[UP + e], f[ALL + e], f[CU + e], f[CD + e], f[RU + e]
-        grown_up = shape.a_up * exp(min(shape.g_up * (scale * v + shape.offset), _HIGHEST))
-        grown_down = shape.a_down * exp(min(shape.g_down * (scale * v + shape.offset), _HIGHEST))
-        relax = up * su * shape.g_up * grown_up - (n - up) * sd * shape.g_down * grown_down
-        steepest = max(steepest, as_bits(abs(scale * relax)))
-        f[_FIRST_UP + e] = su * max(F(1.0) - grown_up, F(0.0))
-        f[_FIRST_DOWN + e] = sd * max(F(1.0) - grown_down, F(0.0))
-    return steepest
-
-
-@kernel
-def _go(f, shape, share):
-    """A share of the way, by the midpoint rule, of these devices."""
+def _go(f, shape):
+    """A part of the way, by the midpoint rule, of the first devices of a block that fill a register."""
     for e in range(LANES):
         v, up, n = f[END + e], f[UP + e], max(f[ALL + e], NONE)
         su, sd, scale, high, low = f[CU + e], f[CD + e], f[RU + e], f[HIGH + e], f[LOW + e]
-        middle = v + F(0.5) * share * _drift(v, up, n - up, su, sd, scale, high, low, shape)
-        f[END + e] = v + share * _drift(middle, up, n - up, su, sd, scale, high, low, shape)
+        middle = v + F(0.5 / SUBSTEPS) * _drift(v, up, n - up, su, sd, scale, high, low, shape)
+        f[END + e] = v + F(1.0 / SUBSTEPS) * _drift(middle, up, n - up, su, sd, scale, high, low, shape)
 
 
 @kernel
@@ -132,9 +113,8 @@ def respond_shapes(f, ids, scalars, key):
     many = bring_pulsed(f, ids, key)
     for begin in range(0, many, LANES):
         own, words = f[NEAR + begin :], ids[WORD + begin :]
-        parts = parts_of(_begin(own, scalars))
-        for _ in range(parts):
-            _go(own, scalars, F(1.0) / F(parts))
+        for _ in range(SUBSTEPS):
+            _go(own, scalars)
         for e in range(LANES):
             start, v, up, n = own[V + e], own[END + e], own[UP + e], max(own[ALL + e], NONE)
             su, sd, scale, high, low = own[CU + e], own[CD + e], own[RU + e], own[HIGH + e], own[LOW + e]
@@ -146,7 +126,9 @@ def respond_shapes(f, ids, scalars, key):
             steep_up = su * g_up * scale * grown_up if grown_up < F(1.0) else F(0.0)
             steep_down = sd * g_down * scale * grown_down if grown_down < F(1.0) else F(0.0)
             relax = up * steep_up - down * steep_down
-            first = own[_FIRST_UP + e], own[_FIRST_DOWN + e]
+            first = (
+                _step(start, su, scale, a_up, g_up, offset), _step(start, sd, scale, a_down, g_down, offset)
+            )  # fmt: skip
             half = su * max(F(1.0) - grown_up, F(0.0)), sd * max(F(1.0) - grown_down, F(0.0))
             last = (
                 _step(inside, su, scale, a_up, g_up, offset), _step(inside, sd, scale, a_down, g_down, offset)

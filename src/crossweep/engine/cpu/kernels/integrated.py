@@ -7,22 +7,13 @@ import numpy as np
 
 from crossweep.engine.cpu.blocks import SIZE, STRIDE
 from crossweep.engine.cpu.kernels.affine import EDGE, ROUNDING, held, phi
-from crossweep.engine.cpu.kernels.bits import as_bits, mix, square_root
+from crossweep.engine.cpu.kernels.bits import mix, square_root
 from crossweep.engine.cpu.kernels.block import ALL, CHOSEN, END, HARD, NEAR, RESPONSE, WORD, V, choose
 from crossweep.engine.cpu.kernels.jit import inline, kernel
 from crossweep.engine.cpu.kernels.maths import exp
 
 F = np.float32
 SUBSTEPS = 4  # of the midpoint rule, as in ``engine.response``
-_SHORT = F(
-    0.1
-)  # relaxation up to which one step is as good: its error is a 24th of the third power, of the way
-
-
-@inline
-def parts_of(steepest):
-    """In how many steps a register of devices goes, from the bits of the largest relaxation."""
-    return SUBSTEPS if steepest > as_bits(_SHORT) else 1
 
 
 @kernel

@@ -10,18 +10,15 @@ import numpy as np
 
 from crossweep.engine.cpu.blocks import LANES
 from crossweep.engine.cpu.kernels.affine import NONE
-from crossweep.engine.cpu.kernels.bits import as_bits
 from crossweep.engine.cpu.kernels.block import (
     ALL,
     CD,
     CU,
     END,
-    HARD,
     HIGH,
     LOW,
     NEAR,
     RD,
-    RELAX,
     RU,
     SPREAD,
     UP,
@@ -31,10 +28,10 @@ from crossweep.engine.cpu.kernels.block import (
     load,
 )
 from crossweep.engine.cpu.kernels.integrated import (
+    SUBSTEPS,
     bring_pulsed,
     ended,
     of_counts,
-    parts_of,
     take_back,
     unbiased,
 )
@@ -45,7 +42,6 @@ F = np.float32
 _NARROW = F(1e-12)  # the range of a stuck device
 _NEAR = F(1e-3)  # of the range, from a bound: slopes may be infinite there
 _TINY = F(1e-30)
-_FIRST_UP, _FIRST_DOWN = RELAX, HARD  # places of the steps at the start
 
 
 @kernel
@@ -89,22 +85,6 @@ def power_pulse(v, up, su, sd, gu, gd, high, low, sigma, xi):
     return F(min(max(moved, low), high))
 
 
-@kernel
-def _begin(f):
-    """Steps at the start; the largest relaxation, as bits, of the first devices of a block that fill a register."""
-    steepest = np.uint32(0)
-    for e in range(LANES):
-        v, up, n = f[V + e], f[UP + e], f[ALL + e]
-        su, sd, gu, gd, high, low = f[CU + e], f[CD + e], f[RU + e], f[RD + e], f[HIGH + e], f[LOW + e]
-        inverse = F(1.0) / max(high - low, _NARROW)
-        room_up, room_down = (high - v) * inverse, (v - low) * inverse
-        first_up, first_down = su * _power(room_up, gu), sd * _power(room_down, gd)
-        relax_up, relax_down = gu * first_up / max(room_up, _NEAR), gd * first_down / max(room_down, _NEAR)
-        steepest = max(steepest, as_bits(abs((up * relax_up + (n - up) * relax_down) * inverse)))
-        f[_FIRST_UP + e], f[_FIRST_DOWN + e] = first_up, first_down
-    return steepest
-
-
 @inline
 def _drift(v, up, down, su, sd, gu, gd, high, low, inverse):
     """Ups and downs times their steps, at a state that is taken inside the bounds."""
@@ -113,14 +93,14 @@ def _drift(v, up, down, su, sd, gu, gd, high, low, inverse):
 
 
 @kernel
-def _go(f, share):
-    """A share of the way, by the midpoint rule, of these devices."""
+def _go(f):
+    """A part of the way, by the midpoint rule, of the first devices of a block that fill a register."""
     for e in range(LANES):
         v, up, n = f[END + e], f[UP + e], max(f[ALL + e], NONE)
         su, sd, gu, gd, high, low = f[CU + e], f[CD + e], f[RU + e], f[RD + e], f[HIGH + e], f[LOW + e]
         inverse = F(1.0) / max(high - low, _NARROW)
-        middle = v + F(0.5) * share * _drift(v, up, n - up, su, sd, gu, gd, high, low, inverse)
-        f[END + e] = v + share * _drift(middle, up, n - up, su, sd, gu, gd, high, low, inverse)
+        middle = v + F(0.5 / SUBSTEPS) * _drift(v, up, n - up, su, sd, gu, gd, high, low, inverse)
+        f[END + e] = v + F(1.0 / SUBSTEPS) * _drift(middle, up, n - up, su, sd, gu, gd, high, low, inverse)
 
 
 @kernel
@@ -129,9 +109,8 @@ def respond_powers(f, ids, scalars, key):
     many, sigma, kappa = bring_pulsed(f, ids, key), scalars.noise, scalars.kappa
     for begin in range(0, many, LANES):
         own, words = f[NEAR + begin :], ids[WORD + begin :]
-        parts = parts_of(_begin(own))
-        for _ in range(parts):
-            _go(own, F(1.0) / F(parts))
+        for _ in range(SUBSTEPS):
+            _go(own)
         for e in range(LANES):
             start, v, up, n = own[V + e], own[END + e], own[UP + e], max(own[ALL + e], NONE)
             su, sd, gu, gd, high, low = (
@@ -143,7 +122,7 @@ def respond_powers(f, ids, scalars, key):
                 own[LOW + e],
             )
             down, inverse, inside = n - up, F(1.0) / max(high - low, _NARROW), min(max(v, low), high)
-            first = own[_FIRST_UP + e], own[_FIRST_DOWN + e]
+            first = su * _power((high - start) * inverse, gu), sd * _power((start - low) * inverse, gd)
             last = su * _power((high - inside) * inverse, gu), sd * _power((inside - low) * inverse, gd)
             middle = F(0.5) * (start + inside)
             room_up, room_down = max((high - middle) * inverse, _NEAR), max((middle - low) * inverse, _NEAR)
