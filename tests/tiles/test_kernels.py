@@ -222,7 +222,7 @@ def test_single_power_pulses_match_the_reference(name: str, rng: Stream) -> None
     xi = rng.normal(1, n, like=v)
     for up in (True, False):
         out = np.empty(n, np.float32)
-        _one_power(v[0].numpy(), up, *(a[0] for a in arrays), scalars.noise, xi[0].numpy(), out)
+        _one_power(v[0].numpy(), up, *(a[0] for a in arrays), scalars, xi[0].numpy(), out)
         expected = pulse(bar.response, v, torch.full_like(v, 1.0 if up else -1.0), bar.cells, xi)[0]
         torch.testing.assert_close(torch.from_numpy(out), expected, rtol=1e-5, atol=1e-6)
 
@@ -244,9 +244,9 @@ def test_a_pair_of_power_devices_moves_as_its_model_says(rng: Stream) -> None:
 
 
 @njit
-def _one_power(v, up, su, sd, gu, gd, high, low, sigma, xi, out):
+def _one_power(v, up, su, sd, gu, gd, high, low, scalars, xi, out):
     for j in range(v.size):
-        out[j] = power_pulse(v[j], up, su[j], sd[j], gu[j], gd[j], high[j], low[j], sigma, xi[j])
+        out[j] = power_pulse(v[j], up, su[j], sd[j], gu[j], gd[j], high[j], low[j], scalars, xi[j])
 
 
 @pytest.mark.parametrize("name", ["nodes", "table"])
@@ -272,7 +272,9 @@ def _one_of_each(v, up, su, sd, scale, origin, high, low, scalars, xi, out):
 @njit
 def _one_each(v, up, su, sd, scale, high, low, scalars, xi, out):
     for j in range(v.size):
-        out[j] = exponential_pulse(v[j], up, su[j], sd[j], scale[j], high[j], low[j], scalars, xi[j])
+        out[j] = exponential_pulse(
+            v[j], up, su[j], sd[j], scale[j], scale[j], high[j], low[j], scalars, xi[j]
+        )
 
 
 @pytest.mark.parametrize("bl", [1, 7, 32, 45, 100])

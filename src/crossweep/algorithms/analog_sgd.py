@@ -51,6 +51,6 @@ class AnalogSGDWeight(AnalogWeight):
         tile, engine = self.single, self.engine
         rate = fed(lambda: now(lr), x)
         plan = engine.plan(x, d, rate, granularity(tile.device), self.rule.update, tile.draws)
-        self.slots += plan.bl.sum(-1)
+        self.slots.add_(plan.bl.sum(-1))
         for start, stop in pairwise((0, *micro_batches(x.shape[-2], engine.micro_batch))):
             tile.update(plan.samples(start, stop, alone=True), self.rule.update)

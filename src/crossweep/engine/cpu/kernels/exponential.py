@@ -56,7 +56,7 @@ def _step(v, s, scale, amplitude, rate, offset):
 
 
 @inline
-def exponential_pulse(v, up, su, sd, scale, high, low, shape, xi):
+def exponential_pulse(v, up, su, sd, scale, _, high, low, shape, xi):
     """The state after one pulse.
 
     Args:
@@ -65,6 +65,7 @@ def exponential_pulse(v, up, su, sd, scale, high, low, shape, xi):
         su: unit of an up step.
         sd: unit of a down step.
         scale: of the state.
+        _: not used; other responses have a fourth number.
         high: upper bound.
         low: lower bound.
         shape: the scalars.

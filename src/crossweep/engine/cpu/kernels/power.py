@@ -63,7 +63,7 @@ def _power(room, power):
 
 
 @inline
-def power_pulse(v, up, su, sd, gu, gd, high, low, sigma, xi):
+def power_pulse(v, up, su, sd, gu, gd, high, low, scalars, xi):
     """The state after one pulse.
 
     Args:
@@ -75,12 +75,12 @@ def power_pulse(v, up, su, sd, gu, gd, high, low, sigma, xi):
         gd: exponent of down steps.
         high: upper bound.
         low: lower bound.
-        sigma: standard deviation of a pulse in units of its step.
+        scalars: as ``scalars.Scalars``.
         xi: a standard normal number.
     """
     unit, power, room = (su, gu, high - v) if up else (sd, gd, v - low)
     step = unit * _power(room / max(high - low, _NARROW), power)
-    change = step + sigma * step * xi
+    change = step + scalars.noise * step * xi
     moved = v + change if up else v - change
     return F(min(max(moved, low), high))
 

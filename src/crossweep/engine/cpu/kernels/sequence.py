@@ -15,11 +15,11 @@ F = np.float32
 
 
 @inline
-def one_pulse(v, up, su, sd, mu, md, high, low, sigma, relative, xi):
+def affine_pulse(v, up, su, sd, mu, md, high, low, scalars, xi):
     """The state of an affine device after one pulse."""
     step = su + mu * v if up else sd + md * v
-    base = step if relative else (su if up else sd)
-    change = step + sigma * base * xi
+    base = step if scalars.relative > F(0.0) else (su if up else sd)
+    change = step + scalars.noise * base * xi
     moved = v + change if up else v - change
     return F(min(max(moved, low), high))
 
@@ -28,11 +28,11 @@ def one_pulse(v, up, su, sd, mu, md, high, low, sigma, relative, xi):
 def any_pulse(v, up, a, b, c, d, high, low, scalars, xi):
     """The state of any device after one pulse; ``a`` to ``d``: what kernels are told of it, see ``updates.Known``."""
     if scalars.kind == AFFINE:
-        return one_pulse(v, up, a, b, c, d, high, low, scalars.noise, scalars.relative > F(0.0), xi)
+        return affine_pulse(v, up, a, b, c, d, high, low, scalars, xi)
     if scalars.kind == EXPONENTIAL:
-        return exponential_pulse(v, up, a, b, c, high, low, scalars, xi)
+        return exponential_pulse(v, up, a, b, c, d, high, low, scalars, xi)
     if scalars.kind == POWER:
-        return power_pulse(v, up, a, b, c, d, high, low, scalars.noise, xi)
+        return power_pulse(v, up, a, b, c, d, high, low, scalars, xi)
     return tabulated_pulse(v, up, a, b, c, d, high, low, scalars, xi)
 
 

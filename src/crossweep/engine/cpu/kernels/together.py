@@ -10,7 +10,7 @@ from crossweep.engine.cpu.kernels.jit import inline, kernel
 from crossweep.engine.cpu.kernels.maths import normal_pair
 from crossweep.engine.cpu.kernels.power import power_pulse
 from crossweep.engine.cpu.kernels.scalars import AFFINE, EXPONENTIAL, POWER
-from crossweep.engine.cpu.kernels.sequence import one_pulse
+from crossweep.engine.cpu.kernels.sequence import affine_pulse
 from crossweep.engine.cpu.kernels.tabulated import tabulated_pulse
 
 F = np.float32
@@ -26,79 +26,33 @@ def bring(f, ids, k, state, device, i, j, word):
         f[DEVICE + q * LANES + k] = device[q][i, j]
 
 
-@kernel
-def two_pulses(f, ids, counter, t, sigma, relative):
+@inline
+def _two(f, ids, counter, t, scalars, pulse):
     """Two more pulses for those of the devices that get more than ``t``, and more than ``t + 1``."""
     for k in range(LANES):
-        v, count, up, lane = f[STATE + k], f[COUNT + k], f[UPWARDS + k], ids[WORD + k]
-        su, sd, mu, md = (
+        v, count, up, lane = f[STATE + k], f[COUNT + k], f[UPWARDS + k] > F(0.0), ids[WORD + k]
+        a, b, c, d = (
             f[DEVICE + k], f[DEVICE + LANES + k], f[DEVICE + 2 * LANES + k], f[DEVICE + 3 * LANES + k]
         )  # fmt: skip
         high, low = f[DEVICE + 4 * LANES + k], f[DEVICE + 5 * LANES + k]
         xi, other = normal_pair(counter, lane)
-        once = one_pulse(v, up > F(0.0), su, sd, mu, md, high, low, sigma, relative, xi)
-        twice = one_pulse(once, up > F(0.0), su, sd, mu, md, high, low, sigma, relative, other)
-        once = once if t < count else v
-        f[STATE + k] = twice if t + F(1.0) < count else once
-
-
-@kernel
-def two_exponential_pulses(f, ids, counter, t, scalars):
-    """The same for exponential steps; ``scalars`` as ``scalars.Scalars``."""
-    for k in range(LANES):
-        v, count, up, lane = f[STATE + k], f[COUNT + k], f[UPWARDS + k] > F(0.0), ids[WORD + k]
-        unit_up, unit_down, scale = f[DEVICE + k], f[DEVICE + LANES + k], f[DEVICE + 2 * LANES + k]
-        high, low = f[DEVICE + 4 * LANES + k], f[DEVICE + 5 * LANES + k]
-        xi, other = normal_pair(counter, lane)
-        once = exponential_pulse(v, up, unit_up, unit_down, scale, high, low, scalars, xi)
-        twice = exponential_pulse(once, up, unit_up, unit_down, scale, high, low, scalars, other)
-        once = once if t < count else v
-        f[STATE + k] = twice if t + F(1.0) < count else once
-
-
-@kernel
-def two_tabulated_pulses(f, ids, counter, t, scalars):
-    """The same for tabulated steps."""
-    for k in range(LANES):
-        v, count, up, lane = f[STATE + k], f[COUNT + k], f[UPWARDS + k] > F(0.0), ids[WORD + k]
-        gain_up, gain_down, scale, origin = (
-            f[DEVICE + k], f[DEVICE + LANES + k], f[DEVICE + 2 * LANES + k], f[DEVICE + 3 * LANES + k]
-        )  # fmt: skip
-        high, low = f[DEVICE + 4 * LANES + k], f[DEVICE + 5 * LANES + k]
-        xi, other = normal_pair(counter, lane)
-        once = tabulated_pulse(v, up, gain_up, gain_down, scale, origin, high, low, scalars, xi)
-        twice = tabulated_pulse(once, up, gain_up, gain_down, scale, origin, high, low, scalars, other)
-        once = once if t < count else v
-        f[STATE + k] = twice if t + F(1.0) < count else once
-
-
-@kernel
-def two_power_pulses(f, ids, counter, t, sigma):
-    """The same for steps that follow a power."""
-    for k in range(LANES):
-        v, count, up, lane = f[STATE + k], f[COUNT + k], f[UPWARDS + k] > F(0.0), ids[WORD + k]
-        su, sd, gu, gd = (
-            f[DEVICE + k], f[DEVICE + LANES + k], f[DEVICE + 2 * LANES + k], f[DEVICE + 3 * LANES + k]
-        )  # fmt: skip
-        high, low = f[DEVICE + 4 * LANES + k], f[DEVICE + 5 * LANES + k]
-        xi, other = normal_pair(counter, lane)
-        once = power_pulse(v, up, su, sd, gu, gd, high, low, sigma, xi)
-        twice = power_pulse(once, up, su, sd, gu, gd, high, low, sigma, other)
+        once = pulse(v, up, a, b, c, d, high, low, scalars, xi)
+        twice = pulse(once, up, a, b, c, d, high, low, scalars, other)
         once = once if t < count else v
         f[STATE + k] = twice if t + F(1.0) < count else once
 
 
 @kernel
 def two_more(f, ids, counter, t, scalars):
-    """Two more pulses, whatever the response."""
+    """The same, whatever the response; a loop of its own for each, so that it vectorises."""
     if scalars.kind == AFFINE:
-        two_pulses(f, ids, counter, t, scalars.noise, scalars.relative > F(0.0))
+        _two(f, ids, counter, t, scalars, affine_pulse)
     elif scalars.kind == EXPONENTIAL:
-        two_exponential_pulses(f, ids, counter, t, scalars)
+        _two(f, ids, counter, t, scalars, exponential_pulse)
     elif scalars.kind == POWER:
-        two_power_pulses(f, ids, counter, t, scalars.noise)
+        _two(f, ids, counter, t, scalars, power_pulse)
     else:
-        two_tabulated_pulses(f, ids, counter, t, scalars)
+        _two(f, ids, counter, t, scalars, tabulated_pulse)
 
 
 @kernel

@@ -23,12 +23,14 @@ from crossweep.engine.cpu.kernels.block import (
     V,
     W,
     ask_for,
+    clear,
     load,
     load_spread,
     normals,
     number,
     scratch,
     store,
+    store_sum,
     two_normals,
 )
 from crossweep.engine.cpu.kernels.counters import block_counts, count_tall, room_for_counts, room_to_count
@@ -217,7 +219,8 @@ def window_blocks(
                 if squares[0].shape[0] > 0:
                     load_spread(f, squares[0], squares[1], row, first)
                 number(ids, row, first, n)
-                load(f, GIVEN, states[3], row, first, F(0.0))
+                # those of the mini-batch: beside a long training's total single windows could be lost
+                clear(f, GIVEN)
                 pulsed = False
                 ask_for((*device, *states), row + ROWS, first)
                 for k in range(now.shape[0]):
@@ -266,7 +269,7 @@ def window_blocks(
                             mix(SLOW, own),
                         )  # fmt: skip
                 if pulsed:
-                    store(f, GIVEN, states[3], row, first)
+                    store_sum(f, GIVEN, states[3], row, first)
                 store(f, V, states[0], row, first)
                 store(f, W, states[1], row, first)
                 if buffered and some_read:
