@@ -8,7 +8,7 @@ at zero and relative step ``m``; a step itself is ``(c -+ rho v) phi(rho)``.
 
 import numpy as np
 
-from crossweep.engine.cpu.blocks import LANES, ROWS, SIZE, STRIDE
+from crossweep.engine.cpu.blocks import SIZE, STRIDE
 from crossweep.engine.cpu.kernels.bits import as_bits, mix, square_root
 from crossweep.engine.cpu.kernels.block import (
     ALL,
@@ -106,36 +106,23 @@ def load_devices(f, device, row, first):
     steepest = np.uint32(0)
     for e in range(SIZE):
         steepest = max(steepest, as_bits(abs(f[RU + e])), as_bits(abs(f[RD + e])))
+    if steepest < as_bits(_GENTLE):
+        _drive(f, ratio_series)
+    else:
+        _drive(f, ratio)
+
+
+@inline
+def _drive(f, longer):
+    """Steps and slopes of a block into drives and rates; ``longer`` says how much longer a rate is than a slope."""
     for e in range(SIZE):
-        m_up, m_down = -f[RU + e], f[RD + e]
-        up, down = ratio_series(m_up), ratio_series(m_down)
+        # a pulse that would pass the bound lands on it
+        m_up, m_down = min(-f[RU + e], LARGEST), min(f[RD + e], LARGEST)
+        up, down = longer(m_up), longer(m_down)
         f[CU + e] *= up
         f[CD + e] *= down
         f[RU + e] = m_up * up
         f[RD + e] = m_down * down
-    if steepest >= as_bits(_GENTLE):
-        _load_steep(f, device, row, first)
-
-
-@kernel
-def _load_steep(f, device, row, first):
-    """Rates and drives of the devices, hardly ever many, for which the series are too short."""
-    rows, width = min(ROWS, device[0].shape[0] - row), min(LANES, device[0].shape[1] - first)
-    for i in range(rows):
-        steepest = np.uint32(0)
-        for e in range(i * LANES, (i + 1) * LANES):
-            steepest = max(steepest, as_bits(abs(f[RU + e])), as_bits(abs(f[RD + e])))
-        if steepest < as_bits(_GENTLE):
-            continue
-        for j in range(width):
-            su, sd = device[0][row + i, first + j], device[1][row + i, first + j]
-            mu, md = device[2][row + i, first + j], device[3][row + i, first + j]
-            # a pulse that would pass the bound lands on it
-            m_up, m_down = min(-mu, LARGEST), min(md, LARGEST)
-            up, down = ratio(m_up), ratio(m_down)
-            e = i * LANES + j
-            f[CU + e], f[CD + e] = su * up, sd * down
-            f[RU + e], f[RD + e] = m_up * up, m_down * down
 
 
 @inline

@@ -61,7 +61,7 @@ def update_blocks(lines, squares, seen, edges, v, given, device, scalars, key, s
                         lines, since, until, turn_x, turn_d, first, begin, end, counters, counts[k - base]
                     )
             for row in range(0, rows, ROWS):
-                load_cells(f, device, scalars, row, first)
+                loaded = False
                 load(f, V, v, row, first, F(0.0))
                 load(f, GIVEN, given, row, first, F(0.0))
                 if squares[0].shape[0] > 0:
@@ -73,6 +73,9 @@ def update_blocks(lines, squares, seen, edges, v, given, device, scalars, key, s
                         f, counts[k - base], lines, since, until, turn_x, turn_d, row, first, begin, end, room
                     ):
                         continue
+                    if not loaded:  # many devices of a sparse input are never pulsed
+                        load_cells(f, device, scalars, row, first)
+                        loaded = True
                     own = line_key(key, k)
                     normals(f, ids, own)
                     move(f, ids, scalars, own)

@@ -201,10 +201,6 @@ def window_blocks(
                             lines, since[m], until[m], turn_x[m], turn_d, first, begin, end_slot, counters, counts[k]
                         )  # fmt: skip
             for row in range(0, rows, ROWS):
-                if in_order:
-                    load_to_run(f, device, fast_scalars, row, first)
-                else:
-                    load_cells(f, device, fast_scalars, row, first)
                 load(f, V, states[0], row, first, F(0.0))
                 load(f, W, states[1], row, first, F(0.0))
                 load(f, R, states[2], row, first, F(0.0))
@@ -228,6 +224,8 @@ def window_blocks(
                     if begin >= end_slot:
                         pass  # nothing but, perhaps, a read
                     elif in_order:
+                        if not pulsed:
+                            load_to_run(f, device, fast_scalars, row, first)
                         pulsed = True
                         _run(
                             f, ids, slots, trains, pieces, since[m], until[m], turn_x[m], turn_d, device, fast_scalars,
@@ -247,9 +245,10 @@ def window_blocks(
                         end_slot,
                         room,
                     ):
-                        own = line_key(key, m * 65536 + part)
-                        _respond(f, ids, fast_scalars, own)
+                        if not pulsed:  # many devices of a sparse input never are
+                            load_cells(f, device, fast_scalars, row, first)
                         pulsed = True
+                        _respond(f, ids, fast_scalars, line_key(key, m * 65536 + part))
                     if now[k, 4] == 0 or reads[m, first : first + LANES].max() <= F(0.0):
                         continue
                     own = line_key(key, m)
