@@ -24,22 +24,19 @@ from crossweep.engine.cpu.kernels.vectors import (
 F = np.float32
 SAMPLES = 256  # samples of a column that are looked at in one go
 WORDS = 64  # pulse words of a column that are looked at in one go
-# where quantities start in the scratch array; first what a response is made of
-UP, ALL, V, HIGH, LOW = (STRIDE * k for k in range(5))
-CU, CD, RU, RD = (STRIDE * k for k in range(5, 9))  # drives and rates of one pulse, see ``affine``
-XI, SPREAD = (
-    9 * STRIDE,
-    10 * STRIDE,
-)  # noise; variance of a count in units of its mean, 0 where counts are known
-RESPONSE = 11 * STRIDE  # all of these
-END, RELAX, HARD = (
-    STRIDE * k for k in range(11, 14)
-)  # new state, relaxation, whether the full formulas are needed
-R, W, SHOWN, VALUE, HIDDEN, MEAN, PAST, SECOND, GIVEN = (STRIDE * k for k in range(14, 23))
-NEAR = 23 * STRIDE  # a response and its new states for the devices that need the full formulas
+# where quantities start in the scratch array; first what a response is made of. Plain ints would be part of a kernel's
+# type, and it would be compiled anew for each place
+_APART = np.int64(STRIDE)
+UP, ALL, V, HIGH, LOW = (_APART * k for k in range(5))
+CU, CD, RU, RD = (_APART * k for k in range(5, 9))  # drives and rates of one pulse, see ``affine``
+XI, SPREAD = 9 * _APART, 10 * _APART  # noise; variance of a count in units of its mean, 0 where counts are known
+RESPONSE = 11 * _APART  # all of these
+END, RELAX, HARD = (_APART * k for k in range(11, 14))  # new state, relaxation, whether it needs the full formulas
+R, W, SHOWN, VALUE, HIDDEN, MEAN, PAST, SECOND, GIVEN = (_APART * k for k in range(14, 23))
+NEAR = 23 * _APART  # a response and its new states for the devices that need the full formulas
 # what a table knows of its devices (``tabulated``); where a response lies as it is for one visit
-GAIN_UP, GAIN_DOWN, SCALE, ORIGIN = (NEAR + STRIDE * k for k in range(12, 16))
-ROOM = NEAR + 28 * STRIDE  # behind them what ``tabulated`` works with
+GAIN_UP, GAIN_DOWN, SCALE, ORIGIN = (NEAR + _APART * k for k in range(12, 16))
+ROOM = NEAR + 28 * _APART  # behind them what ``tabulated`` works with
 # where, behind the numbers of a block's devices, those of the devices that need them lie, and their random words
 CHOSEN, WORD = SIZE, 2 * SIZE + LANES
 _ONES = np.uint64(0xFFFFFFFFFFFFFFFF)
