@@ -169,7 +169,7 @@ class Configuration(Checked):
         compute_device: ``cpu``, ``cuda``, ``cuda:1``, ...; ``auto``: the CPU or the GPU, whichever is faster.
         seeds: how many runs, with seeds that grow by one.
         keep_checkpoint: keep the trained model beside the record.
-        quiet: no progress, no tables.
+        quiet: no progress and no tables on the terminal; the run's log keeps them.
         show_layers: list at the end which layers are on crossbars, instead of counting them.
         plugins: packages whose classes a ``_target_`` may name, beside crossweep's.
         task: a small test-bed instead of a network.

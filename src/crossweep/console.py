@@ -45,14 +45,14 @@ class Screen:
 
     Args:
         log: the file, appended to; None for none.
-        quiet: show and keep nothing.
+        quiet: show nothing; the file keeps it all the same.
         shown: whether the terminal takes part.
     """
 
     def __init__(self, log: Path | None = None, *, quiet: bool = False, shown: bool = True) -> None:
         self.console = Console(stderr=True, quiet=quiet or not shown)
         self._results = Console(file=sys.stdout, quiet=quiet or not shown)
-        self._log = None if quiet else log
+        self._log = log
 
     def say(self, what: RenderableType, *, result: bool = False) -> None:
         """Show a text as it is, or a table; results go to the standard output, the rest to the standard error."""

@@ -117,6 +117,8 @@ def test_a_shortened_study_of_published_numbers_ends_with_its_table(
     for seed in folder.glob("trial_*/seed_*"):
         assert read_record(seed / "record.json")["seed"]["training"] == int(seed.name.removeprefix("seed_"))
         assert f"seed.training={seed.name[-1]}" in (seed / ".hydra" / "overrides.yaml").read_text()
+        # what no terminal shows in a study, so that a long run can be looked after
+        assert "fine-tune 1/1" in (seed / "train.log").read_text()
     header, *rows = (folder / "published.csv").read_text().splitlines()
     assert header.startswith("algorithm,number_of_states,published,here,low,high,seeds,difference,verdict")
     # made-up images: far from what is printed

@@ -306,7 +306,7 @@ class Ledger:
         with self.locked():
             self._last_reap = -1e9
             self._reap()
-            running = {f"{trial.number}.json" for trial in self._running()}
+            running = {f"{trial.number}.json" for trial in self.running()}
             for lease in (self.directory / LEASES).glob("*.json"):
                 if lease.name not in running:
                     lease.unlink(missing_ok=True)
@@ -316,11 +316,12 @@ class Ledger:
         if time.monotonic() - self._last_reap < min(1.0, self.settings.lease_timeout / 10):
             return
         self._last_reap = time.monotonic()
-        for trial in self._running():
+        for trial in self.running():
             if self._is_dead(trial.number):
                 self._settle(trial)
 
-    def _running(self) -> "list[FrozenTrial]":
+    def running(self) -> "list[FrozenTrial]":
+        """Trials that someone works on."""
         from optuna.trial import TrialState
 
         return self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))

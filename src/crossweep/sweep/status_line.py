@@ -1,9 +1,11 @@
-"""One line for the whole study: done, running, failed, best or boundary so far, time left."""
+"""One line for the whole study: done, running, failed, best or boundary so far, time left, how far a run has come."""
 
+import contextlib
 import sys
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from crossweep.sweep.ledger import Ledger, TrialCounts, count_trials
@@ -13,6 +15,7 @@ if TYPE_CHECKING:
 
 PLAIN_EVERY = 2.0  # seconds between lines where nothing can be redrawn
 STILL = 120.0  # seconds after which such a line comes again though nothing has changed
+TAIL = 4096  # bytes of a log that are looked at
 POLL = 0.5
 
 
@@ -105,7 +108,7 @@ class StatusLine:
             elif last or waited < STILL:
                 return
             else:
-                line += f", {duration(now - self._began)} so far"
+                line += f", {duration(now - self._began)} so far{self._lately()}"
             print(line, file=sys.stderr, flush=True)
             state.update(shown=core, at=now)
 
@@ -118,7 +121,28 @@ class StatusLine:
 
         live: Any = Live(Text(""), console=Console(stderr=True), refresh_per_second=4)
         live.start()
-        return (lambda line: live.update(Text(line))), live.stop
+        return (lambda line: live.update(Text(line + self._lately()))), live.stop
+
+    def _lately(self) -> str:
+        """What a running trial said last, in its log: a life sign where single trials take long."""
+        with contextlib.suppress(OSError):
+            numbers = [trial.number for trial in self._ledger.running()]
+            logs = [
+                (log.stat().st_mtime, n, log)
+                for n in numbers
+                for log in self._ledger.folder(n).rglob("*.log")
+            ]
+            _, number, log = max(logs, default=(0.0, 0, None))
+            said = _last_line(log) if log is not None else ""
+            return f"; trial {number}: {said}" if said else ""
+        return ""
+
+
+def _last_line(log: Path) -> str:
+    with log.open("rb") as file:
+        file.seek(max(0, log.stat().st_size - TAIL))
+        lines = file.read().decode("utf-8", errors="replace").split("\n")
+    return next((" ".join(line.split()) for line in reversed(lines) if line.strip()), "")
 
 
 def best_of(study: "Study") -> str:

@@ -29,9 +29,14 @@ WORDS = 64  # pulse words of a column that are looked at in one go
 _APART = np.int64(STRIDE)
 UP, ALL, V, HIGH, LOW = (_APART * k for k in range(5))
 CU, CD, RU, RD = (_APART * k for k in range(5, 9))  # drives and rates of one pulse, see ``affine``
-XI, SPREAD = 9 * _APART, 10 * _APART  # noise; variance of a count in units of its mean, 0 where counts are known
+XI, SPREAD = (
+    9 * _APART,
+    10 * _APART,
+)  # noise; variance of a count in units of its mean, 0 where counts are known
 RESPONSE = 11 * _APART  # all of these
-END, RELAX, HARD = (_APART * k for k in range(11, 14))  # new state, relaxation, whether it needs the full formulas
+END, RELAX, HARD = (
+    _APART * k for k in range(11, 14)
+)  # new state, relaxation, whether it needs the full formulas
 R, W, SHOWN, VALUE, HIDDEN, MEAN, PAST, SECOND, GIVEN = (_APART * k for k in range(14, 23))
 NEAR = 23 * _APART  # a response and its new states for the devices that need the full formulas
 # what a table knows of its devices (``tabulated``); where a response lies as it is for one visit
