@@ -4,14 +4,19 @@ import os
 import random
 from collections.abc import Iterator
 from copy import deepcopy
+from dataclasses import replace
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 import pytest
 import sklearn.datasets  # noqa: F401  (its import draws from Python's generator: before the guard below)
 import torch
-from omegaconf import OmegaConf
+from hydra._internal import config_loader_impl
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra._internal.defaults_list import DefaultsList, Overrides
+from hydra.plugins.config_source import ConfigSource
+from omegaconf import DictConfig
 
 from crossweep.rng import Stream
 
@@ -26,22 +31,47 @@ def rng() -> Stream:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def each_file_parsed_once() -> Iterator[None]:
-    """Hydra parses a hundred files for every configuration: half of what composing costs, and tests compose thousands."""
-    parsed: dict[str, Any] = {}
-    load = OmegaConf.load
+def files_composed_once() -> Iterator[None]:
+    """Hydra reads, orders and merges some forty files for every configuration, and tests compose thousands.
 
-    def once(file: str | Path | IO[Any]) -> Any:
-        if isinstance(file, str | Path):
-            return load(file)
-        text = file.read()
-        if text not in parsed:
-            file.seek(0)
-            parsed[text] = load(file)
-        return deepcopy(parsed[text])
+    What comes of the project's own files depends only on which of them are chosen; values are set afterwards, as ever.
+    Configurations with files of a test's own, or objects in their place, are composed by Hydra alone.
+    """
+    root = Path(__file__).parents[1]
+    ordered: dict[Any, DefaultsList] = {}
+    merged: dict[int, DictConfig] = {}
+    order, merge = (
+        config_loader_impl.create_defaults_list,
+        ConfigLoaderImpl._compose_config_from_defaults_list,
+    )
+
+    def stays(source: ConfigSource) -> bool:
+        return source.scheme() != "file" or Path(source.path).is_relative_to(root)
+
+    def order_once(repo: Any, config_name: Any, overrides_list: Any, **how: Any) -> DefaultsList:
+        chosen = [
+            one for one in overrides_list if one.is_sweep_override() or repo.group_exists(one.key_or_group)
+        ]
+        names = [one.input_line for one in chosen]
+        sources = repo.get_sources()
+        if any("given_" in name for name in names) or not all(map(stays, sources)):
+            return order(repo, config_name, overrides_list, **how)
+        key = config_name, *names, *(source.path for source in sources), *how.values()
+        if key not in ordered:
+            ordered[key] = order(repo, config_name, overrides_list, **how)
+            return ordered[key]
+        return replace(ordered[key], config_overrides=Overrides(repo, overrides_list).config_overrides)
+
+    def merge_once(loader: Any, defaults: Any, repo: Any) -> DictConfig:
+        if not any(defaults is known.defaults for known in ordered.values()):
+            return merge(loader, defaults, repo)
+        if id(defaults) not in merged:
+            merged[id(defaults)] = merge(loader, defaults, repo)
+        return deepcopy(merged[id(defaults)])
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(OmegaConf, "load", once)
+        patch.setattr(config_loader_impl, "create_defaults_list", order_once)
+        patch.setattr(ConfigLoaderImpl, "_compose_config_from_defaults_list", merge_once)
         yield
 
 
