@@ -382,7 +382,7 @@ def test_a_run_is_the_commands_own(record: dict[str, Any], tmp_path: Path) -> No
     on_disk = json.loads((folder / "record.json").read_text())
     assert record["metrics"] == on_disk["metrics"] and on_disk["choices"]["algorithm"] == "cttv2"
     assert on_disk["overrides"] == tiny("training.baseline=[sgd]")
-    assert {"record.json", "history.csv", "checkpoint.safetensors", ".hydra"} == {
+    assert {"record.json", "history.csv", "checkpoint.safetensors", "train.log", ".hydra"} == {
         p.name for p in folder.iterdir()
     }
     again = crossweep.run(tiny(), **{"training.baseline": ["sgd"]})
