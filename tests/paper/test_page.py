@@ -12,6 +12,7 @@ from crossweep.errors import StudyError
 from crossweep.paper.__main__ import PAGES, report
 from crossweep.paper.control import control_table
 from crossweep.paper.flaws import COST, analysed, costs, curves, sheet
+from crossweep.paper.optimisers import optimisers_table
 from crossweep.paper.page import figures, filled, parts, runs_table, saved, tune_table
 from crossweep.paper.presets import presets_scatter, presets_table
 from crossweep.paper.retention import retention_table
@@ -118,6 +119,36 @@ def test_a_search_lists_what_it_tried_the_best_first() -> None:
         "| `cttv2` | fast lr 0.1 | 40.0 |",
         "| `ttv2` |  | 90.0 |",
     ]
+
+
+def test_every_optimiser_stands_where_its_validation_loss_put_it() -> None:
+    """The setting with the smaller test error is not the one that validation chose; one that diverged is not either."""
+    settings = [
+        ("cttv2", 100.0, np.nan),
+        ("cttv2", 300.0, np.nan),
+        ("cttv2", 1000.0, np.nan),
+        ("tt_adam", np.nan, 0.01),
+    ]
+    losses, errors = [(0.2, 0.3), (0.1, 0.3), (0.1, np.nan), (0.9, 0.9)], [(1, 2), (5, 6), (0, 0), (3, 5)]
+    rows = [
+        {
+            "trial": trial, "seed": seed, "algorithm": rule, "axis.algorithm": rule, "axis.threshold": threshold,
+            "axis.rate": rate, "varied": ("algorithm", "threshold" if rule == "cttv2" else "rate"),
+            "metric.validation_loss": losses[trial][seed], "metric.test_error": float(errors[trial][seed]),
+            "metric.error_increase": errors[trial][seed] - 1.0, "baseline.sgd.test_error": 3.0,
+            "baseline.adamw.test_error": 1.0 + seed,
+        }
+        for trial, (rule, threshold, rate) in enumerate(settings)
+        for seed in (0, 1)
+    ]  # fmt: skip
+    table = optimisers_table(Table(rows=pd.DataFrame(rows), studies=(), skipped=())).splitlines()[2:]
+    assert [line.split(" | ")[:3] for line in table] == [
+        ["| digital adamw", "", "1.5 ± 0.7"],
+        ["| digital sgd", "", "3.0 ± 0.0"],
+        ["| `tt_adam`", "rate 0.01", "4.0 ± 1.4"],
+        ["| `cttv2`", "threshold 300", "5.5 ± 0.7"],
+    ]
+    assert "+3.00 (-9.71 to +15.71) | cannot be judged |" in table[2]
 
 
 def test_the_runs_are_those_that_ended() -> None:

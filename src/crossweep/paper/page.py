@@ -14,24 +14,31 @@ from crossweep.errors import StudyError
 from crossweep.paper.control import control_table
 from crossweep.paper.flaws import COST, analysed, curves, maps_of, sheet
 from crossweep.paper.fresh import fresh_table
+from crossweep.paper.optimisers import optimisers_table
 from crossweep.paper.presets import presets_scatter, presets_table
 from crossweep.paper.published import published_table
 from crossweep.paper.retention import retention_table
 from crossweep.paper.rules import epochs_figure, limits_table, rules_figure, rules_table, rules_verdict
 from crossweep.paper.saved import load
-from crossweep.paper.words import table
+from crossweep.paper.words import setting, table
 from crossweep.results.analysis import METRIC, Analysis
 from crossweep.results.plots.style import Figure, drawing
 from crossweep.results.table import Table
 
 TUNES = ("paper_tune", "paper_tune_more", "paper_tune_rates")  # a search may go on under another name
-RULES = ("paper_rules", "paper_micro", "paper_full")
+RULES = (
+    "paper_rules",
+    "paper_rules_resnet",
+    "paper_micro",
+    "paper_full",
+)  # one network may run under another name
 # studies of flaws, and what is judged there: a hybrid's digital part leaves no rule without a flaw to compare with
 FLAWS = {"hybrid": METRIC, "offsets": COST, "tolerance": COST, "skew_variability": COST}
 PAPER = (*RULES, *TUNES, "paper_limits", *(f"paper_{name}" for name in FLAWS), "paper_retention")
 PRESETS, TWENTY_STATES = "presets", "twenty_states"
+OPTIMISERS = "optimisers"
 PUBLISHED = ("reference_offsets", "states")  # whose tables others have printed
-STUDIES = (*PAPER, PRESETS, TWENTY_STATES, *PUBLISHED)
+STUDIES = (*PAPER, PRESETS, TWENTY_STATES, OPTIMISERS, *PUBLISHED)
 CONTROL = "control.csv"  # of `tests/benchmarks/plain_control.py`
 _PART = re.compile(r"(<!-- (?P<name>[a-z_]+) -->\n)(?P<old>.*?)(<!-- end -->)", re.DOTALL)
 
@@ -98,6 +105,8 @@ def parts(found: Saved) -> dict[str, str]:
         made[name] = write_presets(presets[0]) if presets else _missing(PRESETS)
     few = found.of(TWENTY_STATES)
     made["twenty_states_table"] = presets_table(few[0]) if few else _missing(PRESETS)
+    tuned = found.of(OPTIMISERS)
+    made["optimisers_table"] = optimisers_table(tuned[0]) if tuned else _missing(OPTIMISERS)
     for name in PUBLISHED:
         ran = found.of(name)
         made[f"{name}_table"] = published_table(ran[0]) if ran else _missing(name)
@@ -177,19 +186,7 @@ def tune_table(searches: list[Table]) -> str:
     best: list[list[str]] = []
     for rule, found in rows.groupby("algorithm", sort=True):
         best += [
-            [f"`{rule}`", _setting(row), f"{100 * row['metric.validation_accuracy']:.1f}"]
+            [f"`{rule}`", setting(row), f"{100 * row['metric.validation_accuracy']:.1f}"]
             for _, row in found.iterrows()
         ]
     return table(["rule", "setting", "validation accuracy [%]"], best)
-
-
-def _setting(row: pd.Series) -> str:
-    values = {
-        c.removeprefix("axis."): row[c] for c in row.index if c.startswith("axis.") and c != "axis.algorithm"
-    }
-    varied = set(row["varied"])
-    return ", ".join(
-        f"{k.replace('_', ' ')} {v:g}" if isinstance(v, float) else f"{k} {v}"
-        for k, v in values.items()
-        if k in varied
-    )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 import numpy as np
+import pandas as pd
 
 from crossweep.results.stats import MeanEstimate
 
@@ -44,3 +45,16 @@ def listed(words: Sequence[str]) -> str:
     if len(words) < 2:
         return "".join(words)
     return f"{', '.join(words[:-1])} and {words[-1]}"
+
+
+def setting(row: pd.Series) -> str:
+    """`fast lr 0.3, chopper 0.1`: what a run has on the axes that its trial varied, but its rule."""
+    values = {
+        c.removeprefix("axis."): row[c] for c in row.index if c.startswith("axis.") and c != "axis.algorithm"
+    }
+    varied = set(row["varied"])
+    return ", ".join(
+        f"{k.replace('_', ' ')} {v:g}" if isinstance(v, float) else f"{k} {v}"
+        for k, v in values.items()
+        if k in varied
+    )
