@@ -176,6 +176,7 @@ def test_commands_are_spelled_one_way() -> None:
 # -- journeys ----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_csv_becomes_a_specification(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     measured(tmp_path)
     fit, card, training, dry, sweep, answer = section("Your device: from CSV to specification")

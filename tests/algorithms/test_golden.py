@@ -432,7 +432,10 @@ def scalar_problem(weight: Any, target: float, noise: float, steps: int, lr: flo
     return total / keep
 
 
-@pytest.mark.parametrize(("target", "noise", "tau", "point"), RIDGE)
+@pytest.mark.parametrize(
+    ("target", "noise", "tau", "point"),
+    [pytest.param(*one, marks=pytest.mark.slow if k in (1, 3) else ()) for k, one in enumerate(RIDGE)],
+)
 def test_gradient_noise_pulls_analog_sgd_to_the_symmetry_point(
     target: float, noise: float, tau: float, point: float
 ) -> None:

@@ -9,7 +9,7 @@ from tests.fitting.matrix import CYCLES, DEVICES, EVERY, MODELS, NOISES, Case, o
 # clean, averaged and noisy readings; sparse ones; few of them; several devices: every model once
 SOME = (
     Case("constant_step", 0.001, 5, 3, 1),
-    Case("soft_bounds", 0.0, 5, 3, 1),
+    pytest.param(Case("soft_bounds", 0.0, 5, 3, 1), marks=pytest.mark.slow),
     Case("soft_bounds", 0.01, 10, 3, 1),
     Case("linear_step", 0.001, 2, 1, 1),
     Case("pow_step", 0.0, 1, 1, 1),

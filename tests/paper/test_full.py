@@ -28,6 +28,7 @@ SHORT = (
 )
 
 
+@pytest.mark.slow
 def test_full_scale_runs_from_the_command_to_the_page(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

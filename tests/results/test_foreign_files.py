@@ -78,7 +78,15 @@ def test_any_value_anywhere_in_a_record_or_trial(tmp_path: Path, capsys: pytest.
 
 @pytest.mark.parametrize(
     "place",
-    ("name", "axes", "objectives", "directions", "budget", "seed_keys", "config"),
+    (
+        "name",
+        pytest.param("axes", marks=pytest.mark.slow),
+        "objectives",
+        "directions",
+        "budget",
+        "seed_keys",
+        "config",
+    ),
 )
 def test_any_value_anywhere_in_a_study_description(place: str, tmp_path: Path) -> None:
     root = study(tmp_path / "s", cliff, n=2)

@@ -165,6 +165,7 @@ def test_figures_fit_a_paper_column_and_are_legible(made: tuple[Report, Page, st
     assert min(v for k, v in RC.items() if k.endswith("size") and k != "hatch.linewidth") >= 7
 
 
+@pytest.mark.slow
 def test_a_report_of_three_hundred_trials_is_small(tmp_path: Path) -> None:
     report = build_report(
         study(tmp_path / "s", cliff, n=128, seeds=2, algorithms=("cttv2", "ttv2")), figures=False

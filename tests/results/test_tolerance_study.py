@@ -149,6 +149,7 @@ def test_no_point_pools_different_configurations(analysis: Analysis) -> None:
     assert "1 seed." in summary(analysis)[0] and not analysis.mixed
 
 
+@pytest.mark.slow
 def test_a_device_that_misses_the_budget_itself_gets_no_specification(run: Run) -> None:
     few = ("as_configured", "sp_skew", "number_of_states")
     report = build_report(

@@ -11,6 +11,7 @@ import pytest
 
 from crossweep.errors import ConfigError, StudyError
 from crossweep.sweep.storage import open_storage
+from tests.some import some
 from tests.sweep.conftest import Database, Sweep, done, finished, optuna_states, wait_for, workers_of
 
 Start = Callable[..., Any]
@@ -43,9 +44,7 @@ def test_launchers(launcher: str, tmp_path: Path, command: Start) -> None:
 SYMLINK = "{name: journal, lock: symlink}"  # Optuna's own lock; by default one process takes and leaves it
 
 
-@pytest.mark.parametrize(
-    "storage", ["journal", pytest.param(SYMLINK, marks=pytest.mark.slow), "sqlite", "grpc"]
-)
+@pytest.mark.parametrize("storage", some(("journal", SYMLINK, "sqlite", "grpc"), "journal"))
 def test_storages_of_several_processes(storage: str, tmp_path: Path, command: Start, sweep: Sweep) -> None:
     """Begun in this process, continued by a controller and two workers of their own."""
     if storage == "grpc":

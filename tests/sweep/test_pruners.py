@@ -7,6 +7,7 @@ import pytest
 from crossweep.errors import ConfigError
 from crossweep.sweep.study import build_pruner
 from crossweep.sweep.trial import TrialHandle, TrialPruned, current_trial, running
+from tests.some import some
 from tests.sweep.conftest import Sweep, optuna_states, trials_of
 
 GOOD, BAD = 8, 3
@@ -22,7 +23,7 @@ PRUNERS = {
 }
 
 
-@pytest.mark.parametrize("name", PRUNERS)
+@pytest.mark.parametrize("name", some(PRUNERS, "none", "median", "hyperband", "threshold"))
 def test_bad_trials_are_pruned_and_good_ones_are_not(name: str, sweep: Sweep) -> None:
     # each good point is better than those before it, so no pruner may end it, in whichever bracket it falls
     good = [f"{{across: {0.2 - 0.02 * i:g}, up: 0.0}}" for i in range(GOOD)]

@@ -21,9 +21,12 @@ from crossweep.sweep.axes import contains, from_yaml, grid, overrides
 from crossweep.training import experiment
 from crossweep.training.experiment import Experiment
 from tests.data.files import write_cifar, write_idx
+from tests.some import some
 
 FOLDER = conf_dir() / "study"
 STUDIES = sorted(str(path.relative_to(FOLDER).with_suffix("")) for path in FOLDER.rglob("[!_]*.yaml"))
+# those of the paper differ in their axes and points
+OFTEN = (*(name for name in STUDIES if "/" not in name), "paper/rules", "paper/tolerance")
 AXES = sorted(path.stem for path in (conf_dir() / "axis").glob("[!_]*.yaml"))
 Command = Callable[..., str]
 
@@ -56,7 +59,10 @@ def axis_of(name: str) -> tuple[Axis, dict[str, object]]:
     return from_yaml(name, node), node
 
 
-@pytest.mark.parametrize("study", STUDIES)
+# those of the paper differ in their axes and points
+@pytest.mark.parametrize(
+    "study", some(STUDIES, *(name for name in STUDIES if "/" not in name), "paper/rules", "paper/tolerance")
+)
 def test_every_study_lists_what_it_would_run(study: str, command: Command, tmp_path: Path) -> None:
     few = ("training.pretrain.batch_size=8", "training.finetune.batch_size=8")  # made-up data sets are small
     listing = command("-m", f"study={study}", *few, "--dry-run")
@@ -134,7 +140,8 @@ def test_a_shortened_study_of_published_numbers_ends_with_its_table(
     [
         ("[sp_skew,sp_variability]", (), [8]),  # four points of two seeds
         ("[weight_transfer_noise,stuck_devices]", (), [8]),
-        ("[sp_skew,output_noise]", (), [8]),  # what acts in every read too: each instance has its own
+        # what acts in every read too: each instance has its own
+        pytest.param("[sp_skew,output_noise]", (), [8], marks=pytest.mark.slow),
         # rules do not go in step, the points of one do
         (
             "[sp_skew]",

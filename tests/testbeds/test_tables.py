@@ -192,6 +192,7 @@ def test_weight_programming_in_place(states: int) -> None:
     assert off < Z * sqrt(SCATTER**2 / many + error**2), (out.metrics, wanted)
 
 
+@pytest.mark.slow
 def test_small_runs_of_every_test_bed_give_finite_numbers_and_costs() -> None:
     beds = (
         option(CorrelationDetection, instances=2, samples=60, tail=20),

@@ -181,6 +181,7 @@ def residual_loss(bed: LeastSquares, step: float, asymmetry: float, transfer_lr:
     return bed.run(rule, made, made.draws.fork("task")).metrics["loss"]
 
 
+@pytest.mark.slow
 def test_residual_learning_converges_to_the_digital_solution_only_with_a_symmetric_device() -> None:
     bed = option(LeastSquares, instances=4, size=20, rows=40, steps=400, lr=0.8)
     symmetric, asymmetric = (residual_loss(bed, 1e-3, c, 0.05) for c in (0.0, 0.3))
