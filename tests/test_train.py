@@ -318,7 +318,7 @@ def test_pruned_run_says_so(tmp_path: Path) -> None:
 
 def test_checkpoint_can_be_dropped(tmp_path: Path) -> None:
     run(tmp_path / "a", "keep_checkpoint=false")
-    assert sorted(p.name for p in (tmp_path / "a").iterdir()) == ["history.csv", "record.json"]
+    assert sorted(p.name for p in (tmp_path / "a").iterdir()) == ["history.csv", "record.json", "train.log"]
 
 
 def test_corrupt_checkpoint_and_foreign_checkpoint_are_clear(tmp_path: Path) -> None:

@@ -98,20 +98,22 @@ def compare(name: str, device: str, engine: EngineParameters, *, points: bool = 
 def follow(
     alone: Sequence[AnalogWeight], own: Sequence[AnalogWeight], rates: Sequence[float], *groups: int
 ) -> None:
-    """A few mini-batches of weights alone, and of the same as one."""
-    whole, rate = joined(own), common(rates, "analog_lr")
-    for t in range(3):
-        x = inputs(t, 5, SHAPE[1], *groups)
-        assert torch.equal(
-            whole.read(x), torch.stack([w.read(part) for w, part in zip(alone, x, strict=True)])
-        )
-        x, d = inputs(10 + t, 7, SHAPE[1], *groups), inputs(20 + t, 7, SHAPE[0], *groups)
-        back = torch.stack([w.read_transposed(part) for w, part in zip(alone, d, strict=True)])
-        assert torch.equal(whole.read_transposed(d), back)
-        whole.update(x, d, rate)
-        for i, weight in enumerate(alone):
-            weight.update(x[i], d[i], rates[i])
-    parted(whole, own)
+    """A few mini-batches of weights alone, and of the same as one; between them they part and join again."""
+    rate = common(rates, "analog_lr")
+    for steps in ((0, 1), (2,)):
+        whole = joined(own)
+        for t in steps:
+            x = inputs(t, 5, SHAPE[1], *groups)
+            assert torch.equal(
+                whole.read(x), torch.stack([w.read(part) for w, part in zip(alone, x, strict=True)])
+            )
+            x, d = inputs(10 + t, 7, SHAPE[1], *groups), inputs(20 + t, 7, SHAPE[0], *groups)
+            back = torch.stack([w.read_transposed(part) for w, part in zip(alone, d, strict=True)])
+            assert torch.equal(whole.read_transposed(d), back)
+            whole.update(x, d, rate)
+            for i, weight in enumerate(alone):
+                weight.update(x[i], d[i], rates[i])
+        parted(whole, own)
     for first, second in zip(alone, own, strict=True):
         assert_same(state(first), state(second))
 

@@ -208,7 +208,7 @@ class MixedPrecisionWeight(AnalogWeight):
     def counters(self) -> dict[str, Any]:
         own: dict[str, Any] = {"row": self.row, "batches": self.batches}
         if self.optimizer is not None:
-            own["optimizer"] = deepcopy(self.optimizer.state_dict())  # its steps change it in place
+            own["optimizer"] = _apart(self.optimizer.state_dict())
         return super().counters() | {"mixed_precision": own}
 
     def load_counters(self, counters: dict[str, Any]) -> None:
@@ -217,6 +217,19 @@ class MixedPrecisionWeight(AnalogWeight):
         self.row, self.batches = own["row"], own["batches"]
         if self.optimizer is not None:
             self.optimizer.load_state_dict(deepcopy(own["optimizer"]))
+
+
+def _apart(state: Any) -> Any:
+    """A copy of an optimizer's state, which its steps change in place. What it counts (torch: in tensors) as numbers: the
+    same for all instances of a weight, while other tensors have a row for each.
+    """
+    if isinstance(state, Mapping):
+        return {key: _apart(item) for key, item in state.items()}
+    if isinstance(state, list | tuple):
+        return [_apart(item) for item in state]
+    if isinstance(state, Tensor):
+        return state.clone() if state.dim() else state.item()
+    return state
 
 
 def _rate(rule: MixedPrecision, lr: float) -> float:
