@@ -8,11 +8,12 @@ from math import inf
 import pandas as pd
 
 from crossweep.paper.rules import BUDGET
-from crossweep.paper.verdict import judge
+from crossweep.paper.verdict import Verdict, judge
 from crossweep.paper.words import points, setting, share, table
 from crossweep.results.stats import estimate
 from crossweep.results.table import Table
 
+WITHIN = {Verdict.HELD: "yes", Verdict.NOT_HELD: "no", Verdict.OPEN: "cannot be judged"}
 _BASELINE, _ERROR = "baseline.", ".test_error"
 
 
@@ -36,7 +37,7 @@ def optimisers_table(told: Table) -> str:
         error = share(estimate(one["metric.test_error"]))
         first = one.iloc[0]
         made.append(
-            [f"`{first['algorithm']}`", setting(first), error, points(judged.mean), str(judged.verdict)]
+            [f"`{first['algorithm']}`", setting(first), error, points(judged.mean), WITHIN[judged.verdict]]
         )
     header = ["optimiser", "setting", "test error [%]", "over the best digital [points]"]
     return table([*header, f"within {BUDGET:g}"], made)
