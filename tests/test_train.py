@@ -530,15 +530,15 @@ def test_a_grid_ends_with_a_table_of_its_runs_in_a_folder_of_its_own(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     bed = ["task=weight_programming", "task.size=4", "task.samples=100", "task.checkpoints=2", "quiet=true"]
-    for seeds in ("0", "0,1"):  # widened, it keeps the runs that it has
+    for seeds in ("0,1", "0,1,2"):  # widened, it keeps the runs that it has
         words = ["-m", *bed, "algorithm=analog_sgd,ttv2", f"seed.device={seeds}"]
         monkeypatch.setattr(sys, "argv", ["crossweep-train", *words])
         main()
     lines = capsys.readouterr().out.splitlines()
     (folder,) = (tmp_path / "multirun" / "grid").iterdir()
-    assert folder.name.startswith("algorithm-device-") and len(list(folder.glob("*/record.json"))) == 4
+    assert folder.name.startswith("algorithm-device-") and len(list(folder.glob("*/record.json"))) == 6
     cells = [[cell.strip() for cell in line.split("│")[1:4]] for line in lines if "complete" in line]
-    assert cells[2:] == [[rule, seed, "complete"] for rule in ("analog_sgd", "ttv2") for seed in "01"]
+    assert cells[4:] == [[rule, seed, "complete"] for rule in ("analog_sgd", "ttv2") for seed in "012"]
     assert any(str(folder) in line for line in lines)
 
 
