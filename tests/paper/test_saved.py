@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from crossweep.paper.saved import load, save
+from crossweep.paper.saved import _typed, load, save
 from crossweep.results.analysis import analyse
 from crossweep.results.collecting import collect
 from crossweep.results.sheets import tolerance_sheet
@@ -55,3 +55,10 @@ def test_a_trial_that_failed_is_kept(folder: Path, tmp_path: Path) -> None:
 
 def test_what_was_never_saved_is_none(tmp_path: Path) -> None:
     assert load(tmp_path / "nothing") is None
+
+
+def test_a_command_is_kept_without_where_files_lie() -> None:
+    told = (
+        "crossweep-train -m study=states data.root=/home/me/data 'axis.x.points=[1, 2]' data.file=/b seeds=2"
+    )
+    assert _typed(told) == "crossweep-train -m study=states 'axis.x.points=[1, 2]' seeds=2"

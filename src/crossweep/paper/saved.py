@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -58,6 +59,7 @@ def save(folder: Path, target: Path) -> list[Path]:
     )
     told = {k: v for k, v in study.described.items() if k in _TOLD}
     told["config"] = _public(told.get("config", {}))
+    told["command"] = _typed(told.get("command", ""))
     record = {k: v for k, v in study.first_record.items() if k in _OF_RECORD}
     record["hardware"] = _public(record.get("hardware", {}))
     return [
@@ -102,6 +104,12 @@ def _text(value: object) -> str:
     if isinstance(value, dict):
         value = _public(value)
     return json.dumps(value if isinstance(value, dict | list | tuple) else None)
+
+
+def _typed(command: str) -> str:
+    """A command without the words that say where somebody's files lie."""
+    words = shlex.split(command)
+    return shlex.join(word for word in words if not set(word.split("=")[0].split(".")) & set(_PRIVATE))
 
 
 def _public(settings: Any) -> dict[str, Any]:
