@@ -46,12 +46,11 @@ class Screen:
     Args:
         log: the file, appended to; None for none.
         quiet: show nothing; the file keeps it all the same.
-        shown: whether the terminal takes part.
     """
 
-    def __init__(self, log: Path | None = None, *, quiet: bool = False, shown: bool = True) -> None:
-        self.console = Console(stderr=True, quiet=quiet or not shown)
-        self._results = Console(file=sys.stdout, quiet=quiet or not shown)
+    def __init__(self, log: Path | None = None, *, quiet: bool = False) -> None:
+        self.console = Console(stderr=True, quiet=quiet)
+        self._results = Console(file=sys.stdout, quiet=quiet)
         self._log = log
 
     def say(self, what: RenderableType, *, result: bool = False) -> None:

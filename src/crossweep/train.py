@@ -415,7 +415,7 @@ def train_all(runs: Sequence[Run]) -> list[dict[str, Any]]:
     for k in going:
         runs[k].folder.mkdir(parents=True, exist_ok=True)
         remove_forgotten(runs[k].folder)
-    screens = [Screen(run.folder / LOG_NAME, quiet=quiet, shown=single) for run in runs]
+    screens = [Screen(run.folder / LOG_NAME, quiet=quiet or not single) for run in runs]
     began, started = time.perf_counter(), datetime.now(UTC).isoformat(timespec="seconds")
     for group, results in _trained({k: experiments[k] for k in going}, runs, screens):
         wall = (time.perf_counter() - began) / len(group)

@@ -26,12 +26,7 @@ from crossweep.results.plots.style import Figure, drawing
 from crossweep.results.table import Table
 
 TUNES = ("paper_tune", "paper_tune_more", "paper_tune_rates")  # a search may go on under another name
-RULES = (
-    "paper_rules",
-    "paper_rules_resnet",
-    "paper_micro",
-    "paper_full",
-)  # one network may run under another name
+RULES = ("paper_rules", "paper_rules_resnet", "paper_micro", "paper_full")  # likewise
 # studies of flaws, and what is judged there: a hybrid's digital part leaves no rule without a flaw to compare with
 FLAWS = {"hybrid": METRIC, "offsets": COST, "tolerance": COST, "skew_variability": COST}
 PAPER = (*RULES, *TUNES, "paper_limits", *(f"paper_{name}" for name in FLAWS), "paper_retention")

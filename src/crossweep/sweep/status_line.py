@@ -125,7 +125,7 @@ class StatusLine:
 
     def _lately(self) -> str:
         """What a running trial said last, in its log: a life sign where single trials take long."""
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(Exception):  # as in _quietly
             numbers = [trial.number for trial in self._ledger.running()]
             logs = [
                 (log.stat().st_mtime, n, log)
