@@ -40,6 +40,7 @@ def files_composed_once() -> Iterator[None]:
     root = Path(__file__).parents[1]
     ordered: dict[Any, DefaultsList] = {}
     merged: dict[int, DictConfig] = {}
+    ours: set[int] = set()  # lists of defaults above, which live as long as this
     order, merge = (
         config_loader_impl.create_defaults_list,
         ConfigLoaderImpl._compose_config_from_defaults_list,
@@ -59,11 +60,12 @@ def files_composed_once() -> Iterator[None]:
         key = config_name, *names, *(source.path for source in sources), *how.values()
         if key not in ordered:
             ordered[key] = order(repo, config_name, overrides_list, **how)
+            ours.add(id(ordered[key].defaults))
             return ordered[key]
         return replace(ordered[key], config_overrides=Overrides(repo, overrides_list).config_overrides)
 
     def merge_once(loader: Any, defaults: Any, repo: Any) -> DictConfig:
-        if not any(defaults is known.defaults for known in ordered.values()):
+        if id(defaults) not in ours:
             return merge(loader, defaults, repo)
         if id(defaults) not in merged:
             merged[id(defaults)] = merge(loader, defaults, repo)

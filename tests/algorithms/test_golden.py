@@ -27,6 +27,7 @@ from crossweep.errors import ConfigError
 from crossweep.rng import Stream
 from tests import expect
 from tests.algorithms.rigs import factory, ideal, normal, soft
+from tests.some import some
 
 ZERO = torch.zeros(1)
 
@@ -434,7 +435,7 @@ def scalar_problem(weight: Any, target: float, noise: float, steps: int, lr: flo
 
 @pytest.mark.parametrize(
     ("target", "noise", "tau", "point"),
-    [pytest.param(*one, marks=pytest.mark.slow if k in (1, 3) else ()) for k, one in enumerate(RIDGE)],
+    some(RIDGE, RIDGE[0], RIDGE[2]),
 )
 def test_gradient_noise_pulls_analog_sgd_to_the_symmetry_point(
     target: float, noise: float, tau: float, point: float

@@ -13,6 +13,7 @@ from crossweep.algorithms.chain_weight import ChainWeight
 from crossweep.algorithms.mixed_precision import MixedPrecisionWeight
 from crossweep.engine.choose import Backend
 from tests.algorithms.traces import FOLDER, Trace, build
+from tests.some import some
 
 pytestmark = pytest.mark.reference
 NAMES = sorted(path.stem for path in FOLDER.glob("*.npz"))
@@ -106,7 +107,7 @@ def play_late(trace: Trace, weight: MixedPrecisionWeight) -> Iterator[int]:
 
 def cases() -> list[ParameterSet]:
     names = [n for n in NAMES if n not in LEFT_OUT]
-    return [pytest.param(n, marks=() if n in CORE else pytest.mark.slow) for n in names]
+    return some(names, *CORE)
 
 
 @pytest.mark.parametrize("backend", ["reference", "cpu"])

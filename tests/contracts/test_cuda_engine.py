@@ -27,6 +27,7 @@ from crossweep.engine.pulse_plan import PulsePlan
 from crossweep.errors import ConfigError
 from crossweep.rng import Company, Stream
 from tests.algorithms.rigs import normal
+from tests.some import some
 from tests.waits import Waits
 
 # the interpreter computes as NumPy does, which warns where a hash wraps around and of what is no number
@@ -56,9 +57,7 @@ FIRST = {
 }
 
 
-@pytest.mark.parametrize(
-    "title", [pytest.param(title, marks=() if title in FIRST else pytest.mark.slow) for title in FIRST | ALL]
-)
+@pytest.mark.parametrize("title", some(FIRST | ALL, *FIRST))
 def test_it_does_what_the_cpu_engine_does(title: str) -> None:
     assert agreement((FIRST | ALL)[title], "cuda", HERE).faults == []
 

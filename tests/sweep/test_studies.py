@@ -59,10 +59,7 @@ def axis_of(name: str) -> tuple[Axis, dict[str, object]]:
     return from_yaml(name, node), node
 
 
-# those of the paper differ in their axes and points
-@pytest.mark.parametrize(
-    "study", some(STUDIES, *(name for name in STUDIES if "/" not in name), "paper/rules", "paper/tolerance")
-)
+@pytest.mark.parametrize("study", some(STUDIES, *OFTEN))
 def test_every_study_lists_what_it_would_run(study: str, command: Command, tmp_path: Path) -> None:
     few = ("training.pretrain.batch_size=8", "training.finetune.batch_size=8")  # made-up data sets are small
     listing = command("-m", f"study={study}", *few, "--dry-run")

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 pytest.importorskip("triton")
 from tests.algorithms.rigs import COUNT, DEVICES, factory
+from tests.some import some
 from tests.training.test_loop import PLAIN, Net, task
 from triton.runtime.interpreter import InterpretedFunction
 
@@ -46,9 +47,7 @@ SCENES = {scene.title: scene for scene in in_graphs((3, 5), 4)}
 FIRST = [one.title for one in SCENES.values() if one.rule in ("cttv2, columns", "mixed_precision")][:2]
 
 
-@pytest.mark.parametrize(
-    "title", [pytest.param(title, marks=() if title in FIRST else pytest.mark.slow) for title in SCENES]
-)
+@pytest.mark.parametrize("title", some(SCENES, *FIRST))
 def test_kernels_in_a_graph_do_what_launched_ones_do(title: str) -> None:
     """Pulses and counts to the last one; states as the engine on the CPU has them."""
     scene = SCENES[title]
