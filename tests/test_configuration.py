@@ -41,6 +41,7 @@ def built(*overrides: str) -> Experiment:
     return build(plain(composed(*overrides)))
 
 
+@pytest.mark.few(each="group")
 @pytest.mark.parametrize(("group", "option"), [(g, o) for g in GROUPS for o in options(g)])
 def test_every_option_builds(group: str, option: str) -> None:
     if key := NEED_A_VALUE.get((group, option)):

@@ -65,6 +65,7 @@ def test_a_signal_ends_with_128_and_its_number(number: int) -> None:
     signal.signal(signal.SIGINT, before[0])
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize(
     "command",
     [

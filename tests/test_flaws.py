@@ -127,6 +127,7 @@ def test_a_bound_that_varies_leaves_fewer_weights_within_reach(bound: str, folde
     assert all(flawed > sound for sound, flawed in zip(*losses, strict=True)), losses
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize(("word", "name"), DRAWN.items())
 def test_a_flaw_that_is_off_draws_nothing(
     word: str, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

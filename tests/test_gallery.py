@@ -11,6 +11,7 @@ from crossweep.chosen import option
 from crossweep.testbeds.constant_gradient import ConstantGradient
 
 
+@pytest.mark.few(5)
 @pytest.mark.parametrize("name", gallery.options())
 def test_every_rule_can_be_shown(name: str) -> None:
     bed = option(ConstantGradient, instances=1, samples=20, correlation=0.4)

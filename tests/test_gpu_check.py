@@ -68,6 +68,7 @@ def forbidden() -> set[str]:
     return {MODULES.get(name, name) for name in names - THERE} | {"aihwkit", "hydra_plugins"}
 
 
+@pytest.mark.slow
 def test_a_bare_machine_will_do() -> None:
     missing = forbidden()
     assert {"hydra", "omegaconf", "optuna", "pandas", "sklearn", "scipy", "matplotlib", "rich"} <= missing

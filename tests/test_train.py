@@ -186,6 +186,7 @@ def goes_on_bit_for_bit(folder: Path, after: int, *overrides: str) -> None:
     assert drop == [{k: v for k, v in row.items() if k != "seconds"} for row in whole["history"]]
 
 
+@pytest.mark.few(3)
 @pytest.mark.parametrize("algorithm", ["cttv2", "analog_sgd", "digital"])
 @pytest.mark.parametrize("after", [1, 2])
 def test_interrupted_run_goes_on_bit_for_bit(tmp_path: Path, after: int, algorithm: str) -> None:
@@ -413,7 +414,9 @@ def refused(folder: Path, code: object, out: str, err: str, parts: tuple[str, ..
 # one import for five runs: each is a fork, which kills itself after the first epoch that it has written
 KILLED = """
 import os, signal, sys
+import torch._dynamo  # an optimizer imports it
 from crossweep import build, console, train  # what `train` would import when it runs
+from crossweep.engine.cpu.kernels import windows
 from crossweep.training import loop
 
 written, words, results = loop.save_checkpoint, sys.argv[1:], []

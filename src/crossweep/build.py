@@ -26,21 +26,25 @@ from crossweep.training.experiment import Experiment
 
 
 def plain(cfg: DictConfig) -> dict[str, Any]:
-    """The resolved configuration as plain dictionaries.
+    """The resolved configuration as plain dictionaries, less Hydra's own node.
 
     Raises:
         ConfigError: a mandatory value is missing, or an interpolation cannot be resolved.
     """
     try:
-        resolved = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
+        return {str(name): _resolved(cfg[name]) for name in cfg if name != "hydra"}
     except MissingMandatoryValue as error:
         raise ConfigError(f"{error.full_key}: must be given") from error
     except OmegaConfBaseException as error:
         if isinstance(error.__cause__, ConfigError):  # of a resolver of ours
             raise error.__cause__ from error
         raise ConfigError(f"{error.full_key}: {str(error).splitlines()[0]}") from error
-    assert isinstance(resolved, dict)
-    return {str(key): value for key, value in resolved.items()}
+
+
+def _resolved(node: Any) -> Any:
+    if not OmegaConf.is_config(node):
+        return node
+    return OmegaConf.to_container(node, resolve=True, throw_on_missing=True)
 
 
 def build(cfg: Node, *, together: int = 1) -> Experiment | TestbedExperiment:

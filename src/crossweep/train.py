@@ -202,7 +202,7 @@ def together(configs: Sequence[DictConfig], trials: Sequence["TrialHandle"]) -> 
     runs = []
     for config, trial in zip(configs, trials, strict=True):
         folder = Path(config.hydra.sweep.dir) / config.hydra.sweep.subdir
-        runs.append(_run(_without_hydra(config), config.hydra, folder, hooks[id(trial)], []))
+        runs.append(_run(config, config.hydra, folder, hooks[id(trial)], []))
     return [_returned([record]) for record in _succeeded(train_all(runs))]
 
 
@@ -230,7 +230,7 @@ def _grouped(configs: Sequence[DictConfig]) -> "tuple[list[Experiment | TestbedE
     from crossweep.build import build, plain
     from crossweep.training.company import groups as found
 
-    experiments = [build(plain(_without_hydra(config))) for config in configs]
+    experiments = [build(plain(config)) for config in configs]
     return experiments, found(experiments)
 
 
@@ -238,10 +238,6 @@ def _grouped(configs: Sequence[DictConfig]) -> "tuple[list[Experiment | TestbedE
 setattr(run, "together", together)  # noqa: B010
 setattr(run, "at_once", at_once)  # noqa: B010
 setattr(run, "groups", groups)  # noqa: B010
-
-
-def _without_hydra(config: DictConfig) -> DictConfig:
-    return OmegaConf.masked_copy(config, [str(name) for name in config if name != "hydra"])
 
 
 def _of_seeds(cfg: DictConfig, folder: Path) -> Iterator[tuple[DictConfig, Path, list[str]]]:
@@ -312,7 +308,7 @@ def check(cfg: DictConfig) -> tuple[str, ...]:
     """
     from crossweep.build import build, plain
 
-    config = plain(_without_hydra(cfg))
+    config = plain(cfg)
     _check_pruner(config)
     experiment = build(config)
     experiment.check()

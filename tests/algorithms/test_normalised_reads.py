@@ -123,6 +123,7 @@ def trained(weight: ChainWeight, size: float, lr: float = 0.3) -> ChainWeight:
     return weight
 
 
+@pytest.mark.few(2)
 @ON_EVERY_ENGINE
 def test_gradients_of_another_size_give_the_same_pulses(engine: EngineParameters) -> None:
     """A power of two scales exactly; with c-TTv2 as well, because both leave that to the pulses' own scale."""
@@ -134,6 +135,7 @@ def test_gradients_of_another_size_give_the_same_pulses(engine: EngineParameters
         torch.testing.assert_close(dict(small.named_buffers())[name], dict(large.named_buffers())[name])
 
 
+@pytest.mark.few(2)
 @ON_EVERY_ENGINE
 def test_contents_of_another_size_give_the_same_pulses_too(engine: EngineParameters) -> None:
     """Where A holds ten times as much, c-TTv2 writes ten times as many pulses, and this rule the same."""

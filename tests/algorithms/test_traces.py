@@ -110,6 +110,7 @@ def cases() -> list[ParameterSet]:
     return some(names, *CORE)
 
 
+@pytest.mark.few(each="name backend")
 @pytest.mark.parametrize("backend", ["reference", "cpu"])
 @pytest.mark.parametrize("name", cases())
 def test_trace(name: str, backend: Backend) -> None:

@@ -10,6 +10,7 @@ CPU = torch.device("cpu")
 SCENES = {scene.title: scene for scene in scenes()}
 
 
+@pytest.mark.few(40)
 @pytest.mark.parametrize("title", SCENES)
 def test_the_truth_works_compiled_and_agrees_with_itself(title: str) -> None:
     weight = SCENES[title].weight("cpu", CPU)

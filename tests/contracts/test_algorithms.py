@@ -87,6 +87,7 @@ every = pytest.mark.parametrize("name", ANALOG)
 everywhere = in_pairs("name, device, engine", ANALOG, DEVICES, tuple(ENGINES))
 
 
+@pytest.mark.few(each="name device engine")
 @everywhere
 def test_save_and_load_continue_with_the_same_bits(name: str, device: str, engine: str) -> None:
     weight, made = build(name, device, engine)
@@ -104,6 +105,7 @@ def test_save_and_load_continue_with_the_same_bits(name: str, device: str, engin
     assert weight.counters()["tally"] == again.counters()["tally"]
 
 
+@pytest.mark.few(each="name device engine")
 @everywhere
 def test_weights_move_stay_finite_and_within_reach(name: str, device: str, engine: str) -> None:
     weight, _ = build(name, device, engine)
@@ -121,6 +123,7 @@ def test_weights_move_stay_finite_and_within_reach(name: str, device: str, engin
         assert engine == "mean" or tile.pulses == round(tile.pulses)  # mean counts expected ones
 
 
+@pytest.mark.few(each="name device engine")
 @in_pairs("name, device, engine", ANALOG, ("soft_bounds", "cells", "pair"), tuple(ENGINES))
 def test_leading_dimensions_are_independent_crossbars(name: str, device: str, engine: str) -> None:
     weight, _ = build(name, device, engine, 2, 3)
@@ -210,6 +213,7 @@ FOLLOWS: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 
 
+@pytest.mark.few(8)
 @every
 def test_ideal_devices_with_tiny_steps_follow_digital_sgd(name: str) -> None:
     """Without any non-ideality the weight moves along ``-d x^T``: its change is collinear with SGD's.
@@ -345,6 +349,7 @@ def shifted(step: float, pulses: int, noise: float = 0.0) -> tuple[AnalogTile, T
     return tile, point
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize("noise", [0.0, 0.5])
 @pytest.mark.parametrize("step", [0.05, 0.01])
 def test_zero_shifting_stays_below_the_bound_of_theory(step: float, noise: float) -> None:

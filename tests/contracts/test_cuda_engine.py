@@ -42,15 +42,11 @@ FIRST = {
     for scene in (
         Scene(rule="analog_sgd", device="exponential"),
         Scene(rule="cttv2", device="power"),
-        Scene(rule="cttv2", device="exponential", level="mean"),
-        Scene(rule="analog_sgd", device="power", level="mean"),
         Scene(rule="cttv2", device="table"),
         Scene(rule="cttv2", level="mean", max_relaxation=0.02),
         Scene(rule="cttv2", level="pulse"),
-        Scene(rule="agad", level="mean"),
         Scene(rule="erider"),
         Scene(rule="tt_adam, factored"),
-        Scene(rule="residual_learning"),
         Scene(rule="rlv2", reads="narrow"),
     )
     for scene in [replace(scene, shape=(18, 20), samples=5, batches=2)]
@@ -62,6 +58,7 @@ def test_it_does_what_the_cpu_engine_does(title: str) -> None:
     assert agreement((FIRST | ALL)[title], "cuda", HERE).faults == []
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize(
     "scene",
     [
@@ -104,6 +101,7 @@ def moved(own: PulsePlan) -> PulsePlan:
     return replace(own, **tensors, whole=None)
 
 
+@pytest.mark.few(4)
 @pytest.mark.parametrize("longest", [1, 5, 19, 20, 31, 32, 33, 70])
 def test_pulses_are_those_of_the_cpu_engine(longest: int) -> None:
     own = plan(9, 21, longest)
@@ -145,6 +143,7 @@ def test_each_of_several_instances_draws_what_it_draws_alone() -> None:
         assert torch.equal(together.rows[seed], alone.rows[0])
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize("bounded", [True, False])
 @pytest.mark.parametrize("noise_management", ["abs_max", "constant"])
 def test_vectors_that_clip_are_read_again_alike(bounded: bool, noise_management: NoiseManagement) -> None:

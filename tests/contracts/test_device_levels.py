@@ -20,6 +20,7 @@ FINE = [n for n in catalogue.NAMES if catalogue.load(n).states > 100 and catalog
 INSTANCES = 400
 
 
+@pytest.mark.few(each="name")
 @pytest.mark.parametrize("engine", [COUNT, MEAN], ids=["count", "mean"])
 @pytest.mark.parametrize("name", FINE)
 def test_levels_agree_with_the_sequential_reference(name: str, engine: EngineParameters, rng: Stream) -> None:

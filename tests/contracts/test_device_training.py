@@ -20,6 +20,7 @@ SHORT = (
 )
 
 
+@pytest.mark.few(9)
 @pytest.mark.parametrize("name", catalogue.NAMES)
 def test_a_network_trains_on_it(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CROSSWEEP_MULTIRUN", str(tmp_path / "multirun"))

@@ -118,6 +118,7 @@ def follow(
         assert_same(state(first), state(second))
 
 
+@pytest.mark.few(each="name")
 @pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("level", ENGINES)
 @pytest.mark.parametrize("name", ANALOG)
@@ -125,6 +126,7 @@ def test_alone_equals_in_company(name: str, level: str, backend: str) -> None:
     compare(name, "soft_bounds", replace(ENGINES[level], backend=backend))  # type: ignore[arg-type]
 
 
+@pytest.mark.few(each="name device backend")
 @pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("device", ["exp_step", "relaxing"])
 @pytest.mark.parametrize("name", ["cttv2", "analog_sgd", "ttv1"])
@@ -132,6 +134,7 @@ def test_alone_equals_in_company_on_other_devices(name: str, device: str, backen
     compare(name, device, replace(ENGINES["count"], backend=backend))  # type: ignore[arg-type]
 
 
+@pytest.mark.few(each="name level backend")
 @pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("level", ENGINES)
 @pytest.mark.parametrize("name", ["cttv2", "analog_sgd", "ttv1", "rider", "mixed_precision"])
@@ -194,6 +197,7 @@ def compare_numbers(name: str, engine: EngineParameters, **which: Any) -> None:
     follow(alone, own, rates)
 
 
+@pytest.mark.few(each="key")
 @pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("key", [*ACTS, *READS])
 def test_alone_equals_in_company_of_points_that_differ_in_a_number_that_acts(key: str, backend: str) -> None:
@@ -201,6 +205,7 @@ def test_alone_equals_in_company_of_points_that_differ_in_a_number_that_acts(key
     compare_numbers("cttv2", engine, device={key} & ACTS.keys(), io={key} & READS.keys())
 
 
+@pytest.mark.few(each="name level")
 @in_pairs("name,level,backend", ANALOG, ENGINES, ["reference", "cpu"])
 def test_alone_equals_in_company_of_points_that_differ_in_all_of_them(
     name: str, level: str, backend: str
@@ -209,6 +214,7 @@ def test_alone_equals_in_company_of_points_that_differ_in_all_of_them(
     compare_numbers(name, engine, device=[*ACTS], io=[*READS], rules=name != "mixed_precision_adamw")
 
 
+@pytest.mark.few(5)
 @pytest.mark.slow
 @pytest.mark.parametrize("level", ENGINES)
 @pytest.mark.parametrize("name", ANALOG)

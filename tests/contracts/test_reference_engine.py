@@ -59,6 +59,7 @@ def use(weight: AnalogWeight) -> None:
         weight.update(normal(t, 5, 5), normal(1000 + t, 5, 4), 0.3)
 
 
+@pytest.mark.few(each="name device level")
 @in_pairs("name, device, level", ANALOG, DEVICES, tuple(ENGINES))
 def test_the_reference_calls_no_kernel(name: str, device: str, level: str, no_kernels: None) -> None:
     weight = made(name, device, ENGINES[level], "reference")

@@ -86,6 +86,7 @@ def watch(tile: AnalogTile) -> None:
     tile.end_batch = watched  # type: ignore[method-assign]
 
 
+@pytest.mark.few(each="name extra engine")
 @in_pairs("name, extra, engine", ANALOG, EXTRAS, tuple(ENGINES))
 def test_training_changes_what_it_is_there_to_change(name: str, extra: str, engine: str) -> None:
     """The same bits where every buffer is copied before every mini-batch; and any change restarts the drift."""

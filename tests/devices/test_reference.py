@@ -126,6 +126,7 @@ def critical(n: int, m: int) -> float:
     return sqrt(-log(expect.FALSE_ALARM / 2) / 2 * (n + m) / (n * m))
 
 
+@pytest.mark.few(12)
 @pytest.mark.parametrize("name", traces("noise"))
 def test_noisy_pulses_have_the_recorded_distribution(name: str, rng: Stream) -> None:
     check_noise(load(name), rng, stages=2)

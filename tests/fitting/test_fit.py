@@ -61,6 +61,7 @@ def truth(name: str, device: AbstractDevice) -> dict[str, float]:
     return found
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("name", some(CASES, "soft_bounds", "exp_step"))
 def test_a_fitted_device_steps_as_the_compiled_response_says(name: str) -> None:
     device = catalogue.alike(name, **CASES[name])
@@ -106,6 +107,7 @@ def test_intervals_cover_the_truth_in_95_of_100(name: str) -> None:
             expect.rate(sum(low <= value <= high for low, high in stated), len(stated), 0.95)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "others"),
     [

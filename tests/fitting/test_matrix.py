@@ -17,6 +17,7 @@ SOME = (
 )
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize("case", SOME, ids=str)
 def test_a_known_truth_is_recovered(case: Case) -> None:
     assert outcome(case).startswith("right")

@@ -73,6 +73,7 @@ def test_a_drop_before_a_train_is_no_pulse() -> None:
     assert not any("trains" in note for note in fitted(trains(), "soft_bounds").notes)
 
 
+@pytest.mark.slow
 def test_a_model_that_explains_nothing_is_not_offered() -> None:
     rng, one = np.random.default_rng(0), trains()
     for noise in (rng.choice([-1.0, 1.0], one.pulses.size), rng.standard_normal(one.pulses.size)):
@@ -80,6 +81,7 @@ def test_a_model_that_explains_nothing_is_not_offered() -> None:
             fitted(Trains("D", one.pulses, noise, one.fresh), "soft_bounds", "constant_step", "linear_step")
 
 
+@pytest.mark.slow
 def test_long_smooth_trains_are_fitted() -> None:
     found = fitted(trains(cycles=1, length=200), "soft_bounds", "constant_step", "linear_step")
     assert found.best.fits[0].step(0.0, up=True) == pytest.approx(0.04, rel=0.15)

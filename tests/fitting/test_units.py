@@ -25,6 +25,7 @@ def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return ["a/pulses.csv", "b/pulses.csv"]
 
 
+@pytest.mark.slow
 def test_two_devices_live_side_by_side(files: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     fit([files[0], *ONLY])
     with pytest.raises(SystemExit):

@@ -86,6 +86,7 @@ def growing() -> Trains:
     )
 
 
+@pytest.mark.slow
 def test_a_model_whose_device_would_be_refused_is_not_offered() -> None:
     with pytest.raises(ConfigError, match=r"exp_step.*its device breaks a rule"):
         fit_all(Path("made"), [growing()], Scale(0.0, 1.0), choose(["exp_step"]))

@@ -123,6 +123,7 @@ def test_table_of_changes_names_every_key(name: str) -> None:
     assert set(changes) == set(options.settings(name)) - ELSEWHERE
 
 
+@pytest.mark.few(12)
 @pytest.mark.parametrize(("name", "key"), [(n, k) for n in options.NAMES for k in CHANGES.get(n, ())])
 def test_every_key_changes_the_network(name: str, key: str) -> None:
     shape = CIFAR if key == "kwargs" or name == "resnet18" else DIGITS

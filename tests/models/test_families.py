@@ -65,6 +65,7 @@ def test_there_are_enough_families() -> None:
     assert len(FAMILIES) > 90 and sum(hint(name) < len(TINY) for name in FAMILIES.values()) >= 40
 
 
+@pytest.mark.few(10)
 @pytest.mark.parametrize("name", cases())
 def test_ideal_devices_change_nothing(name: str) -> None:
     with catch_warnings():

@@ -76,6 +76,7 @@ def test_any_value_anywhere_in_a_record_or_trial(tmp_path: Path, capsys: pytest.
     assert page(analysed, [], str)
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize(
     "place",
     (

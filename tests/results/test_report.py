@@ -375,6 +375,7 @@ def test_the_language_is_a_device_engineers(made: tuple[Report, Page, str]) -> N
     assert not re.search(r"\bloss\b(?! )|\ba loss\b|loss of", before + after)
 
 
+@pytest.mark.slow
 def test_nothing_is_ranked_where_nothing_is_decided(tmp_path: Path) -> None:
     def alike(place: np.ndarray, _: str) -> float:
         return cliff(place)

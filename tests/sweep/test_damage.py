@@ -55,6 +55,7 @@ def test_numbers_of_lost_folders_are_kept_but_have_not_failed(
     assert "0 failed points queued again" in capfd.readouterr().out
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize("harm", ["deleted", *DAMAGE])
 def test_a_trial_whose_folder_is_gone_is_repeated(harm: str, sweep: Sweep) -> None:
     folder = sweep("study.n_trials=3")
@@ -74,6 +75,7 @@ def test_a_trial_whose_folder_is_gone_is_repeated(harm: str, sweep: Sweep) -> No
 # -- damaged files ---------------------------------------------------------------------------------
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("harm", DAMAGE)
 def test_a_damaged_description_is_one_line_and_its_remedy_works(harm: str, sweep: Sweep) -> None:
     folder = sweep("study.n_trials=1")
@@ -120,6 +122,7 @@ def test_a_damaged_database_is_one_line_and_is_rebuilt(sweep: Sweep) -> None:
 # -- places that cannot be used --------------------------------------------------------------------
 
 
+@pytest.mark.few(3)
 @pytest.mark.parametrize(
     "name", [".ledger.lock", "study.journal.flock", "study.journal", "study.json", ".leases"]
 )

@@ -89,9 +89,12 @@ LINES = {
     ("-m", "task=least_squares", "algorithm=cttv2,digital"): "task: a test-bed needs a rule with tiles",
     ("-m", *TINY, "hydra.job.name=a,b"): "Sweeping over Hydra's configuration is not supported",
     ("-m", *TINY, "+foo=1,2"): "foo: is read by nothing",
+    ("-m", "study=optimisers", "experiment=paper/small_resnet"): "experiment=paper/small_resnet: chooses "
+    "model=resnet_cifar, but study=optimisers model=mlp_relu, and a study comes last",
 }
 
 
+@pytest.mark.few(14)
 @pytest.mark.parametrize("words", LINES, ids=" ".join)
 def test_a_study_and_a_grid_are_checked_before_the_first_run(
     words: tuple[str, ...], refused: Refused
@@ -99,6 +102,7 @@ def test_a_study_and_a_grid_are_checked_before_the_first_run(
     assert LINES[words] in refused(*words)
 
 
+@pytest.mark.few(3)
 @pytest.mark.parametrize(
     "words",
     [

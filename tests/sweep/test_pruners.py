@@ -23,6 +23,7 @@ PRUNERS = {
 }
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize("name", some(PRUNERS, "none", "median", "hyperband", "threshold"))
 def test_bad_trials_are_pruned_and_good_ones_are_not(name: str, sweep: Sweep) -> None:
     # each good point is better than those before it, so no pruner may end it, in whichever bracket it falls

@@ -35,6 +35,7 @@ def ask(study: optuna.Study, chooser: Any, space: Space) -> tuple[optuna.Trial, 
     return trial, space.suggest(trial)
 
 
+@pytest.mark.few(5)
 @pytest.mark.parametrize(
     "name", ["levelset", "qmc", "grid", "random", "tpe", "gp", "cmaes", "nsgaii", "nsgaiii"]
 )

@@ -43,6 +43,7 @@ STORAGES = (
 )
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("storage", STORAGES)
 def test_a_secret_of_the_environment_is_in_no_file_and_no_line(
     storage: str,
@@ -62,6 +63,7 @@ def test_a_secret_of_the_environment_is_in_no_file_and_no_line(
     assert SECRET not in "".join(capfd.readouterr()) + caplog.text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "launcher", [(), pytest.param(("hydra/launcher=submitit_local",), marks=pytest.mark.slow)]
 )

@@ -59,6 +59,7 @@ def axis_of(name: str) -> tuple[Axis, dict[str, object]]:
     return from_yaml(name, node), node
 
 
+@pytest.mark.few(7)
 @pytest.mark.parametrize("study", some(STUDIES, *OFTEN))
 def test_every_study_lists_what_it_would_run(study: str, command: Command, tmp_path: Path) -> None:
     few = ("training.pretrain.batch_size=8", "training.finetune.batch_size=8")  # made-up data sets are small
@@ -78,6 +79,7 @@ def test_a_dry_run_needs_a_study(command: Command, capsys: pytest.CaptureFixture
     assert "--dry-run: lists what a study would run, so it needs -m study=NAME" in capsys.readouterr().err
 
 
+@pytest.mark.few(8)
 @pytest.mark.parametrize("name", AXES)
 def test_every_axis_builds_at_both_ends_and_says_where_it_comes_from(name: str) -> None:
     axis, node = axis_of(name)
@@ -132,6 +134,7 @@ def test_a_shortened_study_of_published_numbers_ends_with_its_table(
     assert "Not as printed there: training.finetune.epochs: 1 instead of 30." in page
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize(
     ("axes", "more", "sizes"),
     [

@@ -86,6 +86,7 @@ BENT = {
 }
 
 
+@pytest.mark.few(20)
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize(
     ("dw_min", "noise", "samples", "pulses", "repeat"),
@@ -138,6 +139,7 @@ def test_count_is_faithful_for_devices_without_closed_form(
     expect.same_std(fast, exact, slack=STD)
 
 
+@pytest.mark.few(6)
 @pytest.mark.parametrize("family", FAMILIES | BENT)
 @pytest.mark.parametrize(
     ("dw_min", "noise"), some([(0.01, 0.3), (0.1, 0.0), (0.1, 0.5)], (0.1, 0.0), (0.1, 0.5))

@@ -147,6 +147,7 @@ DEVICES = {
 }
 
 
+@pytest.mark.few(26)
 @pytest.mark.parametrize("name", DEVICES)
 @pytest.mark.parametrize(("up", "down"), [(1, 0), (3, 2), (0, 9), (20, 15)])
 def test_compiled_and_torch_response_agree(name: str, up: int, down: int, rng: Stream) -> None:
@@ -278,6 +279,7 @@ def _one_each(v, up, su, sd, scale, high, low, scalars, xi, out):
         )
 
 
+@pytest.mark.few(18)
 @pytest.mark.parametrize("bl", some([1, 7, 32, 45, 100], 1, 7, 32, 45))
 @pytest.mark.parametrize(
     "name", ["soft", "linear", "constant", "coarse", "exponential", "power", "root", "nodes", "table"]

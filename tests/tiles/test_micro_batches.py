@@ -43,6 +43,7 @@ def test_pieces_cover_the_mini_batch_once(batch: int, most: int) -> None:
     assert (sizes[:-1] == most).all()
 
 
+@pytest.mark.few(3)
 @pytest.mark.parametrize("name", RULES)
 def test_pieces_train_as_the_whole_where_nothing_is_drawn(name: str) -> None:
     """Samples follow one another anyway: with certain pulses every state, buffer and counter is the same."""

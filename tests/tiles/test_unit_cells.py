@@ -178,6 +178,7 @@ def test_a_pair_only_ever_grows(rng: Stream) -> None:
     assert tile.pulses == 2 * 12
 
 
+@pytest.mark.few(1)
 @every_engine
 def test_engines_agree_on_a_pair(engine: EngineParameters, rng: Stream) -> None:
     device = catalogue.alike("pcm", dw_min=0.001, dw_min_std=0.0)

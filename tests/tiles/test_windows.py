@@ -142,6 +142,7 @@ LEVELS: dict[str, tuple[EngineParameters, AbstractDevice]] = {
 }
 
 
+@pytest.mark.few(40)
 @pytest.mark.parametrize("level", LEVELS)
 @pytest.mark.parametrize("name", RULES)
 def test_one_call_does_what_the_windows_do_one_by_one(
@@ -191,6 +192,7 @@ def test_expected_pulses_in_one_call_move_as_they_do_window_by_window(
     expect.same_std(at_once - at_once.mean(0), one_by_one - one_by_one.mean(0))
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize("name", BY_TRAINS)
 def test_pulse_trains_in_one_call_write_what_they_write_window_by_window(
     name: str, monkeypatch: pytest.MonkeyPatch

@@ -70,6 +70,7 @@ def test_crossbars_that_do_not_fit_into_memory_are_refused_before_they_are_made(
     build(configuration(*words, "algorithm=digital")).check()
 
 
+@pytest.mark.few(5)
 @pytest.mark.parametrize("algorithm", ["cttv2", "analog_sgd", "mixed_precision", "agad"])
 @pytest.mark.parametrize("device", ["soft_bounds", "pcm", "ideal"])
 def test_the_estimate_is_what_a_layer_takes(algorithm: str, device: str) -> None:

@@ -47,6 +47,7 @@ SCENES = {scene.title: scene for scene in in_graphs((3, 5), 4)}
 FIRST = [one.title for one in SCENES.values() if one.rule in ("cttv2, columns", "mixed_precision")][:2]
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("title", some(SCENES, *FIRST))
 def test_kernels_in_a_graph_do_what_launched_ones_do(title: str) -> None:
     """Pulses and counts to the last one; states as the engine on the CPU has them."""
@@ -183,6 +184,7 @@ def make(tapes: list[Tape]) -> Callable[[], Tape]:
     return one
 
 
+@pytest.mark.few(4)
 @pytest.mark.parametrize(
     ("rule", "optimizer", "many", "device"),
     [

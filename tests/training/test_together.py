@@ -127,6 +127,7 @@ def assert_same(alone: Sequence[Result], together: Sequence[Result]) -> None:
     assert together[0].history[-1]["train_loss"] != together[1].history[-1]["train_loss"]
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("network", NETWORKS)
 def test_experiments_side_by_side(network: str, tmp_path: Path, companies: list[int]) -> None:
     words = (*SMOOTH, *NETWORKS[network])
@@ -175,6 +176,7 @@ def test_points_that_differ_in_numbers_that_act(digital: str, tmp_path: Path, co
     assert together[0].history[0]["analog_lr"] > together[1].history[0]["analog_lr"]
 
 
+@pytest.mark.few(10)
 @pytest.mark.parametrize(
     ("words", "reason"),
     [

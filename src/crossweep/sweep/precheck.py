@@ -4,7 +4,7 @@ A task function may carry ``check``: it takes a composed configuration, raises w
 the names of the metrics that the run will have.
 """
 
-import copy
+import pickle
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +32,30 @@ def require_reaches_the_run(space: Space) -> None:
         for key in axis.keys:
             if key.replace("/", ".").partition(".")[0] in OWN:
                 raise ConfigError(f"{key}: cannot be swept, it says how the study runs and reaches no run")
+
+
+def require_experiment_holds(config: "DictConfig", loader: "ConfigLoader") -> None:
+    """Refuse a study that would take the place of what a typed experiment chooses: Hydra lets the later option win.
+
+    Raises:
+        ConfigError: another data set, model, ... would be trained than the experiment's.
+    """
+    from hydra.types import RunMode
+    from omegaconf import OmegaConf
+
+    typed = OmegaConf.to_container(config.hydra.overrides.task, resolve=False)
+    assert isinstance(typed, list)
+    name = config.hydra.job.config_name
+    alone = [word for word in typed if word.partition("=")[0].lstrip("+") != "study"]
+    own = loader.compute_defaults_list(name, alone, RunMode.MULTIRUN).overrides
+    final = config.hydra.runtime.choices
+    for group, chosen in own.override_choices.items():
+        by = own.override_metadata[group].containing_config_path or ""
+        if by.partition("/")[0] == "experiment" and final.get(group) != chosen:
+            raise ConfigError(
+                f"experiment={final.experiment}: chooses {group}={chosen}, but study={final.study} {group}={final[group]}, "
+                f"and a study comes last; say which, {group}=..."
+            )
 
 
 def samples(space: Space) -> Iterator[dict[str, Any]]:
@@ -104,7 +128,7 @@ class _Compose:
         self, space: Space, fixed: Sequence[str], config: "DictConfig", loader: "ConfigLoader"
     ) -> None:
         self._space, self._fixed, self._config, self._loader = space, list(fixed), config, loader
-        self._composed: dict[tuple[str, ...], DictConfig] = {}
+        self._composed: dict[tuple[str, ...], bytes] = {}
 
     def __call__(self, values: Mapping[str, Any]) -> "DictConfig":
         from omegaconf import OmegaConf
@@ -120,8 +144,8 @@ class _Compose:
                     choices += overrides(axis, value)
         if tuple(choices) not in self._composed:
             made = self._loader.load_sweep_config(self._config, [*self._fixed, *choices])
-            self._composed[tuple(choices)] = made
-        point = copy.deepcopy(self._composed[tuple(choices)])
+            self._composed[tuple(choices)] = pickle.dumps(made)
+        point: DictConfig = pickle.loads(self._composed[tuple(choices)])  # faster than a deep copy
         for key, value in settings.items():
             OmegaConf.update(point, key, value, merge=True)
         return point
