@@ -2,6 +2,7 @@
 
 from functools import partial
 from itertools import pairwise
+from operator import is_
 from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
@@ -11,7 +12,7 @@ from torch import Tensor
 from crossweep import feed
 from crossweep.algorithms.base import AnalogWeight
 from crossweep.algorithms.moment import Moment
-from crossweep.common import Number, Rate, common, differ, lift, now, over, own
+from crossweep.common import Each, Number, Rate, common, differ, lift, now, over, own
 from crossweep.devices.base import AbstractDevice
 from crossweep.engine.base import granularity
 from crossweep.engine.chain import Chain, TransferState
@@ -76,6 +77,7 @@ class ChainWeight(AnalogWeight):
         self.draws = factory.draws.fork("transfers")
         self.gradient = rule.first_gradient
         self.losses: list[float] = []
+        self._last: tuple[Any, Any, Any] = (), (), None  # of ``_known_program``
         fading = self.fast.device.symmetry_point(self.fast.cells) is not None
         self.shares = rule.shares(fading=fading)
         self.states = [TransferState(transfer, like) for transfer in self.program(1, 1.0).transfers]
@@ -188,13 +190,30 @@ class ChainWeight(AnalogWeight):
             whole = self.program(batch, now(lr))
             return [own(whole, i) for i in range(max(differ(whole), 1))]
 
-        feed.same(lambda: [one.fixed for one in programs()])
         if not feed.active():
-            return self.program(batch, now(lr))
+            return self._known_program(batch, now(lr))
+        feed.same(lambda: [one.fixed for one in programs()])
         made = programs()
         numbers = feed.given(lambda: np.array([one.numbers for one in programs()], np.float64), like)
         fed = [one.with_numbers(row.unbind()) for one, row in zip(made, numbers.unbind(), strict=True)]
         return common(fed, "program")  # type: ignore[no-any-return]
+
+    def _known_program(self, batch: int, lr: Number) -> Program:
+        """That of most mini-batches is that of the one before."""
+        if isinstance(lr, Each):
+            return self.program(batch, lr)
+        numbers = batch, lr, self.gradient
+        given = (
+            self.rule,
+            self.shares,
+            self.forward_io,
+            self.backward_io,
+            *(tile.device for tile in self.chain),
+        )
+        if numbers != self._last[0] or not all(map(is_, given, self._last[1])):
+            self._last = numbers, given, self.program(batch, lr)
+        program: Program = self._last[2]
+        return program
 
     def _rate(self, program: Program, tops: tuple[Tensor, Tensor]) -> Tensor:
         """Learning rate of the gradient's tile for every sample [..., b], from the largest ``|x|`` and ``|d|`` of each."""

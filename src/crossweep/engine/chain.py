@@ -299,11 +299,12 @@ class Job:
         schedules = {}
         for j in range(head, len(program.transfers)):
             due, what = _windows(chain.states[j].clock, batch), program.transfers[j].what
-            lead = chain.chop_in.shape[:-1] if differ(what) else ()
-            sign = torch.ones(*lead, *due.reads.shape, device=chain.chop_in.device)
-            fresh = torch.zeros_like(sign, dtype=torch.bool)
             if j == 0 and program.chopper.flips_columns:
                 sign, fresh = _chopped(chain, program, due, batch)
+            else:
+                lead = chain.chop_in.shape[:-1] if differ(what) else ()
+                sign = torch.ones(*lead, *due.reads.shape, device=chain.chop_in.device)
+                fresh = torch.zeros_like(sign, dtype=torch.bool)
             schedules[j] = schedule(due, what, rate, program.chopper, sign, fresh)
         return cls(chain, program, plan, schedules, _agenda(schedules, head))
 
@@ -515,9 +516,10 @@ def _average(what: Smoothed, read: Read, state: TransferState) -> Tensor:
 
 def _windows(clock: TransferClock, batch: int) -> Windows:
     """Those of the next ``batch`` samples; where a step is to be captured always as many."""
-    padded = feed.active()
-    due = clock.windows(batch, padded=padded)
-    feed.again(lambda: due.become(clock.windows(batch, padded=padded)))
+    if not feed.active():
+        return clock.windows(batch)
+    due = clock.windows(batch, padded=True).apart()
+    feed.again(lambda: due.become(clock.windows(batch, padded=True)))
     return due
 
 

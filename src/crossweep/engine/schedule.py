@@ -6,7 +6,7 @@ column that has a read left stands exactly where a sample-by-sample simulation w
 """
 
 from dataclasses import dataclass, fields
-from functools import partial
+from functools import lru_cache, partial
 from operator import attrgetter
 from typing import Any
 
@@ -80,21 +80,28 @@ class TransferClock:
 
     def windows(self, batch: int, *, padded: bool = False) -> "Windows":
         """The windows of the next ``batch`` samples; ``padded``: as many as there may be, the last ones empty."""
-        reads = self.reads_within(batch)
-        first = self.every - self.samples % self.every
-        offset = (np.arange(self.slices) - self.column) % self.slices  # reads before this column's first one
         many = self.most_windows(batch) if padded else self.many_windows(batch)
-        index = offset + self.slices * np.arange(many)[:, None]
-        read = index < reads
-        until = np.where(read, first + index // self.at_once * self.every, batch)
-        since = np.concatenate((np.zeros_like(until[:1]), until[:-1]))
-        return Windows(
-            since=since, until=until, reads=read, passes=self.passes + (self.column + index) // self.slices
-        )
+        reads, first = self.reads_within(batch), self.every - self.samples % self.every
+        place = self.slices, self.every, self.at_once, self.column, reads, first, batch, many
+        since, until, read, passes = _windows(*place)
+        return Windows(since=since, until=until, reads=read, passes=self.passes + passes)
 
     def as_dict(self) -> dict[str, int]:
         """What a checkpoint keeps."""
         return {"samples": self.samples, "column": self.column, "passes": self.passes}
+
+
+@lru_cache(maxsize=64)  # a clock comes by the same place again and again
+def _windows(
+    slices: int, every: int, at_once: int, column: int, reads: int, first: int, batch: int, many: int
+) -> tuple[Numbers, Numbers, Flags, Numbers]:
+    """``Windows`` of a clock that has no passes behind it; ``first``: samples until the next transfer."""
+    offset = (np.arange(slices) - column) % slices  # reads before this column's first one
+    index = offset + slices * np.arange(many)[:, None]
+    read = index < reads
+    until = np.where(read, first + index // at_once * every, batch)
+    since = np.concatenate((np.zeros_like(until[:1]), until[:-1]))
+    return since, until, read, (column + index) // slices
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,6 +119,10 @@ class Windows:
     until: Numbers
     reads: Flags
     passes: Numbers
+
+    def apart(self) -> "Windows":
+        """The same, in arrays that nobody else looks at."""
+        return Windows(**{one.name: getattr(self, one.name).copy() for one in fields(Windows)})
 
     def become(self, other: "Windows") -> None:
         """Take the numbers of another mini-batch, in place."""

@@ -1,7 +1,7 @@
 """All windows of a mini-batch of a program's first transfer in one compiled call."""
 
 from collections.abc import Sequence
-from functools import partial
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -166,6 +166,7 @@ def _of_other_lines(
     return added
 
 
+@lru_cache(maxsize=64)
 def _reads(io: IOParameters, lines: int) -> Reads:
     """The periphery of one-hot reads among ``lines`` as the kernel takes it."""
     numbers = _floats(OneHot.of(io, lines), OneHot._fields)
