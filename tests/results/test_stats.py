@@ -132,6 +132,22 @@ def test_replicates_tell_noise_and_shared_seed_effect_apart() -> None:
     assert told.shared_std**2 * s == pytest.approx(0.04, rel=6 * np.sqrt(2 / (s - 1)))
 
 
+def test_an_effect_of_seeds_that_grows_with_the_loss_is_told_at_the_level() -> None:
+    """Most trials lie where little is lost, and so little differs; what counts is how far seeds differ where the line is."""
+    rng = np.random.default_rng(7)
+    n, s, level = 200, 40, 1.2
+    loss = 4 * rng.random((n, 1)) ** 4
+    values = loss + rng.normal(0, 0.2, (1, s)) * (0.2 + loss) + rng.normal(0, 0.1, (n, s))
+    told = replication(values, level)
+    assert told.noise_variance == pytest.approx(0.01, rel=6 * np.sqrt(2 / (n * s)))
+    at_the_level = (0.2 * (0.2 + level)) ** 2
+    assert told.shared_std**2 * s == pytest.approx(at_the_level, rel=6 * np.sqrt(2 / (s - 1)))
+    below = replication(
+        values[loss[:, 0] < 0.5], level
+    )  # where the level was never reached: at the largest loss seen
+    assert told.shared_std > below.shared_std > 0
+
+
 def test_single_seeds_tell_nothing_about_seeds() -> None:
     told = replication(np.zeros((9, 1)), level=1.2)
     assert np.isnan(told.noise_variance) and told.shared_std == 0 and not told.crossed

@@ -1,9 +1,9 @@
 """Runs to points: replicate seeds averaged, with what the replicates say about noise and about the seeds
 themselves.
 
-Under common random numbers every point sees the same seeds. Then y_ij = f(x_i) + s_j + e_ij: the seed's own
-effect s_j is shared by all points, looks like no noise at all, and must be added to the surface's uncertainty
-on its own.
+Under common random numbers every point sees the same seeds. Then y_ij = f_i + s_j(f_i) + e_ij: the seed's own
+effect s_j is shared by all points with the same loss f, looks like no noise at all, and must be added to the surface's
+uncertainty on its own.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from crossweep.results.configurations import seed_labels
 
 Array = NDArray[np.float64]
 USED_STATES = ("complete", "diverged")
+LEAST_POINTS = 8  # for a line
 LEAST_SEEDS = 3  # with two, a standard error with one degree of freedom would swallow every answer
 
 
@@ -136,7 +137,10 @@ class Replication:
 
 
 def replication(values: Array, level: float) -> Replication:
-    """Split values [n, s] into point, seed and rest (two-way analysis of variance, no interaction).
+    """Split values [n, s] into point, seed and rest; a seed's effect may grow with the loss, as chance does.
+
+    So each seed's deviations are a straight line over the points' means, and its effect is read off that line at the level,
+    or where the means come closest to it. An average over all points would be that of wherever most of them lie.
 
     Only points with a loss up to a few times the level count, where there are enough: on a cliff replicates
     scatter by far more, and that scatter says nothing about the loss near the level.
@@ -146,16 +150,18 @@ def replication(values: Array, level: float) -> Replication:
     counts = np.isfinite(values).sum(axis=1)
     least = int(counts.min()) if len(counts) else 0
     crossed = values.shape[1] >= 2 and len(values) >= 2 and bool(np.isfinite(values).all())
-    centred = values - np.nanmean(values, axis=1, keepdims=True)
+    means = np.nanmean(values, axis=1, keepdims=True)
+    centred = values - means
     freedom, shared = int((counts - 1).sum()), 0.0
     if crossed and values.shape[1] >= LEAST_SEEDS:
-        effect = centred.mean(axis=0)
-        centred = centred - effect
-        freedom = (len(values) - 1) * (values.shape[1] - 1)
-        rest = float((centred**2).sum()) / freedom
-        # the seeds' means scatter by their own effect and by what is left of the noise after averaging over
-        # points
-        shared = max(0.0, float(effect.var(ddof=1)) - rest / len(values))
+        line = _line(means[:, 0], level)
+        effect, *_ = np.linalg.lstsq(line, centred, rcond=None)
+        centred = centred - line @ effect
+        freedom = (len(values) - line.shape[1]) * (values.shape[1] - 1)
+        rest = float((centred**2).sum()) / max(freedom, 1)
+        # what is read off the lines scatters by the seeds' own effect and by what the points' noise leaves of itself
+        own = float(np.linalg.inv(line.T @ line)[0, 0])
+        shared = max(0.0, float(effect[0].var(ddof=1)) - rest * own)
     noise = float(np.nansum(centred**2)) / freedom if freedom >= 10 else float("nan")
     return Replication(
         noise_variance=noise,
@@ -164,6 +170,13 @@ def replication(values: Array, level: float) -> Replication:
         crossed=crossed,
         seeds=least,
     )
+
+
+def _line(means: Array, level: float) -> Array:
+    """[n, 2] regressors whose first coefficient is what a line over the means says at the level; [n, 1] for too few."""
+    if len(means) < LEAST_POINTS or np.ptp(means) == 0:
+        return np.ones((len(means), 1))
+    return np.column_stack((np.ones(len(means)), means - np.clip(level, means.min(), means.max())))
 
 
 def _column(rows: pd.DataFrame, axis: Axis) -> Array:
