@@ -133,7 +133,7 @@ def test_replicates_tell_noise_and_shared_seed_effect_apart() -> None:
 
 
 def test_an_effect_of_seeds_that_grows_with_the_loss_is_told_at_the_level() -> None:
-    """Most trials lie where little is lost, and so little differs; what counts is how far seeds differ where the line is."""
+    """Most trials lie where little is lost, and so little differs; what counts is how far they do where the line is."""
     rng = np.random.default_rng(7)
     n, s, level = 200, 40, 1.2
     loss = 4 * rng.random((n, 1)) ** 4
