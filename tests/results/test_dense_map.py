@@ -60,7 +60,7 @@ def test_maps_of_other_seeds_agree(default: Contour, dense: Contour) -> None:
 
 @pytest.mark.slow
 def test_maps_of_other_seeds_differ_by_what_their_bands_say() -> None:
-    """Halves of the seeds, twelve times: where the line is, in units of what both bands say of it. If a seed's effect is taken to
+    """Halves of the seeds, twelve times: where the line is, in units of what the bands say. If a seed's effect is taken to
     be the same all over the map, this is 1.38."""
     cells, rng, found = recorded("dense"), np.random.default_rng(1), []
     for _ in range(12):
