@@ -17,6 +17,7 @@ from crossweep.paper.fresh import fresh_table
 from crossweep.paper.optimisers import optimisers_table
 from crossweep.paper.presets import presets_scatter, presets_table
 from crossweep.paper.published import published_table
+from crossweep.paper.references import referred
 from crossweep.paper.retention import retention_table
 from crossweep.paper.rules import epochs_figure, limits_table, rules_figure, rules_table, rules_verdict
 from crossweep.paper.saved import load
@@ -26,10 +27,14 @@ from crossweep.results.plots.style import Figure, drawing
 from crossweep.results.table import Table
 
 TUNES = ("paper_tune", "paper_tune_more", "paper_tune_rates")  # a search may go on under another name
+REFERENCES = (
+    "paper_reference_cifar",
+    "paper_reference_cifar_second",
+)  # of the small Swin, with rates from a search
 RULES = ("paper_rules", "paper_rules_resnet", "paper_micro", "paper_full")  # likewise
 # studies of flaws, and what is judged there: a hybrid's digital part leaves no rule without a flaw to compare with
 FLAWS = {"hybrid": METRIC, "offsets": COST, "tolerance": COST, "skew_variability": COST}
-PAPER = (*RULES, *TUNES, "paper_limits", *(f"paper_{name}" for name in FLAWS), "paper_retention")
+PAPER = (*RULES, *REFERENCES, *TUNES, "paper_limits", *(f"paper_{name}" for name in FLAWS), "paper_retention")
 PRESETS, TWENTY_STATES = "presets", "twenty_states"
 OPTIMISERS = "optimisers"
 PUBLISHED = ("reference_offsets", "states")  # whose tables others have printed
@@ -53,6 +58,11 @@ class Saved:
     def of(self, *names: str) -> list[Table]:
         """Those of these studies that there are."""
         return [self.tables[name] for name in names if name in self.tables]
+
+    @property
+    def rules(self) -> list[Table]:
+        """The runs of the rules, judged by the best digital runs that there are."""
+        return [referred(told, self.of(*REFERENCES)) for told in self.of(*RULES)]
 
     @cached_property
     def drawn(self) -> dict[str, list[Figure]]:
@@ -81,7 +91,7 @@ def saved(folder: Path) -> Saved:
 
 def parts(found: Saved) -> dict[str, str]:
     """Every generated part by the name that its marker has."""
-    rules, searches, limits = found.of(*RULES), found.of(*TUNES), found.of("paper_limits")
+    rules, searches, limits = found.rules, found.of(*TUNES), found.of("paper_limits")
     made = {"runs": runs_table({name: found.tables[name] for name in PAPER if name in found.tables})}
     for name, write in {
         "rules_table": rules_table,
@@ -128,7 +138,7 @@ def _missing(study: str) -> str:
 
 def figures(found: Saved) -> list[Figure]:
     """What can be drawn; call within `style.drawing()`."""
-    rules = found.of(*RULES)
+    rules = found.rules
     drawn = [rules_figure(rules), epochs_figure(rules)] if rules else []
     return [*drawn, *(figure for pictures in found.drawn.values() for figure in pictures)]
 
