@@ -91,6 +91,11 @@ LINES = {
     ("-m", *TINY, "+foo=1,2"): "foo: is read by nothing",
     ("-m", "study=optimisers", "experiment=paper/small_resnet"): "experiment=paper/small_resnet: chooses "
     "model=resnet_cifar, but study=optimisers model=mlp_relu, and a study comes last",
+    (
+        "-m",
+        "study=optimisers",
+        "experiment=chopper,paper/small_resnet",
+    ): "experiment=chopper: chooses model=mlp, but",
 }
 
 

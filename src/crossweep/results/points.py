@@ -158,7 +158,7 @@ def replication(values: Array, level: float) -> Replication:
         effect, *_ = np.linalg.lstsq(line, centred, rcond=None)
         centred = centred - line @ effect
         freedom = (len(values) - line.shape[1]) * (values.shape[1] - 1)
-        rest = float((centred**2).sum()) / max(freedom, 1)
+        rest = float((centred**2).sum()) / freedom
         # what is read off the lines scatters by the seeds' own effect and by what the points' noise leaves of itself
         own = float(np.linalg.inv(line.T @ line)[0, 0])
         shared = max(0.0, float(effect[0].var(ddof=1)) - rest * own)

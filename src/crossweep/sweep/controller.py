@@ -24,7 +24,7 @@ from crossweep.sweep.hooks import Refresher, run_at_end
 from crossweep.sweep.ledger import Ledger, Reason, count_trials
 from crossweep.sweep.plugins import split
 from crossweep.sweep.pool import Pool
-from crossweep.sweep.precheck import precheck, require_experiment_holds, require_metrics
+from crossweep.sweep.precheck import precheck, require_metrics
 from crossweep.sweep.samplers.named import sampler_for
 from crossweep.sweep.settings import Settings, seconds
 from crossweep.sweep.signals import Signals
@@ -119,7 +119,6 @@ class Controller:
             raise ConfigError("study.storage: memory serves one worker in this process; use journal")
         fixed = [*self._fixed, *(f"{key}=0" for key in settings.seed_keys)]
         loader = self._context.config_loader
-        require_experiment_holds(self._config, loader)
         for metrics in precheck(self._space, fixed, self._config, loader, self._function):
             require_metrics(settings, metrics)
         for anchor in settings.anchors:

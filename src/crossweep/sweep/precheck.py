@@ -35,7 +35,7 @@ def require_reaches_the_run(space: Space) -> None:
 
 
 def require_experiment_holds(config: "DictConfig", loader: "ConfigLoader") -> None:
-    """Refuse a study that would take the place of what a typed experiment chooses: Hydra lets the later option win.
+    """Refuse a point at which a study takes the place of what an experiment chooses: Hydra lets the later option win.
 
     Raises:
         ConfigError: another data set, model, ... would be trained than the experiment's.
@@ -43,12 +43,13 @@ def require_experiment_holds(config: "DictConfig", loader: "ConfigLoader") -> No
     from hydra.types import RunMode
     from omegaconf import OmegaConf
 
+    final = config.hydra.runtime.choices
+    if not (final.get("experiment") and final.get("study")):
+        return
     typed = OmegaConf.to_container(config.hydra.overrides.task, resolve=False)
     assert isinstance(typed, list)
-    name = config.hydra.job.config_name
     alone = [word for word in typed if word.partition("=")[0].lstrip("+") != "study"]
-    own = loader.compute_defaults_list(name, alone, RunMode.MULTIRUN).overrides
-    final = config.hydra.runtime.choices
+    own = loader.compute_defaults_list(config.hydra.job.config_name, alone, RunMode.RUN).overrides
     for group, chosen in own.override_choices.items():
         by = own.override_metadata[group].containing_config_path or ""
         if by.partition("/")[0] == "experiment" and final.get(group) != chosen:
@@ -144,6 +145,7 @@ class _Compose:
                     choices += overrides(axis, value)
         if tuple(choices) not in self._composed:
             made = self._loader.load_sweep_config(self._config, [*self._fixed, *choices])
+            require_experiment_holds(made, self._loader)
             self._composed[tuple(choices)] = pickle.dumps(made)
         point: DictConfig = pickle.loads(self._composed[tuple(choices)])  # faster than a deep copy
         for key, value in settings.items():
