@@ -1,16 +1,20 @@
 """When a rule reads, how fast it writes, when its choppers flip: numbers that a user sets, counted in what happens."""
 
+import numpy as np
 import pytest
 import torch
 
+from crossweep import feed
 from crossweep.algorithms.cttv2 import CTTv2
 from crossweep.algorithms.mixed_precision import MixedPrecision
 from crossweep.algorithms.mrl import MRL
 from crossweep.algorithms.ttv2 import TTv2
 from crossweep.bench.basic import basic
+from crossweep.engine.chain import _windows
 from crossweep.engine.pulse_plan import UpdateParameters
+from crossweep.engine.schedule import TransferClock
 from tests import expect
-from tests.algorithms.rigs import factory, ideal
+from tests.algorithms.rigs import factory, ideal, normal
 
 CERTAIN = basic(UpdateParameters, desired_bl=1000, pulse_type="deterministic_implicit")
 
@@ -74,3 +78,27 @@ def test_rows_flip_once_per_pass_with_their_probability(probability: float) -> N
         before = weight.chop_out.clone()
     assert flips == passes * 200 if probability == 1 else flips > 0
     expect.rate(flips, passes * 200, probability)
+
+
+def test_a_rate_that_changes_is_taken_in_every_mini_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Programs of the mini-batch before are used again only where nothing that they depend on has changed."""
+    rule = basic(
+        TTv2, transfer_every=0.3, units_in_mbatch=True, transfer_update=CERTAIN, auto_granularity=1.0
+    )
+    one, other = (rule.build((3, 5), factory(ideal(0.01))) for _ in range(2))
+    monkeypatch.setattr(other, "_known_program", other.program)
+    for t, (batch, rate) in enumerate([(7, 0.3), (7, 0.1), (4, 0.1), (4, 0.1), (7, 0.3)]):
+        x, d = normal(t, batch, 5), normal(100 + t, batch, 3)
+        for weight in (one, other):
+            weight.update(x, d, rate)
+        assert torch.equal(one.fast.state, other.fast.state) and torch.equal(one.slow.state, other.slow.state)
+    assert one.slow.pulses > 0
+
+
+def test_windows_of_a_captured_step_are_its_own() -> None:
+    """They take the numbers of later mini-batches in place; what a clock says elsewhere stays."""
+    clock = TransferClock(slices=5)
+    before = clock.windows(7, padded=True).until.copy()
+    with feed.feeding(feed.Trial()):
+        _windows(clock, 7).until[...] = -1
+    assert np.array_equal(clock.windows(7, padded=True).until, before)

@@ -197,6 +197,17 @@ def compare_numbers(name: str, engine: EngineParameters, **which: Any) -> None:
     follow(alone, own, rates)
 
 
+def test_what_one_remembers_of_its_last_mini_batch_is_not_taken_for_all() -> None:
+    """They have trained apart before, at the same rate; the numbers of their devices differ."""
+    (alone, rates), (own, _) = (
+        with_own_numbers("cttv2", ENGINES["count"], device=["dw_min"]) for _ in range(2)
+    )
+    for weights_ in (alone, own):
+        for i, weight in enumerate(weights_):
+            weight.update(inputs(50, 7, SHAPE[1])[i], inputs(60, 7, SHAPE[0])[i], rates[i])
+    follow(alone, own, rates)
+
+
 @pytest.mark.few(each="key")
 @pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("key", [*ACTS, *READS])
